@@ -1,0 +1,15 @@
+//! Replaces the running container of a compose service behind nginx without a dropped request.
+//!
+//! # Layout
+//!
+//! Arrows point down only.
+//!
+//! ```text
+//! 4  main → cli → error                       parse, choose, report
+//! 3  live                                     Step → one adapter call
+//! 2  engine                                   decide → record → perform → record → tell
+//! 1  docker  compose  nginx  hooks  journal  ui     adapters; they never import one another
+//! 0  run → plan → model                       PURE: no tokio, bollard, wasmtime, file, clock
+//! ```
+
+pub mod model;

@@ -1,0 +1,370 @@
+//! The nouns of a swap as data. Pure: no IO, no clock, no async.
+//!
+//! Everything here can be written into the journal and read back, so that a run that was killed can be resumed by
+//! another process.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The name of a compose service: letters, digits, `.`, `_` and `-`, as the compose specification allows.
+///
+/// Only such names become parts of paths and of nginx configuration, so nothing that could escape gets in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ServiceName(String);
+
+impl ServiceName {
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ServiceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        if starts_well && text.chars().all(allowed) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!("`{}` is not a service name", text.escape_debug()))
+        }
+    }
+}
+
+impl TryFrom<String> for ServiceName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<ServiceName> for String {
+    fn from(name: ServiceName) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The id of one run: time of its start and a random part, as `20260131-154502-9f3a`. Sorts by time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunId(pub String);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A container of a service, as far as a plan needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// The engine's full id.
+    pub id: String,
+    /// The name without the leading slash, as `demo-app-1`.
+    pub name: String,
+    /// The id of its image (`sha256:…`).
+    pub image: String,
+    /// Where the proxy reaches it; `None` while it does not run or when no proxy fronts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+}
+
+/// The image that candidates are made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// What the compose file calls it, as `demo-app` or `php:8-apache`.
+    pub name: String,
+    /// The engine's id of it (`sha256:…`).
+    pub id: String,
+}
+
+/// How nginx talks to the service. swap does not care which of them it is: all take an `upstream`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyChoice {
+    /// nginx runs in a container of this compose service.
+    Service(ServiceName),
+    /// nginx runs on the host, as a process that this machine sees.
+    Host,
+}
+
+impl fmt::Display for ProxyChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProxyChoice::Service(name) => write!(f, "{name}"),
+            ProxyChoice::Host => f.write_str("nginx on the host"),
+        }
+    }
+}
+
+/// One way to see whether a candidate is ready. All that are given must agree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// The image's or the service's own `HEALTHCHECK`, run by exec so that nobody waits for the engine's interval.
+    Docker(Vec<String>),
+    /// A command and its arguments, run in the candidate; healthy when it exits 0.
+    Command(Vec<String>),
+    /// A line for the candidate's shell; healthy when it exits 0.
+    Shell(String),
+    /// `GET` of this path on the candidate's own address; healthy when it answers 2xx or 3xx.
+    Http(String),
+    /// The candidate's port accepts a connection.
+    Tcp,
+    /// Nothing else is known about the service: it runs and has not restarted for this long.
+    Running(#[serde(with = "millis")] Duration),
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Check::Docker(command) => write!(f, "its HEALTHCHECK `{}`", command.join(" ")),
+            Check::Command(command) => write!(f, "`{}`", command.join(" ")),
+            Check::Shell(line) => write!(f, "`{line}`"),
+            Check::Http(path) => write!(f, "GET {path}"),
+            Check::Tcp => write!(f, "its port accepts connections"),
+            Check::Running(time) => write!(f, "it runs for {}", humantime::format_duration(*time)),
+        }
+    }
+}
+
+/// In which order the old and the new containers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// The candidate runs before the old container stops: no gap.
+    #[default]
+    StartFirst,
+    /// The old container stops before the candidate starts, because two must never run: a gap, as short as possible.
+    StopFirst,
+}
+
+/// A hook as the operator names it, with what he lets it do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookSpec {
+    /// The component's file, as written by the operator.
+    pub file: String,
+    /// What `config` answers to the hook: key to value.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+    /// The grants beyond what concerns the candidate, as `exec:db` or `http:hooks.slack.com:443`.
+    #[serde(default)]
+    pub allow: Vec<String>,
+}
+
+impl HookSpec {
+    /// Returns the short name in messages: the file's name without folders and ending.
+    pub fn name(&self) -> &str {
+        let base = self.file.rsplit('/').next().unwrap_or(&self.file);
+        base.strip_suffix(".wasm").unwrap_or(base)
+    }
+}
+
+/// A point of the run at which hooks are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Before the candidate is created: migrations.
+    PreStart,
+    /// While the candidate gets ready, and again during the watch.
+    Health,
+    /// The candidate is healthy and not yet live: warm caches, last veto.
+    PreSwap,
+    /// The candidate is live: warm-up, verification through the front door.
+    PostSwap,
+    /// The run is unwound: undo what `pre-start` did.
+    Rollback,
+    /// After the commit: notify.
+    Finish,
+}
+
+impl Phase {
+    /// All phases in the order in which a run reaches them.
+    pub const ALL: [Phase; 6] =
+        [Phase::PreStart, Phase::Health, Phase::PreSwap, Phase::PostSwap, Phase::Rollback, Phase::Finish];
+
+    /// Returns the phase's name as in the WIT package and in messages, as `pre-start`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::PreStart => "pre-start",
+            Phase::Health => "health",
+            Phase::PreSwap => "pre-swap",
+            Phase::PostSwap => "post-swap",
+            Phase::Rollback => "rollback",
+            Phase::Finish => "finish",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A hook that was loaded: its name in messages and the phases that its component exports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadedHook {
+    /// The short name, unique in the run.
+    pub name: String,
+    /// The phases that it implements.
+    pub phases: Vec<Phase>,
+}
+
+/// The limits in time of one swap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// How long a candidate may take to become healthy.
+    #[serde(with = "millis")]
+    pub health: Duration,
+    /// How long requests that are under way may go on at the old container before they are cut.
+    #[serde(with = "millis")]
+    pub drain: Duration,
+    /// How long one call of a hook may take, everything that it asks of the world included.
+    #[serde(with = "millis")]
+    pub hook: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { health: Duration::from_secs(60), drain: Duration::from_secs(30), hook: Duration::from_secs(300) }
+    }
+}
+
+/// What the operator settled for a service: `x-swap` in the compose file, overridden by flags.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Settings {
+    /// The port that nginx talks to; default: the only exposed one.
+    pub port: Option<u16>,
+    /// Which nginx fronts the service; default: found.
+    pub proxy: Option<ProxyChoice>,
+    /// `proxy: none`: the service is a worker even if an nginx mentions it.
+    pub no_proxy: bool,
+    /// The health checks beside Docker's own `HEALTHCHECK`.
+    pub health: Vec<Check>,
+    /// How many successes in a row make a candidate healthy; 0 means the default, 1.
+    pub successes: u32,
+    /// How long both run after the switch.
+    #[serde(with = "millis")]
+    pub watch: Duration,
+    /// The limits in time.
+    pub timeouts: Timeouts,
+    /// Whether the candidate starts before the old container stops.
+    pub order: Order,
+    /// The hooks, in order.
+    pub hooks: Vec<HookSpec>,
+}
+
+/// Durations in the journal are whole milliseconds.
+pub(crate) mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
+
+/// Why something was refused or failed, in the form in which people read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What was tried, on what, and what happened: one lower-case line without a full stop.
+    pub what: String,
+    /// The cure, if one is known: a command or the exact lines to write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The last lines that the thing itself printed, control characters removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tail: Vec<String>,
+}
+
+impl Failure {
+    /// Makes a failure that says what happened.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: None, tail: Vec::new() }
+    }
+
+    /// Adds the cure.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the last lines of a log or of a command's output.
+    pub fn tail(mut self, lines: impl IntoIterator<Item = String>) -> Self {
+        self.tail = lines.into_iter().map(|line| printable(&line)).collect();
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Returns the text without what could move a terminal's cursor or fake a line: control characters are escaped.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() && c != '\t' { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+/// What a command that ran inside a container or beside nginx answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Output {
+    /// The exit code; 128 + n if signal n ended it.
+    pub code: i32,
+    /// Its standard output, bounded.
+    pub stdout: String,
+    /// Its standard error, bounded.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Tells whether the command exited 0.
+    pub fn ok(&self) -> bool {
+        self.code == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_names_that_could_escape_are_refused() {
+        for bad in ["", "../app", "app/x", "app\n", "a b", "-f", ".", "app;rm", "\u{1b}[2J"] {
+            assert!(bad.parse::<ServiceName>().is_err(), "{bad:?}");
+        }
+        for good in ["app", "web-1", "a.b_c", "_x", "9"] {
+            assert_eq!(good.parse::<ServiceName>().map(String::from), Ok(good.to_owned()));
+        }
+    }
+
+    #[test]
+    fn printable_text_moves_no_cursor() {
+        assert_eq!(printable("a\u{1b}[2Jb\tc\r\n"), "a\\u{1b}[2Jb\tc\\r\\n");
+    }
+}

@@ -12,4 +12,10 @@
 //! 0  run → plan → model                       PURE: no tokio, bollard, wasmtime, file, clock
 //! ```
 
+pub mod engine;
+
+pub mod run;
+
+pub mod plan;
+
 pub mod model;

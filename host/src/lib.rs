@@ -14,6 +14,9 @@
 
 pub mod engine;
 
+pub mod journal;
+pub mod ui;
+
 pub mod run;
 
 pub mod plan;

@@ -76,6 +76,18 @@ pub enum Event {
     },
 }
 
+/// An event and its time: one line of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The version of this format.
+    pub v: u32,
+    /// Milliseconds since 1970.
+    pub at_ms: i64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
 /// Where a resumed run is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -12,4 +12,5 @@
 //! 0  run → plan → model                       PURE: no tokio, bollard, wasmtime, file, clock
 //! ```
 
+pub mod compose;
 pub mod model;

@@ -333,11 +333,29 @@ impl<'a> State<'a> {
         });
         // Half an unwound run can't go forward: what its later steps rely on may be gone.
         self.back = !self.committed() && (goal == Goal::Back || self.back || undoing);
+        if !self.back && !self.committed() {
+            self.look_again();
+        }
         for status in &mut self.status {
             match status {
                 Status::Failed => *status = Status::Started,
                 Status::UndoFailed { .. } => *status = Status::Undoing { tries: 1 },
                 _ => {}
+            }
+        }
+    }
+
+    /// Forgets what may no longer hold for candidates that are not live yet: their addresses and their health.
+    fn look_again(&mut self) {
+        let switched: Vec<&ServiceName> = (0..self.status.len())
+            .filter(|step| self.status[*step] == Status::Done && matches!(self.plan.steps[*step], Step::Switch { .. }))
+            .filter_map(|step| self.plan.steps[step].service())
+            .collect();
+        for (step, status) in self.plan.steps.iter().zip(&mut self.status) {
+            let settles = matches!(step, Step::Start { .. } | Step::AwaitHealthy { .. });
+            let live = step.service().is_some_and(|service| switched.contains(&service));
+            if settles && !live && *status == Status::Done {
+                *status = Status::Started;
             }
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
@@ -33,15 +34,21 @@ pub enum Volume {
     Verbose,
 }
 
-/// Shows the events of a run.
-#[derive(Debug)]
+/// Shows the events of a run. Clones share one terminal, so that steps and hooks can speak at any time.
+#[derive(Debug, Clone)]
 pub struct Display {
     format: Format,
     volume: Volume,
     terminal: bool,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether the terminal's last line is one that is replaced.
     transient: bool,
+    /// When each step began, in milliseconds since 1970.
     began: BTreeMap<usize, i64>,
-    last_note: String,
 }
 
 /// A JSON line: the event with what a script would otherwise have to look up in the plan.
@@ -62,16 +69,19 @@ impl Display {
     /// Makes a display; on a terminal a step that waits shows why on a line that is replaced.
     pub fn new(format: Format, volume: Volume) -> Self {
         let terminal = io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Self { format, volume, terminal, transient: false, began: BTreeMap::new(), last_note: String::new() }
+        Self { format, volume, terminal, state: Arc::default() }
     }
 
     /// Shows an event of the run.
-    pub fn show(&mut self, plan: &Plan, events: &[Event], entry: &Entry) {
+    pub fn show(&self, plan: &Plan, events: &[Event], entry: &Entry) {
         let step = step_of(&entry.event);
-        let elapsed = step.and_then(|step| self.began.get(&step)).map(|began| entry.at_ms - began);
-        if let Event::Started { step } | Event::UndoStarted { step } = entry.event {
-            self.began.insert(step, entry.at_ms);
-        }
+        let elapsed = {
+            let mut state = self.state();
+            if let Event::Started { step } | Event::UndoStarted { step } = entry.event {
+                state.began.insert(step, entry.at_ms);
+            }
+            step.and_then(|step| state.began.get(&step)).map(|began| entry.at_ms - began)
+        };
         if self.format == Format::Json {
             let what = step.and_then(|step| plan.steps.get(step));
             self.json(&Line {
@@ -117,7 +127,7 @@ impl Display {
     }
 
     /// Shows why a step waits, or a line that a hook or a command printed.
-    pub fn note(&mut self, text: &str) {
+    pub fn note(&self, text: &str) {
         let text = printable(text);
         if self.format == Format::Json {
             let at_ms = jiff::Timestamp::now().as_millisecond();
@@ -130,13 +140,12 @@ impl Display {
             let cut: String = text.chars().take(width).collect();
             eprint!("  … {cut}");
             let _ = io::stderr().flush();
-            self.transient = true;
+            self.state().transient = true;
         }
-        self.last_note = text;
     }
 
     /// Says a line that stays, on stderr.
-    pub fn say(&mut self, line: &str) {
+    pub fn say(&self, line: &str) {
         if self.format == Format::Json {
             return;
         }
@@ -145,7 +154,7 @@ impl Display {
     }
 
     /// Says a failure with what it printed and with its cure.
-    pub fn failure(&mut self, failure: &Failure) {
+    pub fn failure(&self, failure: &Failure) {
         if self.format == Format::Json {
             self.json(&serde_json::json!({ "v": 1, "event": "error", "failure": failure }));
             return;
@@ -155,7 +164,7 @@ impl Display {
     }
 
     /// Prints the last line of a run: a fact, on stdout.
-    pub fn last(&mut self, line: &str) {
+    pub fn last(&self, line: &str) {
         if self.format == Format::Json {
             return;
         }
@@ -164,12 +173,12 @@ impl Display {
         let _ = writeln!(io::stdout(), "{line}");
     }
 
-    fn failed(&mut self, step: Option<&Step>, failure: &Failure, elapsed: Option<i64>) {
+    fn failed(&self, step: Option<&Step>, failure: &Failure, elapsed: Option<i64>) {
         let verb = step.map_or("", Step::verb);
         self.step_line(&format!("{verb:<11} failed: {}", failure.what), elapsed);
     }
 
-    fn step_line(&mut self, line: &str, elapsed: Option<i64>) {
+    fn step_line(&self, line: &str, elapsed: Option<i64>) {
         self.clear();
         match elapsed {
             Some(elapsed) => eprintln!("  {line}  {}", seconds(elapsed)),
@@ -177,11 +186,15 @@ impl Display {
         }
     }
 
-    fn clear(&mut self) {
-        if std::mem::take(&mut self.transient) {
+    fn clear(&self) {
+        if std::mem::take(&self.transient) {
             // Carriage return and "erase the line": only ever sent to a terminal.
             eprint!("\r\u{1b}[2K");
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn json(&self, line: &impl Serialize) {
@@ -274,19 +287,19 @@ pub fn seconds(ms: i64) -> String {
 }
 
 /// Returns the last line of a swap: `swapped app: demo-app-1 → demo-app-2 in 1.2 s (create 0.2, …)`.
-pub fn summary(plan: &Plan, entries: &[Entry]) -> String {
+///
+/// `began_ms` is when the command began, in milliseconds since 1970: looking at the world counts too.
+pub fn summary(plan: &Plan, entries: &[Entry], began_ms: i64) -> String {
     let events: Vec<Event> = entries.iter().map(|entry| entry.event.clone()).collect();
     let facts = Facts::of(plan, &events);
     let pair = |service: &PlannedService| {
         format!("{}: {} → {}", service.name, names(&service.live), names(facts.candidates(&service.name)))
     };
     let pairs: Vec<String> = plan.services.iter().map(pair).collect();
-    let whole = match (entries.first(), entries.last()) {
-        (Some(first), Some(last)) => last.at_ms - first.at_ms,
-        _ => 0,
-    };
-    let times: Vec<String> = step_times(plan, entries)
-        .into_iter()
+    let observed = entries.first().map_or(0, |first| first.at_ms - began_ms);
+    let whole = entries.last().map_or(0, |last| last.at_ms - began_ms);
+    let times: Vec<String> = std::iter::once(("observe", observed))
+        .chain(step_times(plan, entries))
         .filter(|(_, ms)| *ms >= 5)
         .map(|(verb, ms)| format!("{verb} {}", seconds(ms).trim_end_matches(" s")))
         .collect();

@@ -31,3 +31,4 @@ pub mod run;
 pub mod plan;
 
 pub mod model;
+pub mod nginx;

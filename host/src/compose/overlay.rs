@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::place::Place;
+use super::read::yaml;
 use super::settings::KEY;
 use crate::model::Failure;
 
@@ -28,9 +29,8 @@ pub(super) fn project(place: &Place, here: &Path) -> Result<Option<String>, Fail
         if !text.contains(KEY) {
             continue;
         }
-        let content: Value = serde_saphyr::from_str(&text).map_err(|error| {
-            Failure::new(format!("reading {KEY} in `{}`: {}", file.display(), first_line(&error.to_string())))
-        })?;
+        let content =
+            yaml(&text).map_err(|error| Failure::new(format!("reading {KEY} in `{}`: {error}", file.display())))?;
         if let Some(settings) = content.get(KEY) {
             top = merged(&top, settings);
             dropped = true;
@@ -89,8 +89,4 @@ fn merged(before: &Value, after: &Value) -> Value {
         (Value::Array(before), Value::Array(after)) => Value::Array(before.iter().chain(after).cloned().collect()),
         (_, after) => after.clone(),
     }
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
 }

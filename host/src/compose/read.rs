@@ -84,9 +84,8 @@ impl Compose {
         }
         // Both tools write each `$` twice, because what they print is meant to be read by compose again.
         let text = output.stdout.replace("$$", "$");
-        let config = serde_saphyr::from_str(&text).map_err(|error| {
-            let error = error.to_string();
-            Failure::new(format!("reading what `{line}` printed: {}", error.lines().next().unwrap_or_default()))
+        let config = yaml(&text).map_err(|error| {
+            Failure::new(format!("reading what `{line}` printed: {error}"))
                 .hint("this form is new to swap; please report it with that output")
         })?;
         Ok((config, said))
@@ -113,6 +112,13 @@ pub(super) fn assemble(config: &Value, place: &Place, warnings: Vec<String>) -> 
     reader.finish(&place.files_text())?;
     project.warnings = warnings;
     Ok(project)
+}
+
+/// Reads YAML as compose does: `y` and `on` are text.
+pub(super) fn yaml(text: &str) -> Result<Value, String> {
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| printable(error.to_string().lines().next().unwrap_or_default()))
 }
 
 /// Runs a compose command to its end.

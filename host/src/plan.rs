@@ -400,6 +400,20 @@ impl Step {
         }
     }
 
+    /// Returns the hooks that the step or its undo asks.
+    pub fn hooks(&self) -> Vec<String> {
+        match self {
+            Step::PreStart { hooks, rollback, .. } => hooks.iter().chain(rollback).cloned().collect(),
+            Step::AwaitHealthy { hooks, .. }
+            | Step::PreSwap { hooks, .. }
+            | Step::PostSwap { hooks, .. }
+            | Step::Watch { hooks, .. }
+            | Step::Finish { hooks, .. }
+            | Step::Rollback { hooks, .. } => hooks.clone(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Tells whether Ctrl-C ends the step at once. The others are short, and half of them would have to be repaired.
     pub fn interruptible(&self) -> bool {
         matches!(

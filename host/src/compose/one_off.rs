@@ -21,6 +21,10 @@ pub struct OneOff {
     pub command: Vec<String>,
     /// Replaces the image's entrypoint; compose splits it into words as a shell does.
     pub entrypoint: Option<String>,
+    /// The user it runs as; `None` is the service's.
+    pub user: Option<String>,
+    /// Its working directory; `None` is the service's.
+    pub folder: Option<String>,
     /// What is added to the service's environment.
     pub environment: Vec<(String, String)>,
     /// What the command reads; nothing if `None`.
@@ -30,13 +34,20 @@ pub struct OneOff {
 impl OneOff {
     /// Names a command for a one-off container.
     pub fn new(service: ServiceName, name: impl Into<String>, command: Vec<String>) -> Self {
-        Self { service, name: name.into(), command, entrypoint: None, environment: Vec::new(), stdin: None }
+        let name = name.into();
+        Self { service, name, command, entrypoint: None, user: None, folder: None, environment: Vec::new(), stdin: None }
     }
 
     fn words(&self) -> Vec<&str> {
         let mut words = vec!["run", "--rm", "--no-deps", "-T", "--name", &self.name];
         if let Some(entrypoint) = &self.entrypoint {
             words.extend(["--entrypoint", entrypoint]);
+        }
+        if let Some(user) = &self.user {
+            words.extend(["--user", user]);
+        }
+        if let Some(folder) = &self.folder {
+            words.extend(["--workdir", folder]);
         }
         words
     }

@@ -32,4 +32,3 @@ pub mod run;
 pub mod plan;
 
 pub mod model;
-pub mod nginx;

@@ -14,6 +14,9 @@ use crate::model::{
     Check, Container, Failure, Image, LoadedHook, Order, Phase, ProxyChoice, RunId, ServiceName, Settings, millis,
 };
 
+/// How long a candidate without requests may take to stop when a run is unwound.
+const UNWIND_GRACE: Duration = Duration::from_secs(3);
+
 /// Everything that a plan depends on, as it was when the run began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
@@ -727,7 +730,8 @@ impl<'a> Service<'a> {
             service: self.name(),
             networks: seen.networks.clone(),
             reach: seen.front.as_ref().map(|front| Reach { network: front.network.clone(), port: front.port }),
-            grace: seen.grace,
+            // When it is unwound a candidate behind a proxy has no request; a worker may be at a job.
+            grace: if seen.front.is_some() { Some(UNWIND_GRACE) } else { seen.grace },
         });
     }
 

@@ -389,14 +389,14 @@ impl<S: Shell> Proxy<S> {
     }
 
     fn switch_script(&self, nginx: &Nginx, master: Process, files: &Files<'_>, restarted: bool) -> String {
-        // A nap and a look take about 6 ms.
-        let looks = (self.patience.as_millis() / 6).max(1);
+        // Counted in hundredths of a second, as /proc/uptime does.
+        let patience = (self.patience.as_millis() / 10).max(1);
         let log = match &nginx.error_log {
             ErrorLog::File(path) => quote(path),
             ErrorLog::Stderr | ErrorLog::Elsewhere => "''".to_owned(),
         };
         format!(
-            "MASTER={} BEGUN={} LOOKS={looks} RESTARTED={} LOG={log}\ncheck() {{ {} {} -t 2>&1; }}\n{}{SWITCH}",
+            "MASTER={} BEGUN={} PATIENCE={patience} RESTARTED={} LOG={log}\ncheck() {{ {} {} -t 2>&1; }}\n{}{SWITCH}",
             master.pid,
             master.start,
             u8::from(restarted),
@@ -471,20 +471,29 @@ answer() {
   exit 0
 }
 undo() { if restore; then tidy; BACK=restored; else BACK=changed; fi; }
+# Begin to count the naps, and the hundredths of a second where the kernel tells them.
+now() {
+  SECONDS_UP=0.0
+  { read -r SECONDS_UP IDLE < /proc/uptime; } 2>/dev/null
+  PART=${SECONDS_UP#*.}
+  NOW=$((${SECONDS_UP%.*} * 100 + ${PART#0}))
+}
+begin() { N=0; now; END=$((NOW + $1)); MOST=$(($1 * 5)); }
+over() { N=$((N + 1)); now; [ "$NOW" -ge "$END" ] || [ "$N" -ge "$MOST" ]; }
 settle() {
-  N=0
+  begin "$1"
   while settled "$MASTER"; [ $? -eq 1 ]; do
-    N=$((N + 1))
-    [ "$N" -ge "$1" ] && return 1
+    if over; then return 1; fi
     nap
   done
   return 0
 }
 # Look whether nginx changed: sets RESULT to switched, unchanged, slow or lost.
 confirm() {
-  N=0 QUIET=0
+  QUIET=0
+  begin "$PATIENCE"
   while :; do
-    NEW= STARTED=
+    NEW=
     children "$MASTER"
     for P in $CHILDREN; do
       process "$P" || continue
@@ -500,8 +509,7 @@ confirm() {
     settled "$MASTER"
     if [ $? -eq 0 ] && [ -z "$NEW" ]; then QUIET=$((QUIET + 1)); else QUIET=0; fi
     [ "$QUIET" -ge 3 ] && { RESULT=unchanged; return; }
-    N=$((N + 1))
-    [ "$N" -ge "$LOOKS" ] && { RESULT=slow; return; }
+    if over; then RESULT=slow; return; fi
     nap
   done
 }
@@ -513,7 +521,7 @@ kill -0 "$MASTER" || { tidy; answer forbidden restored; }
 apply || { undo; answer unwritten "$BACK"; }
 MESSAGE=$(check) || { undo; answer refused "$BACK"; }
 MESSAGE=
-settle "$LOOKS"
+settle "$PATIENCE"
 note
 note
 if ! kill -HUP "$MASTER"; then undo; answer lost "$BACK"; fi
@@ -534,7 +542,7 @@ done
 if [ "$RESULT" = slow ] || [ -z "$SERVING" ] || [ "$RESTARTED" = 1 ]; then
   kill -HUP "$MASTER"
   nap
-  settle 1500 || BACK=changed
+  settle 1000 || BACK=changed
 fi
 if [ -n "$SIZE" ]; then MESSAGE=$(tail -c "+$((SIZE + 1))" "$LOG" 2>/dev/null | tail -n 200); fi
 answer "$RESULT" "$BACK"
@@ -684,7 +692,12 @@ fn choose(
             configuration.as_ref().is_ok_and(|configuration| configuration.include.is_some())
         };
         let pids: Vec<String> = found.iter().map(|(master, _)| master.process.pid.to_string()).collect();
-        found.retain(|(_, configuration)| reads(configuration));
+        if found.iter().any(|(_, configuration)| reads(configuration)) {
+            found.retain(|(_, configuration)| reads(configuration));
+        } else {
+            // What a broken one would read nobody can tell: it is the one to hear about.
+            found.retain(|(_, configuration)| configuration.is_err());
+        }
         if found.len() != 1 {
             return Err(Failure::new(format!(
                 "{} of the nginx masters that run there ({}) read a folder of swap's",

@@ -116,7 +116,9 @@ const SETTINGS: [&str; 5] =
     ["keepalive_min_timeout", "client_header_timeout", "worker_shutdown_timeout", "daemon", "master_process"];
 const PASSES: [&str; 5] = ["proxy_pass", "fastcgi_pass", "grpc_pass", "uwsgi_pass", "scgi_pass"];
 /// More directives than this, counted through all includes, are not read on: far beyond what nginx is used with.
-const MOST_DIRECTIVES: usize = 4_000_000;
+const MOST_DIRECTIVES: usize = 1_000_000;
+/// Includes within includes beyond this are not followed.
+const DEEPEST_INCLUDE: usize = 12;
 
 /// Reads the answer of `nginx -V`.
 pub(super) fn build(text: &str) -> Result<Build, Failure> {
@@ -497,7 +499,7 @@ impl Reading<'_> {
     fn walk(&mut self, directives: &[Directive], file: &str, context: &mut Vec<String>) {
         let files = self.files;
         // A file that includes itself ends here; nginx refuses it long before.
-        if context.len() > 100 {
+        if context.iter().filter(|name| *name == "include").count() > DEEPEST_INCLUDE {
             return;
         }
         for Directive { name, arguments, block, line } in directives {

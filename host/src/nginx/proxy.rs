@@ -39,6 +39,8 @@ pub struct Nginx {
     pub folder: String,
     /// Where it says why it refused a reload.
     pub error_log: ErrorLog,
+    /// Whether `sync` beside it takes a file. One that does not would write out every disk of the machine.
+    pub syncs_files: bool,
 }
 
 /// What was found out about nginx for one service.
@@ -221,6 +223,7 @@ impl<S: Shell> Proxy<S> {
             arguments: master.arguments,
             folder: path.clone(),
             error_log,
+            syncs_files: sections.contains_key("syncs"),
         };
         let resolver =
             sections.get("resolver").and_then(|text| engine_dns(text)).filter(|_| self.place == Place::Container);
@@ -232,7 +235,7 @@ impl<S: Shell> Proxy<S> {
     ///
     /// May run twice: the same bytes are renamed over themselves.
     pub async fn write(&self, nginx: &Nginx, change: &FileChange) -> Result<(), Failure> {
-        let files = Files::new(&nginx.folder, std::slice::from_ref(change))?;
+        let files = Files::new(nginx, std::slice::from_ref(change))?;
         let body =
             format!("{}prepare || exit 1\napply || {{ restore; exit 1; }}\ntidy\nsync_folder\n", files.functions());
         let output = self.run(&body).await?;
@@ -248,7 +251,7 @@ impl<S: Shell> Proxy<S> {
     /// holds every worker that runs by then, also those that the first time left to finish.
     pub async fn switch(&self, nginx: &Nginx, changes: &[FileChange]) -> Result<Generation, SwitchFailure> {
         let untouched = |failure| SwitchFailure { failure, restored: true };
-        let files = Files::new(&nginx.folder, changes).map_err(untouched)?;
+        let files = Files::new(nginx, changes).map_err(untouched)?;
         let began = SystemTime::now();
         let mut master = nginx.master;
         let mut restarted = false;
@@ -552,12 +555,12 @@ answer "$RESULT" "$BACK"
 ///
 /// The names beside a file, `.app.conf.swap-new` and `.app.conf.swap-old`, match no `*.conf`.
 struct Files<'a> {
-    folder: &'a str,
+    nginx: &'a Nginx,
     changes: &'a [FileChange],
 }
 
 impl<'a> Files<'a> {
-    fn new(folder: &'a str, changes: &'a [FileChange]) -> Result<Self, Failure> {
+    fn new(nginx: &'a Nginx, changes: &'a [FileChange]) -> Result<Self, Failure> {
         for FileChange { name, text } in changes {
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
             if !name.chars().all(plain) || name.starts_with(['.', '-']) || !name.ends_with(".conf") {
@@ -567,7 +570,7 @@ impl<'a> Files<'a> {
                 return Err(Failure::new(format!("internal: `{name}` would hold a NUL")));
             }
         }
-        Ok(Self { folder, changes })
+        Ok(Self { nginx, changes })
     }
 
     fn functions(&self) -> String {
@@ -579,18 +582,14 @@ impl<'a> Files<'a> {
             // The old bytes stay as they are, whatever they are: a second name, or where that can't be, a copy.
             prepare += &format!(
                 "  if [ -d {file} ]; then echo \"$FOLDER/{name} is a directory\" >&2; return 1; fi\n  \
-                 rm -f {old} {new} || return 1\n  \
+                 if [ -e {old} ]; then rm -f {old} || return 1; fi\n  \
                  if [ -e {file} ]; then ln {file} {old} 2>/dev/null || cp -p {file} {old} || return 1; fi\n"
             );
             match text {
                 Some(text) => {
-                    // Not every shell's printf tells that the disk is full.
                     prepare += &format!(
-                        "  printf '%s' {} > {new} || return 1\n  \
-                         [ \"$(wc -c < {new})\" -eq {} ] || {{ echo \"$FOLDER/{name}: no space\" >&2; return 1; }}\n  \
-                         if [ -n \"$SYNC\" ]; then sync {new} || return 1; fi\n",
-                        quote(text),
-                        text.len()
+                        "  printf '%s' {} > {new} || return 1\n  if [ -n \"$SYNC\" ]; then sync {new} || return 1; fi\n",
+                        quote(text)
                     );
                     apply += &format!("  mv -f {new} {file} || return 1\n");
                 }
@@ -599,15 +598,15 @@ impl<'a> Files<'a> {
             restore += &format!("  if [ -e {old} ]; then mv -f {old} {file} || R=1; else rm -f {file} || R=1; fi\n");
             tidy += &format!(" {old} {new}");
         }
-        // A `sync` that knows no files would sync every disk of the machine.
         format!(
-            "FOLDER={}\nSYNC=\ncase $(sync --help 2>&1) in *FILE*) SYNC=1;; esac\numask 022\n\
+            "FOLDER={}\nSYNC={}\numask 022\n\
              prepare() {{\n{prepare}  return 0\n}}\n\
              apply() {{\n{apply}  return 0\n}}\n\
              restore() {{\n  R=0\n{restore}  return $R\n}}\n\
              tidy() {{ rm -f{tidy}; }}\n\
              sync_folder() {{ if [ -n \"$SYNC\" ]; then sync \"$FOLDER\" 2>/dev/null; fi; return 0; }}\n",
-            quote(self.folder)
+            quote(&self.nginx.folder),
+            if self.nginx.syncs_files { "1" } else { "" },
         )
     }
 }
@@ -723,6 +722,7 @@ fn folder_script(folder: &str, service: &ServiceName) -> String {
     format!(
         r#"
 FOLDER={}
+case $(sync --help 2>&1) in *FILE*) printf '\n%s syncs\n' "$MARK";; esac
 printf '\n%s folder\n' "$MARK"
 [ -d "$FOLDER" ] && echo exists
 [ -w "$FOLDER" ] && echo writable

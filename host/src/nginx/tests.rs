@@ -242,7 +242,7 @@ async fn observing_tells_all_that_a_switch_needs() {
     assert_eq!(observation.nginx.master.pid, stage.master.id());
     assert_eq!(observation.nginx.arguments, stage.arguments);
     assert_eq!(observation.nginx.binary, stage.program.display().to_string());
-    assert_eq!(observation.nginx.folder, stage.swap_folder());
+    assert_eq!((observation.nginx.folder, observation.nginx.syncs_files), (stage.swap_folder(), true));
     let log = stage.folder.join("error.log").display().to_string();
     assert_eq!(observation.nginx.error_log, ErrorLog::File(log));
     let Folder { exists, writable, upstream, tuning, .. } = observation.folder.clone();

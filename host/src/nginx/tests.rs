@@ -194,7 +194,8 @@ impl Drop for Stage {
         // A killed master would leave its workers behind.
         self.signal("TERM");
         let _ = self.master.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        // Another test that looks for its own nginx may just be asking this one, which makes folders.
+        while self.folder.exists() && std::fs::remove_dir_all(&self.folder).is_err() {}
     }
 }
 
@@ -373,7 +374,7 @@ async fn a_listen_conflict_that_only_the_log_tells_is_refused() {
     assert!(refused.restored, "{refused}\n{}", stage.log());
     let reason = format!("bind() to {address} failed (98: Address already in use)");
     assert_eq!(refused.failure.what, format!("nginx showed no new worker within 2s of the reload: {reason}"));
-    assert_eq!(refused.failure.tail, [reason.clone()]);
+    assert_eq!(refused.failure.tail, std::slice::from_ref(&reason));
     assert_eq!(stage.get().await, "old");
     assert_eq!((stage.upstream(), stage.files()), (stage.old.upstream("1"), vec!["app.conf".to_owned()]));
 

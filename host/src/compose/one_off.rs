@@ -10,6 +10,9 @@ pub use super::process::Stream;
 /// How many bytes of each output the answer holds: the last ones.
 const LIMIT: usize = 1024 * 1024;
 
+/// The first version whose `run` knows `--pull`.
+pub(super) const RUN_PULL: [u32; 3] = [2, 32, 2];
+
 /// A command in a new container of a service, that ends with the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OneOff {
@@ -73,6 +76,10 @@ impl Compose {
         let environment: Vec<String> =
             one_off.environment.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut words = one_off.words();
+        if self.version().await >= RUN_PULL {
+            // Whatever the service's pull_policy says: the hook must run in the image of the candidate.
+            words.extend(["--pull", "never"]);
+        }
         for variable in &environment {
             words.extend(["-e", variable]);
         }

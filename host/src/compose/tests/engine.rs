@@ -136,16 +136,19 @@ async fn candidates_are_created_and_nothing_else_is_touched() {
         stack.compose.create_candidates(&app(), 2).await.unwrap();
         assert_eq!(stack.containers(), "1 running app, 1 running db, 2 created app", "{tool:?}");
 
-        // Replicas, a stopped container and a new configuration of both services.
-        call("docker", &["start", &stack.container("2")]).unwrap();
+        // A dependency that somebody scaled and stopped stays as it is.
+        stack.compose(&["up", "-d", "--no-recreate", "--scale", "app=2", "--scale", "db=2", "app"]);
+        stack.compose(&["stop", "-t", "0", "db"]);
+
+        // Replicas, a stopped container and a new configuration.
         call("docker", &["kill", &stack.container("1")]).unwrap();
-        let changed = SERVICES.replace("IMAGE", &stack.image).replace("1s", "2s");
+        let changed = SERVICES.replace("IMAGE", &stack.image).replacen("1s", "2s", 1);
         std::fs::write(stack.folder.0.join("compose.yml"), changed).unwrap();
         stack.compose.create_candidates(&app(), 4).await.unwrap();
-        let four = "1 exited app, 1 running db, 2 running app, 3 created app, 4 created app";
+        let four = "1 exited app, 1 exited db, 2 exited db, 2 running app, 3 created app, 4 created app";
         assert_eq!(stack.containers(), four, "{tool:?}");
 
-        // What a swap leaves is what `up -d` wants: the candidate stays as it is. (db has a new configuration.)
+        // What a swap leaves is what `up -d` wants: the candidate stays as it is.
         call("docker", &["rm", "-f", &stack.container("1"), &stack.container("2"), &stack.container("3")]).unwrap();
         let candidate = stack.container("4");
         call("docker", &["start", &candidate]).unwrap();
@@ -167,8 +170,8 @@ async fn a_missing_image_is_not_built_or_pulled() {
         assert_eq!(
             failure.what,
             format!(
-                "creating a container of `app`: `{command} up --no-start --no-deps --no-recreate --no-build{pull} \
-                 --scale app=1 app` failed with exit code 1"
+                "creating a container of `app`: `{command} up --no-start --no-recreate --no-build{pull} \
+                 --no-deps --scale app=1 app` failed with exit code 1"
             )
         );
         assert_eq!(
@@ -194,6 +197,10 @@ async fn one_off(stack: &Stack, one_off: &OneOff) -> (String, Output) {
 async fn a_one_off_container_says_what_it_did_and_is_gone() {
     for tool in tools() {
         let Some(stack) = Stack::new(&tool, SERVICES) else { return };
+        if stack.compose.version().await >= crate::compose::one_off::RUN_PULL {
+            let always = SERVICES.replace("    deploy", "    pull_policy: always\n    deploy");
+            std::fs::write(stack.folder.0.join("compose.yml"), always.replace("IMAGE", &stack.image)).unwrap();
+        }
         // As in a real run: the network is there.
         stack.compose.create_candidates(&app(), 1).await.unwrap();
         let words = |text: &str| text.split(' ').map(str::to_owned).collect();

@@ -13,6 +13,8 @@ pub mod probe;
 pub mod shell;
 mod reaper;
 mod ssh;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::fmt;

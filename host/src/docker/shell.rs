@@ -107,12 +107,7 @@ impl Shell {
 
     async fn attempt(&self, mut session: Attached, script: &str) -> Result<(Attached, Output), Broken> {
         let mark = token();
-        // A syntax error in `eval` ends a POSIX shell, so it happens in the subshell, and the outer parser only ever
-        // sees a quoted string. The space keeps a script that begins with a dash from being an option.
-        let quoted = script.replace('\'', r"'\''");
-        let line = format!(
-            "echo {mark}; echo {mark} >&2; ( eval ' {quoted}' ) </dev/null; c=$?; echo \"\n{mark} $c\"; echo \"\n{mark}\" >&2\n"
-        );
+        let line = wrapped(script, &mark);
         if let Some(guard) = &mut session.guard {
             guard.armed = true;
         }
@@ -184,6 +179,18 @@ impl Shell {
             )),
         }
     }
+}
+
+/// Returns what the shell reads for one script.
+///
+/// A syntax error in `eval` ends a POSIX shell, so it happens in the subshell, and the outer parser only ever sees a
+/// quoted string. The space keeps a script that begins with a dash from being an option.
+fn wrapped(script: &str, mark: &str) -> String {
+    let quoted = script.replace('\'', r"'\''");
+    format!(
+        "echo {mark}; echo {mark} >&2; ( eval ' {quoted}' ) </dev/null; c=$?; \
+         echo \"\n{mark} $c\"; echo \"\n{mark}\" >&2\n"
+    )
 }
 
 /// Why a script has no result.
@@ -283,6 +290,82 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Feeds all scripts to one shell of this machine; returns code, stdout and whether there was a stderr.
+    fn run_in(shell: &[&str], scripts: &[&str]) -> Vec<(i32, String, bool)> {
+        use std::io::Write;
+        let mut child = std::process::Command::new(shell[0])
+            .args(&shell[1..])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mark = |at: usize| format!("mark-{at}-");
+        let input: String = scripts.iter().enumerate().map(|(at, script)| wrapped(script, &mark(at))).collect();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let results = (0..scripts.len()).map(|at| {
+            let (mut out, mut err) = (Part::new(&mark(at)), Part::new(&mark(at)));
+            out.push(&output.stdout);
+            err.push(&output.stderr);
+            assert!(out.ended() && err.ended(), "{shell:?} script {at}");
+            (out.code(), out.body(), !err.body().is_empty())
+        });
+        results.collect()
+    }
+
+    #[test]
+    fn no_script_confuses_a_shell_whichever_it_is() {
+        let shells: [&[&str]; 4] = [&["dash"], &["bash"], &["bash", "--posix"], &["busybox", "sh"]];
+        for shell in shells {
+            let there = std::process::Command::new(shell[0]).arg("--help").stdin(std::process::Stdio::null()).output();
+            if there.is_err() {
+                eprintln!("skipped: there is no {}", shell[0]);
+                continue;
+            }
+            let results = run_in(
+                shell,
+                &[
+                    "printf 'it'\\''s'; exit 3",
+                    "if then (",
+                    "echo 'open quote",
+                    "cat; echo read nothing",
+                    "x=1; cd /; set -eu; false; echo never",
+                    "echo \"x=${x-unset}\"",
+                    "-n no option",
+                    "exec 1>&-; exec true",
+                    "return 4; echo $(",
+                    "echo a # comment",
+                    "cat <<'END'\nhere\nEND",
+                    "trap 'echo trapped' EXIT; kill -9 $(exec sh -c 'echo $PPID')",
+                ],
+            );
+            let lines: Vec<String> = results
+                .iter()
+                .map(|(code, out, err)| {
+                    // Shells differ in the code of a syntax error.
+                    let code = if *err { "some".to_owned() } else { code.to_string() };
+                    format!("{code} {out:?}")
+                })
+                .collect();
+            let expected = [
+                "3 \"it's\"",
+                "some \"\"",
+                "some \"\"",
+                "0 \"read nothing\\n\"",
+                "1 \"\"",
+                "0 \"x=unset\\n\"",
+                "some \"\"",
+                "0 \"\"",
+                "some \"\"",
+                "0 \"a\\n\"",
+                "0 \"here\\n\"",
+            ];
+            assert_eq!(lines[..expected.len()], expected, "{shell:?}");
+            assert!(results[11].0 == 137 || results[11].1.is_empty(), "{shell:?}: {:?}", results[11]);
+        }
+    }
 
     #[test]
     fn output_is_cut_out_exactly_however_it_is_chopped() {

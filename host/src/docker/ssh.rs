@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-/// The configuration file of the tests' own sshd: ssh finds the user's by the password file, not by `HOME`.
+/// The tests' own `ssh` and its first arguments: ssh finds its configuration by the password file, not by `HOME`.
 #[cfg(test)]
-pub(super) static TEST_CONFIG: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
+pub(super) static TEST_SSH: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
 
 /// How to log in on one machine.
 pub(super) struct Ssh {
@@ -35,10 +35,6 @@ impl Ssh {
         let mut control = OsString::from("ControlPath=");
         control.push(folder.path().join("c"));
         let mut arguments: Vec<OsString> = Vec::new();
-        #[cfg(test)]
-        if let Some(file) = TEST_CONFIG.get() {
-            arguments.extend(["-F".into(), file.into()]);
-        }
         for option in ["ControlMaster=auto", "ControlPersist=20", "BatchMode=yes", "ConnectTimeout=8"] {
             arguments.extend(["-o".into(), option.into()]);
         }
@@ -60,7 +56,11 @@ impl Ssh {
 
     /// Opens one more connection to the engine.
     pub(super) fn channel(&self) -> io::Result<Channel> {
-        let mut child = Command::new("ssh")
+        #[cfg(not(test))]
+        let mut command = Command::new("ssh");
+        #[cfg(test)]
+        let mut command = test_ssh();
+        let mut child = command
             .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -132,4 +132,12 @@ impl AsyncWrite for Channel {
         self.stdin = None;
         Poll::Ready(Ok(()))
     }
+}
+
+#[cfg(test)]
+fn test_ssh() -> Command {
+    let words = TEST_SSH.get().cloned().unwrap_or_else(|| vec!["ssh".to_owned()]);
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
 }

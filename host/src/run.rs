@@ -262,8 +262,13 @@ impl<'a> State<'a> {
     }
 
     fn apply(&mut self, event: &Event) -> Result<(), String> {
-        if self.closed.is_some() {
-            return Err("the run is closed".to_owned());
+        if let Some(outcome) = self.closed {
+            // A crash can leave a closed run's journal among the open ones: who takes it up closes it once more.
+            return match event {
+                Event::Resumed { .. } | Event::Interrupted { .. } => Ok(()),
+                Event::Closed { outcome: again } if *again == outcome => Ok(()),
+                _ => Err("the run is closed".to_owned()),
+            };
         }
         match event {
             Event::Planned { .. } => {}

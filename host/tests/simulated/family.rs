@@ -1,0 +1,155 @@
+//! The services that are swapped in the simulated world, and what swap observes of them.
+
+use std::time::Duration;
+
+use swap::model::{Failure, Image, LoadedHook, Order, Phase, ProxyChoice, Settings};
+use swap::plan::{Front, Observed, ObservedService, Plan, plan};
+
+use super::chance::Chance;
+use super::world::{Life, Rules, Server, Service, Simulated, Universe, run_id};
+
+/// One kind of project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Family {
+    pub name: &'static str,
+    pub services: Vec<Shape>,
+    pub hooks: bool,
+    pub watch: bool,
+}
+
+/// One kind of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    pub proxied: bool,
+    pub stop_first: bool,
+    pub scale: usize,
+    /// swap has written its upstream file before.
+    pub known: bool,
+    /// A container of it exists that does not run.
+    pub bystander: bool,
+}
+
+const APP: Shape = Shape { proxied: true, stop_first: false, scale: 1, known: true, bystander: false };
+const WORKER: Shape = Shape { proxied: false, known: false, ..APP };
+
+/// Returns all kinds of projects.
+pub fn families() -> Vec<Family> {
+    let plain = |name, services| Family { name, services, hooks: false, watch: false };
+    let full = |name, services| Family { name, services, hooks: true, watch: true };
+    vec![
+        plain("app", vec![APP]),
+        full("app with hooks", vec![APP]),
+        plain("first swap of app", vec![Shape { known: false, ..APP }]),
+        full("replicas and a bystander", vec![Shape { scale: 2, bystander: true, ..APP }]),
+        plain("worker", vec![WORKER]),
+        full("worker replicas", vec![Shape { scale: 2, ..WORKER }]),
+        plain("app stop-first", vec![Shape { stop_first: true, ..APP }]),
+        plain("first swap of app stop-first", vec![Shape { stop_first: true, known: false, ..APP }]),
+        full("worker stop-first", vec![Shape { stop_first: true, ..WORKER }]),
+        full("app and worker", vec![APP, WORKER]),
+        plain("two apps", vec![APP, Shape { scale: 2, known: false, ..APP }]),
+        plain("app and stop-first worker", vec![Shape { scale: 3, ..APP }, Shape { stop_first: true, ..WORKER }]),
+    ]
+}
+
+/// Makes the world in which the project serves, and the plan that swaps it.
+pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
+    let mut world = Universe::new(chance, rules);
+    for (index, shape) in family.services.iter().enumerate() {
+        let name = ["app", "more"][index];
+        world.services.push(Service {
+            name: name.parse().unwrap_or_else(|error| panic!("{error}")),
+            proxied: shape.proxied,
+            stop_first: shape.stop_first,
+            scale: shape.scale,
+            containers: Vec::with_capacity(2 * shape.scale + 2),
+            image: 1,
+            warm_up: Some(100),
+            migrated: false,
+            harmed: Vec::new(),
+            disturbed: false,
+        });
+        world.nginx.files.push(None);
+        for _ in 0..shape.scale {
+            let new = world.new_container(index);
+            world.start(index, new);
+            world.services[index].containers[new].ready_at = Some(0);
+        }
+        if shape.known {
+            let servers = world.services[index].containers.iter();
+            world.nginx.files[index] =
+                Some(servers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect());
+        }
+        if shape.bystander {
+            let new = world.new_container(index);
+            let stands = &mut world.services[index].containers[new];
+            *stands = Simulated { image: 0, life: Life::Exited, ..stands.clone() };
+        }
+    }
+    world.reload();
+    world.nginx.former.clear();
+    new_version(&mut world);
+    world
+}
+
+/// Somebody builds the next version of everything.
+pub fn new_version(world: &mut Universe) {
+    for service in &mut world.services {
+        service.image += 1;
+        service.migrated = false;
+    }
+}
+
+/// Returns the plan for the world as it is.
+pub fn planned(family: &Family, world: &Universe) -> Result<Plan, Vec<Failure>> {
+    plan(run_id(), &observe(family, world))
+}
+
+fn observe(family: &Family, world: &Universe) -> Observed {
+    let services = family.services.iter().zip(&world.services).enumerate();
+    let services = services.map(|(index, (shape, service))| {
+        let hooks = LoadedHook { name: "judge".to_owned(), phases: Phase::ALL.to_vec() };
+        let seen = |runs: bool| {
+            let containers = service.containers.iter().filter(move |c| (c.life == Life::Running) == runs);
+            containers.map(|c| c.seen(&service.name, service.proxied)).collect()
+        };
+        ObservedService {
+            settings: Settings {
+                watch: if family.watch { Duration::from_secs(5) } else { Duration::ZERO },
+                order: if shape.stop_first { Order::StopFirst } else { Order::StartFirst },
+                ..Settings::default()
+            },
+            live: seen(true),
+            stopped: seen(false),
+            image: Some(Image { name: "demo-app".to_owned(), id: format!("sha256:{}", service.image) }),
+            networks: vec!["demo_default".to_owned()],
+            front: shape.proxied.then(|| Front {
+                proxy: ProxyChoice::Host,
+                container: None,
+                directory: "/etc/nginx/swap".to_owned(),
+                before: world.nginx.files[index].as_deref().map(text),
+                tuning: None,
+                resolver: None,
+                network: None,
+                port: 80,
+            }),
+            hooks: if family.hooks { vec![hooks] } else { Vec::new() },
+            ..ObservedService::empty(service.name.clone())
+        }
+    });
+    Observed { project: "demo".to_owned(), services: services.collect() }
+}
+
+/// Returns an upstream file's text.
+pub fn text(servers: &[Server]) -> String {
+    servers.iter().map(|server| format!("{}@{} ", server.id, server.address)).collect()
+}
+
+/// Reads an upstream file's text.
+pub fn parsed(text: &str) -> Vec<Server> {
+    let server = |word: &str| {
+        let (id, address) = word.split_once('@')?;
+        Some(Server { id: id.parse().ok()?, address: address.parse().ok()? })
+    };
+    text.split_whitespace().filter_map(server).collect()
+}

@@ -1,0 +1,227 @@
+//! One run and everything that takes it up after it was killed, stuck or left.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use swap::engine::{self, End};
+use swap::plan::Plan;
+use swap::run::{Event, Facts, Goal, IllegalEvent, Outcome, State};
+
+use super::chance::Chance;
+use super::family::{Family, begin, new_version, planned};
+use super::perform::Performer;
+use super::record::Recorder;
+use super::world::{Life, Rules, Universe};
+
+/// How one process ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Ending {
+    Killed,
+    Engine(End),
+    Illegal(IllegalEvent),
+    /// The first line could not be written, so nothing was done.
+    NotBegun,
+}
+
+/// What becomes of a run that did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// `swap resume`, always.
+    Forward,
+    /// `swap rollback`, or `swap`, which unwinds first.
+    Back,
+    /// One or the other.
+    Either,
+}
+
+/// What is simulated.
+pub struct Story<'a> {
+    pub family: &'a Family,
+    pub then: Then,
+    pub rules: Rules,
+    /// Changes the plan, to see whether that is noticed.
+    pub change: fn(&mut Plan),
+}
+
+/// What was seen.
+pub struct Told {
+    /// What must not happen and did.
+    pub violation: Option<String>,
+    /// The events in words, if they were wanted.
+    pub story: Vec<String>,
+    /// The world as it is in the end.
+    pub world: Universe,
+}
+
+/// How many processes take a run up before the last one, to which nothing happens.
+const TRIES: usize = 3;
+
+impl Story<'_> {
+    /// Simulates a run and whatever takes it up, to the end.
+    pub fn live(&self, chance: Chance, tell: bool, count: bool) -> Told {
+        let mut world = begin(self.family, chance, self.rules);
+        world.story = tell.then(Vec::new);
+        world.seen = count.then(Default::default);
+        let never_healthy = world.chance.below(8) == 7;
+        if never_healthy {
+            world.services[0].warm_up = None;
+        }
+        let mut plan = match planned(self.family, &world) {
+            Ok(plan) => plan,
+            Err(refused) => panic!("`{}` is refused: {refused:?}", self.family.name),
+        };
+        (self.change)(&mut plan);
+        world.live = plan.services.iter().map(|service| (service.name.clone(), service.live.clone())).collect();
+        let world = RefCell::new(world);
+        self.lives(&world, &plan);
+        let mut world = world.into_inner();
+        Told { violation: world.violation.take(), story: world.story.take().unwrap_or_default(), world }
+    }
+
+    fn lives(&self, world: &RefCell<Universe>, plan: &Plan) {
+        let mut ending = process(world, plan, None);
+        let mut tries = 0;
+        let outcome = loop {
+            let mut now = world.borrow_mut();
+            now.tell(|| format!("→ {ending:?}"));
+            if now.violation.is_some() {
+                return;
+            }
+            match &ending {
+                Ending::Engine(End::Over(outcome)) if now.disk.closed || now.disk.durable.is_empty() => break *outcome,
+                Ending::Engine(End::Stuck(step)) => {
+                    let forward = step.undo().is_some() || step.may_fail();
+                    let what = format!("stuck at {}, where a failure unwinds", step.verb());
+                    // Only what destroys may be in the way of going back.
+                    if !["retire", "commit", "remove", "stop", "start-old", "switch-back", "rollback"].contains(&step.verb()) {
+                        return now.violate(format!("{what} ({forward})"));
+                    }
+                }
+                Ending::Illegal(illegal) => return now.violate(format!("{illegal}")),
+                Ending::NotBegun if now.disk.durable.is_empty() => break Outcome::RolledBack,
+                _ => {}
+            }
+            now.settle();
+            if now.disk.durable.is_empty() {
+                // Nothing was recorded, so nothing was done; the journal is discarded.
+                now.disk.closed = true;
+                break Outcome::RolledBack;
+            }
+            if tries == TRIES {
+                let excused = now.disturbed();
+                if !excused {
+                    now.violate(format!("not over after all was well: {ending:?}"));
+                }
+                return;
+            }
+            tries += 1;
+            if tries == TRIES {
+                now.chance = calm(std::mem::replace(&mut now.chance, Chance::Calm), &mut now);
+            }
+            let back = match self.then {
+                Then::Forward => false,
+                Then::Back => true,
+                Then::Either => now.chance.below(2) == 1,
+            };
+            let goal = if back || !candidates_run(&now, plan) { Goal::Back } else { Goal::Forward };
+            let committed = State::of(plan, &now.disk.durable).is_ok_and(|state| state.committed());
+            now.disk.closed = false;
+            drop(now);
+            ending = process(world, plan, Some(goal));
+            if let (Goal::Back, false, Ending::Engine(End::Over(Outcome::Swapped))) = (goal, committed, &ending) {
+                let closed = world.borrow().disk.durable.iter().any(|event| matches!(event, Event::Closed { .. }));
+                if !closed {
+                    world.borrow_mut().violate("swapped where it was to go back".to_owned());
+                }
+            }
+        };
+        world.borrow_mut().check_rest(plan, outcome);
+        self.swap_again(world);
+    }
+
+    /// After everything a swap of the next version must simply work.
+    fn swap_again(&self, world: &RefCell<Universe>) {
+        let mut now = world.borrow_mut();
+        if now.disturbed() || now.violation.is_some() || matches!(now.chance, Chance::Script { .. }) || now.chance.below(4) != 0 {
+            return;
+        }
+        now.settle();
+        now.now += 100_000;
+        now.chance = Chance::Calm;
+        now.disk = Default::default();
+        now.services.iter_mut().for_each(|service| service.warm_up = Some(100));
+        new_version(&mut now);
+        now.tell(|| "swap again".to_owned());
+        let plan = match planned(self.family, &now) {
+            Ok(plan) => plan,
+            Err(refused) => return now.violate(format!("the next swap is refused: {refused:?}")),
+        };
+        now.live = plan.services.iter().map(|service| (service.name.clone(), service.live.clone())).collect();
+        drop(now);
+        match process(world, &plan, None) {
+            Ending::Engine(End::Over(Outcome::Swapped)) => world.borrow_mut().check_rest(&plan, Outcome::Swapped),
+            other => world.borrow_mut().violate(format!("the next swap ended so: {other:?}")),
+        }
+    }
+}
+
+/// Nothing goes wrong any more, and the script's count of points stays what it was.
+fn calm(chance: Chance, _: &mut Universe) -> Chance {
+    match chance {
+        Chance::Script { .. } => chance,
+        Chance::Calm | Chance::Random { .. } => Chance::Calm,
+    }
+}
+
+/// Simulates one process that begins the run or takes it up.
+fn process(world: &RefCell<Universe>, plan: &Plan, goal: Option<Goal>) -> Ending {
+    let (first, mut events) = match goal {
+        None => (Event::Planned { plan: plan.clone() }, Vec::new()),
+        Some(goal) => (Event::Resumed { goal }, world.borrow().disk.durable.clone()),
+    };
+    if world.borrow_mut().record(&first).is_err() {
+        let mut world = world.borrow_mut();
+        if goal.is_none() {
+            world.disk.doubtful.clear();
+            world.disk.closed = true;
+        }
+        return Ending::NotBegun;
+    }
+    events.push(first);
+    let mut signals = world.borrow().signals.subscribe();
+    let performer = Performer(world);
+    let mut recorder = Recorder(world);
+    let ended = ready(engine::run(plan, &mut events, &performer, &mut recorder, &mut signals));
+    if world.borrow().dead {
+        return Ending::Killed;
+    }
+    match ended {
+        None => {
+            world.borrow_mut().violate("the run waits for ever".to_owned());
+            Ending::Killed
+        }
+        Some(Ok(end)) => Ending::Engine(end),
+        Some(Err(illegal)) => Ending::Illegal(illegal),
+    }
+}
+
+/// Returns what the future comes to; in this world everything is ready at once, or never.
+fn ready<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// As the `resume` command looks before it goes forward.
+fn candidates_run(world: &Universe, plan: &Plan) -> bool {
+    let facts = Facts::of(plan, &world.disk.durable);
+    let runs = |id: &str| {
+        let mut all = world.services.iter().flat_map(|service| &service.containers);
+        all.any(|c| format!("c{}", c.id) == id && c.life == Life::Running)
+    };
+    facts.candidates.values().flatten().filter(|candidate| candidate.address.is_some()).all(|c| runs(&c.id))
+}
+

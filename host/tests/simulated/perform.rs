@@ -1,0 +1,401 @@
+//! How the simulated world performs steps: in small effects, between which anything may go wrong.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use swap::engine::World;
+use swap::model::{Container, Failure, ServiceName};
+use swap::plan::{Front, Step};
+use swap::run::{Facts, Generation, Learnt, Process};
+
+use super::chance::Fault;
+use super::family;
+use super::foreign::Foreign;
+use super::world::{Former, Life, Server, Universe};
+
+/// Why an effect went no further.
+pub enum Stop {
+    /// It failed.
+    Failed(Failure),
+    /// The future that stands for it is never ready: swap was killed, or will drop it because of a signal.
+    Ended,
+}
+
+type Effect<T = ()> = Result<T, Stop>;
+
+/// The world as the engine sees it.
+pub struct Performer<'a>(pub &'a RefCell<Universe>);
+
+impl World for Performer<'_> {
+    async fn perform(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
+        let performed = self.0.borrow_mut().perform(step, facts);
+        match performed {
+            Ok(learnt) => Ok(learnt),
+            Err(Stop::Failed(failure)) => Err(failure),
+            Err(Stop::Ended) => std::future::pending().await,
+        }
+    }
+
+    async fn pause(&self, time: Duration) {
+        let dead = {
+            let mut world = self.0.borrow_mut();
+            world.now += time.as_millis() as u64;
+            world.dead
+        };
+        if dead {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn failed<T>(what: impl Into<String>) -> Effect<T> {
+    Err(Stop::Failed(Failure::new(what)))
+}
+
+impl Universe {
+    fn perform(&mut self, step: &Step, facts: &Facts) -> Effect<Learnt> {
+        if self.dead {
+            return Err(Stop::Ended);
+        }
+        self.meddled = false;
+        self.tell(|| format!("  {step}"));
+        self.point(step)?;
+        let learnt = self.effect(step, facts)?;
+        self.point(step)?;
+        Ok(learnt)
+    }
+
+    /// A point between two effects of a step, at which anything may go wrong.
+    fn point(&mut self, step: &Step) -> Effect {
+        let mut faults = [Fault::Crash; 4 + Foreign::ALL.len()];
+        faults[1] = Fault::Fail;
+        faults[2] = Fault::FailForGood;
+        faults[3] = Fault::Signal;
+        for (fault, foreign) in faults[4..].iter_mut().zip(Foreign::ALL) {
+            *fault = Fault::Foreign(foreign);
+        }
+        self.now += 10;
+        if let Some(fault) = self.chance.fault(&faults) {
+            match fault {
+                Fault::Foreign(foreign) => {
+                    let service = step.service().map_or(0, |name| self.index(name));
+                    self.meddle(service, foreign);
+                }
+                Fault::Signal => {
+                    self.tell(|| "  (a signal)".to_owned());
+                    self.signals.send_modify(|signals| signals.push("SIGINT".to_owned()));
+                }
+                Fault::Fail | Fault::FailForGood => {
+                    self.tell(|| format!("  ({fault:?})"));
+                    if fault == Fault::FailForGood {
+                        self.broken = Some(step.verb());
+                    }
+                    self.check();
+                    return failed("it failed");
+                }
+                Fault::Crash | Fault::CrashAfter | Fault::DiskFull => {
+                    self.tell(|| "  (killed)".to_owned());
+                    self.dead = true;
+                }
+            }
+        }
+        self.check();
+        if self.dead {
+            return Err(Stop::Ended);
+        }
+        if self.broken == Some(step.verb()) {
+            return failed("it fails for good");
+        }
+        let patience = if step.interruptible() { 1 } else { 2 };
+        if self.signals.borrow().len() >= patience {
+            return Err(Stop::Ended);
+        }
+        Ok(())
+    }
+
+    fn effect(&mut self, step: &Step, facts: &Facts) -> Effect<Learnt> {
+        let service = step.service().map_or(0, |name| self.index(name));
+        match step {
+            Step::PreStart { .. } => {
+                self.services[service].migrated = true;
+                Ok(Learnt::Nothing)
+            }
+            Step::Rollback { .. } => {
+                self.services[service].migrated = false;
+                Ok(Learnt::Nothing)
+            }
+            Step::Finish { .. } | Step::PreSwap { .. } | Step::PostSwap { .. } => Ok(Learnt::Nothing),
+            Step::Create { count, known, .. } => self.create(step, service, *count, known),
+            Step::Start { service: name, .. } => self.start_candidates(step, service, facts.candidates(name)),
+            Step::StopOld { old, .. } => {
+                self.stop_all(step, service, old)?;
+                Ok(Learnt::Nothing)
+            }
+            Step::AwaitHealthy { service: name, timeout, .. } => {
+                self.await_healthy(step, service, facts.candidates(name), *timeout)
+            }
+            Step::Switch { service: name, .. } => self.switch(step, service, facts.candidates(name)),
+            Step::Watch { service: name, time, .. } => {
+                self.now += time.as_millis() as u64;
+                self.point(step)?;
+                self.judge(service, facts.candidates(name))?;
+                Ok(Learnt::Nothing)
+            }
+            Step::Drain { service: name, timeout, .. } => {
+                if let Some(generation) = facts.former.get(name) {
+                    self.await_drained(step, generation, *timeout)?;
+                }
+                Ok(Learnt::Nothing)
+            }
+            Step::Commit => {
+                if self.rules.commit_looks {
+                    for (name, candidates) in &facts.candidates {
+                        let service = self.index(name);
+                        self.judge(service, candidates)?;
+                    }
+                }
+                Ok(Learnt::Nothing)
+            }
+            Step::Retire { service: name, old, .. } => self.retire(step, service, old, facts.candidates(name)),
+            Step::RemoveCandidates { known, .. } => self.remove_candidates(step, service, known),
+            Step::StartOld { old, front, .. } => {
+                let servers = self.start_old(step, service, old)?;
+                if front.is_some() {
+                    self.write(step, service, Some(servers))?;
+                }
+                Ok(Learnt::Nothing)
+            }
+            Step::StopCandidates { service: name, .. } => {
+                self.keep_the_last(service, name)?;
+                self.stop_all(step, service, facts.candidates(name))?;
+                Ok(Learnt::Nothing)
+            }
+            Step::SwitchBack { front, to, drain, .. } => self.switch_back(step, service, front, to, *drain),
+        }
+    }
+
+    fn place(&self, service: usize, container: &Container) -> Option<usize> {
+        let id: u32 = container.id.strip_prefix('c')?.parse().ok()?;
+        self.services[service].containers.iter().position(|c| c.id == id)
+    }
+
+    fn create(&mut self, step: &Step, service: usize, count: usize, known: &[String]) -> Effect<Learnt> {
+        while self.not_known(service, known).len() < count {
+            self.new_container(service);
+            self.point(step)?;
+        }
+        let candidates = self.not_known(service, known);
+        if candidates.len() != count {
+            return failed("somebody else created containers too");
+        }
+        Ok(Learnt::Candidates { containers: candidates })
+    }
+
+    fn not_known(&self, service: usize, known: &[String]) -> Vec<Container> {
+        let seen = &self.services[service];
+        let candidates = seen.containers.iter().filter(|c| !known.contains(&format!("c{}", c.id)));
+        candidates.map(|c| Container { address: None, ..c.seen(&seen.name, false) }).collect()
+    }
+
+    fn start_candidates(&mut self, step: &Step, service: usize, candidates: &[Container]) -> Effect<Learnt> {
+        let mut containers = Vec::new();
+        for candidate in candidates {
+            let Some(index) = self.place(service, candidate) else { return failed("a candidate is gone") };
+            self.start(service, index);
+            self.point(step)?;
+        }
+        for candidate in candidates {
+            let Some(index) = self.place(service, candidate) else { return failed("a candidate is gone") };
+            let seen = &self.services[service];
+            containers.push(seen.containers[index].seen(&seen.name, seen.proxied));
+        }
+        Ok(Learnt::Candidates { containers })
+    }
+
+    fn stop_all(&mut self, step: &Step, service: usize, containers: &[Container]) -> Effect {
+        for container in containers {
+            if let Some(index) = self.place(service, container) {
+                self.stop(service, index);
+                self.point(step)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn await_healthy(&mut self, step: &Step, service: usize, candidates: &[Container], timeout: Duration) -> Effect<Learnt> {
+        let deadline = self.now + timeout.as_millis() as u64;
+        for candidate in candidates {
+            loop {
+                let Some(index) = self.place(service, candidate) else { return failed("a candidate is gone") };
+                let container = &self.services[service].containers[index];
+                if container.life != Life::Running {
+                    return failed("a candidate exited");
+                }
+                let ready_at = container.ready_at.unwrap_or(u64::MAX);
+                if ready_at <= self.now {
+                    break;
+                }
+                if self.now >= deadline {
+                    return failed("a candidate is not healthy");
+                }
+                self.now = ready_at.min(deadline);
+                self.point(step)?;
+            }
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    fn judge(&mut self, service: usize, candidates: &[Container]) -> Effect {
+        let well = |candidate: &Container| {
+            let index = self.place(service, candidate);
+            index.is_some_and(|index| self.services[service].containers[index].ready(self.now))
+        };
+        if candidates.iter().all(well) { Ok(()) } else { failed("a candidate is not well") }
+    }
+
+    fn switch(&mut self, step: &Step, service: usize, candidates: &[Container]) -> Effect<Learnt> {
+        let mut servers = Vec::new();
+        for candidate in candidates {
+            let index = self.place(service, candidate);
+            let (Some(index), Some(address)) = (index, candidate.address) else { return failed("a candidate is gone") };
+            servers.push(Server { id: self.services[service].containers[index].id, address });
+        }
+        self.write(step, service, Some(servers))?;
+        Ok(Learnt::Former { generation: self.generation() })
+    }
+
+    /// Writes the upstream file and makes nginx obey it. The shell beside nginx goes on without swap, or does not.
+    fn write(&mut self, step: &Step, service: usize, servers: Option<Vec<Server>>) -> Effect {
+        let before = std::mem::replace(&mut self.nginx.files[service], servers);
+        self.tell(|| "  . the upstream file is written".to_owned());
+        let stopped = self.point(step);
+        let restored = matches!(stopped, Err(Stop::Failed(_))) && self.chance.below(2) == 1;
+        if restored {
+            self.nginx.files[service] = before;
+            return stopped;
+        }
+        if stopped.is_ok() || self.chance.below(2) == 1 {
+            self.reload();
+            self.tell(|| "  . nginx obeys it".to_owned());
+            self.check();
+        }
+        stopped
+    }
+
+    /// Returns the workers that may still serve what nginx served before.
+    fn generation(&self) -> Generation {
+        let former = self.nginx.former.iter().filter(|former| former.leave_at > self.now);
+        let worker = |former: &Former| Process { pid: former.generation, start: 0 };
+        Generation {
+            boot: "boot".to_owned(),
+            master: Process { pid: self.nginx.master, start: 0 },
+            workers: former.map(worker).collect(),
+        }
+    }
+
+    fn await_drained(&mut self, step: &Step, generation: &Generation, timeout: Duration) -> Effect {
+        if generation.master.pid != self.nginx.master {
+            return Ok(());
+        }
+        let is = |former: &Former| generation.workers.iter().any(|worker| worker.pid == former.generation);
+        let deadline = self.now + timeout.as_millis() as u64;
+        let last = self.nginx.former.iter().filter(|former| is(former)).map(|former| former.leave_at).max();
+        self.now = last.unwrap_or(0).min(deadline).max(self.now);
+        self.point(step)?;
+        for former in self.nginx.former.iter_mut().filter(|former| is(former)) {
+            former.cut = true;
+        }
+        Ok(())
+    }
+
+    fn retire(&mut self, step: &Step, service: usize, old: &[Container], candidates: &[Container]) -> Effect<Learnt> {
+        self.meddled = false;
+        if self.rules.retire_looks {
+            let named = |server: &Server| old.iter().any(|old| old.id == format!("c{}", server.id));
+            if self.nginx.files[service].iter().flatten().any(named) {
+                return failed("the upstream names an old container");
+            }
+            self.judge(service, candidates)?;
+        }
+        for container in old {
+            let Some(index) = self.place(service, container) else { continue };
+            let id = self.services[service].containers[index].id;
+            self.stop(service, index);
+            self.point(step)?;
+            self.remove(service, id);
+            self.point(step)?;
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    fn remove_candidates(&mut self, step: &Step, service: usize, known: &[String]) -> Effect<Learnt> {
+        let candidates = self.not_known(service, known);
+        let left = self.services[service].containers.iter().filter(|c| c.image != 0).count() - candidates.len();
+        if self.rules.keeps_the_last && left == 0 {
+            return failed("nothing else is left");
+        }
+        for candidate in candidates {
+            let Some(index) = self.place(service, &candidate) else { continue };
+            let id = self.services[service].containers[index].id;
+            self.stop(service, index);
+            self.point(step)?;
+            self.remove(service, id);
+            self.point(step)?;
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    /// Starts the old containers that do not run and returns where they are.
+    fn start_old(&mut self, step: &Step, service: usize, old: &[Container]) -> Effect<Vec<Server>> {
+        for container in old {
+            let Some(index) = self.place(service, container) else { continue };
+            if self.services[service].containers[index].life != Life::Running {
+                self.start(service, index);
+                self.point(step)?;
+            }
+        }
+        let places = old.iter().filter_map(|old| self.place(service, old));
+        let containers = places.map(|index| &self.services[service].containers[index]);
+        Ok(containers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect())
+    }
+
+    fn switch_back(&mut self, step: &Step, service: usize, front: &Front, to: &[Container], drain: Duration) -> Effect<Learnt> {
+        if !self.rules.back_switches {
+            return Ok(Learnt::Nothing);
+        }
+        let before = front.before.as_deref().map(family::parsed);
+        let servers = if self.services[service].stop_first {
+            before
+        } else if self.rules.back_starts_old {
+            let servers = self.start_old(step, service, to)?;
+            if servers.is_empty() {
+                return failed("the old containers are gone");
+            }
+            if before.is_none() && !self.rules.back_by_address { None } else { Some(servers) }
+        } else {
+            before
+        };
+        self.write(step, service, servers)?;
+        if self.rules.back_waits {
+            let generation = self.generation();
+            self.await_drained(step, &generation, drain)?;
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    /// Somebody must serve: where no old container is left, the candidates stay; where one does not run, it is started.
+    fn keep_the_last(&mut self, service: usize, name: &ServiceName) -> Effect {
+        if !self.rules.keeps_the_last {
+            return Ok(());
+        }
+        let old = self.live.iter().filter(|(of, _)| of == name).flat_map(|(_, live)| live);
+        let left: Vec<usize> = old.filter_map(|old| self.place(service, old)).collect();
+        if left.is_empty() {
+            return failed("nothing else is left");
+        }
+        if self.rules.back_starts_old && !self.services[service].stop_first {
+            left.into_iter().for_each(|index| self.start(service, index));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,432 @@
+//! The simulated world: containers, nginx with its workers, the journal's disk and a clock, and what must always hold.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use swap::model::{Container, RunId, ServiceName};
+use swap::plan::Plan;
+use swap::run::{Event, Outcome};
+use tokio::sync::watch;
+
+use super::chance::Chance;
+
+/// What a world must do beyond what a step's name says. Each is a rule that the real one has to follow too; the tests
+/// switch one off and see that it is missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// `Commit` fails where a candidate does not run: nobody is retired in favour of the dead.
+    pub commit_looks: bool,
+    /// `Retire` fails where no candidate runs, and where the durable upstream names an old container, by its id.
+    pub retire_looks: bool,
+    /// Whatever goes back to the old containers starts those that do not run, and names the addresses that they have.
+    pub back_starts_old: bool,
+    /// `SwitchBack` names the old containers where no file of ours was there before: the service's name would resolve
+    /// to the candidates too.
+    pub back_by_address: bool,
+    /// `SwitchBack` switches back at all.
+    pub back_switches: bool,
+    /// `SwitchBack` waits for the workers that still use the candidates.
+    pub back_waits: bool,
+    /// Removing candidates fails where nothing else of the service is left.
+    pub keeps_the_last: bool,
+    /// A journal's write that succeeds also brings all those to the disk that failed before it.
+    pub journal_in_order: bool,
+}
+
+impl Rules {
+    /// All of them.
+    pub const ALL: Rules = Rules {
+        commit_looks: true,
+        retire_looks: true,
+        back_starts_old: true,
+        back_by_address: true,
+        back_switches: true,
+        back_waits: true,
+        keeps_the_last: true,
+        journal_in_order: true,
+    };
+}
+
+/// How a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Life {
+    /// It has never run.
+    Created,
+    /// It runs.
+    Running,
+    /// It ran.
+    Exited,
+}
+
+/// A container.
+#[derive(Debug, Clone, Hash)]
+pub struct Simulated {
+    pub id: u32,
+    pub image: u32,
+    pub life: Life,
+    /// Where it is reached; kept while it does not run.
+    pub address: Option<SocketAddr>,
+    /// When it answers; `None`: never.
+    pub ready_at: Option<u64>,
+    /// Somebody else made it.
+    pub foreign: bool,
+}
+
+impl Simulated {
+    /// Tells whether it would answer a request.
+    pub fn ready(&self, now: u64) -> bool {
+        self.life == Life::Running && self.ready_at.is_some_and(|at| at <= now)
+    }
+
+    /// Returns it as a plan knows it.
+    pub fn seen(&self, service: &ServiceName, proxied: bool) -> Container {
+        Container {
+            id: format!("c{}", self.id),
+            name: format!("demo-{service}-{}", self.id),
+            image: format!("sha256:{}", self.image),
+            address: self.address.filter(|_| proxied && self.life == Life::Running),
+        }
+    }
+}
+
+/// A service with its containers, oldest first.
+#[derive(Debug, Clone)]
+pub struct Service {
+    pub name: ServiceName,
+    pub proxied: bool,
+    pub stop_first: bool,
+    /// How many containers the compose file asks for.
+    pub scale: usize,
+    pub containers: Vec<Simulated>,
+    /// The image that new containers are made of.
+    pub image: u32,
+    /// How long a new container takes to answer; `None`: it never does.
+    pub warm_up: Option<u64>,
+    /// Whether what the `pre-start` hooks do is done.
+    pub migrated: bool,
+    /// Addresses at which others did something, so that requests there may fail.
+    pub harmed: Vec<SocketAddr>,
+    /// Whether others did something to the service.
+    pub disturbed: bool,
+}
+
+/// A server of an upstream file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Server {
+    pub id: u32,
+    pub address: SocketAddr,
+}
+
+/// nginx workers that end as soon as their requests do.
+#[derive(Debug, Clone, Hash)]
+pub struct Former {
+    pub generation: u32,
+    pub servers: Vec<Vec<SocketAddr>>,
+    pub leave_at: u64,
+    /// The operator's limit for them has passed.
+    pub cut: bool,
+}
+
+/// The nginx before all proxied services.
+#[derive(Debug, Clone, Hash)]
+pub struct Nginx {
+    pub master: u32,
+    pub generation: u32,
+    /// The durable upstream file of each service.
+    pub files: Vec<Option<Vec<Server>>>,
+    /// Where new requests of each service go.
+    pub loaded: Vec<Vec<SocketAddr>>,
+    pub former: Vec<Former>,
+}
+
+/// The disk below the journal.
+#[derive(Debug, Clone, Default)]
+pub struct Disk {
+    /// What is on it.
+    pub durable: Vec<Event>,
+    /// What was written without success since: may be there after a crash, from the first on.
+    pub doubtful: Vec<Event>,
+    /// Whether the journal has got the name of one that is over.
+    pub closed: bool,
+    /// Whether any write failed.
+    pub lost: bool,
+    pub full: bool,
+}
+
+/// Everything.
+pub struct Universe {
+    pub now: u64,
+    pub services: Vec<Service>,
+    pub nginx: Nginx,
+    pub disk: Disk,
+    pub chance: Chance,
+    pub rules: Rules,
+    pub signals: watch::Sender<Vec<String>>,
+    /// swap was killed: nothing that it would do happens.
+    pub dead: bool,
+    /// The kind of step that fails until swap is started again.
+    pub broken: Option<&'static str>,
+    /// The containers that were live when the run began.
+    pub live: Vec<(ServiceName, Vec<Container>)>,
+    /// Others did something since the step began.
+    pub meddled: bool,
+    /// What must not happen and did.
+    pub violation: Option<String>,
+    /// What happened, in words, if somebody wants to know.
+    pub story: Option<Vec<String>>,
+    /// The states that were seen, if they are counted.
+    pub seen: Option<HashSet<u64>>,
+    next: u32,
+}
+
+impl Universe {
+    /// A world without services.
+    pub fn new(chance: Chance, rules: Rules) -> Self {
+        let nginx =
+            Nginx { master: 1, generation: 1, files: Vec::new(), loaded: Vec::new(), former: Vec::new() };
+        Self {
+            now: 0,
+            services: Vec::new(),
+            nginx,
+            disk: Disk::default(),
+            chance,
+            rules,
+            signals: watch::channel(Vec::new()).0,
+            dead: false,
+            broken: None,
+            live: Vec::new(),
+            meddled: false,
+            violation: None,
+            story: None,
+            seen: None,
+            next: 0,
+        }
+    }
+
+    /// Adds a line to the story.
+    pub fn tell(&mut self, line: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(line());
+        }
+    }
+
+    /// Notes that something happened that must not.
+    pub fn violate(&mut self, what: String) {
+        self.tell(|| format!("  VIOLATION: {what}"));
+        self.violation.get_or_insert(what);
+        self.dead = true;
+    }
+
+    /// Returns the place of a service.
+    pub fn index(&self, name: &ServiceName) -> usize {
+        self.services.iter().position(|service| service.name == *name).unwrap_or_default()
+    }
+
+    /// Returns an address that nobody had before.
+    pub fn fresh_address(&mut self) -> SocketAddr {
+        self.next += 1;
+        let [_, b, c, d] = self.next.to_be_bytes();
+        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, b, c, d)), 80)
+    }
+
+    /// Returns the address for a container of the service that starts. Engines give a free one again.
+    pub fn address_for(&mut self, service: usize) -> SocketAddr {
+        let service = &self.services[service];
+        if service.stop_first {
+            let taken: Vec<_> = service.containers.iter().filter(|c| c.life == Life::Running).filter_map(|c| c.address).collect();
+            let free = service.containers.iter().filter_map(|c| c.address).find(|address| !taken.contains(address));
+            if let Some(free) = free {
+                return free;
+            }
+        }
+        self.fresh_address()
+    }
+
+    /// Creates a container that does not run yet.
+    pub fn new_container(&mut self, service: usize) -> usize {
+        self.next += 1;
+        let id = self.next;
+        let service = &mut self.services[service];
+        let image = service.image;
+        service.containers.push(Simulated { id, image, life: Life::Created, address: None, ready_at: None, foreign: false });
+        service.containers.len() - 1
+    }
+
+    /// Starts a container that does not run.
+    pub fn start(&mut self, service: usize, index: usize) {
+        if self.services[service].containers[index].life == Life::Running {
+            return;
+        }
+        let address = self.address_for(service);
+        let now = self.now;
+        let service = &mut self.services[service];
+        let warm_up = service.warm_up;
+        let live_image = service.containers[0].image;
+        let container = &mut service.containers[index];
+        // Only the new version is ever bad.
+        let warm_up = if container.image == live_image && index == 0 { Some(warm_up.unwrap_or(100)) } else { warm_up };
+        container.life = Life::Running;
+        container.address = Some(address);
+        container.ready_at = warm_up.map(|warm_up| now + warm_up);
+    }
+
+    /// Stops a container on swap's behalf, if that is allowed.
+    pub fn stop(&mut self, service: usize, index: usize) {
+        let now = self.now;
+        let seen = &self.services[service];
+        let container = seen.containers[index].clone();
+        if container.life != Life::Running {
+            return;
+        }
+        let named = self.nginx.files[service].iter().flatten().any(|server| server.id == container.id);
+        let address = container.address;
+        let uses = |former: &&Former| {
+            former.leave_at > now && !former.cut && former.servers[service].iter().any(|server| Some(*server) == address)
+        };
+        let used = self.nginx.former.iter().find(uses).map(|former| former.generation);
+        let excused = seen.stop_first || address.is_some_and(|address| seen.harmed.contains(&address));
+        let alone = !seen.containers.iter().any(|other| other.id != container.id && other.ready(now));
+        let (stop_first, meddled) = (seen.stop_first, self.meddled);
+        if named && !stop_first {
+            self.violate(format!("c{} was stopped and the durable upstream names it", container.id));
+        }
+        if let Some(generation) = used
+            && !excused
+        {
+            self.violate(format!("c{} was stopped and workers of generation {generation} still use it", container.id));
+        }
+        if alone && container.ready(now) && !stop_first && !meddled {
+            self.violate(format!("c{} was stopped and it was the last that could serve", container.id));
+        }
+        self.services[service].containers[index].life = Life::Exited;
+    }
+
+    /// Removes a container that does not run.
+    pub fn remove(&mut self, service: usize, id: u32) {
+        self.services[service].containers.retain(|container| container.id != id);
+    }
+
+    /// nginx reads its files: new requests go where they say, former workers end when their requests do.
+    pub fn reload(&mut self) {
+        let loaded = (0..self.services.len()).map(|index| self.resolved(index)).collect();
+        let servers = std::mem::replace(&mut self.nginx.loaded, loaded);
+        let leave_at = self.now + [50, 2_000, 40_000][self.chance.below(3)];
+        let generation = self.nginx.generation;
+        let now = self.now;
+        self.nginx.former.retain(|former| former.leave_at > now);
+        self.nginx.former.push(Former { generation, servers, leave_at, cut: false });
+        self.nginx.generation += 1;
+    }
+
+    /// Returns where nginx sends requests of a service when it reads its files now.
+    fn resolved(&self, index: usize) -> Vec<SocketAddr> {
+        let service = &self.services[index];
+        match &self.nginx.files[index] {
+            _ if !service.proxied => Vec::new(),
+            Some(servers) => servers.iter().map(|server| server.address).collect(),
+            None => service.containers.iter().filter(|c| c.life == Life::Running).filter_map(|c| c.address).collect(),
+        }
+    }
+
+    /// Checks what must hold at every moment: whoever gets requests can answer them.
+    pub fn check(&mut self) {
+        let now = self.now;
+        let mut wrong = None;
+        for (index, service) in self.services.iter().enumerate().filter(|(_, service)| !service.stop_first) {
+            let answers = |address: &SocketAddr| {
+                service.containers.iter().any(|c| c.address == Some(*address) && c.ready(now)) || service.harmed.contains(address)
+            };
+            if service.proxied {
+                if let Some(bad) = self.nginx.loaded[index].iter().find(|address| !answers(address)) {
+                    wrong = Some(format!("requests for `{}` go to {bad}, which does not answer", service.name));
+                }
+                if self.nginx.loaded[index].is_empty() && !service.disturbed {
+                    wrong = Some(format!("requests for `{}` go nowhere", service.name));
+                }
+            } else if !service.disturbed && !service.containers.iter().any(|c| c.ready(now)) {
+                wrong = Some(format!("nobody does the work of `{}`", service.name));
+            }
+        }
+        if let Some(wrong) = wrong {
+            self.violate(wrong);
+        }
+        self.count();
+    }
+
+    /// Checks what must hold after a run is over: exactly one version, the right upstream, no orphan.
+    pub fn check_rest(&mut self, plan: &Plan, outcome: Outcome) {
+        self.check();
+        let mut wrong = Vec::new();
+        if !self.disk.closed && !self.disk.lost {
+            wrong.push("the journal is open".to_owned());
+        }
+        for planned in &plan.services {
+            let index = self.index(&planned.name);
+            let service = &self.services[index];
+            let name = &service.name;
+            let old = |c: &&Simulated| planned.live.iter().any(|live| live.id == format!("c{}", c.id));
+            let bystander = |c: &&Simulated| c.image == 0;
+            let here: Vec<&Simulated> = service.containers.iter().filter(|c| !bystander(c)).collect();
+            let orphans = match outcome {
+                Outcome::Swapped => here.iter().any(|c| old(c)),
+                Outcome::RolledBack => here.iter().any(|c| !old(c) && !c.foreign),
+            };
+            if orphans && !(service.disturbed && here.iter().any(|c| c.foreign)) {
+                wrong.push(format!("`{name}` has containers of both versions: {here:?}"));
+            }
+            if service.disturbed {
+                continue;
+            }
+            if here.len() != planned.live.len() || here.iter().any(|c| !c.ready(self.now.max(c.ready_at.unwrap_or(u64::MAX)))) {
+                wrong.push(format!("`{name}` has not {} containers that serve: {here:?}", planned.live.len()));
+            }
+            if service.proxied {
+                let serving: Vec<Server> =
+                    here.iter().filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
+                let addresses: Vec<SocketAddr> = serving.iter().map(|server| server.address).collect();
+                if self.nginx.loaded[index] != addresses {
+                    wrong.push(format!("requests for `{name}` go to {:?} instead of {addresses:?}", self.nginx.loaded[index]));
+                }
+                if self.nginx.files[index].as_ref().is_some_and(|file| *file != serving) {
+                    wrong.push(format!("the upstream of `{name}` is {:?}", self.nginx.files[index]));
+                }
+            }
+            let hooks = plan.steps.iter().any(|step| step.verb() == "pre-start" && step.service() == Some(name));
+            if hooks && !self.disk.lost && service.migrated != (outcome == Outcome::Swapped) {
+                wrong.push(format!("after {outcome:?} the hooks of `{name}` have migrated: {}", service.migrated));
+            }
+        }
+        if let Some(wrong) = wrong.into_iter().next() {
+            self.violate(wrong);
+        }
+    }
+
+    /// Tells whether others did something to any service.
+    pub fn disturbed(&self) -> bool {
+        self.services.iter().any(|service| service.disturbed)
+    }
+
+    fn count(&mut self) {
+        let Some(seen) = &mut self.seen else { return };
+        let mut hasher = DefaultHasher::new();
+        for service in &self.services {
+            (&service.containers, service.migrated, service.disturbed).hash(&mut hasher);
+        }
+        self.nginx.hash(&mut hasher);
+        for event in self.disk.durable.iter().chain(&self.disk.doubtful) {
+            std::mem::discriminant(event).hash(&mut hasher);
+            if let Event::Started { step } | Event::Done { step, .. } | Event::Failed { step, .. } | Event::UndoStarted { step } =
+                event
+            {
+                step.hash(&mut hasher);
+            }
+        }
+        seen.insert(hasher.finish());
+    }
+}
+
+/// The run that is simulated.
+pub fn run_id() -> RunId {
+    RunId("20260131-154502-9f3a".to_owned())
+}

@@ -1,0 +1,4 @@
+//! One binary for all scenarios, so that it links once. Each file is named for what it holds swap to.
+
+mod door;
+mod rig;

@@ -16,4 +16,8 @@ pub mod load;
 pub mod clients;
 pub mod http;
 pub mod report;
+pub mod stack;
+pub mod images;
+pub mod swap;
 pub mod eventually;
+pub mod command;

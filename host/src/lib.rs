@@ -12,4 +12,23 @@
 //! 0  run → plan → model                       PURE: no tokio, bollard, wasmtime, file, clock
 //! ```
 
+pub mod cli;
+pub mod error;
+
+pub mod live;
+
+pub mod engine;
+
+pub mod compose;
+pub mod docker;
+pub mod hooks;
+pub mod journal;
+pub mod nginx;
+pub mod ui;
+
+pub mod run;
+
+pub mod plan;
+
 pub mod model;
+pub mod nginx;

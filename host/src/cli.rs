@@ -1,0 +1,38 @@
+//! The command line: what the operator asks for, and how each command ends.
+
+mod arguments;
+mod history;
+mod hooks;
+mod swap;
+
+pub use arguments::{Arguments, Command, Flags};
+
+use crate::error::{Ended, Exit};
+use crate::ui::{Display, Volume};
+
+/// Runs the command that was asked for and tells how it ended.
+pub async fn run(arguments: Arguments) -> Exit {
+    let flags = &arguments.flags;
+    let volume = match (flags.quiet, flags.verbose) {
+        (true, _) => Volume::Quiet,
+        (false, true) => Volume::Verbose,
+        (false, false) => Volume::Normal,
+    };
+    let display = Display::new(flags.output, volume);
+    let ended = match arguments.command {
+        None => swap::swap(flags, &arguments.words, &arguments.health_command, display.clone()).await,
+        Some(Command::Plan { words, health_command }) => swap::plan(flags, &words, &health_command).await,
+        Some(Command::Resume { service }) => swap::resume(flags, &service, display.clone()).await,
+        Some(Command::Rollback { service }) => swap::rollback(flags, &service, display.clone()).await,
+        Some(Command::Status { services }) => history::status(flags, &services).await,
+        Some(Command::History { service }) => history::history(flags, service.as_ref()).await,
+        Some(Command::Hooks { command }) => hooks::run(flags, command).await,
+    };
+    match ended {
+        Ok(exit) => exit,
+        Err(Ended { exit, failures }) => {
+            failures.iter().for_each(|failure| display.failure(failure));
+            exit
+        }
+    }
+}

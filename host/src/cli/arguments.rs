@@ -1,0 +1,341 @@
+//! The arguments as clap reads them, and what the words of `swap app worker ./healthcheck` mean.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::model::{Check, Failure, HookSpec, Order, ProxyChoice, ServiceName, Settings};
+use crate::ui::Format;
+
+/// Replaces the running container of a compose service behind nginx without a dropped request.
+#[derive(Debug, Parser)]
+#[command(
+    name = "swap",
+    version,
+    override_usage = "swap [OPTIONS] SERVICE... [HEALTH-COMMAND]\n       swap [OPTIONS] SERVICE -- HEALTH-COMMAND [ARG...]\n       swap COMMAND ...",
+    after_help = EXAMPLES,
+    disable_help_subcommand = true
+)]
+pub struct Arguments {
+    /// The services to swap; then, for one service, a line for the container's shell that tells whether it is healthy.
+    #[arg(value_name = "SERVICE")]
+    pub words: Vec<String>,
+    /// A health command and its arguments, run in the candidate.
+    #[arg(last = true, value_name = "HEALTH-COMMAND")]
+    pub health_command: Vec<String>,
+    /// What else to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Flags of all commands.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  swap app                              replace the containers of the service app
+  swap app ./healthcheck                ... when ./healthcheck succeeds in the new one
+  swap app -- php check.php --deep      the same, a command with arguments
+  swap --hooks hooks/app.wasm app       ask a team's WebAssembly hook what healthy means
+  swap app worker                       both, all healthy before the first switch
+  swap plan app                         what would be done, and why
+
+Exit codes: 0 swapped, 1 internal error, 2 usage, 3 refused before any change, 4 rolled back and the old version
+serves, 5 stuck and needs a person, 6 busy: another run holds the service.";
+
+/// The commands beside the main job.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print what `swap` would do, and why; change nothing.
+    Plan {
+        /// The services, then a health command.
+        #[arg(value_name = "SERVICE", required = true)]
+        words: Vec<String>,
+        /// A health command and its arguments.
+        #[arg(last = true, value_name = "HEALTH-COMMAND")]
+        health_command: Vec<String>,
+    },
+    /// Tell what is live, what is unfinished and what to type.
+    Status {
+        /// The services; default: all that run.
+        services: Vec<ServiceName>,
+    },
+    /// List the last runs, newest first.
+    History {
+        /// Only runs of this service.
+        service: Option<ServiceName>,
+    },
+    /// Go on with a run that was killed.
+    Resume {
+        /// The service.
+        service: ServiceName,
+    },
+    /// Unwind a run that was killed, or bring the version before the last swap back.
+    Rollback {
+        /// The service.
+        service: ServiceName,
+    },
+    /// Make, examine and test hooks.
+    Hooks {
+        /// What to do with hooks.
+        #[command(subcommand)]
+        command: HooksCommand,
+    },
+}
+
+/// The commands for those who write hooks.
+#[derive(Debug, Subcommand)]
+pub enum HooksCommand {
+    /// Make a new hook crate that builds and tests at once.
+    New {
+        /// The folder to make; its last part is the hook's name.
+        folder: PathBuf,
+    },
+    /// Build a hook crate to a component.
+    Build {
+        /// The folder of the crate.
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// Where to put the component; default: `<name>.wasm` in the crate's folder.
+        #[arg(long, short = 'o')]
+        out: Option<PathBuf>,
+    },
+    /// Show phases, imports, needed grants, size and digest of a component.
+    Inspect {
+        /// The component.
+        file: PathBuf,
+    },
+    /// Run a component against a scripted world, without Docker.
+    Test {
+        /// The component.
+        file: PathBuf,
+        /// The scenario, a YAML file.
+        #[arg(long)]
+        scenario: PathBuf,
+    },
+    /// Ask one phase of a component about the running stack; change nothing else.
+    Run {
+        /// The component.
+        file: PathBuf,
+        /// The phase.
+        #[arg(long, default_value = "health")]
+        phase: String,
+        /// The service whose running container is taken as the candidate.
+        service: ServiceName,
+    },
+}
+
+/// The flags of all commands.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// A compose file, as for compose; may be repeated.
+    #[arg(short, long = "file", global = true, value_name = "FILE", help_heading = "Compose")]
+    pub file: Vec<PathBuf>,
+    /// The compose project's name.
+    #[arg(short, long, global = true, value_name = "NAME", help_heading = "Compose")]
+    pub project_name: Option<String>,
+    /// The folder that paths in the compose file are relative to.
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Compose")]
+    pub project_directory: Option<PathBuf>,
+    /// A compose profile; may be repeated.
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Compose")]
+    pub profile: Vec<String>,
+    /// A file of variables for the compose file.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Compose")]
+    pub env_file: Vec<PathBuf>,
+    /// The docker CLI's context that names the engine; default: DOCKER_HOST, then the current context.
+    #[arg(short, long, global = true, value_name = "NAME", help_heading = "Compose")]
+    pub context: Option<String>,
+
+    /// A hook: a component, a folder of them or a glob; may be repeated.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Swap")]
+    pub hooks: Vec<String>,
+    /// A grant for the hooks of --hooks, as `exec:db` or `http:hooks.example.com:443`; may be repeated.
+    #[arg(long, global = true, value_name = "GRANT", help_heading = "Swap")]
+    pub allow: Vec<String>,
+    /// Configuration for the hooks of --hooks; may be repeated.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value, help_heading = "Swap")]
+    pub set: Vec<(String, String)>,
+    /// The port that nginx talks to.
+    #[arg(long, global = true, value_name = "PORT", help_heading = "Swap")]
+    pub port: Option<u16>,
+    /// The compose service that runs nginx, `host` for an nginx on this machine, `none` for a worker.
+    #[arg(long, global = true, value_name = "SERVICE", help_heading = "Swap")]
+    pub proxy: Option<String>,
+    /// How long a candidate may take to become healthy [default: 60s].
+    #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Swap")]
+    pub timeout: Option<Duration>,
+    /// How long requests that are under way may go on at the old container [default: 30s].
+    #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Swap")]
+    pub drain: Option<Duration>,
+    /// How long both run after the switch, and a bad candidate is switched back [default: 0s].
+    #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Swap")]
+    pub watch: Option<Duration>,
+    /// Stop the old container before the new one starts: for what must never run twice.
+    #[arg(long, global = true, help_heading = "Swap")]
+    pub stop_first: bool,
+    /// Wait so long for another run that holds the service.
+    #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Swap")]
+    pub wait: Option<Duration>,
+
+    /// Lines for people, or one JSON object a line.
+    #[arg(long, global = true, value_enum, default_value_t, help_heading = "Output")]
+    pub output: Format,
+    /// Only failures and the last line.
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+    /// Also why a step waits, and what hooks and commands print.
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub verbose: bool,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// What the words of the command line mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Targets {
+    /// The services to swap, in order, each once.
+    pub services: Vec<ServiceName>,
+    /// The health command for the one service.
+    pub health: Option<Check>,
+}
+
+/// Returns what the words mean: leading words that name services are the services, what follows is a health command.
+///
+/// One argument is a line for the container's shell, several are a command and its arguments.
+pub fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> Result<Targets, Failure> {
+    let mut services: Vec<ServiceName> = Vec::new();
+    let leading = words.iter().take_while(|word| known.iter().any(|name| name.as_str() == *word));
+    for name in leading.clone().filter_map(|word| word.parse().ok()) {
+        if !services.contains(&name) {
+            services.push(name);
+        }
+    }
+    let rest = &words[leading.count()..];
+    if services.is_empty() {
+        return Err(match words.first() {
+            Some(word) => unknown_service(word, known),
+            None => Failure::new("no service is named").hint(format!("swap SERVICE (services: {})", list(known))),
+        });
+    }
+    let argv: Vec<String> = rest.iter().chain(command).cloned().collect();
+    if !rest.is_empty() && !command.is_empty() {
+        return Err(Failure::new(format!("`{}` is not a service, and a health command follows `--`", rest.join(" ")))
+            .hint(format!("services: {}", list(known))));
+    }
+    if !argv.is_empty() && services.len() > 1 {
+        return Err(Failure::new(format!(
+            "the health command `{}` is for one service, but {} are named{}",
+            argv.join(" "),
+            services.len(),
+            meant(&argv[0], known)
+        ))
+        .hint("write `health:` under `x-swap:` of each service"));
+    }
+    let health = match argv.as_slice() {
+        [] => None,
+        [line] => Some(Check::Shell(line.clone())),
+        _ => Some(Check::Command(argv)),
+    };
+    Ok(Targets { services, health })
+}
+
+/// Returns the failure for a name that is no service, with what it may have meant.
+pub fn unknown_service(word: &str, known: &[ServiceName]) -> Failure {
+    Failure::new(format!(
+        "service `{}` not found (services: {}){}",
+        crate::model::printable(word),
+        list(known),
+        meant(word, known)
+    ))
+}
+
+/// Returns `; did you mean the service `worker`?` where a service's name is close, else nothing.
+pub fn meant(word: &str, known: &[ServiceName]) -> String {
+    let distance = |name: &ServiceName| strsim::damerau_levenshtein(word, name.as_str());
+    match known.iter().map(|name| (distance(name), name)).min() {
+        Some((distance, name)) if distance <= 1 + word.len() / 4 => format!("; did you mean the service `{name}`?"),
+        _ => String::new(),
+    }
+}
+
+fn list(known: &[ServiceName]) -> String {
+    known.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the settings of the compose file with the command line's flags laid over them.
+pub fn overridden(mut settings: Settings, flags: &Flags, health: Option<&Check>) -> Result<Settings, Failure> {
+    settings.port = flags.port.or(settings.port);
+    match flags.proxy.as_deref() {
+        None => {}
+        Some("host") => settings.proxy = Some(ProxyChoice::Host),
+        Some("none") => (settings.proxy, settings.no_proxy) = (None, true),
+        Some(name) => settings.proxy = Some(ProxyChoice::Service(name.parse().map_err(Failure::new)?)),
+    }
+    if let Some(check) = health {
+        settings.health = vec![check.clone()];
+    }
+    settings.timeouts.health = flags.timeout.unwrap_or(settings.timeouts.health);
+    settings.timeouts.drain = flags.drain.unwrap_or(settings.timeouts.drain);
+    settings.watch = flags.watch.unwrap_or(settings.watch);
+    if flags.stop_first {
+        settings.order = Order::StopFirst;
+    }
+    let config: std::collections::BTreeMap<String, String> = flags.set.iter().cloned().collect();
+    settings.hooks.extend(flags.hooks.iter().map(|file| HookSpec {
+        file: file.clone(),
+        config: config.clone(),
+        allow: flags.allow.clone(),
+    }));
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &[&str], command: &[&str]) -> String {
+        let known: Vec<ServiceName> = ["app", "worker", "nginx"].iter().map(|name| name.parse().unwrap()).collect();
+        let own = |words: &[&str]| words.iter().map(|word| word.to_string()).collect::<Vec<_>>();
+        match targets(&own(line), &own(command), &known) {
+            Ok(targets) => format!("{} | {:?}", list(&targets.services), targets.health),
+            Err(failure) => crate::ui::failure_text(&failure),
+        }
+    }
+
+    #[test]
+    fn leading_services_are_swapped_and_what_follows_is_the_health_command() {
+        assert_eq!(check(&["app"], &[]), "app | None");
+        assert_eq!(check(&["app", "worker", "app"], &[]), "app, worker | None");
+        assert_eq!(check(&["app", "./healthcheck"], &[]), r#"app | Some(Shell("./healthcheck"))"#);
+        assert_eq!(check(&["app", "./healthcheck --deep"], &[]), r#"app | Some(Shell("./healthcheck --deep"))"#);
+        assert_eq!(check(&["app", "php", "check.php"], &[]), r#"app | Some(Command(["php", "check.php"]))"#);
+        assert_eq!(check(&["app"], &["php", "-v"]), r#"app | Some(Command(["php", "-v"]))"#);
+        assert_eq!(check(&["app"], &["worker"]), r#"app | Some(Shell("worker"))"#);
+    }
+
+    #[test]
+    fn a_word_that_is_no_service_says_what_it_may_have_meant() {
+        assert_eq!(
+            check(&["ap"], &[]),
+            "error: service `ap` not found (services: app, worker, nginx); did you mean the service `app`?\n"
+        );
+        assert_eq!(check(&["database"], &[]), "error: service `database` not found (services: app, worker, nginx)\n");
+        assert_eq!(check(&[], &[]), "error: no service is named\nhint: swap SERVICE (services: app, worker, nginx)\n");
+        assert_eq!(
+            check(&["app", "worker", "ngnix"], &[]),
+            "error: the health command `ngnix` is for one service, but 2 are named; did you mean the service `nginx`?\n\
+             hint: write `health:` under `x-swap:` of each service\n"
+        );
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,55 @@
+//! The compose tool: reading the project, creating candidates, one-off containers.
+//!
+//! Only what compose alone can do faithfully goes through it; everything else goes to the engine. Both
+//! `docker compose` (v2) and `docker-compose` (1.29, Python) work.
+//!
+//! **Invariant:** compose is never asked to start, stop, recreate, build or pull anything of a service.
+//! **Invariant:** its children never share the user's terminal or process group, so Ctrl-C reaches swap alone.
+
+use std::path::PathBuf;
+
+mod create;
+mod one_off;
+mod overlay;
+mod place;
+mod process;
+mod project;
+mod read;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod tool;
+
+pub use one_off::{OneOff, Stream};
+pub use project::{Mount, Project, PublishedPort, Service};
+pub use tool::{Options, Tool};
+
+/// One compose project on this machine: which tool reads it and with which of compose's own flags.
+#[derive(Debug, Clone)]
+pub struct Compose {
+    /// The compose tool that is used.
+    pub tool: Tool,
+    /// Compose's own flags.
+    pub options: Options,
+}
+
+impl Compose {
+    /// Joins a tool and the flags that every call passes to it.
+    pub fn new(tool: Tool, options: Options) -> Self {
+        Self { tool, options }
+    }
+
+    /// Returns the command that a call with these words would run, to show it in messages.
+    pub fn command_line(&self, words: &[&str]) -> String {
+        self.tool.command_line(&self.options, words)
+    }
+
+    /// Returns the folder in which compose runs: the one that the options name, else this process's.
+    fn working_directory(&self) -> PathBuf {
+        let here = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+        match &self.options.working_directory {
+            Some(directory) => here().join(directory),
+            None => here(),
+        }
+    }
+}

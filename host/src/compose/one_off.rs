@@ -1,0 +1,129 @@
+//! One-off containers, for hooks: migrations in the new image.
+
+use super::Compose;
+use super::process::{EndedOnDrop, finish, start};
+use super::read::not_started;
+use crate::model::{Failure, Output, ServiceName};
+
+pub use super::process::Stream;
+
+/// How many bytes of each output the answer holds: the last ones.
+const LIMIT: usize = 1024 * 1024;
+
+/// A command in a new container of a service, that ends with the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneOff {
+    /// The service whose image, volumes and networks it has.
+    pub service: ServiceName,
+    /// The container's name, which must be free. Remove it by this name after a timeout or a crash.
+    pub name: String,
+    /// The command and its arguments. The image's entrypoint stays before it, as with `docker run`.
+    pub command: Vec<String>,
+    /// Replaces the image's entrypoint; compose splits it into words as a shell does.
+    pub entrypoint: Option<String>,
+    /// What is added to the service's environment.
+    pub environment: Vec<(String, String)>,
+    /// What the command reads; nothing if `None`.
+    pub stdin: Option<Vec<u8>>,
+}
+
+impl OneOff {
+    /// Names a command for a one-off container.
+    pub fn new(service: ServiceName, name: impl Into<String>, command: Vec<String>) -> Self {
+        Self { service, name: name.into(), command, entrypoint: None, environment: Vec::new(), stdin: None }
+    }
+
+    fn words(&self) -> Vec<&str> {
+        let mut words = vec!["run", "--rm", "--no-deps", "-T", "--name", &self.name];
+        if let Some(entrypoint) = &self.entrypoint {
+            words.extend(["--entrypoint", entrypoint]);
+        }
+        words
+    }
+}
+
+impl Compose {
+    /// Runs a command in a one-off container and waits for its end; every line of its output goes to `on_line`.
+    ///
+    /// The lines are what the container wrote: make them printable before a terminal sees them. When this future is
+    /// dropped (a timeout), compose gets SIGTERM, on which it kills and removes the container; the caller removes it
+    /// by its name as well, because nobody waits for that.
+    ///
+    /// # Errors
+    /// The tool can't be run. That the command failed is no error: the output has its exit code. Compose's own
+    /// failures come the same way (code 1, its words in `stderr`), because it does not tell them apart.
+    pub async fn run_one_off(
+        &self,
+        one_off: &OneOff,
+        mut on_line: impl FnMut(Stream, &str),
+    ) -> Result<Output, Failure> {
+        let environment: Vec<String> =
+            one_off.environment.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut words = one_off.words();
+        for variable in &environment {
+            words.extend(["-e", variable]);
+        }
+        words.push(one_off.service.as_str());
+        words.extend(one_off.command.iter().map(String::as_str));
+        // Not with the environment, which may hold secrets.
+        let line = self.command_line(&[&one_off.words()[..], &[one_off.service.as_str()]].concat());
+        let directory = self.working_directory();
+        let child = start(&self.tool.command(&self.options, &words), &directory, one_off.stdin.clone())
+            .map_err(|error| not_started(&line, &directory, &error))?;
+        let mut guard = EndedOnDrop(Some(child));
+        let Some(child) = guard.0.as_mut() else { return Err(Failure::new("internal: a child vanished")) };
+        let mut chatter = Chatter::new(self.tool.is_v1());
+        let ended = finish(child, LIMIT, |stream, line| {
+            for line in chatter.filter(stream, line) {
+                on_line(stream, &line);
+            }
+        });
+        let mut output = ended.await.map_err(|error| not_started(&line, &directory, &error))?;
+        guard.0 = None;
+        if let Some(line) = chatter.rest(output.code) {
+            on_line(Stream::Stderr, &line);
+        }
+        if self.tool.is_v1() {
+            let mut chatter = Chatter::new(true);
+            let mut lines: Vec<String> =
+                output.stderr.lines().flat_map(|line| chatter.filter(Stream::Stderr, line)).collect();
+            lines.extend(chatter.rest(output.code));
+            output.stderr = lines.iter().map(|line| format!("{line}\n")).collect();
+        }
+        Ok(output)
+    }
+}
+
+/// Takes out what 1.29 itself writes between the container's lines: `Creating app_run … done`, and the exit code.
+struct Chatter {
+    on: bool,
+    /// A line that is nothing but a number: the exit code, unless another line follows.
+    held: Option<String>,
+}
+
+impl Chatter {
+    fn new(on: bool) -> Self {
+        Self { on, held: None }
+    }
+
+    fn filter(&mut self, stream: Stream, line: &str) -> Vec<String> {
+        if !self.on || stream == Stream::Stdout {
+            return vec![line.to_owned()];
+        }
+        let creating = line.trim_end().strip_prefix("Creating ");
+        if creating.is_some_and(|line| line.contains("_run ") && (line.ends_with("...") || line.ends_with("done"))) {
+            return Vec::new();
+        }
+        let mut lines: Vec<String> = self.held.take().into_iter().collect();
+        if !line.is_empty() && line.chars().all(|c| c.is_ascii_digit()) {
+            self.held = Some(line.to_owned());
+        } else {
+            lines.push(line.to_owned());
+        }
+        lines
+    }
+
+    fn rest(&mut self, code: i32) -> Option<String> {
+        self.held.take().filter(|held| *held != code.to_string())
+    }
+}

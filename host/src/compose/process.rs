@@ -1,0 +1,178 @@
+//! Children in a process group of their own, with bounded output.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::model::Output;
+
+/// How long output may still come after the child itself has ended, from something that inherited its pipes.
+const AFTERWARDS: Duration = Duration::from_millis(500);
+
+/// How long a child that was told to end may clean up behind itself before it is killed.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Which of its two outputs a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Starts a command in its own process group, without a terminal.
+pub(super) fn start(line: &[OsString], directory: &Path, stdin: Option<Vec<u8>>) -> io::Result<Child> {
+    let (program, arguments) = line.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .current_dir(directory)
+        // The menu and the "what's next" lines of newer tools.
+        .envs([("COMPOSE_MENU", "false"), ("DOCKER_CLI_HINTS", "false")])
+        .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(false)
+        .spawn()?;
+    if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), stdin) {
+        // Beside the reading, because a child that fills its output first would wait for us and we for it. It may
+        // also end without reading, which is its own affair.
+        tokio::spawn(async move {
+            let _ = pipe.write_all(&bytes).await;
+        });
+    }
+    Ok(child)
+}
+
+/// Waits for the end of a child and hands each line to `on_line` as it comes.
+///
+/// The answer holds the last `limit` bytes of each output.
+pub(super) async fn finish(
+    child: &mut Child,
+    limit: usize,
+    mut on_line: impl FnMut(Stream, &str),
+) -> io::Result<Output> {
+    let mut stdout = Lines::new(child.stdout.take(), limit);
+    let mut stderr = Lines::new(child.stderr.take(), limit);
+    let mut status: Option<ExitStatus> = None;
+    while stdout.open() || stderr.open() {
+        let ended = status.is_some();
+        tokio::select! {
+            biased;
+            () = stdout.read(), if stdout.open() => stdout.tell(|line| on_line(Stream::Stdout, line)),
+            () = stderr.read(), if stderr.open() => stderr.tell(|line| on_line(Stream::Stderr, line)),
+            result = child.wait(), if !ended => status = Some(result?),
+            () = tokio::time::sleep(AFTERWARDS), if ended => break,
+        }
+    }
+    stdout.tell_rest(|line| on_line(Stream::Stdout, line));
+    stderr.tell_rest(|line| on_line(Stream::Stderr, line));
+    let status = match status {
+        Some(status) => status,
+        None => child.wait().await?,
+    };
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    Ok(Output { code, stdout: stdout.text(), stderr: stderr.text() })
+}
+
+/// A child that is told to end when nobody waits for it any more.
+///
+/// It gets SIGTERM, on which compose removes its one-off container, and SIGKILL when it does not end by itself.
+pub(super) struct EndedOnDrop(pub Option<Child>);
+
+impl Drop for EndedOnDrop {
+    fn drop(&mut self) {
+        let Some(mut child) = self.0.take() else { return };
+        signal_group(&child, Signal::TERM);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if timeout(GRACE, child.wait()).await.is_err() {
+                    signal_group(&child, Signal::KILL);
+                    let _ = child.wait().await;
+                }
+            });
+        }
+    }
+}
+
+/// Sends a signal to a child that was not waited for yet, and to what it started.
+fn signal_group(child: &Child, signal: Signal) {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        // It can only fail when the group is gone already.
+        let _ = kill_process_group(pid, signal);
+    }
+}
+
+/// The lines of one pipe and their last bytes.
+struct Lines<R> {
+    pipe: Option<R>,
+    chunk: Vec<u8>,
+    /// What came since the last line end.
+    rest: Vec<u8>,
+    kept: Vec<u8>,
+    limit: usize,
+}
+
+/// A line that is longer is told in pieces.
+const LONGEST_LINE: usize = 64 * 1024;
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    fn new(pipe: Option<R>, limit: usize) -> Self {
+        Self { pipe, chunk: Vec::with_capacity(16 * 1024), rest: Vec::new(), kept: Vec::new(), limit }
+    }
+
+    fn open(&self) -> bool {
+        self.pipe.is_some()
+    }
+
+    /// Reads what is there; cancelling it loses nothing.
+    async fn read(&mut self) {
+        let Some(pipe) = &mut self.pipe else { return };
+        match pipe.read_buf(&mut self.chunk).await {
+            Ok(0) | Err(_) => self.pipe = None,
+            Ok(_) => {}
+        }
+    }
+
+    fn tell(&mut self, mut on_line: impl FnMut(&str)) {
+        self.kept.extend_from_slice(&self.chunk);
+        // Cut only now and then, or each chunk would move the whole text.
+        if self.kept.len() > self.limit.saturating_mul(2) {
+            self.cut();
+        }
+        self.rest.append(&mut self.chunk);
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            on_line(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
+        }
+        if self.rest.len() >= LONGEST_LINE {
+            self.tell_rest(on_line);
+        }
+    }
+
+    fn tell_rest(&mut self, mut on_line: impl FnMut(&str)) {
+        if !self.rest.is_empty() {
+            on_line(&String::from_utf8_lossy(&std::mem::take(&mut self.rest)));
+        }
+    }
+
+    fn cut(&mut self) {
+        let surplus = self.kept.len().saturating_sub(self.limit);
+        self.kept.drain(..surplus);
+    }
+
+    fn text(mut self) -> String {
+        self.cut();
+        String::from_utf8_lossy(&self.kept).into_owned()
+    }
+}

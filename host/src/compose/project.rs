@@ -1,0 +1,322 @@
+//! The project as `config` prints it, reduced to what a swap needs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::place::Place;
+use crate::model::{Failure, ServiceName, Settings};
+
+/// A compose project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Its name, as in the label `com.docker.compose.project`.
+    pub name: String,
+    /// What relative paths are relative to; absolute.
+    pub directory: PathBuf,
+    /// The files that were merged, in order, as the user would write them.
+    pub files: Vec<PathBuf>,
+    /// Its services, also those of profiles that are not active.
+    pub services: BTreeMap<ServiceName, Service>,
+    /// What compose warned of while it read the files, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// A service of the project.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Service {
+    /// Its `x-swap`, over the defaults of the file's own `x-swap`.
+    pub settings: Settings,
+    /// `image`; without it compose names what it builds after project and service.
+    pub image: Option<String>,
+    /// Whether it has a `build` section.
+    pub build: bool,
+    /// `container_name`: with it there can't be a second container.
+    pub container_name: Option<String>,
+    /// The ports that are published on the engine's machine.
+    pub ports: Vec<PublishedPort>,
+    /// The TCP ports of `expose`; those of the image's own EXPOSE only the engine knows.
+    pub expose: Vec<u16>,
+    /// What is mounted.
+    pub volumes: Vec<Mount>,
+    /// The real names of its networks; empty with a `network_mode`.
+    pub networks: Vec<String>,
+    /// `network_mode`, as `host` or `service:vpn`.
+    pub network_mode: Option<String>,
+    /// How long it may take to stop; the engine's default (10 s) if `None`.
+    pub stop_grace_period: Option<Duration>,
+    /// `healthcheck: { disable: true }`: the image's HEALTHCHECK does not count.
+    pub healthcheck_disabled: bool,
+    /// How many containers `up` would run.
+    pub scale: u32,
+    /// `restart`, as `unless-stopped`.
+    pub restart: Option<String>,
+    /// `pull_policy`, as `always`.
+    pub pull_policy: Option<String>,
+    /// The services that it depends on.
+    pub depends_on: Vec<ServiceName>,
+    /// Its profiles; empty if it always belongs to the project.
+    pub profiles: Vec<String>,
+}
+
+/// A port that is published on the engine's machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedPort {
+    /// The port in the container, or the first of a range.
+    pub target: u16,
+    /// The ports on the machine, first and last; `None` if the engine picks a free one.
+    pub host: Option<(u16, u16)>,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+}
+
+impl PublishedPort {
+    /// Tells whether only one container at a time can have it.
+    pub fn fixed(&self) -> bool {
+        self.host.is_some_and(|(first, last)| first == last)
+    }
+}
+
+/// Something that is mounted into a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// `bind`, `volume`, `tmpfs`, `npipe`, `cluster` or `image`.
+    pub kind: String,
+    /// The path on the engine's machine or the volume's real name; `None` for anonymous volumes and tmpfs.
+    pub source: Option<String>,
+    /// The path in the container.
+    pub target: String,
+    /// Whether the container can't write to it.
+    pub read_only: bool,
+}
+
+/// What `config` prints, without settings: those are read separately, because their mistakes are the user's.
+#[derive(Deserialize)]
+struct Config {
+    name: Option<String>,
+    #[serde(default)]
+    services: BTreeMap<String, ConfigService>,
+    #[serde(default)]
+    networks: Option<BTreeMap<String, Option<Resource>>>,
+    #[serde(default)]
+    volumes: Option<BTreeMap<String, Option<Resource>>>,
+}
+
+#[derive(Deserialize)]
+struct ConfigService {
+    image: Option<String>,
+    build: Option<Value>,
+    container_name: Option<String>,
+    #[serde(default)]
+    ports: Option<Vec<Value>>,
+    #[serde(default)]
+    expose: Option<Vec<Value>>,
+    #[serde(default)]
+    volumes: Option<Vec<Value>>,
+    networks: Option<Value>,
+    network_mode: Option<String>,
+    stop_grace_period: Option<String>,
+    healthcheck: Option<Healthcheck>,
+    scale: Option<u32>,
+    deploy: Option<Deploy>,
+    restart: Option<Value>,
+    pull_policy: Option<String>,
+    depends_on: Option<Value>,
+    profiles: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Healthcheck {
+    #[serde(default)]
+    disable: bool,
+    test: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Deploy {
+    replicas: Option<u32>,
+}
+
+/// A network or a volume.
+#[derive(Deserialize)]
+struct Resource {
+    name: Option<String>,
+    external: Option<Value>,
+}
+
+/// Makes a project of what `config` printed; the services' settings are still the defaults.
+pub(super) fn parse(config: &Value, place: &Place) -> Result<Project, Failure> {
+    // Through JSON, so that a mistake names its place in the same words for both tools.
+    let config = Config::deserialize(config).map_err(|error| {
+        Failure::new(format!("reading what compose printed for {}: {error}", place.files_text()))
+            .hint("this form is new to swap; please report it with the output of `docker compose config`")
+    })?;
+    let name = config.name.unwrap_or_else(|| place.name.clone());
+    let networks = config.networks.unwrap_or_default();
+    let volumes = config.volumes.unwrap_or_default();
+    let mut services = BTreeMap::new();
+    for (key, service) in config.services {
+        let key: ServiceName = key.parse().map_err(|error: String| {
+            Failure::new(format!("reading {}: {error}", place.files_text()))
+                .hint("service names have letters, digits, `.`, `_` and `-`")
+        })?;
+        services.insert(key, service.resolve(&name, &networks, &volumes));
+    }
+    Ok(Project { name, directory: place.directory.clone(), files: place.files.clone(), services, warnings: Vec::new() })
+}
+
+impl ConfigService {
+    fn resolve(
+        self,
+        project: &str,
+        networks: &BTreeMap<String, Option<Resource>>,
+        volumes: &BTreeMap<String, Option<Resource>>,
+    ) -> Service {
+        let mut names = keys(self.networks.as_ref());
+        if names.is_empty() && self.network_mode.is_none() {
+            names.push("default".to_owned());
+        }
+        let depends_on = keys(self.depends_on.as_ref());
+        Service {
+            settings: Settings::default(),
+            image: self.image,
+            build: self.build.is_some(),
+            container_name: self.container_name,
+            ports: self.ports.iter().flatten().filter_map(published_port).collect(),
+            expose: self.expose.iter().flatten().flat_map(exposed).collect(),
+            volumes: self.volumes.iter().flatten().filter_map(|mount| parse_mount(mount, project, volumes)).collect(),
+            networks: names.iter().map(|key| real_name(project, key, networks)).collect(),
+            network_mode: self.network_mode,
+            stop_grace_period: self.stop_grace_period.and_then(|text| humantime::parse_duration(&text).ok()),
+            healthcheck_disabled: self.healthcheck.is_some_and(|check| check.disabled()),
+            scale: self.scale.or(self.deploy.and_then(|deploy| deploy.replicas)).unwrap_or(1),
+            restart: self.restart.as_ref().and_then(text),
+            pull_policy: self.pull_policy,
+            depends_on: depends_on.iter().filter_map(|name| name.parse().ok()).collect(),
+            profiles: self.profiles.unwrap_or_default(),
+        }
+    }
+}
+
+impl Healthcheck {
+    fn disabled(&self) -> bool {
+        let none = |test: &Value| match test {
+            Value::Array(words) => words.first().and_then(Value::as_str) == Some("NONE"),
+            other => other.as_str() == Some("NONE"),
+        };
+        self.disable || self.test.as_ref().is_some_and(none)
+    }
+}
+
+/// Returns the names in a list or the keys of a map; compose allows both forms in many places.
+fn keys(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::Array(items)) => items.iter().filter_map(text).collect(),
+        Some(Value::Object(map)) => map.keys().cloned().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the name by which the engine knows a network or volume of the project.
+fn real_name(project: &str, key: &str, resources: &BTreeMap<String, Option<Resource>>) -> String {
+    let resource = resources.get(key).and_then(Option::as_ref);
+    let named = resource.and_then(|resource| resource.name.clone());
+    let external = resource.and_then(|resource| resource.external.as_ref());
+    match (named, external) {
+        (Some(name), _) => name,
+        (None, Some(Value::Object(map))) => map.get("name").and_then(text).unwrap_or_else(|| key.to_owned()),
+        (None, Some(Value::Bool(true))) => key.to_owned(),
+        (None, _) => format!("{project}_{key}"),
+    }
+}
+
+/// Returns a scalar as text.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(yes) => Some(yes.to_string()),
+        _ => None,
+    }
+}
+
+/// Returns first and last of `80` or `80-89`.
+fn range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (first <= last).then_some((first, last))
+}
+
+/// Reads an entry of `ports`: a map, or the short form `[address:][host:]container[/protocol]`.
+fn published_port(value: &Value) -> Option<PublishedPort> {
+    let (target, host, protocol) = match value {
+        Value::Object(map) => {
+            let field = |key: &str| map.get(key).and_then(text);
+            (field("target")?, field("published"), field("protocol"))
+        }
+        scalar => {
+            let short = text(scalar)?;
+            let (ports, protocol) = short.rsplit_once('/').unwrap_or((&short, "tcp"));
+            // An IPv6 address has colons of its own: only the last two parts are ports.
+            let mut parts = ports.rsplitn(3, ':');
+            let target = parts.next()?.to_owned();
+            (target, parts.next().map(str::to_owned), Some(protocol.to_owned()))
+        }
+    };
+    let (target, _) = range(&target)?;
+    let host = host.as_deref().and_then(range).filter(|(first, _)| *first != 0);
+    Some(PublishedPort { target, host, protocol: protocol.unwrap_or_else(|| "tcp".to_owned()) })
+}
+
+/// Reads an entry of `expose`, as `9000`, `8000-8002` or `53/udp`.
+fn exposed(value: &Value) -> Vec<u16> {
+    let Some(text) = text(value) else { return Vec::new() };
+    let (ports, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
+    match range(ports) {
+        Some((first, last)) if protocol == "tcp" => (first..=last).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Reads an entry of `volumes`: a map, or the short form `[source:]target[:mode]`.
+fn parse_mount(value: &Value, project: &str, volumes: &BTreeMap<String, Option<Resource>>) -> Option<Mount> {
+    let mut mount = match value {
+        Value::Object(map) => {
+            let field = |key: &str| map.get(key).and_then(text);
+            Mount {
+                kind: field("type").unwrap_or_else(|| "volume".to_owned()),
+                source: field("source"),
+                target: field("target")?,
+                read_only: flag(map, "read_only"),
+            }
+        }
+        short => {
+            let short = short.as_str()?;
+            let parts: Vec<&str> = short.split(':').collect();
+            let (source, target, mode) = match parts[..] {
+                [target] => (None, target, ""),
+                [source, target] => (Some(source), target, ""),
+                [source, target, mode] => (Some(source), target, mode),
+                _ => return None,
+            };
+            let bind = source.is_some_and(|source| Path::new(source).is_absolute() || source.starts_with(['.', '~']));
+            Mount {
+                kind: if bind { "bind" } else { "volume" }.to_owned(),
+                source: source.map(str::to_owned),
+                target: target.to_owned(),
+                read_only: mode.split(',').any(|option| option == "ro"),
+            }
+        }
+    };
+    if mount.kind == "volume" {
+        mount.source = mount.source.map(|key| real_name(project, &key, volumes));
+    }
+    Some(mount)
+}
+
+fn flag(map: &Map<String, Value>, key: &str) -> bool {
+    map.get(key).and_then(Value::as_bool).unwrap_or_default()
+}

@@ -1,0 +1,157 @@
+//! Reading the project through `config`.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::place::Place;
+use super::project::Project;
+use super::settings::{KEY, Reader, over};
+use super::{Compose, Options, overlay, process, project};
+use crate::model::{Failure, Output, ServiceName, printable};
+
+/// More than any project prints; only a bound.
+const LIMIT: usize = 64 * 1024 * 1024;
+
+/// How many of compose's own lines a failure shows.
+const LINES: usize = 12;
+
+impl Compose {
+    /// Reads the project, as compose understands it, with the settings of all its services.
+    ///
+    /// # Errors
+    /// There is no compose file, compose refuses it (its own words are in the failure), or `x-swap` has mistakes: all
+    /// of them at once.
+    pub async fn read(&self) -> Result<Project, Failure> {
+        let here = self.working_directory();
+        let v1 = self.tool.is_v1();
+        let place = Place::find(&self.options, &here, v1);
+        if v1 {
+            let (printed, overlay) = tokio::join!(self.config(&self.options, &here, None), self.overlay(&place, &here));
+            let (mut config, warnings) = printed?;
+            if let Some(overlay) = overlay? {
+                overlay::lay_over(&mut config, &overlay);
+            }
+            return assemble(&config, &place, warnings);
+        }
+        // All profiles, because `up app` takes a service of an inactive profile too. But such a service may need what
+        // is not there, an env_file for instance; then the project is what compose itself would read.
+        let everything = Options { profiles: vec!["*".to_owned()], ..self.options.clone() };
+        let (config, warnings) = match self.config(&everything, &here, None).await {
+            Ok(printed) => printed,
+            Err(_) => self.config(&self.options, &here, None).await?,
+        };
+        assemble(&config, &place, warnings)
+    }
+
+    /// Reads the settings that 1.29 drops, if there are any.
+    async fn overlay(&self, place: &Place, here: &Path) -> Result<Option<Value>, Failure> {
+        let Some(project) = overlay::project(place, here)? else { return Ok(None) };
+        let options = Options {
+            files: vec!["-".into()],
+            project_directory: None,
+            env_files: self.options.env_files.iter().map(|file| here.join(file)).collect(),
+            ..self.options.clone()
+        };
+        let (config, _) = self.config(&options, &place.env_directory, Some(project.into_bytes())).await?;
+        Ok(Some(config))
+    }
+
+    /// Runs `config` and returns what it printed and what it warned of.
+    async fn config(
+        &self,
+        options: &Options,
+        directory: &Path,
+        stdin: Option<Vec<u8>>,
+    ) -> Result<(Value, Vec<String>), Failure> {
+        let line = self.tool.command_line(&self.options, &["config"]);
+        let output = run(&self.tool.command(options, &["config"]), directory, stdin, LIMIT).await;
+        let output = output.map_err(|error| not_started(&line, directory, &error))?;
+        let said = messages(&output.stderr);
+        if !output.ok() {
+            let nothing = said.iter().any(|line| {
+                line.contains("no configuration file provided") || line.contains("find a suitable configuration file")
+            });
+            let cure = if nothing {
+                "run swap in the project's folder or one below it, or name the file: `swap -f path/compose.yaml …`"
+                    .to_owned()
+            } else {
+                format!("`{line}` must print the project before swap can read it")
+            };
+            let what = format!("`{line}` in `{}` failed with exit code {}", directory.display(), output.code);
+            return Err(Failure::new(what).hint(cure).tail(last(said)));
+        }
+        // Both tools write each `$` twice, because what they print is meant to be read by compose again.
+        let text = output.stdout.replace("$$", "$");
+        let config = yaml(&text).map_err(|error| {
+            Failure::new(format!("reading what `{line}` printed: {error}"))
+                .hint("this form is new to swap; please report it with that output")
+        })?;
+        Ok((config, said))
+    }
+}
+
+/// Makes the project of the printed configuration.
+pub(super) fn assemble(config: &Value, place: &Place, warnings: Vec<String>) -> Result<Project, Failure> {
+    let mut project = project::parse(config, place)?;
+    let directory = project.directory.clone();
+    let names: Vec<ServiceName> = project.services.keys().cloned().collect();
+    let mut reader = Reader::new(&directory, names.iter().map(ServiceName::as_str).collect());
+    let mut defaults = config.get(KEY).cloned().unwrap_or_default();
+    reader.settings(KEY, &defaults);
+    if reader.mistakes() > 0 {
+        // They would be told again for each service.
+        defaults = Value::Null;
+    }
+    let sections = config.get("services").and_then(Value::as_object);
+    for (name, service) in &mut project.services {
+        let own = sections.and_then(|services| services.get(name.as_str())?.get(KEY)).unwrap_or(&Value::Null);
+        service.settings = reader.settings(&format!("services.{name}.{KEY}"), &over(&defaults, own));
+    }
+    reader.finish(&place.files_text())?;
+    project.warnings = warnings;
+    Ok(project)
+}
+
+/// Reads YAML as compose does: `y` and `on` are text.
+pub(super) fn yaml(text: &str) -> Result<Value, String> {
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| printable(error.to_string().lines().next().unwrap_or_default()))
+}
+
+/// Runs a compose command to its end.
+pub(super) async fn run(
+    line: &[OsString],
+    directory: &Path,
+    stdin: Option<Vec<u8>>,
+    limit: usize,
+) -> std::io::Result<Output> {
+    let mut child = process::start(line, directory, stdin)?;
+    process::finish(&mut child, limit, |_, _| {}).await
+}
+
+/// Says that the tool itself could not be run.
+pub(super) fn not_started(line: &str, directory: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(format!("running `{line}` in `{}`: {error}", directory.display()))
+}
+
+/// Returns the last of compose's lines.
+pub(super) fn last(mut lines: Vec<String>) -> Vec<String> {
+    lines.drain(..lines.len().saturating_sub(LINES));
+    lines
+}
+
+/// Returns what compose said, line by line, without the frame that v2 gives its warnings.
+pub(super) fn messages(stderr: &str) -> Vec<String> {
+    let lines = stderr.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| printable(&unframed(line).unwrap_or_else(|| line.to_owned()))).collect()
+}
+
+/// Returns the text of `time="…" level=warning msg="…"`.
+fn unframed(line: &str) -> Option<String> {
+    let message = line.strip_prefix("time=")?.split_once(" msg=")?.1;
+    // Go quotes as JSON does, the rare `\x` escapes apart.
+    if message.starts_with('"') { serde_json::from_str(message).ok() } else { Some(message.to_owned()) }
+}

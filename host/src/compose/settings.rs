@@ -1,0 +1,358 @@
+//! `x-swap` → [`Settings`], with every mistake of the file at once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::model::{Check, Failure, HookSpec, Order, ProxyChoice, ServiceName, Settings, printable};
+
+/// The key of the settings, in a service and at the top of the file.
+pub(super) const KEY: &str = "x-swap";
+
+const KEYS: [&str; 8] = ["port", "proxy", "health", "successes", "watch", "timeouts", "order", "hooks"];
+const TIMEOUT_KEYS: [&str; 3] = ["health", "drain", "hook"];
+const HEALTH_KEYS: [&str; 4] = ["http", "tcp", "command", "shell"];
+const HOOK_KEYS: [&str; 3] = ["use", "config", "allow"];
+const ORDERS: [&str; 2] = ["start-first", "stop-first"];
+const DURATIONS: &str = "durations are written as `5s`, `1m30s` or `500ms`";
+
+/// Reads settings and collects what is wrong with them, each with its full path.
+pub(super) struct Reader<'a> {
+    /// What relative paths of hooks are relative to.
+    pub directory: &'a Path,
+    /// The services of the project.
+    pub services: Vec<&'a str>,
+    mistakes: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    /// Makes a reader for a project in this folder with these services.
+    pub fn new(directory: &'a Path, services: Vec<&'a str>) -> Self {
+        Self { directory, services, mistakes: Vec::new() }
+    }
+
+    /// Reads an `x-swap` section; `path` names it in mistakes, as `services.app.x-swap`.
+    pub fn settings(&mut self, path: &str, value: &Value) -> Settings {
+        let mut settings = Settings::default();
+        let Some(map) = self.map(path, value, &KEYS) else { return settings };
+        for (key, value) in map.iter().filter(|(_, value)| !value.is_null()) {
+            let path = format!("{path}.{key}");
+            match key.as_str() {
+                "port" => settings.port = self.number(&path, value, 1, u32::from(u16::MAX)).map(|port| port as u16),
+                "proxy" => self.proxy(&path, value, &mut settings),
+                "health" => settings.health = self.health(&path, value),
+                "successes" => settings.successes = self.number(&path, value, 1, 1000).unwrap_or_default(),
+                "watch" => settings.watch = self.duration(&path, value).unwrap_or_default(),
+                "timeouts" => self.timeouts(&path, value, &mut settings),
+                "order" => settings.order = self.order(&path, value),
+                "hooks" => settings.hooks = self.hooks(&path, value),
+                _ => {}
+            }
+        }
+        settings
+    }
+
+    /// Tells how many mistakes there were up to now.
+    pub fn mistakes(&self) -> usize {
+        self.mistakes.len()
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// There were mistakes; `files` names where, as `compose.yml + compose.override.yml`.
+    pub fn finish(self, files: &str) -> Result<(), Failure> {
+        let cure = format!("correct {files}; `swap --help` and the README list the keys of {KEY}");
+        match &self.mistakes[..] {
+            [] => Ok(()),
+            [one] => Err(Failure::new(format!("{files}: {one}")).hint(cure)),
+            many => {
+                Err(Failure::new(format!("{files}: {} mistakes in {KEY}", many.len())).hint(cure).tail(self.mistakes))
+            }
+        }
+    }
+
+    fn mistake(&mut self, path: &str, what: impl AsRef<str>) {
+        self.mistakes.push(printable(&format!("`{path}`: {}", what.as_ref())));
+    }
+
+    /// Takes a map and reports keys that it may not have.
+    fn map<'v>(&mut self, path: &str, value: &'v Value, keys: &[&str]) -> Option<&'v Map<String, Value>> {
+        let Some(map) = value.as_object() else {
+            if !value.is_null() {
+                self.mistake(path, format!("{} where a map belongs (keys: {})", kind(value), keys.join(", ")));
+            }
+            return None;
+        };
+        for key in map.keys().filter(|key| !keys.contains(&key.as_str())) {
+            self.mistake(path, format!("unknown key `{key}`{} (keys: {})", meant(key, keys), keys.join(", ")));
+        }
+        Some(map)
+    }
+
+    fn number(&mut self, path: &str, value: &Value, least: u32, most: u32) -> Option<u32> {
+        let number = match value {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        let number = number.and_then(|number| u32::try_from(number).ok()).filter(|n| (least..=most).contains(n));
+        if number.is_none() {
+            self.mistake(path, format!("{} is not a whole number from {least} to {most}", kind(value)));
+        }
+        number
+    }
+
+    fn duration(&mut self, path: &str, value: &Value) -> Option<Duration> {
+        let (text, number) = match value {
+            Value::String(text) => (text.trim().to_owned(), text.trim().parse::<f64>().ok()),
+            Value::Number(number) => (number.to_string(), number.as_f64()),
+            other => {
+                self.mistake(path, format!("{} where a duration belongs; {DURATIONS}", kind(other)));
+                return None;
+            }
+        };
+        if number == Some(0.0) {
+            return Some(Duration::ZERO);
+        }
+        match humantime::parse_duration(&text) {
+            Ok(duration) => Some(duration),
+            Err(_) if number.is_some_and(|number| number > 0.0) => {
+                self.mistake(path, format!("`{text}` has no unit: write `{text}s` for seconds"));
+                None
+            }
+            Err(_) => {
+                self.mistake(path, format!("`{text}` is not a duration; {DURATIONS}"));
+                None
+            }
+        }
+    }
+
+    /// Takes a scalar that must be text.
+    fn text(&mut self, path: &str, value: &Value, wanted: &str) -> Option<String> {
+        match value {
+            Value::String(text) if text.trim().is_empty() => {
+                self.mistake(path, format!("empty, where {wanted} belongs"))
+            }
+            Value::String(text) => return Some(text.clone()),
+            other => self.mistake(path, format!("{} where {wanted} belongs", kind(other))),
+        }
+        None
+    }
+
+    fn texts(&mut self, path: &str, value: &Value, wanted: &str) -> Vec<String> {
+        let one = [value.clone()];
+        let items = value.as_array().map_or(&one[..], Vec::as_slice);
+        let texts = items.iter().enumerate().map(|(index, item)| self.text(&at(path, value, index), item, wanted));
+        texts.collect::<Vec<_>>().into_iter().flatten().collect()
+    }
+
+    fn proxy(&mut self, path: &str, value: &Value, settings: &mut Settings) {
+        let wanted = "a service's name, `host` or `none`";
+        let Some(name) = self.text(path, value, wanted) else { return };
+        match name.as_str() {
+            "none" => settings.no_proxy = true,
+            "host" => settings.proxy = Some(ProxyChoice::Host),
+            name if self.services.contains(&name) => {
+                settings.proxy = name.parse::<ServiceName>().ok().map(ProxyChoice::Service);
+            }
+            name => {
+                let services = self.services.join(", ");
+                let what = format!(
+                    "`{name}` is no service{} (services: {services}; or `host`, or `none`)",
+                    meant(name, &self.services)
+                );
+                self.mistake(path, what);
+            }
+        }
+    }
+
+    fn health(&mut self, path: &str, value: &Value) -> Vec<Check> {
+        match value {
+            // The form of compose's own healthcheck.
+            Value::Array(items) if items.first().and_then(Value::as_str) == Some("CMD") => {
+                let command = Value::Array(items[1..].to_vec());
+                self.command(path, &command).into_iter().collect()
+            }
+            Value::Array(items) if items.first().and_then(Value::as_str) == Some("CMD-SHELL") => {
+                let lines = self.texts(path, &Value::Array(items[1..].to_vec()), "a line for the shell");
+                vec![Check::Shell(lines.join(" "))]
+            }
+            Value::Array(items) => {
+                let checks = items.iter().enumerate().map(|(index, item)| self.check(&at(path, value, index), item));
+                checks.collect::<Vec<_>>().concat()
+            }
+            one => self.check(path, one),
+        }
+    }
+
+    /// Reads one check, or several that stand in one map.
+    fn check(&mut self, path: &str, value: &Value) -> Vec<Check> {
+        if !value.is_object() {
+            let wanted = "a line for the shell, `{ http: /up }`, `{ tcp: true }` or `{ command: [ … ] }`";
+            return self.text(path, value, wanted).map(Check::Shell).into_iter().collect();
+        }
+        let Some(map) = self.map(path, value, &HEALTH_KEYS) else { return Vec::new() };
+        let mut checks = Vec::new();
+        for (key, value) in map {
+            let path = format!("{path}.{key}");
+            match key.as_str() {
+                "http" => match self.text(&path, value, "a path such as `/up`") {
+                    Some(http)
+                        if http.starts_with('/') && !http.contains(|c: char| c.is_whitespace() || c.is_control()) =>
+                    {
+                        checks.push(Check::Http(http));
+                    }
+                    Some(http) => self.mistake(&path, format!("`{http}` is not a path such as `/up`")),
+                    None => {}
+                },
+                "tcp" => match value {
+                    Value::Bool(true) => checks.push(Check::Tcp),
+                    Value::Bool(false) => {}
+                    other => self.mistake(&path, format!("{} where `true` belongs", kind(other))),
+                },
+                "command" => checks.extend(self.command(&path, value)),
+                "shell" => checks.extend(self.text(&path, value, "a line for the shell").map(Check::Shell)),
+                _ => {}
+            }
+        }
+        checks
+    }
+
+    /// Reads a command: a list is the program and its arguments, text is a line for the shell.
+    fn command(&mut self, path: &str, value: &Value) -> Option<Check> {
+        let Some(items) = value.as_array() else {
+            return self.text(path, value, "a command").map(Check::Shell);
+        };
+        let mut words = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            match scalar(item) {
+                Some(word) => words.push(word),
+                None => self.mistake(&format!("{path}[{index}]"), format!("{} where a word belongs", kind(item))),
+            }
+        }
+        if items.is_empty() {
+            self.mistake(path, "an empty list where a command belongs");
+        }
+        (!words.is_empty()).then_some(Check::Command(words))
+    }
+
+    fn timeouts(&mut self, path: &str, value: &Value, settings: &mut Settings) {
+        let Some(map) = self.map(path, value, &TIMEOUT_KEYS) else { return };
+        let limits = &mut settings.timeouts;
+        for (key, limit) in [("health", &mut limits.health), ("drain", &mut limits.drain), ("hook", &mut limits.hook)] {
+            if let Some(value) = map.get(key).filter(|value| !value.is_null())
+                && let Some(duration) = self.duration(&format!("{path}.{key}"), value)
+            {
+                *limit = duration;
+            }
+        }
+    }
+
+    fn order(&mut self, path: &str, value: &Value) -> Order {
+        match value.as_str() {
+            Some("start-first") => Order::StartFirst,
+            Some("stop-first") => Order::StopFirst,
+            text => {
+                let meant = text.map(|text| meant(text, &ORDERS)).unwrap_or_default();
+                self.mistake(path, format!("{} is no order{meant} (orders: {})", kind(value), ORDERS.join(", ")));
+                Order::default()
+            }
+        }
+    }
+
+    fn hooks(&mut self, path: &str, value: &Value) -> Vec<HookSpec> {
+        let one = [value.clone()];
+        let items = value.as_array().map_or(&one[..], Vec::as_slice);
+        let hooks = items.iter().enumerate().map(|(index, item)| self.hook(&at(path, value, index), item));
+        hooks.collect::<Vec<_>>().into_iter().flatten().collect()
+    }
+
+    fn hook(&mut self, path: &str, value: &Value) -> Option<HookSpec> {
+        let mut hook = HookSpec { file: String::new(), config: Default::default(), allow: Vec::new() };
+        if !value.is_object() {
+            hook.file = self.text(path, value, "a hook's file or `{ use: … }`")?;
+        } else {
+            let map = self.map(path, value, &HOOK_KEYS)?;
+            if let Some(config) = map.get("config").filter(|config| !config.is_null()) {
+                match config.as_object() {
+                    Some(config) => {
+                        hook.config = config.iter().map(|(key, value)| (key.clone(), config_text(value))).collect();
+                    }
+                    None => self.mistake(&format!("{path}.config"), format!("{} where a map belongs", kind(config))),
+                }
+            }
+            if let Some(allow) = map.get("allow").filter(|allow| !allow.is_null()) {
+                hook.allow = self.texts(&format!("{path}.allow"), allow, "a grant such as `exec:db`");
+            }
+            match map.get("use") {
+                Some(file) => hook.file = self.text(&format!("{path}.use"), file, "a hook's file")?,
+                None => {
+                    self.mistake(path, "the key `use` with the hook's file is missing");
+                    return None;
+                }
+            }
+        }
+        hook.file = self.directory.join(hook.file).to_string_lossy().into_owned();
+        Some(hook)
+    }
+}
+
+/// Returns the defaults with a service's own settings laid over them: maps key by key, all else as a whole.
+pub(super) fn over(defaults: &Value, own: &Value) -> Value {
+    match (defaults, own) {
+        (defaults, Value::Null) => defaults.clone(),
+        (Value::Object(defaults), Value::Object(own)) => {
+            let mut merged = defaults.clone();
+            for (key, value) in own {
+                let value = match (key.as_str(), defaults.get(key)) {
+                    // A service's check replaces the default one, whatever form both have.
+                    ("timeouts", Some(default)) => over(default, value),
+                    _ => value.clone(),
+                };
+                merged.insert(key.clone(), value);
+            }
+            Value::Object(merged)
+        }
+        (_, own) => own.clone(),
+    }
+}
+
+/// Returns the path of an item of a list, or of the only value where a list could stand.
+fn at(path: &str, value: &Value, index: usize) -> String {
+    if value.is_array() { format!("{path}[{index}]") } else { path.to_owned() }
+}
+
+/// Returns the value as messages show it.
+fn kind(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a map".to_owned(),
+        scalar => format!("`{}`", config_text(scalar)),
+    }
+}
+
+/// Returns a scalar's text.
+fn scalar(value: &Value) -> Option<String> {
+    (!value.is_array() && !value.is_object() && !value.is_null()).then(|| config_text(value))
+}
+
+/// Returns what a hook reads of a configured value: text as it is, all else as JSON; nothing is empty text.
+fn config_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// Returns `; did you mean …` if one of the known words is near.
+fn meant(word: &str, known: &[&str]) -> String {
+    let distance = |known: &&&str| strsim::damerau_levenshtein(&word.to_lowercase().replace('_', "-"), known);
+    match known.iter().min_by_key(distance) {
+        Some(near) if distance(&near) <= 1 + near.len() / 4 => format!(", did you mean `{near}`?"),
+        _ => String::new(),
+    }
+}

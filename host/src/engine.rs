@@ -1,0 +1,175 @@
+//! The loop of a run: decide, record, perform, record, tell.
+//!
+//! The engine knows the world as one trait with one method, so that the tests can replace Docker, compose and nginx by
+//! a simulated world.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::model::Failure;
+use crate::plan::{Plan, Step};
+use crate::run::{Event, Facts, IllegalEvent, Learnt, Next, Outcome, State, decide};
+
+/// What can perform steps: [`Live`](crate::live::Live), or the tests' simulated world.
+pub trait World {
+    /// Performs one step; every step may be performed twice.
+    ///
+    /// The future may be dropped where [`Step::interruptible`] says so; the run is then unwound.
+    fn perform(&self, step: &Step, facts: &Facts) -> impl Future<Output = Result<Learnt, Failure>>;
+
+    /// Waits before an undo that failed is tried again.
+    fn pause(&self, time: Duration) -> impl Future<Output = ()>;
+}
+
+/// Where events go: journal and display.
+pub trait Record {
+    /// Makes the event durable and tells it to the operator. An error means that it may be lost.
+    fn record(&mut self, plan: &Plan, event: &Event) -> Result<(), Failure>;
+}
+
+/// How the engine left a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The run is over.
+    Over(Outcome),
+    /// A person is needed: this step, or its undo, can't be done.
+    Stuck(Step),
+    /// A person asked a second time: the run is left as it is, for `swap resume`.
+    Left,
+}
+
+/// Runs the plan from where its events stand to its end.
+///
+/// `events` grows by what happens. `signals` holds the signals so far; the first one unwinds the run (after the commit
+/// it changes nothing), the second one leaves the run at once.
+pub async fn run(
+    plan: &Plan,
+    events: &mut Vec<Event>,
+    world: &impl World,
+    record: &mut impl Record,
+    signals: &mut watch::Receiver<Vec<String>>,
+) -> Result<End, IllegalEvent> {
+    let mut run = Run { plan, events, record, journal_works: true };
+    loop {
+        run.note_interrupt(signals)?;
+        if signals.borrow().len() > 1 {
+            return Ok(End::Left);
+        }
+        match decide(plan, run.events)? {
+            Next::Do(step) => run.forward(step, world, signals).await,
+            Next::Undo(step) => run.undo(step, world, signals).await,
+            Next::Stuck(step) => {
+                let step = &plan.steps[step];
+                let unwinding = State::of(plan, run.events)?.unwinding();
+                let stuck = if unwinding { step.undo().unwrap_or_else(|| step.clone()) } else { step.clone() };
+                return Ok(End::Stuck(stuck));
+            }
+            Next::Done(outcome) => {
+                if !matches!(run.events.last(), Some(Event::Closed { .. })) {
+                    run.tell(Event::Closed { outcome });
+                }
+                return Ok(End::Over(outcome));
+            }
+        }
+    }
+}
+
+struct Run<'a, R> {
+    plan: &'a Plan,
+    events: &'a mut Vec<Event>,
+    record: &'a mut R,
+    journal_works: bool,
+}
+
+impl<R: Record> Run<'_, R> {
+    /// Records an event whose loss must not stop what is under way: undoing, closing, going on after the commit.
+    fn tell(&mut self, event: Event) {
+        if let Err(_lost) = self.record.record(self.plan, &event) {
+            self.journal_works = false;
+        }
+        self.events.push(event);
+    }
+
+    fn note_interrupt(&mut self, signals: &watch::Receiver<Vec<String>>) -> Result<(), IllegalEvent> {
+        let Some(signal) = signals.borrow().first().cloned() else { return Ok(()) };
+        let known = self.events.iter().rev().take_while(|event| !matches!(event, Event::Resumed { .. }));
+        let noted = known.into_iter().any(|event| matches!(event, Event::Interrupted { .. }));
+        if !noted && !matches!(self.events.last(), Some(Event::Closed { .. })) {
+            self.tell(Event::Interrupted { signal });
+        }
+        Ok(())
+    }
+
+    async fn forward(&mut self, step: usize, world: &impl World, signals: &mut watch::Receiver<Vec<String>>) {
+        let started = Event::Started { step };
+        if let Err(failure) = self.record.record(self.plan, &started) {
+            // Nothing is done that was not recorded. After the commit the world is believed, not the journal.
+            self.events.push(started);
+            let committed = State::of(self.plan, self.events).is_ok_and(|state| state.committed());
+            if !committed {
+                self.tell(Event::Failed { step, failure });
+                return;
+            }
+        } else {
+            self.events.push(started);
+        }
+        let facts = Facts::of(self.plan, self.events);
+        let what = &self.plan.steps[step];
+        let patience = if what.interruptible() { 1 } else { 2 };
+        let performed = tokio::select! {
+            biased;
+            performed = world.perform(what, &facts) => performed,
+            // The next round of the loop records the signal and unwinds, or leaves.
+            _ = interrupted(signals, patience) => return,
+        };
+        match performed {
+            Ok(learnt) => {
+                let done = Event::Done { step, learnt };
+                let lost = self.record.record(self.plan, &done).err();
+                self.events.push(done);
+                if let (Some(failure), Some(next)) = (lost, self.next_before_commit()) {
+                    // The next step would rely on what is not durable.
+                    self.events.push(Event::Started { step: next });
+                    self.tell(Event::Failed { step: next, failure });
+                }
+            }
+            Err(failure) => self.tell(Event::Failed { step, failure }),
+        }
+    }
+
+    /// Returns the step that comes next if the run may still be unwound.
+    fn next_before_commit(&self) -> Option<usize> {
+        let state = State::of(self.plan, self.events).ok()?;
+        match decide(self.plan, self.events).ok()? {
+            Next::Do(next) if !state.committed() => Some(next),
+            _ => None,
+        }
+    }
+
+    async fn undo(&mut self, step: usize, world: &impl World, signals: &mut watch::Receiver<Vec<String>>) {
+        let Some(undo) = self.plan.steps[step].undo() else { return };
+        self.tell(Event::UndoStarted { step });
+        let facts = Facts::of(self.plan, self.events);
+        let performed = tokio::select! {
+            biased;
+            performed = world.perform(&undo, &facts) => performed,
+            _ = interrupted(signals, 2) => return,
+        };
+        match performed {
+            Ok(_) => self.tell(Event::Undone { step }),
+            Err(failure) => {
+                self.tell(Event::UndoFailed { step, failure });
+                world.pause(Duration::from_millis(300)).await;
+            }
+        }
+    }
+}
+
+/// Waits until so many signals have come.
+async fn interrupted(signals: &mut watch::Receiver<Vec<String>>, count: usize) {
+    if signals.wait_for(|signals| signals.len() >= count).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

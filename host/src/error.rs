@@ -1,0 +1,54 @@
+//! How swap ends: the exit codes and the failures behind them.
+
+use std::process::ExitCode;
+
+use crate::model::Failure;
+
+/// The exit codes, as the README documents them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// The new version serves and the old containers are gone.
+    Swapped = 0,
+    /// A defect of swap.
+    Internal = 1,
+    /// The command line can't be understood.
+    Usage = 2,
+    /// Refused before any change.
+    Refused = 3,
+    /// The run was unwound: the old version serves.
+    RolledBack = 4,
+    /// A person is needed; the message says for what.
+    Stuck = 5,
+    /// Another run holds the service.
+    Busy = 6,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a command ended without doing what it was asked.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code.
+    pub exit: Exit,
+    /// What to tell, in order.
+    pub failures: Vec<Failure>,
+}
+
+impl Ended {
+    /// Ends with one failure.
+    pub fn new(exit: Exit, failure: Failure) -> Self {
+        Self { exit, failures: vec![failure] }
+    }
+}
+
+/// A failure that nobody gave another exit code comes from before any change.
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::new(Exit::Refused, failure)
+    }
+}

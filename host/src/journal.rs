@@ -1,0 +1,342 @@
+//! The journal of each run, the history of runs, and the lock that lets one run at a time hold a service.
+//!
+//! Everything is below one private folder (0700, files 0600):
+//!
+//! ```text
+//! <state>/<engine>/<project>/<service>.lock      who holds the service
+//! <state>/<engine>/<project>/runs/<run>.open     the journal of a run that is not over
+//! <state>/<engine>/<project>/runs/<run>.jsonl    the journal of a run that is over
+//! ```
+//!
+//! A journal has one event a line. A line is written and synced before the next effect begins; a torn last line is what
+//! a crash leaves and is passed over.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::model::{Failure, RunId, ServiceName};
+use crate::plan::Plan;
+use crate::run::{Entry, Event};
+
+/// How many runs of a project the history keeps.
+const KEPT_RUNS: usize = 100;
+
+/// The version of the journal's lines; a reader refuses a later one.
+const VERSION: u32 = 1;
+
+/// The folder of one project on one engine.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Opens the project's folder and makes what is missing of it.
+    ///
+    /// `root` is the state folder; `engine` and `project` become its sub-folders. Fails if something there belongs to
+    /// somebody else or is a symbolic link, because whoever owns the journal decides what swap does next.
+    pub fn open(root: &Path, engine: &str, project: &str) -> Result<Self, Failure> {
+        let mut path = root.to_path_buf();
+        make_private(&path)?;
+        for part in [engine, project, "runs"] {
+            path.push(safe_name(part));
+            make_private(&path)?;
+        }
+        path.pop();
+        Ok(Self { path })
+    }
+
+    /// Returns the state folder: `SWAP_STATE_DIR`, else `/var/lib/swap` for root and `~/.local/state/swap` for others.
+    pub fn default_root() -> PathBuf {
+        let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        if let Some(root) = from("SWAP_STATE_DIR") {
+            return root;
+        }
+        if rustix::process::geteuid().is_root() {
+            return PathBuf::from("/var/lib/swap");
+        }
+        let state = from("XDG_STATE_HOME").or_else(|| from("HOME").map(|home| home.join(".local/state")));
+        state.unwrap_or_else(|| PathBuf::from(".")).join("swap")
+    }
+
+    /// Returns where hooks keep what they must remember of a service.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn runs(&self) -> PathBuf {
+        self.path.join("runs")
+    }
+
+    /// Returns the runs of the project, newest first, each with its journal's path.
+    pub fn list(&self) -> Result<Vec<(RunId, PathBuf)>, Failure> {
+        let runs = self.runs();
+        let read = fs::read_dir(&runs).map_err(|error| cannot("read the folder", &runs, &error))?;
+        let mut list: Vec<(RunId, PathBuf)> = read
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .filter_map(|path| {
+                let ending = path.extension()?.to_str()?;
+                let name = path.file_stem()?.to_str()?;
+                ["open", "jsonl"].contains(&ending).then(|| (RunId(name.to_owned()), path.clone()))
+            })
+            .collect();
+        list.sort_by(|a, b| b.0.cmp(&a.0));
+        Ok(list)
+    }
+
+    /// Returns the journals of runs that are not over, newest first, for the given service.
+    ///
+    /// A journal that can't be read is passed over: the world is believed, not the journal.
+    pub fn unfinished(&self, service: &ServiceName) -> Result<Vec<Recorded>, Failure> {
+        let open = self.list()?.into_iter().filter(|(_, path)| path.extension().is_some_and(|end| end == "open"));
+        Ok(open
+            .filter_map(|(run, path)| Recorded::read(run, path).ok())
+            .filter(|recorded| recorded.plan().is_some_and(|plan| plan.services.iter().any(|s| s.name == *service)))
+            .collect())
+    }
+
+    /// Begins the journal of a run.
+    pub fn begin(&self, run: &RunId) -> Result<Journal, Failure> {
+        self.forget_old_runs();
+        let path = self.runs().join(format!("{}.open", safe_name(&run.0)));
+        let file = private_file(&path, OpenOptions::new().create_new(true).append(true))?;
+        sync_folder(&self.runs()).map_err(|error| cannot("sync the folder of", &path, &error))?;
+        Ok(Journal { path, file })
+    }
+
+    /// Removes the oldest finished runs beyond those that are kept. What can't be removed stays.
+    fn forget_old_runs(&self) {
+        let runs = self.list().unwrap_or_default();
+        let finished = runs.iter().filter(|(_, path)| path.extension().is_some_and(|end| end == "jsonl"));
+        for (_, path) in finished.skip(KEPT_RUNS) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// Takes the lock of a service, or says who holds it.
+    pub fn lock(&self, service: &ServiceName) -> Result<Lock, LockError> {
+        let path = self.path.join(format!("{service}.lock"));
+        let mut file = private_file(&path, OpenOptions::new().create(true).truncate(false).read(true).write(true))
+            .map_err(LockError::Failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                return Err(LockError::Busy(holder.trim().to_owned()));
+            }
+            Err(TryLockError::Error(error)) => return Err(LockError::Failed(cannot("lock", &path, &error))),
+        }
+        let holder = holder();
+        let write = |file: &mut File| {
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(holder.as_bytes())
+        };
+        write(&mut file).map_err(|error| LockError::Failed(cannot("write", &path, &error)))?;
+        Ok(Lock { _file: file })
+    }
+}
+
+/// Why a lock was not had.
+#[derive(Debug)]
+pub enum LockError {
+    /// Another run holds it: who, where, since when.
+    Busy(String),
+    /// The lock's file can't be used.
+    Failed(Failure),
+}
+
+/// A service that is held until this is dropped or the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Returns who we are, for those who wait.
+fn holder() -> String {
+    let user = std::env::var("USER").unwrap_or_else(|_| rustix::process::geteuid().as_raw().to_string());
+    let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let since = Timestamp::now().round(jiff::Unit::Second).unwrap_or_default();
+    format!("pid {} of {user} on {node} since {since}\n", std::process::id())
+}
+
+/// A journal that was read back.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The run.
+    pub run: RunId,
+    /// Its entries in order.
+    pub entries: Vec<Entry>,
+    path: PathBuf,
+}
+
+impl Recorded {
+    /// Reads a journal. A torn last line is passed over; a broken line before it is an error.
+    pub fn read(run: RunId, path: PathBuf) -> Result<Self, Failure> {
+        let bytes = fs::read(&path).map_err(|error| cannot("read the journal", &path, &error))?;
+        let entries = parse(&String::from_utf8_lossy(&bytes))
+            .map_err(|why| Failure::new(format!("journal `{}` can't be read: {why}", path.display())))?;
+        Ok(Self { run, entries, path })
+    }
+
+    /// Returns the plan of the run; `None` if it died before it was recorded.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.entries.iter().find_map(|entry| match &entry.event {
+            Event::Planned { plan } => Some(plan),
+            _ => None,
+        })
+    }
+
+    /// Returns the events without their times.
+    pub fn events(&self) -> Vec<Event> {
+        self.entries.iter().map(|entry| entry.event.clone()).collect()
+    }
+
+    /// Opens the journal to go on with it; a torn last line is cut off first.
+    pub fn reopen(&self) -> Result<Journal, Failure> {
+        let mut file = private_file(&self.path, OpenOptions::new().read(true).append(true))?;
+        let mut text = Vec::new();
+        let whole = file.read_to_end(&mut text).map(|_| text.iter().rposition(|byte| *byte == b'\n'));
+        whole
+            .and_then(|end| file.set_len(end.map_or(0, |end| end as u64 + 1)))
+            .map_err(|error| cannot("reopen the journal", &self.path, &error))?;
+        Ok(Journal { path: self.path.clone(), file })
+    }
+}
+
+/// Parses a journal's text. A last line without its end is what a crash leaves.
+pub fn parse(text: &str) -> Result<Vec<Entry>, String> {
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let lines = whole.lines().enumerate().filter(|(_, line)| !line.is_empty());
+    lines
+        .map(|(index, line)| {
+            let entry: Entry = serde_json::from_str(line).map_err(|error| format!("line {}: {error}", index + 1))?;
+            if entry.v > VERSION {
+                return Err(format!("line {}: written by a later swap (version {})", index + 1, entry.v));
+            }
+            Ok(entry)
+        })
+        .collect()
+}
+
+/// The open journal of a run.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+impl Journal {
+    /// Appends the event and syncs it to the disk. The last event of a run also closes the journal's name.
+    pub fn append(&mut self, event: &Event) -> Result<Entry, Failure> {
+        let entry = Entry { v: VERSION, at_ms: Timestamp::now().as_millisecond(), event: event.clone() };
+        let mut line = serde_json::to_string(&entry)
+            .map_err(|error| Failure::new(format!("internal: an event can't be written: {error}")))?;
+        line.push('\n');
+        // One write, so that a crash tears at most the last line.
+        self.file
+            .write_all(line.as_bytes())
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| cannot("write the journal", &self.path, &error))?;
+        if matches!(event, Event::Closed { .. }) {
+            let closed = self.path.with_extension("jsonl");
+            fs::rename(&self.path, &closed).map_err(|error| cannot("close the journal", &self.path, &error))?;
+            self.path = closed;
+        }
+        Ok(entry)
+    }
+
+    /// Returns where the journal is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes a journal in which nothing happened.
+    pub fn discard(self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Returns a name that is one harmless part of a path.
+fn safe_name(text: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
+    let name: String = text.chars().map(|c| if c == '.' { '.' } else { safe(c) }).collect();
+    if name.starts_with('.') || name.is_empty() { format!("_{name}") } else { name }
+}
+
+/// Makes a folder that only we can use, or checks that an existing one is such.
+fn make_private(path: &Path) -> Result<(), Failure> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| cannot("make the state folder", path, &error))?;
+    let is = fs::symlink_metadata(path).map_err(|error| cannot("examine the state folder", path, &error))?;
+    if !is.is_dir() {
+        return Err(Failure::new(format!("state folder `{}` is not a folder of its own", path.display()))
+            .hint("remove the link or choose another folder with SWAP_STATE_DIR"));
+    }
+    let me = rustix::process::geteuid().as_raw();
+    if is.uid() != me || is.mode() & 0o022 != 0 {
+        return Err(Failure::new(format!("state folder `{}` can be changed by others", path.display())).hint(format!(
+            "`chown {me} {0} && chmod 700 {0}`, or choose another folder with SWAP_STATE_DIR",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+fn private_file(path: &Path, options: &mut OpenOptions) -> Result<File, Failure> {
+    options
+        .mode(0o600)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
+        .open(path)
+        .map_err(|error| cannot("open", path, &error))
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
+    let failure = Failure::new(format!("can't {what} `{}`: {error}", path.display()));
+    match error.kind() {
+        io::ErrorKind::StorageFull => failure.hint("free some disk space, or choose another folder with SWAP_STATE_DIR"),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            failure.hint("choose a folder that you may write with SWAP_STATE_DIR")
+        }
+        _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_from_outside_stay_inside_the_folder() {
+        assert_eq!(safe_name("../../etc"), "_.._.._etc");
+        assert_eq!(safe_name("JDMK:BCBN"), "JDMK_BCBN");
+        assert_eq!(safe_name("a\u{1b}\nb"), "a__b");
+    }
+
+    #[test]
+    fn a_torn_last_line_is_passed_over_and_a_broken_one_is_not() {
+        let line = r#"{"v":1,"at_ms":5,"event":"started","step":0}"#;
+        let entry = Entry { v: 1, at_ms: 5, event: Event::Started { step: 0 } };
+        assert_eq!(parse(&format!("{line}\n{}", &line[..20])), Ok(vec![entry.clone()]));
+        assert_eq!(parse(&format!("{line}\n{line}")), Ok(vec![entry]));
+        assert_eq!(parse(""), Ok(vec![]));
+        assert!(parse("nonsense\n").is_err());
+        assert_eq!(
+            parse(&format!("{}\n", line.replace("\"v\":1", "\"v\":2"))),
+            Err("line 1: written by a later swap (version 2)".to_owned())
+        );
+    }
+}

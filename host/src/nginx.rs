@@ -1,0 +1,61 @@
+//! The nginx adapter: finds nginx, reads its configuration, switches its upstreams, and waits for old workers to go.
+//!
+//! # Layout
+//!
+//! ```text
+//! proxy                 the effects: observe, switch, drain
+//! find  folder          what scripts answer → facts
+//! config  tuning        what nginx's configuration says → facts, mistakes, notices
+//! upstream  syntax      text → data → text; pure
+//! local                 a shell on this machine
+//! ```
+//!
+//! **Invariant:** nothing here knows Docker; nginx's machine is reached through [`Shell`] alone.
+//! **Invariant:** only `<service>.conf` and [`TUNING_FILE`] in swap's folder are ever written.
+
+mod config;
+mod find;
+mod folder;
+mod local;
+mod proxy;
+mod script;
+mod syntax;
+mod tuning;
+mod upstream;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::time::SystemTime;
+
+pub use config::{Configuration, ErrorLog, Include, Pass, Target, Version};
+pub use find::Process;
+pub use folder::{Folder, Mount};
+pub use local::LocalShell;
+pub use proxy::{FileChange, Generation, Nginx, Observation, Place, Proxy, SwitchFailure, Worker};
+pub use tuning::TUNING_FILE;
+pub use upstream::{Fallback, NotParsed, Server, UpstreamFile, file_name, parse, render};
+
+use crate::model::{Failure, Output};
+
+/// The folder that swap looks for where nothing else is settled.
+pub const DEFAULT_FOLDER: &str = "/etc/nginx/swap";
+
+/// A POSIX shell beside nginx that is already open: in the proxy's container, or on this host.
+///
+/// Scripts use builtins and `cat`, `cp`, `ln`, `mv`, `readlink`, `rm`, `sleep`, `sync`, `tail`, `tr`, `wc`; no process
+/// tools. dash, busybox ash and bash all do. They read no input and leave no variable or option behind.
+pub trait Shell: Send + Sync {
+    /// Runs a script (POSIX sh, may be several lines) and answers its exit code and output. Exactly one script runs at a time.
+    ///
+    /// At least 8 MiB of standard output must be kept, because `nginx -T` prints the whole configuration.
+    fn run(&self, script: &str) -> impl Future<Output = Result<Output, Failure>> + Send;
+
+    /// Returns the lines that nginx wrote to its standard error since then, oldest first, as well as they are known.
+    ///
+    /// Asked only after a failure, to say why, and only where nginx's error log is not a file: the log of a container.
+    fn logged_since(&self, _since: SystemTime) -> impl Future<Output = Vec<String>> + Send {
+        async { Vec::new() }
+    }
+}

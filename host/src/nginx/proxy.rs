@@ -1,0 +1,780 @@
+//! The effects on nginx: observe it, switch its upstreams, wait until its old workers are gone.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{self, Configuration, ErrorLog};
+use super::find::{self, Master, Process};
+use super::folder::{self, Folder, Mount};
+use super::script::{marker, quote, quote_all, subshell};
+use super::tuning::{self, TUNING_FILE};
+use super::upstream::{Fallback, file_name};
+use super::{DEFAULT_FOLDER, Shell};
+use crate::model::{Failure, Output, ServiceName, printable};
+
+/// Where nginx runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// In a container: its folder must be mounted, and the engine's DNS may be there.
+    Container,
+    /// On the host.
+    Host,
+}
+
+/// An nginx that was found: all that a switch needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nginx {
+    /// Its master process.
+    pub master: Process,
+    /// The program.
+    pub binary: String,
+    /// The options that it was started with, in pairs: `-c`, `-p`, `-e`, `-g`.
+    pub arguments: Vec<String>,
+    /// swap's folder.
+    pub folder: String,
+    /// Where it says why it refused a reload.
+    pub error_log: ErrorLog,
+}
+
+/// What was found out about nginx for one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// The nginx itself.
+    pub nginx: Nginx,
+    /// Its configuration; the failure if nginx refuses it as it is.
+    pub configuration: Result<Configuration, Failure>,
+    /// swap's folder.
+    pub folder: Folder,
+    /// The engine's DNS, where nginx's container has it.
+    pub resolver: Option<IpAddr>,
+    place: Place,
+}
+
+impl Observation {
+    /// Returns everything that stands in the way of a switch, each with its cure. Empty means go.
+    pub fn problems(&self) -> Vec<Failure> {
+        let mut problems = Vec::new();
+        match &self.configuration {
+            Err(broken) => problems.push(broken.clone()),
+            Ok(configuration) => problems.extend(configuration.mistakes.clone()),
+        }
+        problems.extend(self.folder.problem(self.place == Place::Container));
+        problems
+    }
+
+    /// Returns the DNS name as backup, where this nginx knows how and has a resolver.
+    pub fn fallback(&self, port: u16) -> Option<Fallback> {
+        let configuration = self.configuration.as_ref().ok()?;
+        let resolver = self.resolver.filter(|_| configuration.version.knows_resolve())?;
+        Some(Fallback { resolver, port })
+    }
+
+    /// Returns what must happen to swap's own file of settings, if anything.
+    pub fn tuning(&self) -> Option<FileChange> {
+        let configuration = self.configuration.as_ref().ok()?;
+        let text = tuning::render(configuration.version, &configuration.settings);
+        (text != self.folder.tuning).then(|| FileChange { name: TUNING_FILE.to_owned(), text })
+    }
+
+    /// Returns what people should know: what a reload costs here, and uses of the service that swap can't switch.
+    ///
+    /// `drain` is how long a drain may take; `tuned` tells whether [`tuning`](Self::tuning) is or will be in place.
+    pub fn notices(&self, drain: Duration, tuned: bool) -> Vec<Failure> {
+        let Ok(configuration) = &self.configuration else { return Vec::new() };
+        let mut notices = tuning::notices(configuration.version, &configuration.settings, drain, tuned);
+        notices.extend(configuration.warnings.clone());
+        notices
+    }
+}
+
+/// A file of swap's folder as it shall be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// Its name in the folder, as `app.conf`.
+    pub name: String,
+    /// Its text; `None` removes it.
+    pub text: Option<String>,
+}
+
+impl FileChange {
+    /// The change of a service's upstream; `None` removes the file.
+    pub fn upstream(service: &ServiceName, text: Option<String>) -> Self {
+        Self { name: file_name(service), text }
+    }
+}
+
+/// The workers that ran when a switch came. While one of them runs, the old container may get requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// The machine's boot: starts of processes are counted from it.
+    pub boot: String,
+    /// Their master.
+    pub master: Process,
+    /// The workers, those of still older generations included.
+    pub workers: Vec<Process>,
+}
+
+/// A worker of a former generation that still runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Worker {
+    /// The worker.
+    pub process: Process,
+    /// Whether it takes no new connection any more. The master tells its old workers 100 ms after the new ones came.
+    pub leaving: bool,
+}
+
+/// A switch that did not happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SwitchFailure {
+    /// What happened.
+    pub failure: Failure,
+    /// Whether the old files are in place again and nginx obeys them. If not, stop no container that either names.
+    pub restored: bool,
+}
+
+impl fmt::Display for SwitchFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure.fmt(f)
+    }
+}
+
+impl std::error::Error for SwitchFailure {}
+
+impl From<SwitchFailure> for Failure {
+    fn from(failure: SwitchFailure) -> Failure {
+        failure.failure
+    }
+}
+
+/// nginx through a shell beside it.
+#[derive(Debug)]
+pub struct Proxy<S> {
+    shell: S,
+    place: Place,
+    patience: Duration,
+}
+
+impl<S: Shell> Proxy<S> {
+    /// Makes a proxy of an open shell. A reload is given 2 s to show.
+    pub fn new(shell: S, place: Place) -> Self {
+        Self { shell, place, patience: Duration::from_secs(2) }
+    }
+
+    /// Sets how long a reload may take until new workers are there.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Returns the shell.
+    pub fn shell(&self) -> &S {
+        &self.shell
+    }
+
+    /// Looks at nginx for one service and changes nothing: two scripts, three if the folder has an unusual name.
+    ///
+    /// `folder` overrides where swap's files are; by default the folder called `swap` that `http` includes.
+    /// Fails when nginx is not there or can't be asked. What is wrong with it is in [`Observation::problems`].
+    pub async fn observe(&self, service: &ServiceName, folder: Option<&str>) -> Result<Observation, Failure> {
+        if format!("{service}.conf") == TUNING_FILE {
+            return Err(Failure::new(format!(
+                "the service `{service}` has the name of swap's own file `{TUNING_FILE}`"
+            )));
+        }
+        let masters = find::masters(&self.run(find::SCRIPT).await?.stdout)?;
+        let marker = marker();
+        let guess = folder.unwrap_or(DEFAULT_FOLDER).trim_end_matches('/');
+        let mut body = format!("MARK={marker}\n");
+        for (at, master) in masters.iter().enumerate() {
+            body += &ask_script(at, master);
+        }
+        body += &folder_script(guess, service);
+        let mut sections = sections(&self.run(&body).await?, &marker)?;
+        let mut found = Vec::new();
+        for (at, master) in masters.into_iter().enumerate() {
+            let mut take = |name: &str| sections.remove(&format!("{name} {at}")).unwrap_or_default();
+            let (version, dump, code) = (take("version"), take("dump"), take("code"));
+            let configuration = if code.trim() == "0" {
+                config::read(&version, &dump, &master.arguments, service, folder)
+            } else {
+                Err(broken(&dump, code.trim(), guess))
+            };
+            found.push((master, configuration));
+        }
+        let (master, configuration) = choose(found)?;
+        let include = configuration.as_ref().ok().and_then(|configuration| configuration.include.as_ref());
+        let path = include.map_or(guess, |include| &include.folder).to_owned();
+        if path != guess {
+            let body = format!("MARK={marker}\n{}", folder_script(&path, service));
+            sections = self::sections(&self.run(&body).await?, &marker)?;
+        }
+        let error_log =
+            configuration.as_ref().map_or(ErrorLog::Elsewhere, |configuration| configuration.error_log.clone());
+        let nginx = Nginx {
+            master: master.process,
+            binary: master.binary,
+            arguments: master.arguments,
+            folder: path.clone(),
+            error_log,
+        };
+        let resolver =
+            sections.get("resolver").and_then(|text| engine_dns(text)).filter(|_| self.place == Place::Container);
+        let folder = read_folder(path, service, &sections);
+        Ok(Observation { nginx, configuration, folder, resolver, place: self.place })
+    }
+
+    /// Writes, or removes, one file of swap's folder atomically; nginx is not told.
+    ///
+    /// May run twice: the same bytes are renamed over themselves.
+    pub async fn write(&self, nginx: &Nginx, change: &FileChange) -> Result<(), Failure> {
+        let files = Files::new(&nginx.folder, std::slice::from_ref(change))?;
+        let body =
+            format!("{}prepare || exit 1\napply || {{ restore; exit 1; }}\ntidy\nsync_folder\n", files.functions());
+        let output = self.run(&body).await?;
+        if output.ok() { Ok(()) } else { Err(not_written(&nginx.folder, &output)) }
+    }
+
+    /// Changes files of swap's folder, tests, reloads, and confirms that new workers obey them; one script.
+    ///
+    /// Returns the workers that still obey the former files. On any failure the former bytes are put back, and nginx is
+    /// made to obey them if it may have seen the new ones. Switching back is the same with the former texts.
+    ///
+    /// May run twice: the same bytes are written again, nginx reloads once more, and the generation that is returned
+    /// holds every worker that runs by then, also those that the first time left to finish.
+    pub async fn switch(&self, nginx: &Nginx, changes: &[FileChange]) -> Result<Generation, SwitchFailure> {
+        let untouched = |failure| SwitchFailure { failure, restored: true };
+        let files = Files::new(&nginx.folder, changes).map_err(untouched)?;
+        let began = SystemTime::now();
+        let mut master = nginx.master;
+        let mut restarted = false;
+        // nginx may restart while we work: twice in a row is more than an accident.
+        for _ in 0..3 {
+            let body = self.switch_script(nginx, master, &files, restarted);
+            // Without an answer nobody knows how far the script came.
+            let output = self.run(&body).await.map_err(|failure| SwitchFailure { failure, restored: false })?;
+            let answer = Answer::read(&output);
+            match answer.result.as_str() {
+                "switched" => return Ok(Generation { boot: answer.boot, master, workers: answer.old }),
+                "gone" | "lost" => {
+                    restarted = true;
+                    let restored = answer.restored;
+                    master =
+                        self.wait_for_master(nginx).await.map_err(|failure| SwitchFailure { failure, restored })?;
+                }
+                _ => return Err(self.explain(nginx, answer, &output, began).await),
+            }
+        }
+        Err(untouched(Failure::new("nginx restarts again and again").hint("see why in its log, then swap again")))
+    }
+
+    /// Returns the workers of a former generation that still run; none means that its containers are safe to stop.
+    ///
+    /// Asks the processes themselves, so that a new master, a restart or a pid that was given again deceives nobody.
+    /// Fails only when the shell does: a container that is gone has taken its workers with it.
+    pub async fn drained(&self, generation: &Generation) -> Result<Vec<Worker>, Failure> {
+        let pids: Vec<String> = generation.workers.iter().map(|worker| worker.pid.to_string()).collect();
+        let body = format!(
+            "BOOT=\nread -r BOOT < /proc/sys/kernel/random/boot_id\nprintf 'boot %s\\n' \"$BOOT\"\n\
+             for P in {}; do\n  process \"$P\" || continue\n  title \"$P\"\n\
+             case $TITLE in *'is shutting down'*) L=leaving;; *) L=serving;; esac\n\
+             printf '%s %s %s\\n' \"$P\" \"$START\" \"$L\"\ndone\necho end\n",
+            pids.join(" ")
+        );
+        let output = self.run(&body).await?;
+        let lines: Vec<&str> = output.stdout.lines().collect();
+        let (Some(boot), Some(&"end")) = (lines.first().and_then(|line| line.strip_prefix("boot ")), lines.last())
+        else {
+            return Err(cut(&output));
+        };
+        if boot != generation.boot {
+            return Ok(Vec::new());
+        }
+        let worker = |line: &&str| {
+            let mut words = line.split(' ');
+            let process = Process { pid: words.next()?.parse().ok()?, start: words.next()?.parse().ok()? };
+            Some(Worker { process, leaving: words.next() == Some("leaving") })
+        };
+        let running = lines.iter().filter_map(worker);
+        Ok(running.filter(|worker| generation.workers.contains(&worker.process)).collect())
+    }
+
+    /// Waits until no worker of a former generation runs. Fails when time is up, naming those that stay.
+    ///
+    /// `on_wait` sees who is left each time that changes.
+    pub async fn await_drained(
+        &self,
+        generation: &Generation,
+        timeout: Duration,
+        mut on_wait: impl FnMut(&[Worker]),
+    ) -> Result<(), Failure> {
+        let mut told = usize::MAX;
+        let left = self
+            .poll(generation, timeout, |left| {
+                if left.len() != told && !left.is_empty() {
+                    told = left.len();
+                    on_wait(left);
+                }
+                left.is_empty()
+            })
+            .await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let pids: Vec<String> = left.iter().map(|worker| worker.process.pid.to_string()).collect();
+        Err(Failure::new(format!(
+            "old nginx workers ({}) still have requests of the old container after {}",
+            pids.join(", "),
+            humantime::format_duration(timeout)
+        ))
+        .hint(
+            "give `timeouts: { drain: … }` more time, or set `client_header_timeout` lower if connections are silent",
+        ))
+    }
+
+    /// Waits until no worker of a former generation takes new connections, about 100 ms after the switch; tells whether
+    /// it came to that. From then on every new connection gets the candidate.
+    pub async fn await_turned(&self, generation: &Generation, timeout: Duration) -> Result<bool, Failure> {
+        let turned = |left: &[Worker]| left.iter().all(|worker| worker.leaving);
+        Ok(turned(&self.poll(generation, timeout, turned).await?))
+    }
+
+    async fn poll(
+        &self,
+        generation: &Generation,
+        timeout: Duration,
+        mut enough: impl FnMut(&[Worker]) -> bool,
+    ) -> Result<Vec<Worker>, Failure> {
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let left = self.drained(generation).await?;
+            let passed = began.elapsed();
+            if enough(&left) || passed >= timeout {
+                return Ok(left);
+            }
+            tokio::time::sleep(pause.min(timeout - passed)).await;
+            pause = (pause * 5 / 4).min(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits for the master of a restarted nginx with the same options.
+    async fn wait_for_master(&self, nginx: &Nginx) -> Result<Process, Failure> {
+        let began = Instant::now();
+        loop {
+            let masters = self.run(find::SCRIPT).await.and_then(|output| find::masters(&output.stdout));
+            let masters = match masters {
+                Ok(masters) => masters,
+                Err(failure) if began.elapsed() >= self.patience => return Err(failure),
+                Err(_) => Vec::new(),
+            };
+            if let Some(master) = masters.iter().find(|master| master.arguments == nginx.arguments) {
+                return Ok(master.process);
+            }
+            if began.elapsed() >= self.patience {
+                return Err(
+                    Failure::new("nginx stopped in the middle of the switch").hint("start nginx, then swap again")
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn run(&self, body: &str) -> Result<Output, Failure> {
+        self.shell.run(&subshell(body)).await
+    }
+
+    fn switch_script(&self, nginx: &Nginx, master: Process, files: &Files<'_>, restarted: bool) -> String {
+        // A nap and a look take about 6 ms.
+        let looks = (self.patience.as_millis() / 6).max(1);
+        let log = match &nginx.error_log {
+            ErrorLog::File(path) => quote(path),
+            ErrorLog::Stderr | ErrorLog::Elsewhere => "''".to_owned(),
+        };
+        format!(
+            "MASTER={} BEGUN={} LOOKS={looks} RESTARTED={} LOG={log}\ncheck() {{ {} {} -t 2>&1; }}\n{}{SWITCH}",
+            master.pid,
+            master.start,
+            u8::from(restarted),
+            quote(&nginx.binary),
+            quote_all(&nginx.arguments),
+            files.functions(),
+        )
+    }
+
+    async fn explain(&self, nginx: &Nginx, answer: Answer, output: &Output, began: SystemTime) -> SwitchFailure {
+        let restored = answer.restored;
+        let mut lines = answer.message;
+        let is_stream = lines.is_empty() && matches!(answer.result.as_str(), "unchanged" | "slow");
+        if is_stream {
+            lines = self.shell.logged_since(began).await;
+        }
+        let reasons = reasons(&lines);
+        let reason = reasons.first().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let failure = match answer.result.as_str() {
+            "unwritten" => not_written(&nginx.folder, output),
+            "refused" => {
+                Failure::new(format!("nginx refused its configuration with the new upstream{reason}")).tail(lines)
+            }
+            "unchanged" => Failure::new(format!("nginx did not apply the reload{reason}"))
+                .hint("see nginx's error log; `nginx -s reload` must work before swap can switch")
+                .tail(reasons),
+            "slow" => Failure::new(format!(
+                "nginx showed no new worker within {} of the reload{reason}",
+                humantime::format_duration(self.patience)
+            ))
+            .hint("see nginx's error log; `nginx -s reload` must work before swap can switch")
+            .tail(reasons),
+            "forbidden" => Failure::new("the shell beside nginx may not signal nginx's master process")
+                .hint("run as root, or as the user that nginx runs as")
+                .tail(output.stderr.lines().map(str::to_owned)),
+            _ => cut(output),
+        };
+        let failure = if restored {
+            failure
+        } else {
+            Failure { what: format!("{}; the former files could not be put back", failure.what), ..failure }
+        };
+        SwitchFailure { failure, restored }
+    }
+}
+
+/// What follows the functions of [`Files`] in a switch. Answers a line `RESULT restored|changed`, then `boot ID`,
+/// `old PID START` for each worker, and after a line `message` what nginx said.
+///
+/// A worker proves the new files only if its master read them after the rename. That is certain when the master waits
+/// for signals after the rename and the worker is none of those that ran by then: somebody else's reload that is under
+/// way shows as a master that does not wait.
+const SWITCH: &str = r#"
+OLD=' ' BOOT= NEW= MESSAGE=
+same_master() { process "$MASTER" && [ "$START" = "$BEGUN" ]; }
+nap() { sleep 0.004 2>/dev/null || sleep 1; }
+note() {
+  children "$MASTER"
+  for P in $CHILDREN; do
+    process "$P" || continue
+    title "$P"
+    case $TITLE in 'nginx: worker process'*) ;; *) continue;; esac
+    case $OLD in *" $P:$START "*) ;; *) OLD="$OLD$P:$START ";; esac
+  done
+}
+answer() {
+  printf '%s %s\n' "$1" "$2"
+  { read -r BOOT < /proc/sys/kernel/random/boot_id; } 2>/dev/null
+  printf 'boot %s\n' "$BOOT"
+  for P in $OLD; do printf 'old %s %s\n' "${P%:*}" "${P#*:}"; done
+  printf 'message\n%s\n' "$MESSAGE"
+  exit 0
+}
+undo() { if restore; then tidy; BACK=restored; else BACK=changed; fi; }
+settle() {
+  N=0
+  while settled "$MASTER"; [ $? -eq 1 ]; do
+    N=$((N + 1))
+    [ "$N" -ge "$1" ] && return 1
+    nap
+  done
+  return 0
+}
+# Look whether nginx changed: sets RESULT to switched, unchanged, slow or lost.
+confirm() {
+  N=0 QUIET=0
+  while :; do
+    NEW= STARTED=
+    children "$MASTER"
+    for P in $CHILDREN; do
+      process "$P" || continue
+      case $OLD in *" $P:$START "*) continue;; esac
+      title "$P"
+      case $TITLE in
+        'nginx: worker process'*) RESULT=switched; return;;
+        'nginx: cache '*) ;;
+        *) NEW=1;;
+      esac
+    done
+    same_master || { RESULT=lost; return; }
+    settled "$MASTER"
+    if [ $? -eq 0 ] && [ -z "$NEW" ]; then QUIET=$((QUIET + 1)); else QUIET=0; fi
+    [ "$QUIET" -ge 3 ] && { RESULT=unchanged; return; }
+    N=$((N + 1))
+    [ "$N" -ge "$LOOKS" ] && { RESULT=slow; return; }
+    nap
+  done
+}
+same_master || answer gone restored
+SIZE=
+[ -n "$LOG" ] && [ -f "$LOG" ] && SIZE=$(wc -c < "$LOG" 2>/dev/null)
+prepare || { tidy; answer unwritten restored; }
+kill -0 "$MASTER" || { tidy; answer forbidden restored; }
+apply || { undo; answer unwritten "$BACK"; }
+MESSAGE=$(check) || { undo; answer refused "$BACK"; }
+MESSAGE=
+settle "$LOOKS"
+note
+note
+if ! kill -HUP "$MASTER"; then undo; answer lost "$BACK"; fi
+sync_folder &
+confirm
+wait
+case $RESULT in
+  switched) tidy; answer switched changed;;
+  lost) undo; answer lost "$BACK";;
+esac
+undo
+SERVING=
+for P in $OLD; do
+  title "${P%:*}"
+  case $TITLE in 'nginx: worker process') SERVING=1;; esac
+done
+# It may still obey the new files, or do so later: let it read the former ones.
+if [ "$RESULT" = slow ] || [ -z "$SERVING" ] || [ "$RESTARTED" = 1 ]; then
+  kill -HUP "$MASTER"
+  nap
+  settle 1500 || BACK=changed
+fi
+if [ -n "$SIZE" ]; then MESSAGE=$(tail -c "+$((SIZE + 1))" "$LOG" 2>/dev/null | tail -n 200); fi
+answer "$RESULT" "$BACK"
+"#;
+
+/// The files of a change as functions of a script: `prepare`, `apply`, `restore`, `tidy`, `sync_folder`.
+///
+/// The names beside a file, `.app.conf.swap-new` and `.app.conf.swap-old`, match no `*.conf`.
+struct Files<'a> {
+    folder: &'a str,
+    changes: &'a [FileChange],
+}
+
+impl<'a> Files<'a> {
+    fn new(folder: &'a str, changes: &'a [FileChange]) -> Result<Self, Failure> {
+        for FileChange { name, text } in changes {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+            if !name.chars().all(plain) || name.starts_with(['.', '-']) || !name.ends_with(".conf") {
+                return Err(Failure::new(format!("internal: `{}` is no file of swap's", printable(name))));
+            }
+            if text.as_ref().is_some_and(|text| text.contains('\0')) {
+                return Err(Failure::new(format!("internal: `{name}` would hold a NUL")));
+            }
+        }
+        Ok(Self { folder, changes })
+    }
+
+    fn functions(&self) -> String {
+        let (mut prepare, mut apply, mut restore, mut tidy) =
+            (String::new(), String::new(), String::new(), String::new());
+        for FileChange { name, text } in self.changes {
+            let (new, old) = (format!("\"$FOLDER\"/.{name}.swap-new"), format!("\"$FOLDER\"/.{name}.swap-old"));
+            let file = format!("\"$FOLDER\"/{name}");
+            // The old bytes stay as they are, whatever they are: a second name, or where that can't be, a copy.
+            prepare += &format!(
+                "  if [ -d {file} ]; then echo \"$FOLDER/{name} is a directory\" >&2; return 1; fi\n  \
+                 rm -f {old} {new} || return 1\n  \
+                 if [ -e {file} ]; then ln {file} {old} 2>/dev/null || cp -p {file} {old} || return 1; fi\n"
+            );
+            match text {
+                Some(text) => {
+                    // Not every shell's printf tells that the disk is full.
+                    prepare += &format!(
+                        "  printf '%s' {} > {new} || return 1\n  \
+                         [ \"$(wc -c < {new})\" -eq {} ] || {{ echo \"$FOLDER/{name}: no space\" >&2; return 1; }}\n  \
+                         if [ -n \"$SYNC\" ]; then sync {new} || return 1; fi\n",
+                        quote(text),
+                        text.len()
+                    );
+                    apply += &format!("  mv -f {new} {file} || return 1\n");
+                }
+                None => apply += &format!("  rm -f {file} || return 1\n"),
+            }
+            restore += &format!("  if [ -e {old} ]; then mv -f {old} {file} || R=1; else rm -f {file} || R=1; fi\n");
+            tidy += &format!(" {old} {new}");
+        }
+        // A `sync` that knows no files would sync every disk of the machine.
+        format!(
+            "FOLDER={}\nSYNC=\ncase $(sync --help 2>&1) in *FILE*) SYNC=1;; esac\numask 022\n\
+             prepare() {{\n{prepare}  return 0\n}}\n\
+             apply() {{\n{apply}  return 0\n}}\n\
+             restore() {{\n  R=0\n{restore}  return $R\n}}\n\
+             tidy() {{ rm -f{tidy}; }}\n\
+             sync_folder() {{ if [ -n \"$SYNC\" ]; then sync \"$FOLDER\" 2>/dev/null; fi; return 0; }}\n",
+            quote(self.folder)
+        )
+    }
+}
+
+/// What [`SWITCH`] answered.
+#[derive(Debug, Default)]
+struct Answer {
+    result: String,
+    restored: bool,
+    boot: String,
+    old: Vec<Process>,
+    message: Vec<String>,
+}
+
+impl Answer {
+    fn read(output: &Output) -> Self {
+        let mut answer = Answer::default();
+        let mut lines = output.stdout.lines();
+        if let Some((result, back)) = lines.next().and_then(|line| line.split_once(' ')) {
+            answer.result = result.to_owned();
+            answer.restored = back == "restored";
+        }
+        for line in lines.by_ref() {
+            let mut words = line.split(' ');
+            match (words.next(), words.next(), words.next()) {
+                (Some("message"), ..) => break,
+                (Some("boot"), Some(boot), _) => answer.boot = boot.to_owned(),
+                (Some("old"), Some(pid), Some(start)) => {
+                    if let (Ok(pid), Ok(start)) = (pid.parse(), start.parse()) {
+                        answer.old.push(Process { pid, start });
+                    }
+                }
+                _ => {}
+            }
+        }
+        answer.message = lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        answer
+    }
+}
+
+/// The messages of nginx's errors that stopped it, without time and pid, each once.
+fn reasons(lines: &[String]) -> Vec<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    for line in lines {
+        let Some((_, rest)) = line.split_once("[emerg] ") else { continue };
+        // `4790#4790: bind() to …` in a log, `bind() to …` on the standard error.
+        let reason = match rest.split_once(": ") {
+            Some((ids, reason)) if ids.chars().all(|c| c.is_ascii_digit() || c == '#') => reason,
+            _ => rest,
+        };
+        let reason = printable(reason);
+        if !reasons.contains(&reason) && reason != "still could not bind()" {
+            reasons.push(reason);
+        }
+    }
+    reasons
+}
+
+fn broken(dump: &str, code: &str, folder: &str) -> Failure {
+    let lines: Vec<String> = dump.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let reasons = reasons(&lines);
+    let reason = match reasons.first() {
+        Some(reason) => reason.clone(),
+        None => format!("`nginx -T` exited {}", if code.is_empty() { "strangely" } else { code }),
+    };
+    let own = reason.contains(TUNING_FILE);
+    let hint = if own {
+        format!("remove `{folder}/{TUNING_FILE}`: swap writes it anew without what you have set or nginx does not know")
+    } else {
+        "correct it until `nginx -t` succeeds, then swap again".to_owned()
+    };
+    let tail = lines.iter().rev().take(5).rev().cloned();
+    Failure::new(format!("nginx's configuration is broken before swap did anything: {reason}")).hint(hint).tail(tail)
+}
+
+/// Of several masters the one that reads swap's folder.
+fn choose(
+    mut found: Vec<(Master, Result<Configuration, Failure>)>,
+) -> Result<(Master, Result<Configuration, Failure>), Failure> {
+    if found.len() > 1 {
+        let reads = |configuration: &Result<Configuration, Failure>| {
+            configuration.as_ref().is_ok_and(|configuration| configuration.include.is_some())
+        };
+        let pids: Vec<String> = found.iter().map(|(master, _)| master.process.pid.to_string()).collect();
+        found.retain(|(_, configuration)| reads(configuration));
+        if found.len() != 1 {
+            return Err(Failure::new(format!(
+                "{} of the nginx masters that run there ({}) read a folder of swap's",
+                if found.is_empty() { "none".to_owned() } else { found.len().to_string() },
+                pids.join(", ")
+            ))
+            .hint("let exactly one of them include swap's folder, and finish an upgrade of nginx that is under way"));
+        }
+    }
+    found.pop().ok_or_else(|| Failure::new("no nginx master process runs there"))
+}
+
+fn ask_script(at: usize, master: &Master) -> String {
+    let (binary, arguments) = (quote(&master.binary), quote_all(&master.arguments));
+    format!(
+        "printf '%s version {at}\\n' \"$MARK\"\n{binary} -V 2>&1\n\
+         printf '\\n%s dump {at}\\n' \"$MARK\"\n{binary} {arguments} -T 2>&1\nCODE=$?\n\
+         printf '\\n%s code {at}\\n%s\\n' \"$MARK\" \"$CODE\"\n"
+    )
+}
+
+fn folder_script(folder: &str, service: &ServiceName) -> String {
+    format!(
+        r#"
+FOLDER={}
+printf '\n%s folder\n' "$MARK"
+[ -d "$FOLDER" ] && echo exists
+[ -w "$FOLDER" ] && echo writable
+printf '\n%s path\n' "$MARK"
+(cd -P "$FOLDER" 2>/dev/null && pwd -P)
+printf '\n%s mounts\n' "$MARK"
+cat /proc/self/mountinfo
+printf '\n%s resolver\n' "$MARK"
+cat /etc/resolv.conf 2>/dev/null
+for PAIR in upstream/{} tuning/{TUNING_FILE}; do
+  FILE="$FOLDER/${{PAIR#*/}}"
+  [ -f "$FILE" ] || continue
+  printf '\n%s %s\n' "$MARK" "${{PAIR%%/*}}"
+  cat "$FILE"
+done
+printf '\n%s end\n' "$MARK"
+"#,
+        quote(folder),
+        file_name(service)
+    )
+}
+
+/// Splits an answer at its markers. The newline before each marker is the script's, not the section's.
+fn sections(output: &Output, marker: &str) -> Result<HashMap<String, String>, Failure> {
+    let mut sections: HashMap<String, String> = HashMap::new();
+    for section in output.stdout.split(&format!("{marker} ")).skip(1) {
+        let (name, text) = section.split_once('\n').unwrap_or((section, ""));
+        sections.insert(name.to_owned(), text.strip_suffix('\n').unwrap_or(text).to_owned());
+    }
+    if sections.contains_key("end") { Ok(sections) } else { Err(cut(output)) }
+}
+
+fn read_folder(path: String, service: &ServiceName, sections: &HashMap<String, String>) -> Folder {
+    let text = |name: &str| sections.get(name).map(String::as_str).unwrap_or_default();
+    let real = text("path").trim_end_matches('\n');
+    let mount = match folder::mount(if real.is_empty() { &path } else { real }, service, text("mounts")) {
+        // A link may lead out of the mount or into it; what counts for a single file is the name that nginx uses.
+        Mount::Root => folder::mount(&path, service, text("mounts")),
+        mount => mount,
+    };
+    Folder {
+        exists: text("folder").lines().any(|line| line == "exists"),
+        writable: text("folder").lines().any(|line| line == "writable"),
+        mount,
+        upstream: sections.get("upstream").cloned(),
+        tuning: sections.get("tuning").cloned(),
+        path,
+    }
+}
+
+/// The engine's DNS, if `/etc/resolv.conf` names it: only it knows the names of services.
+fn engine_dns(resolv: &str) -> Option<IpAddr> {
+    let engine: IpAddr = IpAddr::from([127, 0, 0, 11]);
+    let servers = resolv.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+    servers.filter_map(|address| address.trim().parse().ok()).find(|address: &IpAddr| *address == engine)
+}
+
+fn not_written(folder: &str, output: &Output) -> Failure {
+    let lines: Vec<String> = output.stderr.lines().map(printable).collect();
+    let reason = lines.last().map(|line| format!(": {line}")).unwrap_or_default();
+    Failure::new(format!("writing into the upstream folder `{folder}` failed{reason}"))
+        .hint("make it writable for the user that nginx's shell runs as")
+}
+
+fn cut(output: &Output) -> Failure {
+    Failure::new(format!("the shell beside nginx answered only in part (exit code {})", output.code))
+        .tail(output.stderr.lines().rev().take(5).map(str::to_owned).collect::<Vec<_>>().into_iter().rev())
+}

@@ -1,0 +1,286 @@
+//! nginx's configuration language: words, quotes, comments, blocks. Pure.
+//!
+//! It reads what `nginx -T` prints of files that nginx itself has accepted; it judges nothing beyond the shape.
+
+use std::fmt;
+
+/// A directive with its arguments, and its block if it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directive {
+    /// Its first word.
+    pub name: String,
+    /// The other words, quotes and escapes resolved.
+    pub arguments: Vec<String>,
+    /// What stands between its braces.
+    pub block: Option<Vec<Directive>>,
+    /// The line of its first word, counted from 1.
+    pub line: usize,
+}
+
+/// Why a text is not configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyntaxError {
+    line: usize,
+    what: String,
+}
+
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.what)
+    }
+}
+
+/// Blocks deeper than this are refused, so that dropping the tree can't exhaust the stack. nginx's own users reach five.
+const DEEPEST: usize = 64;
+
+/// Reads a file's text.
+pub fn parse(text: &str) -> Result<Vec<Directive>, SyntaxError> {
+    let mut tokens = Tokens { rest: text.chars().peekable(), line: 1 };
+    // Each open block is the directives read so far and the directive that will own them; the file itself has none.
+    let mut open: Vec<(Vec<Directive>, Directive)> = Vec::new();
+    let mut directives = Vec::new();
+    let mut words: Vec<String> = Vec::new();
+    let mut begun = 1;
+    while let Some(token) = tokens.next()? {
+        let line = tokens.line;
+        match token {
+            Token::Word(word) => {
+                if words.is_empty() {
+                    begun = line;
+                }
+                words.push(word);
+            }
+            Token::End => directives.push(directive(&mut words, None, begun, line, ";")?),
+            Token::Open => {
+                if open.len() == DEEPEST {
+                    return Err(SyntaxError { line, what: "blocks are nested too deeply".to_owned() });
+                }
+                let owner = directive(&mut words, None, begun, line, "{")?;
+                if is_script(&owner.name) {
+                    tokens.skip_script()?;
+                    directives.push(Directive { block: Some(Vec::new()), ..owner });
+                } else {
+                    open.push((std::mem::take(&mut directives), owner));
+                }
+            }
+            Token::Close => {
+                if !words.is_empty() {
+                    return Err(SyntaxError {
+                        line,
+                        what: format!("`{}` is not ended by `;`", words[0].escape_debug()),
+                    });
+                }
+                let Some((outer, owner)) = open.pop() else {
+                    return Err(SyntaxError { line, what: "`}` closes nothing".to_owned() });
+                };
+                let block = std::mem::replace(&mut directives, outer);
+                directives.push(Directive { block: Some(block), ..owner });
+            }
+        }
+    }
+    if let Some((_, owner)) = open.pop() {
+        let what = format!("the block of `{}` is not closed", owner.name.escape_debug());
+        return Err(SyntaxError { line: owner.line, what });
+    }
+    match words.first() {
+        Some(word) => Err(SyntaxError { line: begun, what: format!("`{}` is not ended by `;`", word.escape_debug()) }),
+        None => Ok(directives),
+    }
+}
+
+fn directive(
+    words: &mut Vec<String>,
+    block: Option<Vec<Directive>>,
+    begun: usize,
+    line: usize,
+    sign: &str,
+) -> Result<Directive, SyntaxError> {
+    let mut words = std::mem::take(words).into_iter();
+    let name = words.next().ok_or_else(|| SyntaxError { line, what: format!("`{sign}` follows no directive") })?;
+    Ok(Directive { name, arguments: words.collect(), block, line: begun })
+}
+
+/// OpenResty's blocks hold Lua, in which braces and quotes mean something else.
+fn is_script(name: &str) -> bool {
+    name.ends_with("_by_lua_block")
+}
+
+enum Token {
+    Word(String),
+    End,
+    Open,
+    Close,
+}
+
+struct Tokens<'a> {
+    rest: std::iter::Peekable<std::str::Chars<'a>>,
+    line: usize,
+}
+
+impl Tokens<'_> {
+    fn bump(&mut self) -> Option<char> {
+        let c = self.rest.next()?;
+        if c == '\n' {
+            self.line += 1;
+        }
+        Some(c)
+    }
+
+    fn next(&mut self) -> Result<Option<Token>, SyntaxError> {
+        loop {
+            match self.rest.peek() {
+                None => return Ok(None),
+                Some(' ' | '\t' | '\r' | '\n') => _ = self.bump(),
+                Some('#') => while self.bump().is_some_and(|c| c != '\n') {},
+                Some(_) => break,
+            }
+        }
+        let token = match self.rest.peek() {
+            Some(';') => Token::End,
+            Some('{') => Token::Open,
+            Some('}') => Token::Close,
+            Some('"' | '\'') => return self.quoted().map(|word| Some(Token::Word(word))),
+            _ => return Ok(Some(Token::Word(self.bare()))),
+        };
+        self.bump();
+        Ok(Some(token))
+    }
+
+    fn quoted(&mut self) -> Result<String, SyntaxError> {
+        let begun = self.line;
+        let quote = self.bump();
+        let mut word = String::new();
+        loop {
+            match self.bump() {
+                None => return Err(SyntaxError { line: begun, what: "a quote is not closed".to_owned() }),
+                Some('\\') => self.escaped(&mut word),
+                c if c == quote => return Ok(word),
+                Some(c) => word.push(c),
+            }
+        }
+    }
+
+    fn bare(&mut self) -> String {
+        let mut word = String::new();
+        while let Some(&c) = self.rest.peek() {
+            match c {
+                ' ' | '\t' | '\r' | '\n' | ';' => break,
+                // `${name}` is part of the word; any other brace is not.
+                '{' if word.ends_with('$') => {
+                    while let Some(c) = self.bump() {
+                        word.push(c);
+                        if c == '}' {
+                            break;
+                        }
+                    }
+                }
+                '{' => break,
+                '\\' => {
+                    self.bump();
+                    self.escaped(&mut word);
+                }
+                _ => {
+                    self.bump();
+                    word.push(c);
+                }
+            }
+        }
+        word
+    }
+
+    /// What follows a backslash: quotes, backslashes and the usual letters are resolved, the rest keeps its backslash.
+    fn escaped(&mut self, word: &mut String) {
+        match self.bump() {
+            Some(c @ ('"' | '\'' | '\\')) => word.push(c),
+            Some('t') => word.push('\t'),
+            Some('r') => word.push('\r'),
+            Some('n') => word.push('\n'),
+            Some(c) => word.extend(['\\', c]),
+            None => word.push('\\'),
+        }
+    }
+
+    fn skip_script(&mut self) -> Result<(), SyntaxError> {
+        let begun = self.line;
+        let mut depth = 1;
+        let mut quote = None;
+        let mut last = ' ';
+        while let Some(c) = self.bump() {
+            match (quote, c) {
+                (Some(_), '\\') => _ = self.bump(),
+                (Some(open), _) if open == c => quote = None,
+                (Some(_), _) => {}
+                (None, '"' | '\'') => quote = Some(c),
+                (None, '-') if last == '-' => while self.bump().is_some_and(|c| c != '\n') {},
+                (None, '{') => depth += 1,
+                (None, '}') => depth -= 1,
+                (None, _) => {}
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+            last = c;
+        }
+        Err(SyntaxError { line: begun, what: "a block of Lua is not closed".to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show(directives: &[Directive], indent: usize, text: &mut String) {
+        for Directive { name, arguments, block, line } in directives {
+            *text += &format!("{}{line} {name} {arguments:?}\n", "  ".repeat(indent));
+            show(block.as_deref().unwrap_or_default(), indent + 1, text);
+        }
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let shown = match parse(text) {
+            Ok(directives) => {
+                let mut text = String::new();
+                show(&directives, 0, &mut text);
+                text
+            }
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn words_quotes_comments_and_blocks_are_read() {
+        check(
+            "# a { comment ;\nuser nginx; http{server {\n\tproxy_pass \"http://a b\\\"\";# x\nset $v ${a}b;\r\n}}\nmap $a $b { ~^x\\.y 'z;{'; }",
+            concat!(
+                "2 user [\"nginx\"]\n",
+                "2 http []\n",
+                "  2 server []\n",
+                "    3 proxy_pass [\"http://a b\\\"\"]\n",
+                "    4 set [\"$v\", \"${a}b\"]\n",
+                "6 map [\"$a\", \"$b\"]\n",
+                "  6 ~^x\\.y [\"z;{\"]\n",
+            ),
+        );
+    }
+
+    #[test]
+    fn lua_blocks_are_skipped() {
+        check(
+            "access_by_lua_block { if x then y = { '}' } end -- }\n} a b;",
+            "1 access_by_lua_block []\n2 a [\"b\"]\n",
+        );
+    }
+
+    #[test]
+    fn broken_shapes_are_named() {
+        check("a {", "line 1: the block of `a` is not closed");
+        check("}", "line 1: `}` closes nothing");
+        check("a { b }", "line 1: `b` is not ended by `;`");
+        check("\na", "line 2: `a` is not ended by `;`");
+        check("a 'b", "line 1: a quote is not closed");
+        check(";", "line 1: `;` follows no directive");
+        check(&"a {".repeat(100_000), "line 1: blocks are nested too deeply");
+    }
+}

@@ -1,0 +1,394 @@
+//! The file by which nginx knows where a service is: text to data and back. Pure.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use super::syntax::{self, Directive};
+use crate::model::{RunId, ServiceName};
+
+/// What `<folder>/<service>.conf` says. There is no time in it, so that the same facts always give the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamFile {
+    /// The run that wrote it.
+    pub run: RunId,
+    /// The compose project.
+    pub project: String,
+    /// The service, which is also the upstream's name.
+    pub service: ServiceName,
+    /// The live containers. Where there is none, nginx answers 502 and the file stays valid.
+    pub servers: Vec<Server>,
+    /// The service's DNS name as backup; only for an nginx that [knows it](super::Version::knows_resolve).
+    pub fallback: Option<Fallback>,
+    /// Idle connections that each worker keeps; `None` writes nothing, which leaves nginx's own default.
+    ///
+    /// Safe with swap, because no old container stops before the last worker that may keep a connection to it is gone.
+    /// On nginx before 1.29.7 it takes effect only with `proxy_http_version 1.1` and an empty `Connection` header.
+    pub keepalive: Option<u16>,
+}
+
+/// A live container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where nginx reaches it.
+    pub address: SocketAddr,
+    /// Its name, as `demo-app-1`.
+    pub container: String,
+    /// Its id; twelve characters of it are written.
+    pub id: String,
+}
+
+/// The service's DNS name, which finds a container again that somebody made without swap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fallback {
+    /// Who resolves the name: the engine's DNS as nginx's `/etc/resolv.conf` has it, `127.0.0.11`.
+    pub resolver: IpAddr,
+    /// The service's port.
+    pub port: u16,
+}
+
+/// Why a text is not an upstream file of swap's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotParsed {
+    /// It lacks swap's first line: somebody else wrote it.
+    Foreign,
+    /// swap wrote it and somebody changed it; says what is wrong.
+    Damaged(String),
+}
+
+impl fmt::Display for NotParsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotParsed::Foreign => f.write_str("it was not written by swap"),
+            NotParsed::Damaged(what) => write!(f, "it was changed since swap wrote it: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for NotParsed {}
+
+/// The first line: by it swap knows its own files.
+const TITLE: &str = "# Written by swap; do not edit: the next swap replaces it.";
+
+/// The name of a service's file in swap's folder.
+pub fn file_name(service: &ServiceName) -> String {
+    format!("{service}.conf")
+}
+
+/// Returns the file's text. Whatever the names hold, nothing of them gets out of its comment.
+pub fn render(file: &UpstreamFile) -> String {
+    let UpstreamFile { run, project, service, servers, fallback, keepalive } = file;
+    let mut text = format!("{TITLE}\n");
+    text += &format!("# project: {}\n# service: {service}\n# run: {}\n", word(project), word(&run.0));
+    for Server { address, container, id } in servers {
+        text += &format!("# live: {address} {} {}\n", word(container), word(&short(id)));
+    }
+    text += &format!("upstream {service} {{\n");
+    if let Some(Fallback { resolver, .. }) = fallback {
+        // Docker's DNS lets answers live for ten minutes, far longer than a recreated container may wait.
+        let family = if servers.iter().all(|server| server.address.is_ipv4()) { " ipv6=off" } else { "" };
+        text += &format!("    zone swap_{service} 64k;\n    resolver {} valid=2s{family};\n", host(*resolver));
+    }
+    for Server { address, .. } in servers {
+        // With a backup nginx counts failures even of a lone server. One slow answer must not turn the traffic away
+        // for the usual ten seconds.
+        let patience = if fallback.is_some() { " fail_timeout=1s" } else { "" };
+        text += &format!("    server {address}{patience};\n");
+    }
+    if servers.is_empty() {
+        text += "    server 127.0.0.1:1 down;\n";
+    }
+    if let Some(Fallback { port, .. }) = fallback {
+        // Never "failed" itself: otherwise a slow request that fails at both would take the whole upstream down.
+        text += &format!("    server {service}:{port} resolve backup max_fails=0;\n");
+    }
+    if let Some(connections) = keepalive {
+        text += &format!("    keepalive {connections};\n");
+    }
+    text + "}\n"
+}
+
+/// Reads a file that [`render`] wrote. What nginx obeys is believed; the comments must agree with it.
+pub fn parse(text: &str) -> Result<UpstreamFile, NotParsed> {
+    let damaged = |what: String| NotParsed::Damaged(what);
+    let comments = text.strip_prefix(TITLE).and_then(|rest| rest.strip_prefix('\n')).ok_or(NotParsed::Foreign)?;
+    let mut header = Header::default();
+    for line in comments.lines() {
+        let Some(line) = line.strip_prefix("# ") else { break };
+        let (key, value) = line.split_once(": ").ok_or_else(|| damaged(format!("the comment {line:?}")))?;
+        match key {
+            "project" => header.project = Some(value.to_owned()),
+            "service" => header.service = Some(value.to_owned()),
+            "run" => header.run = Some(value.to_owned()),
+            "live" => header.servers.push(live(value).ok_or_else(|| damaged(format!("the comment {line:?}")))?),
+            // A later swap may say more; what it says changes nothing here.
+            _ => {}
+        }
+    }
+    let missing = |key: &str| damaged(format!("no comment names the {key}"));
+    let service: ServiceName = header.service.ok_or_else(|| missing("service"))?.parse().map_err(NotParsed::Damaged)?;
+    let body = syntax::parse(text).map_err(|error| damaged(error.to_string()))?;
+    let [Directive { name, arguments, block: Some(block), .. }] = body.as_slice() else {
+        return Err(damaged("it does not hold exactly one upstream".to_owned()));
+    };
+    if name != "upstream" || *arguments != [service.as_str()] {
+        return Err(damaged(format!("`{name} {}` is not `upstream {service}`", arguments.join(" "))));
+    }
+    let body = Body::read(block)?;
+    let said: BTreeSet<SocketAddr> = header.servers.iter().map(|server| server.address).collect();
+    if said != body.servers.iter().copied().collect() || header.servers.len() != body.servers.len() {
+        return Err(damaged("its comments and its servers name different addresses".to_owned()));
+    }
+    Ok(UpstreamFile {
+        run: RunId(header.run.ok_or_else(|| missing("run"))?),
+        project: header.project.ok_or_else(|| missing("project"))?,
+        service,
+        servers: header.servers,
+        fallback: body.fallback(),
+        keepalive: body.keepalive,
+    })
+}
+
+#[derive(Default)]
+struct Header {
+    project: Option<String>,
+    service: Option<String>,
+    run: Option<String>,
+    servers: Vec<Server>,
+}
+
+#[derive(Default)]
+struct Body {
+    servers: Vec<SocketAddr>,
+    resolver: Option<IpAddr>,
+    backup_port: Option<u16>,
+    keepalive: Option<u16>,
+}
+
+impl Body {
+    fn read(block: &[Directive]) -> Result<Self, NotParsed> {
+        let mut body = Body::default();
+        for Directive { name, arguments, .. } in block {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let strange = || NotParsed::Damaged(format!("the line `{name} {}`", arguments.join(" ").escape_debug()));
+            match (name.as_str(), arguments.as_slice()) {
+                ("server", [_, "down"]) | ("zone", _) => {}
+                ("server", [target, rest @ ..]) if rest.contains(&"backup") => {
+                    let port = target.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+                    body.backup_port = Some(port.ok_or_else(strange)?);
+                }
+                ("server", [address, ..]) => body.servers.push(address.parse().map_err(|_| strange())?),
+                ("resolver", [address, ..]) => {
+                    let address = address.trim_start_matches('[').trim_end_matches(']');
+                    body.resolver = Some(address.parse().map_err(|_| strange())?);
+                }
+                ("keepalive", [connections]) => body.keepalive = Some(connections.parse().map_err(|_| strange())?),
+                _ => return Err(strange()),
+            }
+        }
+        Ok(body)
+    }
+
+    fn fallback(&self) -> Option<Fallback> {
+        Some(Fallback { resolver: self.resolver?, port: self.backup_port? })
+    }
+}
+
+fn live(value: &str) -> Option<Server> {
+    let mut words = value.split(' ');
+    let (address, container, id) = (words.next()?, words.next()?, words.next()?);
+    let address = address.parse().ok()?;
+    words.next().is_none().then(|| Server { address, container: container.to_owned(), id: id.to_owned() })
+}
+
+/// One word of a comment: what could end the comment or the word becomes `?`.
+fn word(text: &str) -> String {
+    let word: String = text.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
+    if word.is_empty() { "?".to_owned() } else { word }
+}
+
+fn short(id: &str) -> String {
+    id.chars().take(12).collect()
+}
+
+fn host(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> UpstreamFile {
+        UpstreamFile {
+            run: RunId("20260131-154502-9f3a".into()),
+            project: "demo".into(),
+            service: "app".parse().unwrap(),
+            servers: vec![Server {
+                address: "172.18.0.5:9000".parse().unwrap(),
+                container: "demo-app-2".into(),
+                id: "4f5e6d7c8b9a".into(),
+            }],
+            fallback: None,
+            keepalive: None,
+        }
+    }
+
+    fn fallback() -> Option<Fallback> {
+        Some(Fallback { resolver: "127.0.0.11".parse().unwrap(), port: 9000 })
+    }
+
+    #[track_caller]
+    fn check(file: UpstreamFile, expected: &str) {
+        let text = render(&file);
+        assert_eq!(text, expected);
+        assert_eq!(parse(&text), Ok(file));
+    }
+
+    #[test]
+    fn a_live_container_is_named_by_address_and_in_the_header() {
+        check(
+            file(),
+            "\
+# Written by swap; do not edit: the next swap replaces it.
+# project: demo
+# service: app
+# run: 20260131-154502-9f3a
+# live: 172.18.0.5:9000 demo-app-2 4f5e6d7c8b9a
+upstream app {
+    server 172.18.0.5:9000;
+}
+",
+        );
+    }
+
+    #[test]
+    fn an_nginx_that_resolves_gets_the_name_as_backup() {
+        check(
+            UpstreamFile { fallback: fallback(), keepalive: Some(32), ..file() },
+            "\
+# Written by swap; do not edit: the next swap replaces it.
+# project: demo
+# service: app
+# run: 20260131-154502-9f3a
+# live: 172.18.0.5:9000 demo-app-2 4f5e6d7c8b9a
+upstream app {
+    zone swap_app 64k;
+    resolver 127.0.0.11 valid=2s ipv6=off;
+    server 172.18.0.5:9000 fail_timeout=1s;
+    server app:9000 resolve backup max_fails=0;
+    keepalive 32;
+}
+",
+        );
+    }
+
+    #[test]
+    fn replicas_and_ipv6_are_written() {
+        let mut file = file();
+        file.servers.push(Server {
+            address: "[fd00::7]:9000".parse().unwrap(),
+            container: "demo-app-3".into(),
+            id: "0123456789ab".into(),
+        });
+        file.fallback = Some(Fallback { resolver: "fd00::1".parse().unwrap(), port: 9000 });
+        check(
+            file,
+            "\
+# Written by swap; do not edit: the next swap replaces it.
+# project: demo
+# service: app
+# run: 20260131-154502-9f3a
+# live: 172.18.0.5:9000 demo-app-2 4f5e6d7c8b9a
+# live: [fd00::7]:9000 demo-app-3 0123456789ab
+upstream app {
+    zone swap_app 64k;
+    resolver [fd00::1] valid=2s;
+    server 172.18.0.5:9000 fail_timeout=1s;
+    server [fd00::7]:9000 fail_timeout=1s;
+    server app:9000 resolve backup max_fails=0;
+}
+",
+        );
+    }
+
+    #[test]
+    fn nothing_live_is_still_a_valid_file() {
+        check(
+            UpstreamFile { servers: Vec::new(), ..file() },
+            "\
+# Written by swap; do not edit: the next swap replaces it.
+# project: demo
+# service: app
+# run: 20260131-154502-9f3a
+upstream app {
+    server 127.0.0.1:1 down;
+}
+",
+        );
+    }
+
+    #[test]
+    fn hostile_names_stay_in_their_comment() {
+        let mut file = file();
+        file.project = "x\n} server { listen 1; }".into();
+        file.run = RunId(String::new());
+        file.servers[0].container = "a b\r\u{2028}ü".into();
+        file.servers[0].id = "0123456789abcdef".into();
+        assert_eq!(
+            render(&file),
+            "\
+# Written by swap; do not edit: the next swap replaces it.
+# project: x?}?server?{?listen?1;?}
+# service: app
+# run: ?
+# live: 172.18.0.5:9000 a?b??? 0123456789ab
+upstream app {
+    server 172.18.0.5:9000;
+}
+"
+        );
+    }
+
+    #[test]
+    fn what_people_changed_is_told_apart_from_what_they_wrote() {
+        let ours = render(&file());
+        let damaged = |what: &str| Err(NotParsed::Damaged(what.to_owned()));
+        let cases = [
+            ("upstream app { server app:9000; }\n".to_owned(), Err(NotParsed::Foreign)),
+            (String::new(), Err(NotParsed::Foreign)),
+            (
+                ours.replace("server 172.18.0.5", "server 172.18.0.6"),
+                damaged("its comments and its servers name different addresses"),
+            ),
+            (ours.replace("# service: app\n", ""), damaged("no comment names the service")),
+            (ours.replace("# run: 20260131-154502-9f3a\n", ""), damaged("no comment names the run")),
+            (ours.replace("# service: app", "# service: ../app"), damaged("`../app` is not a service name")),
+            (ours.replace("upstream app", "upstream web"), damaged("`upstream web` is not `upstream app`")),
+            (ours.replace("}\n", ""), damaged("line 6: the block of `upstream` is not closed")),
+            (ours.replace("    server", "    ip_hash;\n    server"), damaged("the line `ip_hash `")),
+            (ours.replace("server 172.18.0.5:9000", "server app"), damaged("the line `server app`")),
+            (format!("{ours}server {{}}\n"), damaged("it does not hold exactly one upstream")),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic() {
+        let whole = render(&UpstreamFile { fallback: fallback(), keepalive: Some(1), ..file() });
+        let hostile = ["\0", "{", "}", ";", "\"", "'", "\\", "#", "\n", "\u{1b}[2J", "ü", "$", "${", " ", ":"];
+        for (at, _) in whole.char_indices() {
+            let _ = parse(&whole[..at]);
+            for bytes in hostile {
+                let _ = parse(&format!("{}{bytes}{}", &whole[..at], &whole[at..]));
+                let _ = parse(&format!("{}{bytes}", &whole[..at]));
+                let _ = parse(&format!("{}{bytes}{}", &whole[..at], &whole[at + 1..]));
+            }
+        }
+    }
+}

@@ -1,0 +1,775 @@
+//! Turns what was observed into the ordered steps of one swap. Pure: no IO, no clock, no async.
+//!
+//! `swap plan` prints the plan by the same `Display` that the run uses for its progress, so what is printed is what is
+//! done.
+
+use std::fmt;
+use std::time::Duration;
+
+use humantime::format_duration;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    Check, Container, Failure, Image, LoadedHook, Order, Phase, ProxyChoice, RunId, ServiceName, Settings, millis,
+};
+
+/// Everything that a plan depends on, as it was when the run began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// The compose project's name.
+    pub project: String,
+    /// The services to swap, in the order in which the operator named them.
+    pub services: Vec<ObservedService>,
+}
+
+/// One service to swap, as it was when the run began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedService {
+    /// Its name.
+    pub name: ServiceName,
+    /// What the operator settled.
+    pub settings: Settings,
+    /// The running containers, oldest first.
+    pub live: Vec<Container>,
+    /// Containers of the service that exist and do not run. compose counts them, swap leaves them alone.
+    pub stopped: Vec<Container>,
+    /// The image that candidates are made of; `None`: the engine has no such image.
+    pub image: Option<Image>,
+    /// `container_name` of the compose file.
+    pub container_name: Option<String>,
+    /// Published ports that two containers can't share, as `8080:80`.
+    pub fixed_ports: Vec<String>,
+    /// Docker's own health check of the candidate, if it has one.
+    pub healthcheck: Option<Vec<String>>,
+    /// The real names of the networks that a candidate must be in.
+    pub networks: Vec<String>,
+    /// Where the image wants an anonymous volume.
+    pub anonymous_volumes: Vec<String>,
+    /// How long a container may take to stop; `None`: the engine's default.
+    pub grace: Option<Duration>,
+    /// The nginx before it; `None`: a worker.
+    pub front: Option<Front>,
+    /// The hooks that were loaded for it, in order.
+    pub hooks: Vec<LoadedHook>,
+    /// What the adapters found that makes a swap impossible.
+    pub problems: Vec<Failure>,
+    /// What the operator should know and that does not prevent a swap.
+    pub notices: Vec<String>,
+}
+
+/// The nginx that fronts a service, and the file in it that swap owns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Front {
+    /// Which nginx.
+    pub proxy: ProxyChoice,
+    /// The container that nginx runs in; `None`: nginx runs on the host.
+    pub container: Option<Container>,
+    /// The folder that nginx includes, as nginx sees it, as `/etc/nginx/swap`.
+    pub directory: String,
+    /// The bytes of the service's upstream file when the run began; `None`: there was none.
+    pub before: Option<String>,
+    /// What swap adds in a file of its own because nobody has set it; `None`: nothing is missing or the file is there.
+    pub tuning: Option<String>,
+    /// Whether this nginx resolves names of an upstream again and again (1.27.3).
+    pub resolve: bool,
+    /// The network over which nginx reaches the containers; `None`: from the host, by any.
+    pub network: Option<String>,
+    /// The port of the service that nginx talks to.
+    pub port: u16,
+}
+
+impl Front {
+    /// Returns the path of the upstream file of the service, as nginx sees it.
+    pub fn file(&self, service: &ServiceName) -> String {
+        format!("{}/{service}.conf", self.directory.trim_end_matches('/'))
+    }
+}
+
+/// The ordered steps of one swap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The run that executes it.
+    pub run: RunId,
+    /// The compose project's name.
+    pub project: String,
+    /// The services, with the containers that were live when the run began.
+    pub services: Vec<PlannedService>,
+    /// The steps, first to last.
+    pub steps: Vec<Step>,
+    /// What the operator should know, and that does not prevent the swap.
+    pub notices: Vec<String>,
+}
+
+/// A service in a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedService {
+    /// Its name.
+    pub name: ServiceName,
+    /// The containers that were live when the run began.
+    pub live: Vec<Container>,
+    /// The image that the candidates are made of.
+    pub image: Image,
+}
+
+/// One effect on the world. The first group are the steps of a swap, the second undoes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Step {
+    /// Ask the hooks before anything is created: migrations.
+    PreStart {
+        /// The service.
+        service: ServiceName,
+        /// The hooks to ask, in order.
+        hooks: Vec<String>,
+        /// The hooks to ask, in this order, when the run is unwound.
+        rollback: Vec<String>,
+    },
+    /// Let compose create the candidates beside everything that exists.
+    Create {
+        /// The service.
+        service: ServiceName,
+        /// How many candidates.
+        count: usize,
+        /// The ids of the service's containers that existed before: whatever else exists later is a candidate.
+        known: Vec<String>,
+        /// The names of the live containers, for people.
+        beside: Vec<String>,
+        /// What they are made of.
+        image: Image,
+    },
+    /// `order: stop-first` only: stop the live containers, because two must never run.
+    StopOld {
+        /// The service.
+        service: ServiceName,
+        /// The live containers.
+        old: Vec<Container>,
+        /// How long each may take.
+        #[serde(with = "optional_millis")]
+        grace: Option<Duration>,
+        /// The nginx that must learn their new addresses if they are started again.
+        front: Option<Box<Front>>,
+    },
+    /// Start the candidates, connected to all networks of the service.
+    Start {
+        /// The service.
+        service: ServiceName,
+        /// The networks that they must be in.
+        networks: Vec<String>,
+        /// The network and port by which nginx reaches them.
+        reach: Option<Reach>,
+        /// How long each may take to stop again.
+        #[serde(with = "optional_millis")]
+        grace: Option<Duration>,
+    },
+    /// Wait until every check and every health hook says that every candidate is healthy.
+    AwaitHealthy {
+        /// The service.
+        service: ServiceName,
+        /// The built-in checks.
+        checks: Vec<Check>,
+        /// The port of TCP and HTTP checks.
+        port: Option<u16>,
+        /// How many successes in a row are needed.
+        successes: u32,
+        /// The health hooks.
+        hooks: Vec<String>,
+        /// How long it may take.
+        #[serde(with = "millis")]
+        timeout: Duration,
+    },
+    /// Ask the hooks for a last veto.
+    PreSwap {
+        /// The service.
+        service: ServiceName,
+        /// The hooks to ask, in order.
+        hooks: Vec<String>,
+    },
+    /// Let nginx send new requests to the candidates.
+    Switch {
+        /// The service.
+        service: ServiceName,
+        /// The nginx.
+        front: Box<Front>,
+        /// The containers that are live until then.
+        from: Vec<Container>,
+        /// How long requests at the candidates may go on when they are switched back.
+        #[serde(with = "millis")]
+        drain: Duration,
+    },
+    /// Ask the hooks while the candidates are live and the old containers still run.
+    PostSwap {
+        /// The service.
+        service: ServiceName,
+        /// The hooks to ask, in order.
+        hooks: Vec<String>,
+    },
+    /// Let both run, and judge the candidates.
+    Watch {
+        /// The service.
+        service: ServiceName,
+        /// How long.
+        #[serde(with = "millis")]
+        time: Duration,
+        /// The health hooks.
+        hooks: Vec<String>,
+    },
+    /// Wait until no nginx worker uses the old containers any more.
+    Drain {
+        /// The service.
+        service: ServiceName,
+        /// The nginx.
+        front: Box<Front>,
+        /// The old containers.
+        from: Vec<Container>,
+        /// How long requests that are under way may go on.
+        #[serde(with = "millis")]
+        timeout: Duration,
+    },
+    /// From here the run only goes forward. Has no effect but its record.
+    Commit,
+    /// Stop the old containers with their grace period and remove them.
+    Retire {
+        /// The service.
+        service: ServiceName,
+        /// The old containers.
+        old: Vec<Container>,
+        /// How long each may take; `None`: the engine's default.
+        #[serde(with = "optional_millis")]
+        grace: Option<Duration>,
+        /// The nginx before it, whose upstream file is read once more: what it names is never stopped.
+        front: Option<Box<Front>>,
+    },
+    /// Ask the hooks after everything: notify. A failure is reported, never undone.
+    Finish {
+        /// The service.
+        service: ServiceName,
+        /// The hooks to ask, in order.
+        hooks: Vec<String>,
+    },
+
+    /// Undoes `PreStart`.
+    Rollback {
+        /// The service.
+        service: ServiceName,
+        /// The hooks to ask, in order.
+        hooks: Vec<String>,
+    },
+    /// Undoes `Create`.
+    RemoveCandidates {
+        /// The service.
+        service: ServiceName,
+        /// The ids of the containers that stay.
+        known: Vec<String>,
+    },
+    /// Undoes `StopOld`.
+    StartOld {
+        /// The service.
+        service: ServiceName,
+        /// The containers to start again.
+        old: Vec<Container>,
+        /// The nginx that must learn their new addresses.
+        front: Option<Box<Front>>,
+    },
+    /// Undoes `Start`.
+    StopCandidates {
+        /// The service.
+        service: ServiceName,
+        /// How long each may take.
+        #[serde(with = "optional_millis")]
+        grace: Option<Duration>,
+    },
+    /// Undoes `Switch`: nginx sends new requests to the old containers, and those at the candidates end.
+    SwitchBack {
+        /// The service.
+        service: ServiceName,
+        /// The nginx.
+        front: Box<Front>,
+        /// The containers that serve again.
+        to: Vec<Container>,
+        /// How long requests at the candidates may go on.
+        #[serde(with = "millis")]
+        drain: Duration,
+    },
+}
+
+/// By which network and port nginx reaches a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The network; `None`: from the host, by any.
+    pub network: Option<String>,
+    /// The port.
+    pub port: u16,
+}
+
+impl Step {
+    /// Returns the word for this kind of step, as in DESIGN and in the journal.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Step::PreStart { .. } => "pre-start",
+            Step::Create { .. } => "create",
+            Step::StopOld { .. } => "stop-old",
+            Step::Start { .. } => "start",
+            Step::AwaitHealthy { .. } => "healthy",
+            Step::PreSwap { .. } => "pre-swap",
+            Step::Switch { .. } => "switch",
+            Step::PostSwap { .. } => "post-swap",
+            Step::Watch { .. } => "watch",
+            Step::Drain { .. } => "drain",
+            Step::Commit => "commit",
+            Step::Retire { .. } => "retire",
+            Step::Finish { .. } => "finish",
+            Step::Rollback { .. } => "rollback",
+            Step::RemoveCandidates { .. } => "remove",
+            Step::StartOld { .. } => "start-old",
+            Step::StopCandidates { .. } => "stop",
+            Step::SwitchBack { .. } => "switch-back",
+        }
+    }
+
+    /// Returns the service that the step is about; `None` for the commit, which is about the run.
+    pub fn service(&self) -> Option<&ServiceName> {
+        match self {
+            Step::PreStart { service, .. }
+            | Step::Create { service, .. }
+            | Step::StopOld { service, .. }
+            | Step::Start { service, .. }
+            | Step::AwaitHealthy { service, .. }
+            | Step::PreSwap { service, .. }
+            | Step::Switch { service, .. }
+            | Step::PostSwap { service, .. }
+            | Step::Watch { service, .. }
+            | Step::Drain { service, .. }
+            | Step::Retire { service, .. }
+            | Step::Finish { service, .. }
+            | Step::Rollback { service, .. }
+            | Step::RemoveCandidates { service, .. }
+            | Step::StartOld { service, .. }
+            | Step::StopCandidates { service, .. }
+            | Step::SwitchBack { service, .. } => Some(service),
+            Step::Commit => None,
+        }
+    }
+
+    /// Returns the step that undoes this one, done or half done; `None` where there is nothing to undo.
+    pub fn undo(&self) -> Option<Step> {
+        match self {
+            Step::PreStart { service, rollback, .. } if !rollback.is_empty() => {
+                Some(Step::Rollback { service: service.clone(), hooks: rollback.clone() })
+            }
+            Step::Create { service, known, .. } => {
+                Some(Step::RemoveCandidates { service: service.clone(), known: known.clone() })
+            }
+            Step::StopOld { service, old, front, .. } => {
+                Some(Step::StartOld { service: service.clone(), old: old.clone(), front: front.clone() })
+            }
+            Step::Start { service, grace, .. } => {
+                Some(Step::StopCandidates { service: service.clone(), grace: *grace })
+            }
+            Step::Switch { service, front, from, drain } => Some(Step::SwitchBack {
+                service: service.clone(),
+                front: front.clone(),
+                to: from.clone(),
+                drain: *drain,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Tells whether Ctrl-C ends the step at once. The others are short, and half of them would have to be repaired.
+    pub fn interruptible(&self) -> bool {
+        matches!(
+            self,
+            Step::PreStart { .. }
+                | Step::AwaitHealthy { .. }
+                | Step::PreSwap { .. }
+                | Step::PostSwap { .. }
+                | Step::Watch { .. }
+                | Step::Drain { .. }
+        )
+    }
+
+    /// Tells whether a failure is reported and nothing else: the swap has happened.
+    pub fn may_fail(&self) -> bool {
+        matches!(self, Step::Finish { .. })
+    }
+}
+
+/// Returns the names of the containers, as `demo-app-1, demo-app-2`.
+pub fn names(containers: &[Container]) -> String {
+    let names: Vec<&str> = containers.iter().map(|container| container.name.as_str()).collect();
+    names.join(", ")
+}
+
+/// Returns the first twelve digits of an image's or a container's id, as the docker command shows them.
+pub fn short(id: &str) -> &str {
+    let digits = id.strip_prefix("sha256:").unwrap_or(id);
+    digits.get(..12).unwrap_or(digits)
+}
+
+fn candidates(count: usize) -> String {
+    if count == 1 { "1 candidate".to_owned() } else { format!("{count} candidates") }
+}
+
+fn grace_text(grace: &Option<Duration>) -> String {
+    match grace {
+        Some(grace) => format!("grace {}", format_duration(*grace)),
+        None => "grace 10s".to_owned(),
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<11} ", self.verb())?;
+        match self {
+            Step::PreStart { service, hooks, .. } if hooks.is_empty() => {
+                write!(f, "{service}: nothing to ask (hooks wait for a rollback)")
+            }
+            Step::PreStart { service, hooks, .. } => {
+                write!(f, "{service}: ask {} (before anything is created)", hooks.join(", "))
+            }
+            Step::Create { service, count, beside, image, .. } => write!(
+                f,
+                "{service}: {} from {} ({}) beside {} (compose creates, so that compose owns)",
+                candidates(*count),
+                image.name,
+                short(&image.id),
+                beside.join(", ")
+            ),
+            Step::StopOld { service, old, grace, .. } => write!(
+                f,
+                "{service}: stop {}, {} (order: stop-first, two must never run: a gap begins)",
+                names(old),
+                grace_text(grace)
+            ),
+            Step::Start { service, networks, .. } => {
+                write!(f, "{service}: start what was created, in {}", networks.join(", "))
+            }
+            Step::AwaitHealthy { service, checks, successes, hooks, timeout, .. } => {
+                let mut what: Vec<String> = checks.iter().map(Check::to_string).collect();
+                what.extend(hooks.iter().map(|hook| format!("hook {hook}")));
+                write!(f, "{service}: until {}", what.join(" and "))?;
+                if *successes > 1 {
+                    write!(f, ", {successes} times in a row")?;
+                }
+                write!(f, ", at most {} (nothing unhealthy gets requests)", format_duration(*timeout))
+            }
+            Step::PreSwap { service, hooks } => {
+                write!(f, "{service}: ask {} (last veto before the switch)", hooks.join(", "))
+            }
+            Step::Switch { service, front, from, .. } => write!(
+                f,
+                "{service}: {} names the candidates instead of {}, test, reload {}, confirm",
+                front.file(service),
+                names(from),
+                front.proxy
+            ),
+            Step::PostSwap { service, hooks } => {
+                write!(f, "{service}: ask {} (candidates live, old still runs)", hooks.join(", "))
+            }
+            Step::Watch { service, time, hooks } => {
+                write!(f, "{service}: both run for {}", format_duration(*time))?;
+                if !hooks.is_empty() {
+                    write!(f, ", judged by {}", hooks.join(", "))?;
+                }
+                write!(f, " (a bad candidate is switched back)")
+            }
+            Step::Drain { service, from, timeout, .. } => write!(
+                f,
+                "{service}: until no nginx worker uses {}, at most {}",
+                names(from),
+                format_duration(*timeout)
+            ),
+            Step::Commit => write!(f, "from here the run only goes forward"),
+            Step::Retire { service, old, grace, .. } => write!(
+                f,
+                "{service}: stop and remove {}, {} (replaced by the candidates)",
+                names(old),
+                grace_text(grace)
+            ),
+            Step::Finish { service, hooks } => write!(f, "{service}: ask {} (swapped)", hooks.join(", ")),
+            Step::Rollback { service, hooks } => write!(f, "{service}: ask {} (unwinding)", hooks.join(", ")),
+            Step::RemoveCandidates { service, .. } => write!(f, "{service}: remove what was created"),
+            Step::StartOld { service, old, .. } => write!(f, "{service}: start {} again", names(old)),
+            Step::StopCandidates { service, .. } => write!(f, "{service}: stop what was started"),
+            Step::SwitchBack { service, front, to, .. } => {
+                write!(f, "{service}: {} names {} again, test, reload, confirm", front.file(service), names(to))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.services.iter().map(|service| service.name.as_str()).collect();
+        writeln!(f, "plan for {} of project {}: {} steps", names.join(", "), self.project, self.steps.len())?;
+        for (index, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{:>3}  {step}", index + 1)?;
+        }
+        for notice in &self.notices {
+            writeln!(f, "note: {notice}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the port that nginx talks to: the settled one, else the only exposed one.
+pub fn port(service: &ServiceName, settled: Option<u16>, exposed: &[u16]) -> Result<u16, Failure> {
+    match (settled, exposed) {
+        (Some(port), _) => Ok(port),
+        (None, [port]) => Ok(*port),
+        (None, []) => Err(Failure::new(format!("service `{service}` exposes no port, so the port that nginx talks to is unknown"))
+            .hint(format!("write `x-swap: {{ port: 8000 }}` under `services: {service}:` in the compose file"))),
+        (None, several) => {
+            let list: Vec<String> = several.iter().map(u16::to_string).collect();
+            Err(Failure::new(format!("service `{service}` exposes several ports ({})", list.join(", "))).hint(format!(
+                "write the one that nginx talks to as `x-swap: {{ port: {} }}` under `services: {service}:`",
+                several[0]
+            )))
+        }
+    }
+}
+
+/// Returns the plan that swaps the services, or every reason why it is refused.
+pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
+    let refusals: Vec<Failure> = observed.services.iter().flat_map(refusals).collect();
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let services: Vec<Service> = observed.services.iter().filter_map(Service::of).collect();
+    let mut steps = Vec::new();
+    // All candidates are healthy before the first switch, so that a failure of one leaves all services untouched.
+    let before_commit = [
+        Service::pre_start,
+        Service::create,
+        Service::start,
+        Service::await_healthy,
+        Service::pre_swap,
+        Service::switch,
+        Service::watch,
+        Service::drain,
+    ];
+    for phase in before_commit {
+        services.iter().for_each(|service| phase(service, &mut steps));
+    }
+    steps.push(Step::Commit);
+    for phase in [Service::retire, Service::finish] {
+        services.iter().for_each(|service| phase(service, &mut steps));
+    }
+    Ok(Plan {
+        run,
+        project: observed.project.clone(),
+        services: services
+            .iter()
+            .map(|service| PlannedService {
+                name: service.seen.name.clone(),
+                live: service.seen.live.clone(),
+                image: service.image.clone(),
+            })
+            .collect(),
+        steps,
+        notices: observed.services.iter().flat_map(notices).collect(),
+    })
+}
+
+/// Returns every reason why this service can't be swapped.
+fn refusals(seen: &ObservedService) -> Vec<Failure> {
+    let service = &seen.name;
+    let mut refusals = seen.problems.clone();
+    if seen.live.is_empty() {
+        refusals.push(
+            Failure::new(format!("service `{service}` is not running, so there is nothing to replace"))
+                .hint(format!("start it with `docker compose up -d {service}`")),
+        );
+    }
+    if let Some(name) = &seen.container_name {
+        refusals.push(
+            Failure::new(format!("service `{service}` has `container_name: {name}`, and two containers can't share a name"))
+                .hint(format!("remove `container_name` from `services: {service}:`, then `docker compose up -d {service}` once")),
+        );
+    }
+    for port in &seen.fixed_ports {
+        refusals.push(
+            Failure::new(format!("service `{service}` publishes the fixed port `{port}`, and two containers can't share it"))
+                .hint(format!("let nginx publish the port: remove `ports` from `services: {service}:` (use `expose` for the inner port)")),
+        );
+    }
+    if seen.image.is_none() && seen.problems.is_empty() {
+        refusals.push(
+            Failure::new(format!("the image of service `{service}` is not there"))
+                .hint(format!("`docker compose build {service}` or `docker compose pull {service}`")),
+        );
+    }
+    refusals
+}
+
+fn notices(seen: &ObservedService) -> Vec<String> {
+    let mut notices = seen.notices.clone();
+    let service = &seen.name;
+    for place in &seen.anonymous_volumes {
+        notices.push(format!(
+            "`{service}` has an anonymous volume at `{place}`: the candidate gets an empty one, the old one is kept \
+             (name it under `volumes:` to share it)"
+        ));
+    }
+    if !seen.stopped.is_empty() {
+        notices.push(format!("left alone, as they do not run: {}", names(&seen.stopped)));
+    }
+    notices
+}
+
+/// A service that passed the refusals.
+struct Service<'a> {
+    seen: &'a ObservedService,
+    image: Image,
+}
+
+impl<'a> Service<'a> {
+    fn of(seen: &'a ObservedService) -> Option<Self> {
+        seen.image.clone().map(|image| Self { seen, image })
+    }
+
+    /// Returns the hooks that implement the phase, in order.
+    fn hooks(&self, phase: Phase) -> Vec<String> {
+        self.seen.hooks.iter().filter(|hook| hook.phases.contains(&phase)).map(|hook| hook.name.clone()).collect()
+    }
+
+    fn name(&self) -> ServiceName {
+        self.seen.name.clone()
+    }
+
+    fn front(&self) -> Option<Box<Front>> {
+        self.seen.front.clone().map(Box::new)
+    }
+
+    /// Returns all checks that must agree, with the default where nothing is known about the service.
+    fn checks(&self) -> Vec<Check> {
+        let mut checks: Vec<Check> = self.seen.healthcheck.clone().map(Check::Docker).into_iter().collect();
+        checks.extend(self.seen.settings.health.iter().cloned());
+        if checks.is_empty() && self.hooks(Phase::Health).is_empty() {
+            checks.push(match self.seen.front {
+                Some(_) => Check::Tcp,
+                None => Check::Running(Duration::from_secs(1)),
+            });
+        }
+        checks
+    }
+
+    fn pre_start(&self, steps: &mut Vec<Step>) {
+        let hooks = self.hooks(Phase::PreStart);
+        let mut rollback = self.hooks(Phase::Rollback);
+        rollback.reverse();
+        if !hooks.is_empty() || !rollback.is_empty() {
+            steps.push(Step::PreStart { service: self.name(), hooks, rollback });
+        }
+    }
+
+    fn create(&self, steps: &mut Vec<Step>) {
+        let seen = self.seen;
+        steps.push(Step::Create {
+            service: self.name(),
+            count: seen.live.len(),
+            known: seen.live.iter().chain(&seen.stopped).map(|container| container.id.clone()).collect(),
+            beside: seen.live.iter().map(|container| container.name.clone()).collect(),
+            image: self.image.clone(),
+        });
+    }
+
+    fn start(&self, steps: &mut Vec<Step>) {
+        let seen = self.seen;
+        if seen.settings.order == Order::StopFirst {
+            steps.push(Step::StopOld {
+                service: self.name(),
+                old: seen.live.clone(),
+                grace: seen.grace,
+                front: self.front(),
+            });
+        }
+        steps.push(Step::Start {
+            service: self.name(),
+            networks: seen.networks.clone(),
+            reach: seen.front.as_ref().map(|front| Reach { network: front.network.clone(), port: front.port }),
+            grace: seen.grace,
+        });
+    }
+
+    fn await_healthy(&self, steps: &mut Vec<Step>) {
+        steps.push(Step::AwaitHealthy {
+            service: self.name(),
+            checks: self.checks(),
+            port: self.seen.front.as_ref().map(|front| front.port).or(self.seen.settings.port),
+            successes: self.seen.settings.successes.max(1),
+            hooks: self.hooks(Phase::Health),
+            timeout: self.seen.settings.timeouts.health,
+        });
+    }
+
+    fn pre_swap(&self, steps: &mut Vec<Step>) {
+        let hooks = self.hooks(Phase::PreSwap);
+        if !hooks.is_empty() {
+            steps.push(Step::PreSwap { service: self.name(), hooks });
+        }
+    }
+
+    fn switch(&self, steps: &mut Vec<Step>) {
+        if let Some(front) = self.front() {
+            steps.push(Step::Switch {
+                service: self.name(),
+                front,
+                from: self.seen.live.clone(),
+                drain: self.seen.settings.timeouts.drain,
+            });
+        }
+        let hooks = self.hooks(Phase::PostSwap);
+        if !hooks.is_empty() {
+            steps.push(Step::PostSwap { service: self.name(), hooks });
+        }
+    }
+
+    fn watch(&self, steps: &mut Vec<Step>) {
+        let time = self.seen.settings.watch;
+        if !time.is_zero() {
+            steps.push(Step::Watch { service: self.name(), time, hooks: self.hooks(Phase::Health) });
+        }
+    }
+
+    fn drain(&self, steps: &mut Vec<Step>) {
+        if let Some(front) = self.front() {
+            steps.push(Step::Drain {
+                service: self.name(),
+                front,
+                from: self.seen.live.clone(),
+                timeout: self.seen.settings.timeouts.drain,
+            });
+        }
+    }
+
+    fn retire(&self, steps: &mut Vec<Step>) {
+        steps.push(Step::Retire {
+            service: self.name(),
+            old: self.seen.live.clone(),
+            grace: self.seen.grace,
+            front: self.front(),
+        });
+    }
+
+    fn finish(&self, steps: &mut Vec<Step>) {
+        let hooks = self.hooks(Phase::Finish);
+        if !hooks.is_empty() {
+            steps.push(Step::Finish { service: self.name(), hooks });
+        }
+    }
+}
+
+mod optional_millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
+    }
+}

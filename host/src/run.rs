@@ -1,0 +1,404 @@
+//! What a run has done so far, and what it does next. Pure: no IO, no clock, no async.
+//!
+//! A run is its plan and the events that were recorded. [`decide`] is the only place that knows what comes next; it
+//! serves a first run, a resumed one and an unwinding one alike.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Container, Failure, ServiceName};
+use crate::plan::{Plan, Step};
+
+/// How often the undo of a step is tried before a person is needed.
+pub const UNDO_TRIES: u8 = 3;
+
+/// What happened, in the order in which it happened. A step is named by its index in the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The run began; nothing has been changed yet.
+    Planned {
+        /// What the run executes.
+        plan: Plan,
+    },
+    /// The effect of a step is about to begin.
+    Started {
+        /// Which step.
+        step: usize,
+    },
+    /// The effect of a step is complete.
+    Done {
+        /// Which step.
+        step: usize,
+        /// What later steps need to know of it.
+        #[serde(default, skip_serializing_if = "Learnt::is_nothing")]
+        learnt: Learnt,
+    },
+    /// The effect of a step failed, perhaps half-way.
+    Failed {
+        /// Which step.
+        step: usize,
+        /// Why.
+        failure: Failure,
+    },
+    /// The undo of a step is about to begin.
+    UndoStarted {
+        /// Which step is undone.
+        step: usize,
+    },
+    /// The undo of a step is complete.
+    Undone {
+        /// Which step is undone.
+        step: usize,
+    },
+    /// The undo of a step failed.
+    UndoFailed {
+        /// Which step is undone.
+        step: usize,
+        /// Why.
+        failure: Failure,
+    },
+    /// A person or the system asked the run to end.
+    Interrupted {
+        /// The signal, as `SIGINT`.
+        signal: String,
+    },
+    /// Another process goes on with the run.
+    Resumed {
+        /// Where it is to go.
+        goal: Goal,
+    },
+    /// The run is over and nothing is left to do.
+    Closed {
+        /// How it ended.
+        outcome: Outcome,
+    },
+}
+
+/// An event and its time: one line of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The version of this format.
+    pub v: u32,
+    /// Milliseconds since 1970.
+    pub at_ms: i64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Where a resumed run is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Goal {
+    /// To the new version, if the run was not being unwound already.
+    Forward,
+    /// To the old version, if the run has not committed already.
+    Back,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The candidates are live and the old containers are gone.
+    Swapped,
+    /// The old containers are live and the candidates are gone.
+    RolledBack,
+}
+
+/// What a step found out that later steps need.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Learnt {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The candidates, with their addresses as soon as they run.
+    Candidates {
+        /// All candidates of the step's service.
+        containers: Vec<Container>,
+    },
+    /// The nginx workers that still serve the old containers.
+    Former {
+        /// The generation that was told to end.
+        generation: Generation,
+    },
+}
+
+impl Learnt {
+    fn is_nothing(&self) -> bool {
+        *self == Learnt::Nothing
+    }
+}
+
+/// The worker processes of nginx at one time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// The master's pid and start time.
+    pub master: Process,
+    /// The workers' pids and start times.
+    pub workers: Vec<Process>,
+}
+
+/// A process that can't be confused with a later one of the same pid.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Process {
+    /// The pid, as nginx's own machine or container numbers it.
+    pub pid: u32,
+    /// The start time in clock ticks since boot, from `/proc/<pid>/stat`.
+    pub start: u64,
+}
+
+/// What the events of a run tell about the world, for the steps that follow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The candidates of each service.
+    pub candidates: BTreeMap<ServiceName, Vec<Container>>,
+    /// The nginx generation that served each service's old containers.
+    pub former: BTreeMap<ServiceName, Generation>,
+}
+
+impl Facts {
+    /// Collects what the run's events tell.
+    pub fn of(plan: &Plan, events: &[Event]) -> Self {
+        let mut facts = Self::default();
+        for event in events {
+            let Event::Done { step, learnt } = event else { continue };
+            let Some(service) = plan.steps.get(*step).and_then(Step::service) else { continue };
+            match learnt {
+                Learnt::Nothing => {}
+                Learnt::Candidates { containers } => {
+                    facts.candidates.insert(service.clone(), containers.clone());
+                }
+                Learnt::Former { generation } => {
+                    facts.former.insert(service.clone(), generation.clone());
+                }
+            }
+        }
+        facts
+    }
+
+    /// Returns the candidates of a service; none before they were created.
+    pub fn candidates(&self, service: &ServiceName) -> &[Container] {
+        self.candidates.get(service).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What a run does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Perform the step.
+    Do(usize),
+    /// Perform the undo of the step.
+    Undo(usize),
+    /// Nothing: the run is over.
+    Done(Outcome),
+    /// Nothing: this step, or its undo, needs a person.
+    Stuck(usize),
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Todo,
+    Started,
+    Done,
+    Failed,
+    Undoing { tries: u8 },
+    Undone,
+    UndoFailed { tries: u8 },
+}
+
+/// An event that can't follow those before it: the journal was not written by a run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("internal: event {index} of the run can't follow those before it: {why}")]
+pub struct IllegalEvent {
+    /// Its place among the events.
+    pub index: usize,
+    /// What does not fit.
+    pub why: String,
+}
+
+/// The state of a run, folded from its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State<'a> {
+    plan: &'a Plan,
+    status: Vec<Status>,
+    back: bool,
+    closed: Option<Outcome>,
+}
+
+impl<'a> State<'a> {
+    /// Folds the events of a run.
+    pub fn of(plan: &'a Plan, events: &[Event]) -> Result<Self, IllegalEvent> {
+        let mut state = Self { plan, status: vec![Status::Todo; plan.steps.len()], back: false, closed: None };
+        for (index, event) in events.iter().enumerate() {
+            state.apply(event).map_err(|why| IllegalEvent { index, why })?;
+        }
+        Ok(state)
+    }
+
+    /// Tells whether the run has passed the point after which it only goes forward.
+    pub fn committed(&self) -> bool {
+        self.plan
+            .steps
+            .iter()
+            .zip(&self.status)
+            .any(|(step, status)| *step == Step::Commit && *status == Status::Done)
+    }
+
+    /// Tells whether the run is being unwound.
+    pub fn unwinding(&self) -> bool {
+        self.back
+    }
+
+    /// Tells whether the step's effect has begun and has not been undone.
+    pub fn holds(&self, step: usize) -> bool {
+        !matches!(self.status.get(step), None | Some(Status::Todo | Status::Undone))
+    }
+
+    fn apply(&mut self, event: &Event) -> Result<(), String> {
+        if self.closed.is_some() {
+            return Err("the run is closed".to_owned());
+        }
+        match event {
+            Event::Planned { .. } => {}
+            Event::Started { step } => self.begin(*step)?,
+            Event::Done { step, .. } => self.move_to(*step, &[Status::Started], Status::Done)?,
+            Event::Failed { step, .. } => {
+                self.move_to(*step, &[Status::Started], Status::Failed)?;
+                let may_fail = self.plan.steps[*step].may_fail();
+                self.back |= !may_fail && !self.committed();
+            }
+            Event::UndoStarted { step } => self.begin_undo(*step)?,
+            Event::Undone { step } => match self.get(*step)? {
+                Status::Undoing { .. } => self.status[*step] = Status::Undone,
+                other => return Err(format!("step {step} is {other:?}, not being undone")),
+            },
+            Event::UndoFailed { step, .. } => match self.get(*step)? {
+                Status::Undoing { tries } => self.status[*step] = Status::UndoFailed { tries },
+                other => return Err(format!("step {step} is {other:?}, not being undone")),
+            },
+            Event::Interrupted { .. } => self.back |= !self.committed(),
+            Event::Resumed { goal } => self.resume(*goal),
+            Event::Closed { outcome } => self.closed = Some(*outcome),
+        }
+        Ok(())
+    }
+
+    fn get(&self, step: usize) -> Result<Status, String> {
+        self.status.get(step).copied().ok_or_else(|| format!("the plan has no step {step}"))
+    }
+
+    fn move_to(&mut self, step: usize, from: &[Status], to: Status) -> Result<(), String> {
+        let status = self.get(step)?;
+        if !from.contains(&status) {
+            return Err(format!("step {step} is {status:?}, so it can't become {to:?}"));
+        }
+        self.status[step] = to;
+        Ok(())
+    }
+
+    fn begin(&mut self, step: usize) -> Result<(), String> {
+        if self.back {
+            return Err(format!("step {step} starts while the run is unwound"));
+        }
+        // A resumed run starts a step again that was started or had failed: every effect may run twice.
+        self.move_to(step, &[Status::Todo, Status::Started, Status::Failed], Status::Started)?;
+        match (0..step).find(|earlier| !self.passed(*earlier)) {
+            Some(earlier) => Err(format!("step {step} starts before step {earlier} is done")),
+            None => Ok(()),
+        }
+    }
+
+    fn begin_undo(&mut self, step: usize) -> Result<(), String> {
+        let tries = match self.get(step)? {
+            Status::Started | Status::Done | Status::Failed => 1,
+            Status::Undoing { tries } => tries,
+            Status::UndoFailed { tries } => tries + 1,
+            other => return Err(format!("step {step} is {other:?}, so there is nothing to undo")),
+        };
+        if !self.back {
+            return Err(format!("step {step} is undone while the run goes forward"));
+        }
+        self.status[step] = Status::Undoing { tries };
+        Ok(())
+    }
+
+    fn resume(&mut self, goal: Goal) {
+        let undoing = self.status.iter().any(|status| {
+            matches!(status, Status::Undoing { .. } | Status::Undone | Status::UndoFailed { .. })
+        });
+        // Half an unwound run can't go forward: what its later steps rely on may be gone.
+        self.back = !self.committed() && (goal == Goal::Back || self.back || undoing);
+        if !self.back && !self.committed() {
+            self.look_again();
+        }
+        for status in &mut self.status {
+            match status {
+                Status::Failed => *status = Status::Started,
+                Status::UndoFailed { .. } => *status = Status::Undoing { tries: 1 },
+                _ => {}
+            }
+        }
+    }
+
+    /// Forgets what may no longer hold for candidates that are not live yet: their addresses and their health.
+    fn look_again(&mut self) {
+        let switched: Vec<&ServiceName> = (0..self.status.len())
+            .filter(|step| self.status[*step] == Status::Done && matches!(self.plan.steps[*step], Step::Switch { .. }))
+            .filter_map(|step| self.plan.steps[step].service())
+            .collect();
+        for (step, status) in self.plan.steps.iter().zip(&mut self.status) {
+            let settles = matches!(step, Step::Start { .. } | Step::AwaitHealthy { .. });
+            let live = step.service().is_some_and(|service| switched.contains(&service));
+            if settles && !live && *status == Status::Done {
+                *status = Status::Started;
+            }
+        }
+    }
+
+    /// Tells whether the run may go on behind this step.
+    fn passed(&self, step: usize) -> bool {
+        match self.status[step] {
+            Status::Done => true,
+            Status::Failed => self.plan.steps[step].may_fail(),
+            _ => false,
+        }
+    }
+
+    fn next(&self) -> Next {
+        if let Some(outcome) = self.closed {
+            return Next::Done(outcome);
+        }
+        if self.back { self.next_undo() } else { self.next_step() }
+    }
+
+    fn next_step(&self) -> Next {
+        match (0..self.status.len()).find(|step| !self.passed(*step)) {
+            None => Next::Done(Outcome::Swapped),
+            Some(step) if self.status[step] == Status::Failed => Next::Stuck(step),
+            Some(step) => Next::Do(step),
+        }
+    }
+
+    fn next_undo(&self) -> Next {
+        let last = (0..self.status.len())
+            .rev()
+            .find(|step| self.holds(*step) && self.plan.steps[*step].undo().is_some());
+        match last {
+            None => Next::Done(Outcome::RolledBack),
+            Some(step) => match self.status[step] {
+                Status::UndoFailed { tries } if tries >= UNDO_TRIES => Next::Stuck(step),
+                _ => Next::Undo(step),
+            },
+        }
+    }
+}
+
+/// Returns what a run does next, after the events so far.
+pub fn decide(plan: &Plan, events: &[Event]) -> Result<Next, IllegalEvent> {
+    State::of(plan, events).map(|state| state.next())
+}

@@ -5,7 +5,8 @@ mod history;
 mod hooks;
 mod swap;
 
-pub use arguments::{Arguments, Command, Flags};
+pub use arguments::{Arguments, Command, Flags, meant, unknown_service};
+pub use history::ServiceStatus;
 
 use crate::error::{Ended, Exit};
 use crate::ui::{Display, Volume};

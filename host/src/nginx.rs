@@ -30,10 +30,9 @@ use std::future::Future;
 use std::time::SystemTime;
 
 pub use config::{Configuration, ErrorLog, Include, Pass, Target, Version};
-pub use find::Process;
 pub use folder::{Folder, Mount};
 pub use local::LocalShell;
-pub use proxy::{FileChange, Generation, Nginx, Observation, Place, Proxy, SwitchFailure, Worker};
+pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, SwitchFailure, Worker};
 pub use tuning::TUNING_FILE;
 pub use upstream::{Fallback, NotParsed, Server, UpstreamFile, file_name, parse, render};
 

@@ -4,6 +4,7 @@
 //! done.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use humantime::format_duration;
@@ -57,6 +58,29 @@ pub struct ObservedService {
     pub notices: Vec<String>,
 }
 
+impl ObservedService {
+    /// A service of which nothing is known but its name.
+    pub fn empty(name: ServiceName) -> Self {
+        Self {
+            name,
+            settings: Settings::default(),
+            live: Vec::new(),
+            stopped: Vec::new(),
+            image: None,
+            container_name: None,
+            fixed_ports: Vec::new(),
+            healthcheck: None,
+            networks: Vec::new(),
+            anonymous_volumes: Vec::new(),
+            grace: None,
+            front: None,
+            hooks: Vec::new(),
+            problems: Vec::new(),
+            notices: Vec::new(),
+        }
+    }
+}
+
 /// The nginx that fronts a service, and the file in it that swap owns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Front {
@@ -70,8 +94,9 @@ pub struct Front {
     pub before: Option<String>,
     /// What swap adds in a file of its own because nobody has set it; `None`: nothing is missing or the file is there.
     pub tuning: Option<String>,
-    /// Whether this nginx resolves names of an upstream again and again (1.27.3).
-    pub resolve: bool,
+    /// The engine's DNS, where this nginx resolves the names of an upstream again and again (1.27.3): the service's
+    /// name then stands as backup, so that a container that somebody made without swap is found.
+    pub resolver: Option<IpAddr>,
     /// The network over which nginx reaches the containers; `None`: from the host, by any.
     pub network: Option<String>,
     /// The port of the service that nginx talks to.
@@ -372,6 +397,20 @@ impl Step {
                 drain: *drain,
             }),
             _ => None,
+        }
+    }
+
+    /// Returns the hooks that the step or its undo asks.
+    pub fn hooks(&self) -> Vec<String> {
+        match self {
+            Step::PreStart { hooks, rollback, .. } => hooks.iter().chain(rollback).cloned().collect(),
+            Step::AwaitHealthy { hooks, .. }
+            | Step::PreSwap { hooks, .. }
+            | Step::PostSwap { hooks, .. }
+            | Step::Watch { hooks, .. }
+            | Step::Finish { hooks, .. }
+            | Step::Rollback { hooks, .. } => hooks.clone(),
+            _ => Vec::new(),
         }
     }
 

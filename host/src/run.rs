@@ -133,21 +133,23 @@ impl Learnt {
     }
 }
 
-/// The worker processes of nginx at one time.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The nginx workers that ran when a switch came. While one of them runs, the old containers may get requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
-    /// The master's pid and start time.
+    /// The machine's boot: starts of processes are counted from it.
+    pub boot: String,
+    /// Their master.
     pub master: Process,
-    /// The workers' pids and start times.
+    /// The workers, those of still older generations included.
     pub workers: Vec<Process>,
 }
 
-/// A process that can't be confused with a later one of the same pid.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// A process for good: a pid may be given again, but not with the same start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Process {
-    /// The pid, as nginx's own machine or container numbers it.
+    /// The pid, as the shell beside nginx sees it.
     pub pid: u32,
-    /// The start time in clock ticks since boot, from `/proc/<pid>/stat`.
+    /// When it started, in ticks since the machine's boot.
     pub start: u64,
 }
 

@@ -144,6 +144,15 @@ impl Display {
         }
     }
 
+    /// Shows a line that a hook or its command said.
+    pub fn hook_line(&self, text: &str) {
+        if self.format == Format::Text && self.volume == Volume::Normal {
+            self.say(&format!("    {}", printable(text)));
+        } else {
+            self.note(text);
+        }
+    }
+
     /// Says a line that stays, on stderr.
     pub fn say(&self, line: &str) {
         if self.format == Format::Json {

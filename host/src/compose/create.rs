@@ -32,7 +32,9 @@ impl Compose {
             return Ok(());
         }
         let said = messages(&format!("{}\n{}", output.stdout, output.stderr));
-        let missing = said.iter().any(|line| line.to_lowercase().contains("no such image"));
+        let missing = said.iter().any(|line| {
+            line.to_lowercase().contains("no such image") || line.contains("needs to be built, but --no-build")
+        });
         let failure = Failure::new(format!(
             "creating a container of `{service}`: `{line}` failed with exit code {}",
             output.code

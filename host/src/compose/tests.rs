@@ -13,6 +13,8 @@ use super::settings::{KEY, Reader};
 use super::{Compose, Options, Tool, overlay};
 use crate::model::{Failure, Settings};
 
+mod engine;
+
 /// Returns everything that was read of a project.
 fn show(project: &Project) -> String {
     let mut text = format!("{} in {}\n", project.name, project.directory.display());

@@ -1,17 +1,7 @@
 //! Finds nginx's master among the processes. Pure, but for the script's text.
 
-use serde::{Deserialize, Serialize};
-
 use crate::model::{Failure, printable};
-
-/// A process for good: a pid may be given again, but not with the same start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Process {
-    /// The pid as the shell sees it.
-    pub pid: u32,
-    /// When it started, in ticks since the machine's boot.
-    pub start: u64,
-}
+pub use crate::run::Process;
 
 /// Lists nginx's processes: `master PID START NAMESPACE EXE` with its title in the next line, or `other PID` likewise.
 ///

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::config::{self, Configuration, ErrorLog};
-use super::find::{self, Master, Process};
+use super::find::{self, Master};
 use super::folder::{self, Folder, Mount};
 use super::script::{marker, quote, quote_all, subshell};
 use super::tuning::{self, TUNING_FILE};
 use super::upstream::{Fallback, file_name};
 use super::{DEFAULT_FOLDER, Shell};
 use crate::model::{Failure, Output, ServiceName, printable};
+use crate::run::{Generation, Process};
 
 /// Where nginx runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,17 +107,6 @@ impl FileChange {
     pub fn upstream(service: &ServiceName, text: Option<String>) -> Self {
         Self { name: file_name(service), text }
     }
-}
-
-/// The workers that ran when a switch came. While one of them runs, the old container may get requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Generation {
-    /// The machine's boot: starts of processes are counted from it.
-    pub boot: String,
-    /// Their master.
-    pub master: Process,
-    /// The workers, those of still older generations included.
-    pub workers: Vec<Process>,
 }
 
 /// A worker of a former generation that still runs.

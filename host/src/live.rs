@@ -1,0 +1,22 @@
+//! The real world: each step becomes calls of the adapters.
+//!
+//! # Layout
+//!
+//! ```text
+//! site      engine, compose project, journal folder: what every command needs
+//! observe   the world → [`Observed`](crate::plan::Observed)
+//! perform   [`Step`](crate::plan::Step) → calls of the adapters
+//! health    when a candidate is healthy, and whether it stays so
+//! front     nginx of a service: which one, and the shell beside it
+//! asking    hooks: the context of a call, and what hooks can do to the world
+//! ```
+
+mod asking;
+mod front;
+mod health;
+mod observe;
+mod perform;
+mod site;
+
+pub use perform::Live;
+pub use site::Site;

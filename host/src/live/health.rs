@@ -1,0 +1,316 @@
+//! When a candidate is healthy, and whether it stays so while it is watched.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::time::Instant;
+
+use super::perform::Live;
+use crate::docker::{self, Command, Docker, Ending, ExecError, Inside, Listening, probe};
+use crate::hooks::Health;
+use crate::model::{Check, Container, Failure, ServiceName, printable};
+use crate::plan::Step;
+use crate::run::{Facts, Learnt};
+
+/// The first pause between two rounds of checks. It grows by a quarter each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+/// The longest pause between two rounds.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// One attempt of a check may hang so long; the next one may do better.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// So many rounds in a row must fail in the watch before a live candidate is judged bad.
+const WATCH_FAILURES: u32 = 2;
+
+/// What one round of checks says.
+enum Round {
+    Healthy,
+    /// Why not, and when a hook wants to be asked again.
+    NotYet(String, Option<Duration>),
+    Fatal(Failure),
+}
+
+/// Waits until all candidates are healthy. Twice: a healthy candidate is healthy again.
+pub async fn await_healthy(live: &Live<'_>, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
+    let Step::AwaitHealthy { service, checks, port, successes, timeout, .. } = step else {
+        return Err(Failure::new("internal: not a health step"));
+    };
+    let each = facts.candidates(service).iter().map(|candidate| async {
+        let judge = Judge::new(live, service, candidate, checks, *port).await?;
+        judge.until_healthy(*successes, *timeout, facts).await
+    });
+    try_join_all(each).await?;
+    Ok(Learnt::Nothing)
+}
+
+/// Lets the live candidates run for a time and judges them. Twice: the time begins again.
+pub async fn watch(live: &Live<'_>, service: &ServiceName, time: Duration, facts: &Facts) -> Result<Learnt, Failure> {
+    let health = live.plan.steps.iter().find_map(|step| match step {
+        Step::AwaitHealthy { service: of, checks, port, .. } if of == service => Some((checks.as_slice(), *port)),
+        _ => None,
+    });
+    let (checks, port) = health.unwrap_or((&[], None));
+    let each = facts.candidates(service).iter().map(|candidate| async {
+        let judge = Judge::new(live, service, candidate, checks, port).await?;
+        judge.watch(time, facts).await
+    });
+    try_join_all(each).await?;
+    Ok(Learnt::Nothing)
+}
+
+/// Judges one candidate.
+struct Judge<'a> {
+    live: &'a Live<'a>,
+    service: &'a ServiceName,
+    candidate: &'a Container,
+    checks: Vec<Check>,
+    port: Option<u16>,
+    restarts: u64,
+    /// Whether this machine reaches the candidate's address; else probes go through the engine.
+    direct: bool,
+    began: Instant,
+}
+
+impl<'a> Judge<'a> {
+    async fn new(
+        live: &'a Live<'a>,
+        service: &'a ServiceName,
+        candidate: &'a Container,
+        checks: &[Check],
+        port: Option<u16>,
+    ) -> Result<Self, Failure> {
+        let seen = live.site.docker.inspect(&candidate.id).await?;
+        let mut checks = checks.to_vec();
+        // The candidate's own HEALTHCHECK, which a new image may have changed, instead of the one that was planned.
+        checks.retain(|check| !matches!(check, Check::Docker(_)));
+        if let Some(command) = seen.as_ref().and_then(|seen| seen.healthcheck.clone()) {
+            checks.insert(0, Check::Docker(command));
+        }
+        let probes = checks.iter().any(|check| matches!(check, Check::Http(_) | Check::Tcp));
+        let direct = match candidate.address.filter(|_| probes) {
+            Some(address) => !matches!(probe::reachable(address).await, docker::Reach::Unreachable(_)),
+            None => false,
+        };
+        let restarts = seen.map_or(0, |seen| seen.restarts);
+        Ok(Self { live, service, candidate, checks, port, restarts, direct, began: Instant::now() })
+    }
+
+    fn docker(&self) -> &Docker {
+        &self.live.site.docker
+    }
+
+    /// Polls until enough rounds in a row say healthy; ends at once if the candidate does.
+    async fn until_healthy(&self, successes: u32, timeout: Duration, facts: &Facts) -> Result<(), Failure> {
+        let deadline = self.began + timeout;
+        let mut last = String::from("nothing was checked");
+        let polled = tokio::select! {
+            biased;
+            ending = self.ends() => return Err(self.ended(ending?).await),
+            polled = tokio::time::timeout_at(deadline, self.poll(successes, facts, &mut last)) => polled,
+        };
+        match polled {
+            Ok(result) => result,
+            Err(_) => Err(Failure::new(format!(
+                "candidate `{}` not healthy after {}: {last}",
+                self.candidate.name,
+                humantime::format_duration(timeout)
+            ))
+            .tail(self.last_lines().await)),
+        }
+    }
+
+    async fn poll(&self, successes: u32, facts: &Facts, last: &mut String) -> Result<(), Failure> {
+        let (mut row, mut attempt, mut pause) = (0, 0, FIRST_PAUSE);
+        loop {
+            attempt += 1;
+            let wait = match self.round(attempt, facts).await {
+                Round::Fatal(failure) => return Err(failure),
+                Round::Healthy => {
+                    row += 1;
+                    if row >= successes {
+                        return Ok(());
+                    }
+                    None
+                }
+                Round::NotYet(why, wait) => {
+                    row = 0;
+                    self.live.display.note(&format!("{}: not yet: {why}, attempt {attempt}", self.candidate.name));
+                    *last = why;
+                    wait
+                }
+            };
+            tokio::time::sleep(wait.unwrap_or(pause)).await;
+            pause = (pause * 5 / 4).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Judges a live candidate for a time; nothing but the end of the time is good news.
+    async fn watch(&self, time: Duration, facts: &Facts) -> Result<(), Failure> {
+        let judged = async {
+            let (mut bad, mut attempt) = (0, 0);
+            loop {
+                attempt += 1;
+                match self.round(attempt, facts).await {
+                    Round::Healthy => bad = 0,
+                    Round::Fatal(failure) => return failure,
+                    Round::NotYet(why, _) => {
+                        bad += 1;
+                        self.live.display.note(&format!("{}: {why}", self.candidate.name));
+                        if bad >= WATCH_FAILURES {
+                            let what = format!("live candidate `{}` became unhealthy: {why}", self.candidate.name);
+                            return Failure::new(what).tail(self.last_lines().await);
+                        }
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            ending = self.ends() => Err(self.ended(ending?).await),
+            failure = judged => Err(failure),
+            _ = tokio::time::sleep(time) => Ok(()),
+        }
+    }
+
+    async fn ends(&self) -> Result<Ending, Failure> {
+        self.docker().exited(&self.candidate.id, self.restarts).await
+    }
+
+    async fn ended(&self, ending: Ending) -> Failure {
+        let failure = Failure::new(format!("candidate `{}` {ending}", self.candidate.name)).tail(self.last_lines().await);
+        match ending {
+            Ending::Gone => failure.hint("somebody removed it; was `docker compose up` or `down` run meanwhile?"),
+            _ => failure,
+        }
+    }
+
+    async fn last_lines(&self) -> Vec<String> {
+        self.docker().logs_tail(&self.candidate.id, 15).await.unwrap_or_default()
+    }
+
+    /// Asks every check and every health hook once; all must agree.
+    async fn round(&self, attempt: u32, facts: &Facts) -> Round {
+        for check in &self.checks {
+            let asked = tokio::time::timeout(ATTEMPT, self.ask(check)).await;
+            let late = || Round::NotYet(format!("{check} gave no answer within {}", humantime::format_duration(ATTEMPT)), None);
+            match asked.unwrap_or_else(|_| late()) {
+                Round::Healthy => {}
+                other => return other,
+            }
+        }
+        match self.live.ask_health(self.service, self.candidate, attempt, self.began.elapsed(), facts).await {
+            Health::Healthy => Round::Healthy,
+            Health::NotYet { retry_after, failure, .. } => Round::NotYet(failure.what, retry_after),
+            Health::Fatal(failure) => Round::Fatal(failure),
+        }
+    }
+
+    async fn ask(&self, check: &Check) -> Round {
+        match check {
+            Check::Docker(command) => match command.split_first() {
+                Some((kind, words)) if kind == "CMD" => self.run(check, &Command::new(words)).await,
+                Some((kind, [line])) if kind == "CMD-SHELL" => self.run(check, &Command::shell(line)).await,
+                _ => Round::Healthy,
+            },
+            Check::Command(words) => self.run(check, &Command::new(words)).await,
+            Check::Shell(line) => self.run(check, &Command::shell(line)).await,
+            Check::Tcp => self.tcp().await,
+            Check::Http(path) => self.http(path).await,
+            Check::Running(time) => match self.began.elapsed() {
+                ran if ran >= *time => Round::Healthy,
+                ran => Round::NotYet(format!("it runs for {} ms", ran.as_millis()), None),
+            },
+        }
+    }
+
+    /// Runs a check's command in the candidate. A command that is not there will not come by waiting.
+    async fn run(&self, check: &Check, command: &Command) -> Round {
+        match self.docker().exec(&self.candidate.id, command, &mut |_, _| {}).await {
+            Ok(output) if output.ok() => Round::Healthy,
+            Ok(output) if output.code == 127 && matches!(check, Check::Shell(_)) => {
+                let word = command.argv.last().and_then(|line| line.split_whitespace().next()).unwrap_or_default();
+                Round::Fatal(self.not_found(word).tail(lines(&output.stderr)))
+            }
+            Ok(output) => {
+                let said = lines(&format!("{}\n{}", output.stdout, output.stderr)).pop();
+                let said = said.map(|line| format!(": {line}")).unwrap_or_default();
+                Round::NotYet(format!("{check} exited {}{said}", output.code), None)
+            }
+            Err(ExecError::NotFound { program, .. }) => Round::Fatal(self.not_found(&program)),
+            Err(ExecError::NotRunning(_)) => Round::NotYet("it does not run".to_owned(), None),
+            Err(ExecError::Failed(failure)) => Round::NotYet(failure.what, None),
+        }
+    }
+
+    fn not_found(&self, word: &str) -> Failure {
+        let services = self.live.site.services();
+        let meant = crate::cli::meant(word, &services);
+        Failure::new(format!("health command `{}` not found in candidate `{}`{meant}", printable(word), self.candidate.name))
+            .hint("the command runs inside the new container, in its working directory; is it in the image, and executable?")
+    }
+
+    async fn tcp(&self) -> Round {
+        let Some(port) = self.port else {
+            return Round::Fatal(Failure::new(format!("the port of `{}` is unknown, so it can't be checked", self.service))
+                .hint(format!("write `x-swap: {{ port: 8000 }}` under `services: {}:`", self.service)));
+        };
+        if let (true, Some(address)) = (self.direct, self.candidate.address) {
+            return match probe::tcp(address, Duration::from_secs(1)).await {
+                docker::Reach::Open => Round::Healthy,
+                docker::Reach::Refused => Round::NotYet(format!("nothing listens on port {port}"), None),
+                docker::Reach::Unreachable(why) => Round::NotYet(why, None),
+            };
+        }
+        match self.docker().listening(&self.candidate.id, port).await {
+            Ok(Listening::Yes) => Round::Healthy,
+            Ok(Listening::No) => Round::NotYet(format!("nothing listens on port {port}"), None),
+            Ok(Listening::OnlyInside) => {
+                Round::NotYet(format!("port {port} is open on 127.0.0.1 only, where nginx can't reach it"), None)
+            }
+            Err(failure) => Round::NotYet(failure.what, None),
+        }
+    }
+
+    async fn http(&self, path: &str) -> Round {
+        let Some(port) = self.port else { return self.tcp().await };
+        let host = self.service.as_str();
+        let status = match (self.direct, self.candidate.address) {
+            (true, Some(address)) => probe::http_get(address, host, path, ATTEMPT).await.map_err(|failure| failure.what),
+            _ => self.http_inside(path, port, host).await,
+        };
+        match status {
+            Ok(status) if (200..400).contains(&status) => Round::Healthy,
+            Ok(status) => Round::NotYet(format!("GET {path} answered {status}"), None),
+            Err(why) => Round::NotYet(why, None),
+        }
+    }
+
+    /// Asks from the proxy's side where this machine can't reach the candidate, else from inside of it.
+    async fn http_inside(&self, path: &str, port: u16, host: &str) -> Result<u16, String> {
+        let proxy = self.live.plan.steps.iter().find_map(|step| match step {
+            Step::Switch { service, front, .. } if service == self.service => front.container.clone(),
+            _ => None,
+        });
+        let mut places = Vec::new();
+        if let (Some(proxy), Some(address)) = (proxy, self.candidate.address) {
+            places.push((proxy.id, format!("http://{address}{path}")));
+        }
+        places.push((self.candidate.id.clone(), format!("http://127.0.0.1:{port}{path}")));
+        for (id, url) in places {
+            match self.docker().http_from(&id, &url, host, ATTEMPT).await {
+                Ok(Inside::Status(status)) => return Ok(status),
+                Ok(Inside::Failed(why)) => return Err(why),
+                Ok(Inside::NoTool) => {}
+                Err(failure) => return Err(failure.what),
+            }
+        }
+        Err(format!(
+            "{} can't be reached from here, and neither nginx's container nor the candidate has curl, wget or the like",
+            self.candidate.name
+        ))
+    }
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(printable).filter(|line| !line.trim().is_empty()).collect()
+}

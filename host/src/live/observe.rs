@@ -1,0 +1,301 @@
+//! Looks at the world before a run: what is live, what fronts it, what a candidate would be made of.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::site::Site;
+use crate::cli::ServiceStatus;
+use crate::compose;
+use crate::docker::Seen;
+use crate::hooks::{self, Hooks};
+use crate::model::{Container, Failure, HookSpec, LoadedHook, ProxyChoice, ServiceName, Settings};
+use crate::nginx::{self, Observation};
+use crate::plan::{Front, Observed, ObservedService, port, short};
+
+impl Site {
+    /// Looks at the services that are to be swapped, each with its settings. Changes nothing.
+    pub async fn observe(&self, wanted: Vec<(ServiceName, Settings)>) -> Result<Observed, Failure> {
+        let seen = self.docker.of_project(&self.project.name).await?;
+        let mut services = Vec::new();
+        for (name, settings) in wanted {
+            services.push(self.observe_service(name, settings, &seen).await?);
+        }
+        Ok(Observed { project: self.project.name.clone(), services })
+    }
+
+    async fn observe_service(&self, name: ServiceName, settings: Settings, all: &[Seen]) -> Result<ObservedService, Failure> {
+        let of_compose = self.project.services.get(&name).cloned().unwrap_or_default();
+        let mine: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str()).collect();
+        let live: Vec<&Seen> = mine.iter().copied().filter(|seen| seen.runs()).collect();
+        let stopped = mine.iter().filter(|seen| !seen.runs()).map(|seen| container(seen, None)).collect();
+        let (hooks, image) = tokio::join!(self.load_hooks(&name, &settings.hooks), self.docker.image(&self.image_name(&name)));
+        let newest = live.last().copied();
+        let mut observed = ObservedService {
+            live: live.iter().map(|seen| container(seen, None)).collect(),
+            stopped,
+            image: image?,
+            container_name: of_compose.container_name.clone(),
+            fixed_ports: fixed_ports(&of_compose),
+            healthcheck: newest.and_then(|seen| seen.healthcheck.clone()).filter(|_| !of_compose.healthcheck_disabled),
+            networks: of_compose.networks.clone(),
+            anonymous_volumes: newest.map(anonymous_volumes).unwrap_or_default(),
+            grace: of_compose.stop_grace_period.or(newest.and_then(|seen| seen.stop_timeout)),
+            front: None,
+            hooks: Vec::new(),
+            problems: Vec::new(),
+            notices: Vec::new(),
+            name,
+            settings,
+        };
+        match hooks {
+            Ok(hooks) => observed.hooks = hooks,
+            Err(failure) => observed.problems.push(failure),
+        }
+        if observed.live.is_empty() || observed.settings.no_proxy {
+            return Ok(observed);
+        }
+        self.observe_front(&mut observed, &of_compose, &live, all).await;
+        Ok(observed)
+    }
+
+    /// Finds what fronts the service and fills in all that depends on it.
+    async fn observe_front(&self, observed: &mut ObservedService, service: &compose::Service, live: &[&Seen], all: &[Seen]) {
+        let (choice, container) = match self.find_proxy(observed, all) {
+            Ok(Some(found)) => found,
+            Ok(None) => return,
+            Err(failure) => return observed.problems.push(failure),
+        };
+        let observation = match self.doors.observe(&self.docker, &choice, container, &observed.name).await {
+            Ok(observation) => observation,
+            Err(failure) => return observed.problems.push(failure),
+        };
+        let uses = observation.configuration.as_ref().is_ok_and(|configuration| !configuration.passes.is_empty());
+        let named = observed.settings.proxy.is_some();
+        if !uses && !named && observation.problems().is_empty() && observation.folder.upstream.is_none() {
+            // nginx knows nothing of the service, and nobody said that it should: a worker.
+            return;
+        }
+        let problems = observation.problems();
+        if !problems.is_empty() {
+            // A worker need not care about an nginx that is not ready for swap.
+            if uses || named || observation.configuration.is_err() {
+                observed.problems.extend(problems);
+            }
+            return;
+        }
+        match self.front(observed, service, live, choice, container, &observation) {
+            Ok(front) => observed.front = Some(front),
+            Err(failure) => observed.problems.push(failure),
+        }
+    }
+
+    /// Returns the proxy that is settled, else the one that is found; `None`: the service is a worker.
+    fn find_proxy<'a>(
+        &self,
+        observed: &ObservedService,
+        all: &'a [Seen],
+    ) -> Result<Option<(ProxyChoice, Option<&'a Seen>)>, Failure> {
+        let service = &observed.name;
+        match &observed.settings.proxy {
+            Some(ProxyChoice::Host) => Ok(Some((ProxyChoice::Host, None))),
+            Some(ProxyChoice::Service(proxy)) => {
+                if !self.project.services.contains_key(proxy) {
+                    return Err(crate::cli::unknown_service(proxy.as_str(), &self.services()))
+                        .map_err(|failure| Failure { what: format!("the proxy of `{service}`: {}", failure.what), ..failure });
+                }
+                let seen = all.iter().find(|seen| seen.service == proxy.as_str() && seen.runs());
+                let seen = seen.ok_or_else(|| {
+                    Failure::new(format!("the proxy `{proxy}` of service `{service}` is not running"))
+                        .hint(format!("start it with `docker compose up -d {proxy}`"))
+                })?;
+                unhealthy(proxy.as_str(), seen)?;
+                Ok(Some((ProxyChoice::Service(proxy.clone()), Some(seen))))
+            }
+            None => self.guess_proxy(service, all),
+        }
+    }
+
+    fn guess_proxy<'a>(
+        &self,
+        service: &ServiceName,
+        all: &'a [Seen],
+    ) -> Result<Option<(ProxyChoice, Option<&'a Seen>)>, Failure> {
+        let mut candidates: BTreeMap<&str, &Seen> = BTreeMap::new();
+        let others = || all.iter().filter(|seen| seen.service != service.as_str());
+        for seen in others().filter(|seen| seen.runs() && is_nginx(seen)) {
+            candidates.entry(&seen.service).or_insert(seen);
+        }
+        let list: Vec<&str> = candidates.keys().copied().collect();
+        match candidates.into_values().collect::<Vec<_>>()[..] {
+            [] => {
+                let down = others().find(|seen| is_nginx(seen));
+                match down {
+                    Some(seen) => Err(Failure::new(format!(
+                        "the proxy `{}` is not running, so nobody could send requests to a new `{service}`",
+                        seen.service
+                    ))
+                    .hint(format!(
+                        "start it with `docker compose up -d {}`; for a service without a proxy write `x-swap: {{ proxy: none }}`",
+                        seen.service
+                    ))),
+                    None => Ok(None),
+                }
+            }
+            [seen] => {
+                unhealthy(&seen.service, seen)?;
+                let name: ServiceName = seen.service.parse().map_err(Failure::new)?;
+                Ok(Some((ProxyChoice::Service(name), Some(seen))))
+            }
+            _ => Err(Failure::new(format!("several services run nginx ({}), so the proxy of `{service}` is unknown", list.join(", ")))
+                .hint(format!("write `x-swap: {{ proxy: {} }}` under `services: {service}:`, or `proxy: none` for a worker", list[0]))),
+        }
+    }
+
+    fn front(
+        &self,
+        observed: &mut ObservedService,
+        service: &compose::Service,
+        live: &[&Seen],
+        choice: ProxyChoice,
+        proxy: Option<&Seen>,
+        observation: &Observation,
+    ) -> Result<Front, Failure> {
+        let name = &observed.name;
+        let mut exposed: Vec<u16> = service.expose.clone();
+        exposed.extend(live.iter().flat_map(|seen| &seen.ports));
+        exposed.sort_unstable();
+        exposed.dedup();
+        let port = port(name, observed.settings.port, &exposed)?;
+        let network = shared_network(name, live, proxy, service)?;
+        for (container, seen) in observed.live.iter_mut().zip(live) {
+            container.address = seen.address(network.as_deref()).map(|ip| SocketAddr::new(ip, port));
+        }
+        let tuning = observation.tuning().and_then(|change| change.text);
+        let tuned = tuning.is_some() || observation.folder.tuning.is_some();
+        let notices = observation.notices(observed.settings.timeouts.drain, tuned);
+        observed.notices.extend(notices.into_iter().map(|notice| match notice.hint {
+            Some(hint) => format!("{} ({hint})", notice.what),
+            None => notice.what,
+        }));
+        Ok(Front {
+            proxy: choice,
+            container: proxy.map(|seen| container(seen, None)),
+            directory: observation.nginx.folder.clone(),
+            before: observation.folder.upstream.clone(),
+            tuning,
+            resolver: observation.fallback(port).map(|fallback| fallback.resolver),
+            network,
+            port,
+        })
+    }
+
+    /// Loads the hooks of a service, once.
+    pub(super) async fn load_hooks(&self, service: &ServiceName, specs: &[HookSpec]) -> Result<Vec<LoadedHook>, Failure> {
+        if specs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let engine = self
+            .hook_engine
+            .get_or_try_init(|| async { hooks::Engine::new(hooks::default_cache_folder().as_deref()).map(std::sync::Arc::new) })
+            .await?;
+        let here = std::env::current_dir().unwrap_or_default();
+        let specs = hooks::expand(&here, specs)?;
+        let loaded = Hooks::load(engine, &specs)?;
+        let names = loaded.loaded();
+        let mut all = self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.insert(service.clone(), std::sync::Arc::new(loaded));
+        Ok(names)
+    }
+
+    /// Tells what of each service is live now.
+    pub async fn status(&self, services: &[ServiceName]) -> Result<Vec<ServiceStatus>, Failure> {
+        let all = self.docker.of_project(&self.project.name).await?;
+        let mut lines = Vec::new();
+        for name in services {
+            let running: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
+            let settings = self.settings(name);
+            let known = self.upstream_of(name, &settings, &all).await;
+            let (live, beside): (Vec<&Seen>, Vec<&Seen>) = match &known {
+                Some((_, file)) => running.into_iter().partition(|seen| {
+                    file.servers.iter().any(|server| seen.networks.values().any(|network| network.ip == Some(server.address.ip())))
+                }),
+                None => (running, Vec::new()),
+            };
+            lines.push(ServiceStatus {
+                service: name.to_string(),
+                image: live.first().map(|seen| short(&seen.image).to_owned()).unwrap_or_default(),
+                live: live.iter().map(|seen| seen.name.clone()).collect(),
+                beside: beside.iter().map(|seen| seen.name.clone()).collect(),
+                upstream: known.map(|(path, file)| format!("{path} (run {})", file.run)),
+                unfinished: Vec::new(),
+            });
+        }
+        Ok(lines)
+    }
+
+    /// Returns the upstream file of a service, if there is one.
+    async fn upstream_of(&self, name: &ServiceName, settings: &Settings, all: &[Seen]) -> Option<(String, nginx::UpstreamFile)> {
+        let probe = ObservedService { settings: settings.clone(), ..ObservedService::empty(name.clone()) };
+        let (choice, container) = self.find_proxy(&probe, all).ok()??;
+        let observation = self.doors.observe(&self.docker, &choice, container, name).await.ok()?;
+        let file = nginx::parse(observation.folder.upstream.as_deref()?).ok()?;
+        Some((format!("{}/{name}.conf", observation.nginx.folder), file))
+    }
+}
+
+/// Returns a container as a plan names it.
+pub(super) fn container(seen: &Seen, address: Option<SocketAddr>) -> Container {
+    Container { id: seen.id.clone(), name: seen.name.clone(), image: seen.image.clone(), address }
+}
+
+fn is_nginx(seen: &Seen) -> bool {
+    let names_nginx = |text: &str| text.rsplit('/').next().is_some_and(|last| last.contains("nginx") || last.contains("openresty"));
+    names_nginx(&seen.image_name)
+        || seen.command.iter().any(|word| names_nginx(word))
+        || seen.mounts.iter().any(|mount| mount.destination.trim_end_matches('/') == nginx::DEFAULT_FOLDER)
+}
+
+fn unhealthy(name: &str, seen: &Seen) -> Result<(), Failure> {
+    match seen.health.as_deref() {
+        Some("unhealthy") => Err(Failure::new(format!("the proxy `{name}` ({}) is unhealthy", seen.name))
+            .hint(format!("see `docker compose logs {name}`; swap changes nothing behind a front door that may be broken"))),
+        _ => Ok(()),
+    }
+}
+
+fn fixed_ports(service: &compose::Service) -> Vec<String> {
+    let fixed = service.ports.iter().filter(|port| port.fixed());
+    fixed.filter_map(|port| port.host.map(|(first, _)| format!("{first}:{}", port.target))).collect()
+}
+
+fn anonymous_volumes(seen: &Seen) -> Vec<String> {
+    seen.mounts.iter().filter(|mount| mount.anonymous).map(|mount| mount.destination.clone()).collect()
+}
+
+/// Returns the network by which nginx reaches the containers; `None` from the host.
+fn shared_network(
+    service: &ServiceName,
+    live: &[&Seen],
+    proxy: Option<&Seen>,
+    of_compose: &compose::Service,
+) -> Result<Option<String>, Failure> {
+    if live.iter().any(|seen| seen.network_mode == "host") {
+        return Err(Failure::new(format!("service `{service}` uses the host's network, so two of its containers would share its ports"))
+            .hint(format!("remove `network_mode: host` from `services: {service}:`")));
+    }
+    let Some(proxy) = proxy.filter(|proxy| proxy.network_mode != "host") else { return Ok(None) };
+    let shared = |name: &&String| {
+        proxy.networks.contains_key(*name) && live.iter().all(|seen| seen.networks.contains_key(*name))
+    };
+    of_compose.networks.iter().find(shared).cloned().map(Some).ok_or_else(|| {
+        let list = |seen: &Seen| seen.networks.keys().cloned().collect::<Vec<_>>().join(", ");
+        Failure::new(format!(
+            "the proxy {} (networks: {}) and {} (networks: {}) share no network",
+            proxy.name,
+            list(proxy),
+            live.iter().map(|seen| seen.name.as_str()).collect::<Vec<_>>().join(", "),
+            live.first().map(|seen| list(seen)).unwrap_or_default()
+        ))
+        .hint(format!("give `{}` and `{service}` a common network in the compose file", proxy.service))
+    })
+}

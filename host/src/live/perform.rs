@@ -1,0 +1,317 @@
+//! Performs steps: each becomes calls of the adapters, and each may be performed twice.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join_all, try_join_all};
+
+use super::front::FrontDoor;
+use super::health;
+use super::observe::container;
+use super::site::Site;
+use crate::docker::Seen;
+use crate::engine::World;
+use crate::model::{Container, Failure, ServiceName};
+use crate::nginx::{self, FileChange, Shell, TUNING_FILE, UpstreamFile};
+use crate::plan::{Front, Plan, Reach, Step, names};
+use crate::run::{Facts, Learnt};
+use crate::ui::Display;
+
+/// The real world of one run.
+pub struct Live<'a> {
+    pub(super) site: &'a Site,
+    pub(super) plan: &'a Plan,
+    pub(super) display: Display,
+    pub(super) began: std::time::Instant,
+}
+
+impl World for Live<'_> {
+    async fn perform(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
+        match step {
+            Step::PreStart { service, .. } => self.pre_start(service, facts).await,
+            Step::Create { service, count, known, .. } => self.create(service, *count, known).await,
+            Step::StopOld { old, grace, .. } => self.stop_old(old, *grace).await,
+            Step::Start { service, networks, reach, .. } => self.start(service, networks, reach.as_ref(), facts).await,
+            Step::AwaitHealthy { .. } => health::await_healthy(self, step, facts).await,
+            Step::PreSwap { service, .. } => self.pre_swap(service, facts).await,
+            Step::Switch { service, front, .. } => self.switch(service, front, facts).await,
+            Step::PostSwap { service, .. } => self.post_swap(service, facts).await,
+            Step::Watch { service, time, .. } => health::watch(self, service, *time, facts).await,
+            Step::Drain { service, front, timeout, .. } => self.drain(service, front, *timeout, facts).await,
+            Step::Commit => Ok(Learnt::Nothing),
+            Step::Retire { service, old, grace, front } => self.retire(service, old, *grace, front.as_deref()).await,
+            Step::Finish { service, .. } => self.finish(service, facts).await,
+            Step::Rollback { service, .. } => self.rollback(service, facts).await,
+            Step::RemoveCandidates { service, known } => self.remove_candidates(service, known).await,
+            Step::StartOld { service, old, front } => self.start_old(service, old, front.as_deref()).await,
+            Step::StopCandidates { service, grace } => self.stop_candidates(service, *grace, facts).await,
+            Step::SwitchBack { service, front, to, drain } => self.switch_back(service, front, to, *drain, facts).await,
+        }
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
+
+impl<'a> Live<'a> {
+    /// Makes the world of a plan.
+    pub fn new(site: &'a Site, plan: &'a Plan, display: Display) -> Self {
+        Self { site, plan, display, began: std::time::Instant::now() }
+    }
+
+    /// Returns the candidates as the engine sees them: whatever belongs to the service and was not there before.
+    async fn not_known(&self, service: &ServiceName, known: &[String]) -> Result<Vec<Seen>, Failure> {
+        let all = self.site.docker.of_service(&self.plan.project, service.as_str()).await?;
+        Ok(all.into_iter().filter(|seen| !known.contains(&seen.id)).collect())
+    }
+
+    /// Twice: compose counts what exists, so a second time creates only what is missing; what is there is adopted.
+    async fn create(&self, service: &ServiceName, count: usize, known: &[String]) -> Result<Learnt, Failure> {
+        let mut candidates = self.not_known(service, known).await?;
+        if candidates.len() < count {
+            let there = self.site.docker.of_service(&self.plan.project, service.as_str()).await?.len();
+            self.site.compose.create_candidates(service, there + count - candidates.len()).await?;
+            candidates = self.not_known(service, known).await?;
+        }
+        if candidates.len() != count {
+            return Err(Failure::new(format!(
+                "compose was asked for {count} new containers of `{service}` and {} are there: {}",
+                candidates.len(),
+                candidates.iter().map(|seen| seen.name.as_str()).collect::<Vec<_>>().join(", ")
+            ))
+            .hint("somebody else may be at work on the project; look at `docker compose ps -a`"));
+        }
+        Ok(Learnt::Candidates { containers: candidates.iter().map(|seen| container(seen, None)).collect() })
+    }
+
+    /// Twice: the engine answers that a running container runs.
+    async fn start(&self, service: &ServiceName, networks: &[String], reach: Option<&Reach>, facts: &Facts) -> Result<Learnt, Failure> {
+        let started = facts.candidates(service).iter().map(|candidate| async {
+            self.connect(candidate, service, networks).await?;
+            self.site.docker.start(&candidate.id).await.map_err(|failure| with_advice(failure, candidate))?;
+            self.located(candidate, reach).await
+        });
+        Ok(Learnt::Candidates { containers: try_join_all(started).await? })
+    }
+
+    /// Connects a candidate to the networks that compose 1.29 connects only when it starts a container itself.
+    async fn connect(&self, candidate: &Container, service: &ServiceName, networks: &[String]) -> Result<(), Failure> {
+        let Some(seen) = self.site.docker.inspect(&candidate.id).await? else { return Err(gone(candidate)) };
+        for network in networks.iter().filter(|network| !seen.networks.contains_key(*network)) {
+            let aliases = [service.to_string(), crate::plan::short(&candidate.id).to_owned()];
+            self.site.docker.connect_network(&candidate.id, network, &aliases).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the container with the address that it has now.
+    async fn located(&self, candidate: &Container, reach: Option<&Reach>) -> Result<Container, Failure> {
+        let Some(reach) = reach else { return Ok(candidate.clone()) };
+        let seen = self.site.docker.inspect(&candidate.id).await?;
+        let seen = seen.ok_or_else(|| gone(candidate))?;
+        match seen.address(reach.network.as_deref()) {
+            Some(ip) => Ok(container(&seen, Some(SocketAddr::new(ip, reach.port)))),
+            // A container that has exited already has no address; the health step says why it exited.
+            None => Ok(candidate.clone()),
+        }
+    }
+
+    /// Twice: a stopped container stays stopped.
+    async fn stop_old(&self, old: &[Container], grace: Option<Duration>) -> Result<Learnt, Failure> {
+        try_join_all(old.iter().map(|container| self.site.docker.stop(&container.id, grace))).await?;
+        Ok(Learnt::Nothing)
+    }
+
+    /// Twice: running containers stay, and the same addresses are written again.
+    async fn start_old(&self, service: &ServiceName, old: &[Container], front: Option<&Front>) -> Result<Learnt, Failure> {
+        try_join_all(old.iter().map(|container| self.site.docker.start(&container.id))).await?;
+        let Some(front) = front else { return Ok(Learnt::Nothing) };
+        let reach = Reach { network: front.network.clone(), port: front.port };
+        let located = try_join_all(old.iter().map(|container| self.located(container, Some(&reach)))).await?;
+        // A container that was stopped may have got another address.
+        if front.before.is_some() && located.iter().zip(old).any(|(now, then)| now.address != then.address) {
+            let door = self.door(service, front).await?;
+            let text = self.upstream(service, front, &located);
+            door.proxy.switch(&door.nginx, &[FileChange::upstream(service, Some(text))]).await?;
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    async fn door(&self, service: &ServiceName, front: &Front) -> Result<Arc<FrontDoor>, Failure> {
+        self.site.doors.of(&self.site.docker, &self.plan.project, service, front).await
+    }
+
+    fn upstream(&self, service: &ServiceName, front: &Front, containers: &[Container]) -> String {
+        let servers = containers.iter().filter_map(|container| {
+            let address = container.address?;
+            Some(nginx::Server { address, container: container.name.clone(), id: container.id.clone() })
+        });
+        nginx::render(&UpstreamFile {
+            run: self.plan.run.clone(),
+            project: self.plan.project.clone(),
+            service: service.clone(),
+            servers: servers.collect(),
+            fallback: front.resolver.map(|resolver| nginx::Fallback { resolver, port: front.port }),
+            keepalive: None,
+        })
+    }
+
+    /// Twice: the same bytes are written and nginx reloads once more.
+    async fn switch(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<Learnt, Failure> {
+        let candidates = facts.candidates(service);
+        if let Some(lost) = candidates.iter().find(|candidate| candidate.address.is_none()) {
+            return Err(Failure::new(format!("candidate `{}` has no address that nginx could use", lost.name)));
+        }
+        let mut changes = vec![FileChange::upstream(service, Some(self.upstream(service, front, candidates)))];
+        if let Some(tuning) = &front.tuning {
+            changes.push(FileChange { name: TUNING_FILE.to_owned(), text: Some(tuning.clone()) });
+        }
+        let door = self.door(service, front).await?;
+        match door.proxy.switch(&door.nginx, &changes).await {
+            Ok(generation) => Ok(Learnt::Former { generation }),
+            Err(failure) => {
+                self.site.doors.forget(&front.proxy).await;
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// Twice: as for the switch.
+    ///
+    /// Waits until no nginx worker uses the candidates, because they are stopped next.
+    async fn switch_back(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        to: &[Container],
+        drain: Duration,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
+        let door = self.door(service, front).await?;
+        // The addresses are written anew where the run began without a file of ours or an old container has moved.
+        let change = FileChange::upstream(service, front.before.clone());
+        let generation = match door.proxy.switch(&door.nginx, &[change]).await {
+            Ok(generation) => generation,
+            Err(failure) => {
+                self.site.doors.forget(&front.proxy).await;
+                return Err(failure.into());
+            }
+        };
+        self.display.note(&format!("{service}: {} serves again", names(to)));
+        if self.any_runs(facts.candidates(service)).await {
+            // Requests that are still at the candidates after that are cut: they are to go.
+            let note = |left: &[nginx::Worker]| self.display.note(&format!("{} nginx workers still use the candidates", left.len()));
+            let _ = door.proxy.await_drained(&generation, drain, note).await;
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    async fn any_runs(&self, containers: &[Container]) -> bool {
+        let runs = containers.iter().map(|container| async {
+            matches!(self.site.docker.inspect(&container.id).await, Ok(Some(seen)) if seen.runs())
+        });
+        join_all(runs).await.into_iter().any(|runs| runs)
+    }
+
+    /// Twice: workers that are gone stay gone.
+    ///
+    /// When time is up the run goes on: what is left is cut when the old container stops, as the operator has settled.
+    async fn drain(&self, service: &ServiceName, front: &Front, timeout: Duration, facts: &Facts) -> Result<Learnt, Failure> {
+        let Some(generation) = facts.former.get(service) else { return Ok(Learnt::Nothing) };
+        let door = self.door(service, front).await?;
+        let note = |left: &[nginx::Worker]| self.display.note(&format!("{} old nginx workers still have requests", left.len()));
+        if let Err(failure) = door.proxy.await_drained(generation, timeout, note).await {
+            if door.proxy.drained(generation).await?.is_empty() {
+                return Ok(Learnt::Nothing);
+            }
+            self.display.say(&format!("  note: {}: they are cut when the old container stops", failure.what));
+            if let Some(hint) = failure.hint {
+                self.display.say(&format!("  hint: {hint}"));
+            }
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    /// Twice: what is stopped stays stopped, what is gone stays gone.
+    async fn retire(&self, service: &ServiceName, old: &[Container], grace: Option<Duration>, front: Option<&Front>) -> Result<Learnt, Failure> {
+        if let Some(front) = front {
+            self.refuse_if_named(service, front, old).await?;
+        }
+        let retired = old.iter().map(|container| async {
+            // A container that always restarts would come back if the engine restarted right now.
+            self.site.docker.disable_restart(&container.id).await?;
+            self.site.docker.stop(&container.id, grace).await?;
+            self.site.docker.remove(&container.id, false).await
+        });
+        // All of them, also if one fails: the run can't go back.
+        let failures: Vec<Failure> = join_all(retired).await.into_iter().filter_map(Result::err).collect();
+        match failures.into_iter().next() {
+            Some(failure) => Err(failure),
+            None => Ok(Learnt::Nothing),
+        }
+    }
+
+    /// The invariant that covers every crash: what the durable upstream file names is never stopped.
+    async fn refuse_if_named(&self, service: &ServiceName, front: &Front, old: &[Container]) -> Result<(), Failure> {
+        let door = self.door(service, front).await?;
+        let file = front.file(service);
+        let output = door.proxy.shell().run(&format!("cat '{file}'")).await?;
+        let Ok(upstream) = nginx::parse(&output.stdout) else {
+            return Err(Failure::new(format!("`{file}` is not as this run wrote it, so what it names may be in use"))
+                .hint(format!("see who changed it, then `swap resume {service}`")));
+        };
+        let named = |container: &&Container| upstream.servers.iter().any(|server| Some(server.address) == container.address);
+        match old.iter().find(named) {
+            Some(container) => Err(Failure::new(format!("`{file}` names {} again, so it is not stopped", container.name))
+                .hint(format!("somebody changed the file after the switch; see who, then `swap resume {service}`"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Twice: what is stopped stays stopped.
+    async fn stop_candidates(&self, service: &ServiceName, grace: Option<Duration>, facts: &Facts) -> Result<Learnt, Failure> {
+        self.refuse_if_alone(service).await?;
+        let stopped = facts.candidates(service).iter().map(|candidate| async {
+            self.site.docker.disable_restart(&candidate.id).await?;
+            self.site.docker.stop(&candidate.id, grace).await
+        });
+        try_join_all(stopped).await?;
+        Ok(Learnt::Nothing)
+    }
+
+    /// Twice: what is removed stays removed. Their anonymous volumes are as new as they are, and go with them.
+    async fn remove_candidates(&self, service: &ServiceName, known: &[String]) -> Result<Learnt, Failure> {
+        self.refuse_if_alone(service).await?;
+        let candidates = self.not_known(service, known).await?;
+        let removed = candidates.iter().map(|seen| async {
+            self.site.docker.stop(&seen.id, Some(Duration::ZERO)).await?;
+            self.site.docker.remove(&seen.id, true).await
+        });
+        try_join_all(removed).await?;
+        Ok(Learnt::Nothing)
+    }
+
+    /// Somebody must serve: where the old containers were removed by somebody else, the candidates stay.
+    async fn refuse_if_alone(&self, service: &ServiceName) -> Result<(), Failure> {
+        let planned = self.plan.services.iter().find(|planned| planned.name == *service);
+        let old = planned.map_or(&[][..], |planned| &planned.live);
+        for container in old {
+            if self.site.docker.inspect(&container.id).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(Failure::new(format!("somebody removed {} during the run, so the candidates are kept", names(old)))
+            .hint(format!("`docker compose up -d {service}` settles which containers there should be")))
+    }
+}
+
+fn gone(candidate: &Container) -> Failure {
+    Failure::new(format!("candidate `{}` is not there any more", candidate.name))
+        .hint("somebody removed it; was `docker compose up` or `down` run meanwhile?")
+}
+
+fn with_advice(failure: Failure, candidate: &Container) -> Failure {
+    Failure { what: format!("candidate `{}` can't be started: {}", candidate.name, failure.what), ..failure }
+}

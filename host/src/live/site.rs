@@ -1,0 +1,125 @@
+//! What every command needs: the engine, the compose project, the folder of the journal.
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::front::FrontDoors;
+use super::perform::Live;
+use crate::cli::Flags;
+use crate::compose::{Compose, Options, Project, Service, Tool};
+use crate::docker::{Docker, Endpoint};
+use crate::hooks::{self, Hooks};
+use crate::journal::Folder;
+use crate::model::{Failure, Image, ServiceName, Settings};
+use crate::plan::Plan;
+use crate::run::{Event, Facts};
+use crate::ui::Display;
+
+/// One compose project on one engine.
+pub struct Site {
+    pub(super) docker: Docker,
+    pub(super) compose: Compose,
+    pub(super) project: Project,
+    pub(super) doors: FrontDoors,
+    pub(super) hook_engine: OnceCell<Arc<hooks::Engine>>,
+    pub(super) hooks: std::sync::Mutex<std::collections::BTreeMap<ServiceName, Arc<Hooks>>>,
+    folder: Folder,
+}
+
+impl Site {
+    /// Connects to the engine and reads the compose project, both at once.
+    pub async fn open(flags: &Flags, display: &Display) -> Result<Self, Failure> {
+        let compose = Compose::new(Tool::find()?, options(flags));
+        let connect = async {
+            let docker = Docker::connect(Endpoint::from_environment(flags.context.as_deref())?).await?;
+            let engine = docker.engine().await?;
+            Ok::<_, Failure>((docker, engine))
+        };
+        // The engine first: without it nothing else matters, and compose's words on it are the longer ones.
+        let (connected, project) = tokio::join!(connect, compose.read());
+        let ((docker, engine), project) = (connected?, project?);
+        for warning in &project.warnings {
+            display.say(&format!("compose: {warning}"));
+        }
+        let folder = Folder::open(&Folder::default_root(), &engine.id, &project.name)?;
+        Ok(Self {
+            docker,
+            compose,
+            project,
+            doors: FrontDoors::default(),
+            hook_engine: OnceCell::new(),
+            hooks: std::sync::Mutex::default(),
+            folder,
+        })
+    }
+
+    /// Returns the names of the project's services.
+    pub fn services(&self) -> Vec<ServiceName> {
+        self.project.services.keys().cloned().collect()
+    }
+
+    /// Returns what the compose file says under `x-swap` of the service.
+    pub fn settings(&self, service: &ServiceName) -> Settings {
+        self.project.services.get(service).map(|service| service.settings.clone()).unwrap_or_default()
+    }
+
+    /// Returns where journals and locks of the project are.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Makes the world in which the plan is performed.
+    pub fn world<'a>(&'a self, plan: &'a Plan, display: &Display) -> Live<'a> {
+        Live::new(self, plan, display.clone())
+    }
+
+    /// Waits for what was given up in the background, a moment at most.
+    pub async fn settle(&self) {
+        self.docker.settle().await;
+    }
+
+    /// Tells whether every candidate that the run knows of still runs; without any, there is nothing to contradict.
+    pub async fn candidates_run(&self, plan: &Plan, events: &[Event]) -> bool {
+        let facts = Facts::of(plan, events);
+        for candidate in facts.candidates.values().flatten().filter(|candidate| candidate.address.is_some()) {
+            match self.docker.inspect(&candidate.id).await {
+                Ok(Some(seen)) if seen.runs() => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Gives the name of the service's image to another image, as before the last swap. Returns the image.
+    pub async fn retag(&self, service: &ServiceName, image: &str) -> Result<Image, Failure> {
+        let name = self.image_name(service);
+        let Some(found) = self.docker.image(image).await? else {
+            return Err(Failure::new(format!("the image `{}` of the former version is not there any more", crate::plan::short(image)))
+                .hint(format!("build or pull the version that you want as `{name}`, then `swap {service}`")));
+        };
+        self.docker.tag(&found.id, &name).await?;
+        Ok(Image { name, id: found.id })
+    }
+
+    /// Returns what compose calls the image of the service.
+    pub(super) fn image_name(&self, service: &ServiceName) -> String {
+        let between = if self.compose.tool.is_v1() { "_" } else { "-" };
+        match self.project.services.get(service) {
+            Some(Service { image: Some(image), .. }) => image.clone(),
+            _ => format!("{}{between}{service}", self.project.name),
+        }
+    }
+}
+
+fn options(flags: &Flags) -> Options {
+    Options {
+        files: flags.file.clone(),
+        project_name: flags.project_name.clone(),
+        project_directory: flags.project_directory.clone(),
+        profiles: flags.profile.clone(),
+        env_files: flags.env_file.clone(),
+        context: flags.context.clone(),
+        ..Options::default()
+    }
+}

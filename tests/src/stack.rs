@@ -150,6 +150,16 @@ impl Builder {
         self
     }
 
+    /// Adds a queue worker of the same image, that no proxy fronts. It notes its life in `/data/life`.
+    pub fn worker(self, settings: &str) -> Self {
+        let life = "echo start >>/data/life; trap 'echo stop >>/data/life; exit 0' TERM; while :; do sleep 0.05; done";
+        let worker = format!(
+            "\n  worker:\n    image: [project]-app\n    command: [\"sh\", \"-c\", \"{life}\"]\n    volumes:\n      \
+             - data:/data\n    x-swap: {settings}\n\nvolumes:\n"
+        );
+        self.compose("\nvolumes:\n", &worker)
+    }
+
     /// Brings the stack up and waits until its front door answers.
     ///
     /// # Panics
@@ -357,8 +367,8 @@ impl Stack {
     }
 
     /// Makes a call of the `swap` binary in the stack's folder.
-    pub fn swap<const N: usize>(&self, arguments: [&str; N]) -> Swap<'_> {
-        Swap::new(self, &arguments)
+    pub fn swap(&self, arguments: impl AsRef<[&'static str]>) -> Swap<'_> {
+        Swap::new(self, arguments.as_ref())
     }
 
     /// Returns the folder that swap keeps its journal in.

@@ -29,6 +29,7 @@ pub struct Swap<'a> {
     arguments: Vec<String>,
     environment: Vec<(String, OsString)>,
     folder: PathBuf,
+    wrapper: Vec<String>,
 }
 
 /// What a call did.
@@ -57,6 +58,7 @@ impl<'a> Swap<'a> {
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
             environment: vec![("SWAP_STATE_DIR".into(), stack.state().into())],
             folder: stack.path("."),
+            wrapper: Vec::new(),
         }
     }
 
@@ -72,6 +74,12 @@ impl<'a> Swap<'a> {
         self
     }
 
+    /// Runs the call by another program, as `["unshare", "--net"]`, that must become it by exec.
+    pub fn through(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
     /// Makes the call and waits for its end. Panics unless it exits with this code; the message has all that it said.
     #[track_caller]
     pub fn expect_exit(self, code: i32) -> Outcome {
@@ -82,7 +90,14 @@ impl<'a> Swap<'a> {
     #[track_caller]
     pub fn start(self) -> Started<'a> {
         let binary = binary().unwrap_or_else(|error| panic!("finding the swap binary: {error:?}"));
-        let mut command = Command::new(&binary);
+        let mut command = match self.wrapper.split_first() {
+            Some((program, rest)) => {
+                let mut command = Command::new(program);
+                command.args(rest).arg(&binary);
+                command
+            }
+            None => Command::new(&binary),
+        };
         command
             .args(&self.arguments)
             .current_dir(&self.folder)

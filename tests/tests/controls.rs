@@ -13,8 +13,8 @@ use scenarios::stack::{Container, Stack, compose_tool, serves};
 #[test]
 fn the_plain_script_loses_requests() {
     let stack = Stack::up();
-    let running = warm(&stack);
     stack.deploy("v2");
+    let running = warm(&stack);
     run(Command::new(images::root().join("tests/baseline/plain-swap.sh"))
         .args(["app", "./healthcheck"])
         .env("COMPOSE", compose_tool().join(" "))
@@ -30,8 +30,8 @@ fn the_plain_script_loses_requests() {
 fn stopping_the_old_container_before_the_switch_loses_requests() {
     let stack = Stack::up();
     point_at_live(&stack);
-    let running = warm(&stack);
     let (old, new) = second_container(&stack);
+    let running = warm(&stack);
     stack.docker(&["stop", &old.id]);
     switch(&stack, &new);
     serves(&stack, "v2");
@@ -46,6 +46,7 @@ fn stopping_the_old_container_when_new_workers_are_seen_loses_requests_of_silent
     point_at_live(&stack);
     let mut load = stack.load().mix([(Kind::Get, 4), (Kind::Silent, 64)]);
     load.silence = Duration::from_secs(4);
+    load.limit = Duration::from_secs(4);
     let running = load.start().expect("the load");
     eventually("answers to connections that were silent", Duration::from_secs(20), || running.counts().0 > 200);
     let (old, new) = second_container(&stack);
@@ -90,7 +91,10 @@ fn reloads(stack: &Stack) -> usize {
 
 /// Starts the mixed load and waits until it flows.
 fn warm(stack: &Stack) -> Running {
-    let running = stack.load().start().expect("the load");
+    let mut load = stack.load();
+    // nginx waits a minute for a container that is gone; nobody else needs to.
+    load.limit = Duration::from_secs(4);
+    let running = load.start().expect("the load");
     eventually("500 answers", Duration::from_secs(30), || running.counts().0 > 500);
     running
 }

@@ -5,8 +5,7 @@ mod history;
 mod hooks;
 mod swap;
 
-pub use arguments::{Arguments, Command, Flags, meant, unknown_service};
-pub use history::ServiceStatus;
+pub use arguments::{Arguments, Command, Flags};
 
 use crate::error::{Ended, Exit};
 use crate::ui::{Display, Volume};

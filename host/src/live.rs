@@ -18,5 +18,6 @@ mod observe;
 mod perform;
 mod site;
 
+pub use observe::ServiceStatus;
 pub use perform::Live;
 pub use site::Site;

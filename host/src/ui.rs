@@ -196,7 +196,7 @@ impl Display {
     }
 
     fn clear(&self) {
-        if std::mem::take(&self.transient) {
+        if std::mem::take(&mut self.state().transient) {
             // Carriage return and "erase the line": only ever sent to a terminal.
             eprint!("\r\u{1b}[2K");
         }

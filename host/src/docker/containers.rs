@@ -79,6 +79,8 @@ pub struct Seen {
     pub pid: Option<i64>,
     /// The command it runs: entrypoint and arguments.
     pub command: Vec<String>,
+    /// The names of its environment variables, sorted; never the values.
+    pub environment: Vec<String>,
     /// The user it runs as; empty is the image's default, root.
     pub user: String,
     /// Whether it was given a terminal; its output is then not split into stdout and stderr.
@@ -512,6 +514,7 @@ fn seen(answer: ContainerInspectResponse) -> Seen {
         network_mode: host.network_mode.unwrap_or_default(),
         pid: state.pid.filter(|pid| *pid > 0),
         command: answer.path.into_iter().chain(answer.args.unwrap_or_default()).collect(),
+        environment: names(config.env),
         user: config.user.unwrap_or_default(),
         tty: config.tty.unwrap_or(false),
     }
@@ -548,3 +551,11 @@ fn tcp_port(exposed: &str) -> Option<u16> {
         None => exposed.parse().ok(),
     }
 }
+/// Returns the names of the variables of `NAME=value` lines, sorted.
+fn names(variables: Option<Vec<String>>) -> Vec<String> {
+    let name = |line: String| line.split_once('=').map(|(name, _)| name.to_owned()).unwrap_or(line);
+    let mut names: Vec<String> = variables.into_iter().flatten().map(name).collect();
+    names.sort();
+    names
+}
+

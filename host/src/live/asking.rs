@@ -45,8 +45,8 @@ impl Live<'_> {
         let hooks = self.hooks(service)?;
         let mut context = self.context(service, None, Stage::Candidate, facts);
         context.reason = Some("the run is unwound".to_owned());
-        let failures = hooks.in_reverse(Phase::Rollback, &context, &self.capabilities(service), self.limits(service), &self.log());
-        for failure in failures.await {
+        let (capabilities, log) = (self.capabilities(service), self.log());
+        for failure in hooks.in_reverse(Phase::Rollback, &context, &capabilities, self.limits(service), &log).await {
             // What the new version left behind must not keep the old one from serving.
             self.display.say(&format!("  note: {}", failure.what));
         }

@@ -3,14 +3,32 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use serde::Serialize;
+
 use super::site::Site;
-use crate::cli::ServiceStatus;
 use crate::compose;
 use crate::docker::Seen;
 use crate::hooks::{self, Hooks};
-use crate::model::{Container, Failure, HookSpec, LoadedHook, ProxyChoice, ServiceName, Settings};
+use crate::model::{Container, Failure, HookSpec, LoadedHook, ProxyChoice, ServiceName, Settings, unknown_service};
 use crate::nginx::{self, Observation};
 use crate::plan::{Front, Observed, ObservedService, port, short};
+
+/// What is known of a service now.
+#[derive(Debug, Serialize)]
+pub struct ServiceStatus {
+    /// The service.
+    pub service: String,
+    /// The running containers that the front door knows, or all running ones of a worker.
+    pub live: Vec<String>,
+    /// Running containers that the front door does not know.
+    pub beside: Vec<String>,
+    /// The short id of the live image.
+    pub image: String,
+    /// What fronts it, and the upstream's file; nothing for a worker or before the first swap.
+    pub upstream: Option<String>,
+    /// The unfinished runs.
+    pub unfinished: Vec<String>,
+}
 
 impl Site {
     /// Looks at the services that are to be swapped, each with its settings. Changes nothing.
@@ -28,7 +46,8 @@ impl Site {
         let mine: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str()).collect();
         let live: Vec<&Seen> = mine.iter().copied().filter(|seen| seen.runs()).collect();
         let stopped = mine.iter().filter(|seen| !seen.runs()).map(|seen| container(seen, None)).collect();
-        let (hooks, image) = tokio::join!(self.load_hooks(&name, &settings.hooks), self.docker.image(&self.image_name(&name)));
+        let image_name = self.image_name(&name);
+        let (hooks, image) = tokio::join!(self.load_hooks(&name, &settings.hooks), self.docker.image(&image_name));
         let newest = live.last().copied();
         let mut observed = ObservedService {
             live: live.iter().map(|seen| container(seen, None)).collect(),
@@ -100,7 +119,7 @@ impl Site {
             Some(ProxyChoice::Host) => Ok(Some((ProxyChoice::Host, None))),
             Some(ProxyChoice::Service(proxy)) => {
                 if !self.project.services.contains_key(proxy) {
-                    return Err(crate::cli::unknown_service(proxy.as_str(), &self.services()))
+                    return Err(unknown_service(proxy.as_str(), &self.services()))
                         .map_err(|failure| Failure { what: format!("the proxy of `{service}`: {}", failure.what), ..failure });
                 }
                 let seen = all.iter().find(|seen| seen.service == proxy.as_str() && seen.runs());

@@ -104,6 +104,9 @@ pub struct Front {
     pub network: Option<String>,
     /// The port of the service that nginx talks to.
     pub port: u16,
+    /// What is asked for through the front door all through the run; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
 }
 
 impl Front {

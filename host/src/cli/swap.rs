@@ -230,6 +230,7 @@ async fn execute(site: &Site, plan: &Plan, begin: Begin<'_>, began_ms: i64, disp
         .await
         .map_err(|illegal| Ended::new(Exit::Internal, Failure::new(illegal.to_string())))?;
     site.settle().await;
+    world.probe_lines().iter().for_each(|line| display.say(line));
     Ok(report(plan, &recorder.entries, began_ms, end, display))
 }
 

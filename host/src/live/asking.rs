@@ -11,16 +11,19 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::perform::Live;
+use super::probe::Probe;
+use super::site::Site;
 use crate::compose::{Compose, OneOff};
 use crate::docker::{Command, Docker, Inside, Reach, Seen, probe};
 use crate::hooks::{
     Capabilities, Channel, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Context, Endpoint,
     Error, Health, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member, Stage, Subject, Window,
 };
-use crate::model::{Container, Failure, Phase, ServiceName};
+use crate::model::{Container, Failure, Phase, RunId, ServiceName, Settings};
 use crate::plan::{PlannedService, Step};
 use crate::run::{Facts, Learnt};
 use crate::store::Store;
+use crate::ui::Display;
 
 impl Live<'_> {
     /// Asks the `pre-start` hooks. Twice: hooks see the same run id and keep what they have done in `state`.
@@ -148,9 +151,39 @@ impl Live<'_> {
             port: front.map(|front| front.port).or(self.site.settings(service).port),
             proxy: front.and_then(|front| front.container.clone()),
             folder: self.site.folder().path().to_path_buf(),
+            probe: self.probes.get(service).cloned(),
             one_offs: std::sync::atomic::AtomicU32::new(0),
             clients: Mutex::default(),
         })
+    }
+}
+
+impl Site {
+    /// Asks one phase of a hook about what runs now, as if the live containers were the candidates. Changes nothing
+    /// itself; what the hook does with its grants is done.
+    ///
+    /// Returns what the hook answered, in words. Fails where the hook says never, fails or was aborted.
+    pub async fn ask_hook(&self, service: &ServiceName, settings: Settings, phase: Phase, display: &Display) -> Result<String, Failure> {
+        let observed = self.observe(vec![(service.clone(), settings)]).await?;
+        let plan = crate::plan::plan(RunId("by-hand".to_owned()), &observed)
+            .map_err(|failures| failures.into_iter().next().unwrap_or_else(|| Failure::new("nothing could be planned")))?;
+        let live = Live::new(self, &plan, display.clone());
+        if live.hooks(service)?.of(phase).next().is_none() {
+            return Err(Failure::new(format!("the hook does not implement the phase `{phase}`")).hint("`swap hooks inspect FILE` lists its phases"));
+        }
+        let containers = plan.services.iter().flat_map(|planned| planned.live.clone()).collect::<Vec<_>>();
+        let facts = Facts { candidates: [(service.clone(), containers.clone())].into(), ..Facts::default() };
+        let (stage, candidate) = (Stage::Live, containers.first());
+        match (phase, candidate) {
+            (Phase::Health, Some(candidate)) => {
+                match live.ask_health(service, candidate, 1, Duration::ZERO, &facts).await {
+                    Health::Healthy => Ok("healthy".to_owned()),
+                    Health::NotYet { failure, .. } => Ok(format!("not yet: {}", failure.what)),
+                    Health::Fatal(failure) => Err(failure),
+                }
+            }
+            _ => live.ask_in_order(phase, service, stage, &facts).await.map(|_| "done".to_owned()),
+        }
     }
 }
 
@@ -171,6 +204,7 @@ struct Reality {
     port: Option<u16>,
     proxy: Option<Container>,
     folder: PathBuf,
+    probe: Option<Arc<Probe>>,
     one_offs: std::sync::atomic::AtomicU32,
     /// One client for each host that was named with an address of ours.
     clients: Mutex<HashMap<(String, SocketAddr), reqwest::Client>>,
@@ -446,8 +480,9 @@ impl Capabilities for Reality {
         Box::pin(async move { keys })
     }
 
-    fn metrics(&self, _window: Window) -> BoxFuture<'_, Result<Measurement, Error>> {
-        Box::pin(async { Err(Error::unavailable("nothing measures the front door in this run")) })
+    fn metrics(&self, window: Window) -> BoxFuture<'_, Result<Measurement, Error>> {
+        let measured = self.probe.as_ref().and_then(|probe| probe.measure(window));
+        Box::pin(async move { measured.ok_or_else(|| Error::unavailable("the front door was not measured in that window")) })
     }
 
     /// Secrets come from swap's own environment, where CI systems put them.

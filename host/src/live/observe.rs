@@ -205,7 +205,22 @@ impl Site {
             resolver: observation.fallback(port).map(|fallback| fallback.resolver),
             network,
             port,
+            probe: self.probe_url(observed, proxy),
         })
+    }
+
+    /// Returns what the probe asks for: what is settled; for hooks that judge its numbers, the front page.
+    fn probe_url(&self, observed: &ObservedService, proxy: Option<&Seen>) -> Option<String> {
+        let judged = || {
+            let all = self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut imports = all.get(&observed.name)?.iter().flat_map(|hook| hook.imports().to_vec());
+            imports.any(|import| import.contains("metrics")).then(|| "/".to_owned())
+        };
+        let wanted = observed.settings.probe.clone().or_else(judged)?;
+        if !wanted.starts_with('/') {
+            return Some(wanted);
+        }
+        Some(format!("http://{}{wanted}", front_door(proxy, self.docker.is_local())))
     }
 
     /// Loads the hooks of a service, once.
@@ -272,6 +287,20 @@ fn is_nginx(seen: &Seen) -> bool {
     names_nginx(&seen.image_name)
         || seen.command.iter().any(|word| names_nginx(word))
         || seen.mounts.iter().any(|mount| mount.destination.trim_end_matches('/') == nginx::DEFAULT_FOLDER)
+}
+
+/// Returns where users come, as this machine reaches it: the proxy's published port, else its own address.
+fn front_door(proxy: Option<&Seen>, local: bool) -> String {
+    let published = proxy.filter(|_| local).and_then(|seen| {
+        let web = |entry: &&String| ["->80/", "->8080/", "->8000/", "->"].iter().any(|port| entry.contains(port));
+        let entry = seen.published.iter().find(web)?;
+        entry.split("->").next()?.rsplit(':').next()?.parse::<u16>().ok()
+    });
+    match (published, proxy.and_then(|seen| seen.address(None))) {
+        (Some(port), _) => format!("127.0.0.1:{port}"),
+        (None, Some(ip)) => format!("{ip}:80"),
+        (None, None) => "127.0.0.1:80".to_owned(),
+    }
 }
 
 fn unhealthy(name: &str, seen: &Seen) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ use crate::bindings::swap::hooks::http as wit;
 use crate::bindings::swap::hooks::http as world;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::world::http as world;
+use crate::json::Value;
 use crate::time::milliseconds;
 
 /// A request in the making.
@@ -119,7 +120,7 @@ impl Response {
     }
 
     /// Returns the body as JSON.
-    pub fn json(&self) -> Result<crate::json::Value, Error> {
-        crate::json::from_slice(&self.body).map_err(|_| Error::new(format!("{} answered no JSON", self.url)))
+    pub fn json(&self) -> Result<Value, Error> {
+        Value::parse(&self.text()).ok_or_else(|| Error::new(format!("{} answered no JSON", self.url)))
     }
 }

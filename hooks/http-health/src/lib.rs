@@ -76,7 +76,7 @@ fn check_json(url: &str, body: &Value, condition: &str) -> Health {
     let (pointer, expected) = (pointer.trim(), expected.trim());
     let found = body.pointer(pointer).unwrap_or(&Value::Null);
     // A text may be written without quotes.
-    let text = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+    let text = found.as_text().map_or_else(|| found.to_string(), str::to_owned);
     if text == expected || found.to_string() == expected {
         Ok(())
     } else {

@@ -103,12 +103,12 @@ impl Docker {
         })
     }
 
-    /// Waits until commands that were given up have been ended in their containers, at most 5 seconds.
+    /// Waits until commands that were given up have been ended in their containers, at most 10 seconds.
     ///
     /// To be called before the program exits, because what a dropped [`Docker::exec`] left behind is ended in the
     /// background.
     pub async fn settle(&self) {
-        self.reaper.settle(Duration::from_secs(5)).await;
+        self.reaper.settle(Duration::from_secs(10)).await;
     }
 }
 

@@ -162,8 +162,8 @@ pub struct Mount {
 pub enum Ending {
     /// Its main process exited with this code; the engine's own complaint if it could not even start.
     Exited(i64, Option<String>),
-    /// It ended and the engine started it again.
-    Restarted(i64),
+    /// It ended, with this code if it is known, and the engine starts it again.
+    Restarted(Option<i64>),
     /// It ran out of memory.
     OutOfMemory,
     /// Somebody removed it.
@@ -175,7 +175,8 @@ impl fmt::Display for Ending {
         match self {
             Ending::Exited(code, None) => write!(f, "exited with code {code}"),
             Ending::Exited(code, Some(error)) => write!(f, "exited with code {code}: {error}"),
-            Ending::Restarted(code) => write!(f, "exited with code {code} and was restarted by the engine"),
+            Ending::Restarted(Some(code)) => write!(f, "exited with code {code} and was restarted by the engine"),
+            Ending::Restarted(None) => write!(f, "exited and was restarted by the engine"),
             Ending::OutOfMemory => write!(f, "ran out of memory"),
             Ending::Gone => write!(f, "was removed"),
         }
@@ -396,8 +397,9 @@ impl Docker {
         let Some(seen) = self.inspect(id).await? else { return Ok(Some(Ending::Gone)) };
         Ok(match seen.state {
             _ if seen.oom_killed => Some(Ending::OutOfMemory),
-            _ if seen.restarts > restarts => Some(Ending::Restarted(seen.exit_code)),
-            State::Restarting => Some(Ending::Restarted(seen.exit_code)),
+            State::Restarting => Some(Ending::Restarted(Some(seen.exit_code))),
+            // Where it runs again, the engine has forgotten the code.
+            _ if seen.restarts > restarts => Some(Ending::Restarted(None)),
             State::Running | State::Paused | State::Created if seen.error.is_none() => None,
             _ => Some(Ending::Exited(seen.exit_code, seen.error)),
         })
@@ -406,7 +408,7 @@ impl Docker {
     /// Classifies an end that the engine told of, whose books may not be written yet.
     async fn ending(&self, id: &str, restarts: u64, code: i64) -> Ending {
         match self.ended(id, restarts).await {
-            Ok(Some(Ending::Restarted(_))) => Ending::Restarted(code),
+            Ok(Some(Ending::Restarted(_))) => Ending::Restarted(Some(code)),
             Ok(Some(Ending::OutOfMemory)) => Ending::OutOfMemory,
             Ok(Some(Ending::Exited(_, error))) => Ending::Exited(code, error),
             _ => Ending::Exited(code, None),

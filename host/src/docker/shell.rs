@@ -14,6 +14,9 @@ use crate::model::{Failure, Output, printable};
 /// How many bytes of each stdout and stderr of a script are kept; of more, the last ones.
 const LIMIT: usize = 1024 * 1024;
 
+/// How long the engine may take to start a shell.
+const OPENING: Duration = Duration::from_secs(20);
+
 /// An open `sh` in a container. Scripts run one after the other.
 ///
 /// Each script runs in a subshell with an empty input, so `exit`, `cd`, `set -e`, variables and syntax errors end with
@@ -68,7 +71,7 @@ impl Shell {
         let mut slot = self.session.lock().await;
         // Taken out: if this future is dropped midway, the session goes with it.
         if let Some(session) = slot.take() {
-            match self.attempt(session, script).await {
+            match self.attempt(session, script, self.limit).await {
                 Ok((session, output)) => {
                     *slot = Some(session);
                     return Ok(output);
@@ -77,14 +80,14 @@ impl Shell {
                 Err(Broken::Failed(failure)) => return Err(failure),
             }
         }
-        let session = self.open().await?;
-        match self.attempt(session, script).await {
-            Ok((session, output)) => {
-                *slot = Some(session);
-                Ok(output)
-            }
-            Err(Broken::BeforeStart(failure) | Broken::Failed(failure)) => Err(failure),
-        }
+        let failed = |broken| match broken {
+            Broken::BeforeStart(failure) | Broken::Failed(failure) => failure,
+        };
+        // That the engine takes its time to start the shell is not the script's fault.
+        let (session, _) = self.attempt(self.open().await?, ":", OPENING).await.map_err(failed)?;
+        let (session, output) = self.attempt(session, script, self.limit).await.map_err(failed)?;
+        *slot = Some(session);
+        Ok(output)
     }
 
     fn command(&self) -> Command {
@@ -105,7 +108,7 @@ impl Shell {
         }
     }
 
-    async fn attempt(&self, mut session: Attached, script: &str) -> Result<(Attached, Output), Broken> {
+    async fn attempt(&self, mut session: Attached, script: &str, limit: Duration) -> Result<(Attached, Output), Broken> {
         let mark = token();
         let line = wrapped(script, &mark);
         if let Some(guard) = &mut session.guard {
@@ -143,7 +146,7 @@ impl Shell {
             }
             true
         };
-        let finished = tokio::time::timeout(self.limit, talk).await;
+        let finished = tokio::time::timeout(limit, talk).await;
         let container = short(&self.container);
         match finished {
             Ok(true) => {
@@ -173,7 +176,7 @@ impl Shell {
                 Failure::new(format!(
                     "the shell in container `{container}` did not finish `{}` within {}",
                     printable(script),
-                    humantime::format_duration(self.limit)
+                    humantime::format_duration(limit)
                 ))
                 .tail(out.body().lines().chain(err.body().lines()).map(str::to_owned)),
             )),
@@ -266,7 +269,9 @@ impl Part {
 
     fn code(&self) -> i32 {
         match &self.state {
-            PartState::Ended(_, rest) => String::from_utf8_lossy(rest).trim().parse().unwrap_or(-1),
+            PartState::Ended(_, rest) => {
+                String::from_utf8_lossy(rest).lines().next().and_then(|code| code.trim().parse().ok()).unwrap_or(-1)
+            }
             _ => -1,
         }
     }

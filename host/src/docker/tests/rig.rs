@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::docker::{Docker, Endpoint};
 
 const APPLETS: [&str; 20] = [
-    "sh", "cat", "sleep", "echo", "kill", "wget", "nc", "httpd", "head", "id", "seq", "dd", "ls", "ln", "env", "grep",
+    "sh", "cat", "sleep", "echo", "kill", "false", "nc", "httpd", "head", "id", "seq", "dd", "ls", "ln", "env", "grep",
     "mkdir", "tail", "yes", "true",
 ];
 

@@ -275,7 +275,9 @@ impl<'a> State<'a> {
             Event::Started { step } => self.begin(*step)?,
             Event::Done { step, .. } => self.move_to(*step, &[Status::Started], Status::Done)?,
             Event::Failed { step, .. } => {
-                self.move_to(*step, &[Status::Started], Status::Failed)?;
+                // A step that is done fails where nothing can rely on it, because that it is done can't be recorded.
+                let from: &[Status] = if self.committed() { &[Status::Started] } else { &[Status::Started, Status::Done] };
+                self.move_to(*step, from, Status::Failed)?;
                 let may_fail = self.plan.steps[*step].may_fail();
                 self.back |= !may_fail && !self.committed();
             }

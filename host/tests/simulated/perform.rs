@@ -391,7 +391,11 @@ impl Universe {
             }
             if before.is_none() && !self.rules.back_by_address { None } else { Some(servers) }
         } else {
-            before
+            let to = to.iter().filter_map(|old| {
+                let id = old.id.strip_prefix('c')?.parse().ok()?;
+                Some(Server { id, address: old.address? })
+            });
+            Some(before.unwrap_or_else(|| to.collect()))
         };
         self.write(step, service, servers)?;
         if self.rules.back_waits {

@@ -27,7 +27,6 @@ impl Universe {
         }
         let fault = self.chance.fault(&[Fault::Crash, Fault::CrashAfter, Fault::Fail, Fault::DiskFull]);
         self.tell(|| match (event, fault) {
-            (Event::Planned { plan }, fault) => format!("{plan}{fault:?}"),
             (event, None) => format!("{event:?}"),
             (event, Some(fault)) => format!("{event:?} ({fault:?})"),
         });

@@ -275,7 +275,9 @@ impl<'a> State<'a> {
             Event::Started { step } => self.begin(*step)?,
             Event::Done { step, .. } => self.move_to(*step, &[Status::Started], Status::Done)?,
             Event::Failed { step, .. } => {
-                self.move_to(*step, &[Status::Started], Status::Failed)?;
+                // A step that is done fails where nothing can rely on it, because that it is done can't be recorded.
+                let from: &[Status] = if self.committed() { &[Status::Started] } else { &[Status::Started, Status::Done] };
+                self.move_to(*step, from, Status::Failed)?;
                 let may_fail = self.plan.steps[*step].may_fail();
                 self.back |= !may_fail && !self.committed();
             }
@@ -352,16 +354,19 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Forgets what may no longer hold for candidates that are not live yet: their addresses and their health.
+    /// Forgets what may no longer hold: a run whose journal could not be written may have been unwound further than
+    /// the journal tells, and candidates may have moved meanwhile. To do these steps again is cheap and safe.
     fn look_again(&mut self) {
-        let switched: Vec<&ServiceName> = (0..self.status.len())
-            .filter(|step| self.status[*step] == Status::Done && matches!(self.plan.steps[*step], Step::Switch { .. }))
-            .filter_map(|step| self.plan.steps[step].service())
-            .collect();
         for (step, status) in self.plan.steps.iter().zip(&mut self.status) {
-            let settles = matches!(step, Step::Start { .. } | Step::AwaitHealthy { .. });
-            let live = step.service().is_some_and(|service| switched.contains(&service));
-            if settles && !live && *status == Status::Done {
+            let settles = matches!(
+                step,
+                Step::StopOld { .. }
+                    | Step::Start { .. }
+                    | Step::AwaitHealthy { .. }
+                    | Step::Switch { .. }
+                    | Step::Drain { .. }
+            );
+            if settles && *status == Status::Done {
                 *status = Status::Started;
             }
         }

@@ -24,6 +24,8 @@ pub struct Rules {
     /// `SwitchBack` names the old containers where no file of ours was there before: the service's name would resolve
     /// to the candidates too.
     pub back_by_address: bool,
+    /// Whatever reloads nginx names the live containers of the run's services that have no file of ours yet.
+    pub reload_pins: bool,
     /// `SwitchBack` switches back at all.
     pub back_switches: bool,
     /// `SwitchBack` waits for the workers that still use the candidates.
@@ -41,6 +43,7 @@ impl Rules {
         retire_looks: true,
         back_starts_old: true,
         back_by_address: true,
+        reload_pins: true,
         back_switches: true,
         back_waits: true,
         keeps_the_last: true,
@@ -264,6 +267,10 @@ impl Universe {
         let warm_up = service.warm_up;
         let live_image = service.containers[0].image;
         let container = &mut service.containers[index];
+        if container.life == Life::Exited && !service.stop_first {
+            // Others stopped it: that it is not ready at once is theirs.
+            service.harmed.push(address);
+        }
         // Only the new version is ever bad.
         let warm_up = if container.image == live_image && index == 0 { Some(warm_up.unwrap_or(100)) } else { warm_up };
         container.life = Life::Running;
@@ -286,7 +293,8 @@ impl Universe {
         };
         let used = self.nginx.former.iter().find(uses).map(|former| former.generation);
         let excused = seen.stop_first || address.is_some_and(|address| seen.harmed.contains(&address));
-        let alone = !seen.containers.iter().any(|other| other.id != container.id && other.ready(now));
+        // Whoever goes back does not ask whether the old version is well: it is what there is.
+        let alone = !seen.containers.iter().any(|other| other.id != container.id && other.life == Life::Running);
         let (stop_first, meddled) = (seen.stop_first, self.meddled);
         if named && !stop_first {
             self.violate(format!("c{} was stopped and the durable upstream names it", container.id));

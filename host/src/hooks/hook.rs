@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -192,7 +192,7 @@ impl Hook {
             limits,
             deadline,
             speaker: speaker.clone(),
-            refused: Vec::new(),
+            refused: Mutex::default(),
         };
         let mut store = self.store(call);
         let context = context.to_wit(phase, limits.deadline);
@@ -200,7 +200,7 @@ impl Hook {
         for stream in &store.data().streams {
             stream.finish();
         }
-        let refused = store.data().call.refused.first().map(Grant::cure);
+        let refused = store.data_mut().call.refused.get_mut().ok().and_then(|missing| missing.first().map(Grant::cure));
         let failure = |what: String| Failure { what, hint: refused.clone(), tail: Vec::new() };
         let late = || format!("no answer within {}", humantime::format_duration(limits.deadline));
         let why = match ended {

@@ -1,6 +1,6 @@
 //! JSON, as much as hooks need: read an answer, find a value in it, write a text.
 //!
-//! Numbers stay the text that they were. The usual crates turn them into floating point and back, which takes 70 KB, more
+//! Slices are taken by `get`: an index that could panic drags several kilobytes of formatting into every hook. Numbers stay the text that they were. The usual crates turn them into floating point and back, which takes 70 KB, more
 //! than all the rest of a hook.
 
 use std::fmt;
@@ -38,7 +38,7 @@ impl Value {
     pub fn pointer(&self, pointer: &str) -> Option<&Value> {
         let mut value = self;
         for step in pointer.split('/').skip(1) {
-            let step = step.replace("~1", "/").replace("~0", "~");
+            let step = unescaped(step);
             value = match value {
                 Value::Object(members) => members.iter().find(|(name, _)| *name == step).map(|(_, value)| value)?,
                 Value::List(values) => values.get(step.parse::<usize>().ok()?)?,
@@ -84,6 +84,25 @@ impl fmt::Display for Value {
             }
         }
     }
+}
+
+/// Reads a step of a pointer, in which `~1` is a slash and `~0` a tilde.
+fn unescaped(step: &str) -> String {
+    let mut text = String::new();
+    let mut rest = step.chars().peekable();
+    while let Some(c) = rest.next() {
+        let meant = match (c, rest.peek()) {
+            ('~', Some('0')) => '~',
+            ('~', Some('1')) => '/',
+            _ => {
+                text.push(c);
+                continue;
+            }
+        };
+        rest.next();
+        text.push(meant);
+    }
+    text
 }
 
 /// Writes a text as JSON, with its quotes.
@@ -179,8 +198,8 @@ impl Reader<'_> {
 
     fn number(&mut self) -> Option<Value> {
         let end = self.rest.find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E')).unwrap_or(self.rest.len());
-        let (number, rest) = self.rest.split_at(end);
-        self.rest = rest;
+        let number = self.rest.get(..end)?;
+        self.rest = self.rest.get(end..)?;
         number.bytes().any(|byte| byte.is_ascii_digit()).then(|| Value::Number(number.to_owned()))
     }
 
@@ -189,9 +208,9 @@ impl Reader<'_> {
         let mut text = String::new();
         loop {
             let end = self.rest.find(['"', '\\'])?;
-            text.push_str(&self.rest[..end]);
-            let closed = self.rest[end..].starts_with('"');
-            self.rest = &self.rest[end + 1..];
+            text.push_str(self.rest.get(..end)?);
+            let closed = self.rest.as_bytes().get(end) == Some(&b'"');
+            self.rest = self.rest.get(end + 1..)?;
             if closed {
                 return Some(text);
             }
@@ -201,7 +220,7 @@ impl Reader<'_> {
 
     fn escaped(&mut self) -> Option<char> {
         let kind = self.rest.chars().next()?;
-        self.rest = &self.rest[kind.len_utf8()..];
+        self.rest = self.rest.get(kind.len_utf8()..)?;
         Some(match kind {
             '"' | '\\' | '/' => kind,
             'n' => '\n',
@@ -215,7 +234,7 @@ impl Reader<'_> {
                 if !paired {
                     return Some(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
                 }
-                self.rest = &self.rest[2..];
+                self.rest = self.rest.get(2..)?;
                 let second = self.unit()?.wrapping_sub(0xdc00);
                 char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second & 0x3ff)).unwrap_or(char::REPLACEMENT_CHARACTER)
             }
@@ -225,7 +244,7 @@ impl Reader<'_> {
 
     fn unit(&mut self) -> Option<u32> {
         let digits = self.rest.get(..4)?;
-        self.rest = &self.rest[4..];
+        self.rest = self.rest.get(4..)?;
         u32::from_str_radix(digits, 16).ok()
     }
 }

@@ -60,7 +60,7 @@ fn judge(response: &Response) -> Health {
         expected => response.clone().expect_status(expected)?,
     };
     if let Some(text) = config::get("contains")
-        && !response.text().contains(&text)
+        && !response.contains(&text)
     {
         return Err(Unhealthy::not_yet(format!("{url} answered without `{text}`")));
     }

@@ -7,8 +7,10 @@
 //! | `when` | `before` the switch, of each candidate itself, or `after` it, through the front door | `before` |
 //! | `most` | how many pages at most | `100` |
 //! | `rounds` | how often each is asked for | `1` |
+//! | `concurrency` | how many at a time | `4` |
 //! | `required` | `true`: a page that does not answer below 500 ends the swap | `false` |
 
+use swap_hook::http::{Request, Response};
 use swap_hook::{Context, Error, Failure, Hook, Outcome, config, http, log};
 
 /// The hook.
@@ -32,7 +34,7 @@ fn warm(base: &str) -> Outcome {
     let pages = pages(base)?;
     let mut cold = Vec::new();
     for _ in 0..config::parsed_or("rounds", 1_u32)? {
-        cold = pages.iter().filter_map(|page| ask(&format!("{base}{page}")).err()).collect();
+        cold = ask(base, &pages, config::parsed_or("concurrency", 4)?);
     }
     for why in &cold {
         log::warn(why.to_string());
@@ -44,9 +46,15 @@ fn warm(base: &str) -> Outcome {
     }
 }
 
-fn ask(url: &str) -> Result<(), Error> {
-    let response = http::get(url)?;
-    if response.status < 500 { Ok(()) } else { Err(Error::new(format!("{url} answered {}", response.status))) }
+/// Asks for pages. Returns what went wrong.
+fn ask(base: &str, pages: &[String], concurrency: u32) -> Vec<Error> {
+    let requests = pages.iter().map(|page| Request::new("GET", &format!("{base}{page}"))).collect();
+    let judge = |answer: Result<Response, Error>| match answer {
+        Ok(response) if response.status < 500 => None,
+        Ok(response) => Some(Error::new(format!("{} answered {}", response.url, response.status))),
+        Err(error) => Some(error),
+    };
+    http::send_all(requests, concurrency).into_iter().filter_map(judge).collect()
 }
 
 fn pages(base: &str) -> Result<Vec<String>, Error> {
@@ -61,10 +69,16 @@ fn pages(base: &str) -> Result<Vec<String>, Error> {
 
 /// Returns the paths of the pages of a sitemap, whatever host it names.
 fn locations(sitemap: &str) -> impl Iterator<Item = String> {
-    sitemap.split("<loc>").skip(1).filter_map(|rest| {
-        let url = rest.split("</loc>").next()?.trim().replace("&amp;", "&");
-        let path = url.split_once("://").map_or(Some(url.as_str()), |(_, rest)| rest.find('/').map(|at| &rest[at..]));
-        Some(path.unwrap_or("/").to_owned())
+    sitemap.split('<').filter_map(|tag| {
+        let url = tag.strip_prefix("loc>")?.trim();
+        // `https:`, nothing, the host, the path.
+        let path = if url.starts_with('/') { url.strip_prefix('/') } else { url.splitn(4, '/').nth(3) };
+        let mut plain = String::from("/");
+        for (position, part) in path.unwrap_or_default().split('&').enumerate() {
+            plain.push_str(if position > 0 { "&" } else { "" });
+            plain.push_str(if position > 0 { part.strip_prefix("amp;").unwrap_or(part) } else { part });
+        }
+        Some(plain)
     })
 }
 

@@ -2,10 +2,12 @@
 //! back and tells what it did.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream;
 use tokio::time::Instant;
 use url::Url;
 use wasmtime::component::ResourceTable;
@@ -50,7 +52,7 @@ pub(super) struct Call {
     pub(super) deadline: Instant,
     pub(super) speaker: Speaker,
     /// The grants that were missing, in the order of asking.
-    pub(super) refused: Vec<Grant>,
+    pub(super) refused: Mutex<Vec<Grant>>,
 }
 
 /// The data of one store.
@@ -115,13 +117,11 @@ impl HostMonotonicClock for Stopwatch {
 
 impl Call {
     /// Checks that the hook may do this; otherwise notes the missing grant.
-    fn check(&mut self, ask: &Ask) -> Result<(), Error> {
+    fn check(&self, ask: &Ask) -> Result<(), Error> {
         decide(&self.grants, ask).map_err(|missing| {
             let refusal = missing.refusal();
             self.speaker.tell(&format!("refused: {refusal}"));
-            if !self.refused.contains(&missing) {
-                self.refused.push(missing);
-            }
+            self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(missing);
             Error::new("refused", refusal)
         })
     }
@@ -212,7 +212,7 @@ impl Call {
         Ok((Endpoint::Host { host: host.to_owned(), port }, Ask::HttpHost(host.to_owned(), port)))
     }
 
-    async fn exec(&mut self, command: exec::Command) -> Result<exec::Output, Error> {
+    async fn exec(&self, command: exec::Command) -> Result<exec::Output, Error> {
         if command.argv.first().is_none_or(String::is_empty) {
             return Err(Error::new("invalid", "a command without a name"));
         }
@@ -258,7 +258,8 @@ impl Call {
         })
     }
 
-    async fn http(&mut self, request: http::Request) -> Result<http::Response, Error> {
+    /// Sends a request and follows its redirects. Keeps up to `keep` bytes of the body.
+    async fn http(&self, request: http::Request, keep: usize) -> Result<http::Response, Error> {
         let give_up = request.timeout_ms.map(|limit| Instant::now() + Duration::from_millis(limit).min(self.remaining()));
         let mut hop = Hop::first(request)?;
         loop {
@@ -270,7 +271,7 @@ impl Call {
                 url: hop.url.clone(),
                 headers: hop.headers.clone(),
                 body: hop.body.clone(),
-                limit: self.limits.reply,
+                limit: keep,
             };
             let limit = give_up.map(|end| milliseconds(end.saturating_duration_since(Instant::now())));
             let result = Self::within(limit, self.capabilities.http(single)).await;
@@ -278,7 +279,7 @@ impl Call {
             let response = self.told(&deed, |response: &HttpResponse| response.status.to_string(), result)?;
             match hop.next(&response)? {
                 Some(next) => hop = next,
-                None => return Ok(hop.answer(response, self.limits.reply)),
+                None => return Ok(hop.answer(response, keep)),
             }
         }
     }
@@ -453,8 +454,24 @@ impl exec::Host for State {
 
 impl http::Host for State {
     async fn send(&mut self, request: http::Request) -> wasmtime::Result<Result<http::Response, types::Error>> {
-        let result = self.call.http(request).await;
+        let result = self.call.http(request, self.call.limits.reply).await;
         self.call.give(result)
+    }
+
+    async fn send_all(
+        &mut self,
+        requests: Vec<http::Request>,
+        concurrency: u32,
+    ) -> wasmtime::Result<Vec<Result<http::Response, types::Error>>> {
+        let call = &self.call;
+        let keep = call.limits.reply / requests.len().max(1);
+        let send = async |(position, request)| match position {
+            0..REQUESTS => call.http(request, keep).await,
+            _ => Err(Error::new("too-large", format!("more than {REQUESTS} requests at once"))),
+        };
+        let at_once = usize::try_from(concurrency.clamp(1, AT_ONCE)).unwrap_or(1);
+        let answers: Vec<_> = stream::iter(requests.into_iter().enumerate()).map(send).buffered(at_once).collect().await;
+        answers.into_iter().map(|answer| call.give(answer)).collect()
     }
 }
 
@@ -531,20 +548,24 @@ impl metrics::Host for State {
     }
 }
 
+/// The limits of `send-all`.
+const REQUESTS: usize = 1000;
+const AT_ONCE: u32 = 64;
+
 /// The limits of the store.
 const KEY: usize = 256;
 const VALUE: usize = 64 << 10;
 const KEYS: usize = 1000;
 
 impl Call {
-    async fn secret(&mut self, name: &str) -> Result<String, Error> {
+    async fn secret(&self, name: &str) -> Result<String, Error> {
         self.check(&Ask::Secret(name.to_owned()))?;
         let secret = self.told(&format!("secret {name}"), |_| "read".into(), self.capabilities.secret(name).await)?;
         self.speaker.hide(&secret);
         Ok(secret)
     }
 
-    fn may_inspect(&mut self, target: &str) -> Result<Subject, Error> {
+    fn may_inspect(&self, target: &str) -> Result<Subject, Error> {
         let (subject, kind) = self.subject(target)?;
         let ask = match kind {
             Kind::Candidate => Ask::InspectCandidate,
@@ -555,13 +576,13 @@ impl Call {
         Ok(subject)
     }
 
-    async fn container_state(&mut self, target: &str) -> Result<ContainerState, Error> {
+    async fn container_state(&self, target: &str) -> Result<ContainerState, Error> {
         let subject = self.may_inspect(target)?;
         let result = self.capabilities.container_state(subject).await;
         self.told(&format!("inspect {target}"), |state| state.status.clone(), result)
     }
 
-    async fn container_usage(&mut self, target: &str) -> Result<ContainerUsage, Error> {
+    async fn container_usage(&self, target: &str) -> Result<ContainerUsage, Error> {
         let subject = self.may_inspect(target)?;
         let result = self.capabilities.container_usage(subject).await;
         self.told(&format!("usage of {target}"), |usage| format!("{} bytes of memory", usage.memory), result)

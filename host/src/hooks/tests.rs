@@ -4,3 +4,5 @@ mod component;
 mod contract;
 mod hostile;
 mod world;
+mod library;
+mod scenarios;

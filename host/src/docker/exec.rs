@@ -110,7 +110,12 @@ impl Docker {
         self.follow(id, command, attached, on_line).await
     }
 
-    /// As [`Docker::exec`], for the commands that end others.
+    /// As [`Docker::exec`] for those who don't want the lines as they come.
+    pub async fn output(&self, id: &str, command: &Command) -> Result<Output, ExecError> {
+        self.exec(id, command, &mut |_, _| {}).await
+    }
+
+    /// As [`Docker::output`], for the commands that end others.
     pub(super) async fn exec_unguarded(&self, id: &str, command: &Command) -> Result<Output, ExecError> {
         let attached = self.attach(id, command, None).await?;
         self.follow(id, command, attached, &mut |_, _| {}).await

@@ -132,7 +132,7 @@ impl Docker {
     pub async fn listening(&self, id: &str, port: u16) -> Result<Listening, Failure> {
         let command = Command::new(["cat", "/proc/net/tcp", "/proc/net/tcp6"]);
         // Without IPv6 there is no second file, and the rest is printed all the same.
-        let table = match self.exec(id, &command, &mut |_, _| {}).await {
+        let table = match self.output(id, &command).await {
             Ok(output) => output.stdout,
             Err(ExecError::NotFound { .. }) => self.table_from_here(id).await?,
             Err(error) => return Err(error.into()),
@@ -166,7 +166,7 @@ impl Docker {
         let seconds = limit.as_secs().max(1).to_string();
         let command =
             Command::new(["sh", "-c", ASK_FROM_INSIDE, "sh", url, name, &port, path, host, &seconds]);
-        let asking = async { self.exec(id, &command, &mut |_, _| {}).await };
+        let asking = self.output(id, &command);
         // The tools count in seconds and not all of them count everything.
         let output = match tokio::time::timeout(limit + Duration::from_secs(1), asking).await {
             Ok(Ok(output)) => output,

@@ -87,7 +87,12 @@ async fn end(docker: &Docker, container: &str, exec: &str, user: Option<String>,
                         return;
                     }
                 }
-                signal(docker, container, user, mark, "KILL").await;
+                // A parent that is found after its child may have started another one.
+                for _ in 0..10 {
+                    if signal(docker, container, user.clone(), mark, "KILL").await == Some(false) {
+                        return;
+                    }
+                }
                 return;
             }
             Some(false) => {}

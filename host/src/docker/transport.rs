@@ -53,10 +53,23 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<Answered, Failure> {
     } else {
         builder.pool_idle_timeout(Duration::from_secs(20)).pool_timer(hyper_util::rt::TokioTimer::new());
     }
+    // An sshd lets ten sessions share a login; each further one would log in by itself, which takes a second. Some
+    // are held by open shells and streams.
+    let at_once = match endpoint.address {
+        Address::Ssh { .. } => {
+            builder.pool_max_idle_per_host(3);
+            4
+        }
+        _ => 64,
+    };
+    let turns = Arc::new(tokio::sync::Semaphore::new(at_once));
     let client = builder.build(Connector(Arc::new(dialer)));
     let send = move |request: BollardRequest| {
-        let client = client.clone();
-        async move { client.request(request).await.map_err(bollard::errors::Error::from) }
+        let (client, turns) = (client.clone(), turns.clone());
+        async move {
+            let _turn = turns.acquire().await;
+            client.request(request).await.map_err(bollard::errors::Error::from)
+        }
     };
     let api = bollard::Docker::connect_with_custom_transport(
         send,

@@ -206,7 +206,7 @@ async fn exercise(rig: &Rig, endpoint: Endpoint) {
     assert!(docker.inspect(&id).await.unwrap().unwrap().runs());
     let mut command = Command::new(["cat"]);
     command.stdin = Some(vec![b'x'; 300_000]);
-    let answer = docker.exec(&id, &command, &mut |_, _| {}).await.unwrap();
+    let answer = docker.output(&id, &command).await.unwrap();
     assert_eq!((answer.code, answer.stdout.len()), (0, 300_000));
     let shell = docker.shell(&id, None).await.unwrap();
     let began = Instant::now();
@@ -321,15 +321,9 @@ async fn an_engine_behind_ssh_is_reached() {
     let Address::Unix(socket) = rig.docker.endpoint().address.clone() else { return };
     exercise(&rig, address(None, socket.to_str())).await;
     let failure = Docker::connect(address(Some("nobody"), None)).await.unwrap_err();
-    assert_eq!(
-        (failure.what, failure.hint.is_some()),
-        (
-            "the Docker engine at `ssh://nobody@engine.test` (from a test) can't be reached: \
-             nobody@engine.test: Permission denied (publickey)."
-                .to_owned(),
-            true
-        )
-    );
+    let beginning = "the Docker engine at `ssh://nobody@engine.test` (from a test) can't be reached: nobody@";
+    assert!(failure.what.starts_with(beginning) && failure.hint.is_some(), "{failure:?}");
+    assert!(failure.what.ends_with(": Permission denied (publickey)."), "{failure}");
     let failure = Docker::connect(address(None, Some("/no/such.sock"))).await.unwrap_err();
     assert!(failure.what.contains("/no/such.sock"), "{failure}");
 }

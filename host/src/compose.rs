@@ -7,6 +7,9 @@
 //! **Invariant:** its children never share the user's terminal or process group, so Ctrl-C reaches swap alone.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
 
 mod create;
 mod one_off;
@@ -24,6 +27,9 @@ pub use one_off::{OneOff, Stream};
 pub use project::{Mount, Project, PublishedPort, Service};
 pub use tool::{Options, Tool};
 
+/// Major, minor, patch.
+type Version = [u32; 3];
+
 /// One compose project on this machine: which tool reads it and with which of compose's own flags.
 #[derive(Debug, Clone)]
 pub struct Compose {
@@ -31,17 +37,32 @@ pub struct Compose {
     pub tool: Tool,
     /// Compose's own flags.
     pub options: Options,
+    /// The tool's version; asked once, for a few flags and one fault of older v2.
+    version: Arc<OnceCell<Version>>,
 }
 
 impl Compose {
     /// Joins a tool and the flags that every call passes to it.
     pub fn new(tool: Tool, options: Options) -> Self {
-        Self { tool, options }
+        Self { tool, options, version: Arc::default() }
     }
 
     /// Returns the command that a call with these words would run, to show it in messages.
     pub fn command_line(&self, words: &[&str]) -> String {
         self.tool.command_line(&self.options, words)
+    }
+
+    /// Returns the tool's version; what can't be read counts as the newest.
+    async fn version(&self) -> Version {
+        let ask = async || {
+            if self.tool.is_v1() {
+                return [1, 29, 2];
+            }
+            let line = self.tool.command(&Options::default(), &["version", "--short"]);
+            let answer = read::run(&line, &self.working_directory(), None, 1024).await;
+            answer.ok().and_then(|answer| tool::parse_version(&answer.stdout)).unwrap_or([u32::MAX; 3])
+        };
+        *self.version.get_or_init(ask).await
     }
 
     /// Returns the folder in which compose runs: the one that the options name, else this process's.

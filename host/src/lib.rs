@@ -8,7 +8,7 @@
 //! 4  main → cli → error                       parse, choose, report
 //! 3  live                                     Step → one adapter call
 //! 2  engine                                   decide → record → perform → record → tell
-//! 1  docker  compose  nginx  hooks  journal  ui     adapters; they never import one another
+//! 1  docker  compose  nginx  hooks  journal  store  ui     adapters; they never import one another
 //! 0  run → plan → model                       PURE: no tokio, bollard, wasmtime, file, clock
 //! ```
 
@@ -24,6 +24,7 @@ pub mod docker;
 pub mod hooks;
 pub mod journal;
 pub mod nginx;
+pub mod store;
 pub mod ui;
 
 pub mod run;
@@ -31,4 +32,3 @@ pub mod run;
 pub mod plan;
 
 pub mod model;
-pub mod nginx;

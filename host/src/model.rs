@@ -92,8 +92,8 @@ pub struct Image {
     pub id: String,
 }
 
-/// How nginx talks to the service. swap does not care which of them it is: all take an `upstream`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Which nginx fronts a service.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProxyChoice {
     /// nginx runs in a container of this compose service.
@@ -261,6 +261,9 @@ pub struct Settings {
     /// How long both run after the switch.
     #[serde(with = "millis")]
     pub watch: Duration,
+    /// What is asked for through the front door all through the run, and counted: a path, or a whole URL.
+    #[serde(default)]
+    pub probe: Option<String>,
     /// The limits in time.
     pub timeouts: Timeouts,
     /// Whether the candidate starts before the old container stops.
@@ -329,6 +332,30 @@ pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() && c != '\t' { c.escape_default().to_string() } else { c.to_string() })
         .collect()
+}
+
+/// Returns the failure for a name that is no service, with what it may have meant.
+pub fn unknown_service(word: &str, known: &[ServiceName]) -> Failure {
+    Failure::new(format!(
+        "service `{}` not found (services: {}){}",
+        printable(word),
+        list_services(known),
+        meant(word, known)
+    ))
+}
+
+/// Returns `; did you mean the service `worker`?` where a service's name is close, else nothing.
+pub fn meant(word: &str, known: &[ServiceName]) -> String {
+    let distance = |name: &ServiceName| strsim::damerau_levenshtein(word, name.as_str());
+    match known.iter().map(|name| (distance(name), name)).min() {
+        Some((distance, name)) if distance <= 1 + word.len() / 4 => format!("; did you mean the service `{name}`?"),
+        _ => String::new(),
+    }
+}
+
+/// Returns the names as `app, worker`.
+pub fn list_services(known: &[ServiceName]) -> String {
+    known.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// What a command that ran inside a container or beside nginx answered.

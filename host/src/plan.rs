@@ -14,6 +14,9 @@ use crate::model::{
     Check, Container, Failure, Image, LoadedHook, Order, Phase, ProxyChoice, RunId, ServiceName, Settings, millis,
 };
 
+/// How long a candidate without requests may take to stop when a run is unwound.
+const UNWIND_GRACE: Duration = Duration::from_secs(3);
+
 /// Everything that a plan depends on, as it was when the run began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
@@ -101,6 +104,9 @@ pub struct Front {
     pub network: Option<String>,
     /// The port of the service that nginx talks to.
     pub port: u16,
+    /// What is asked for through the front door all through the run; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
 }
 
 impl Front {
@@ -397,6 +403,20 @@ impl Step {
                 drain: *drain,
             }),
             _ => None,
+        }
+    }
+
+    /// Returns the hooks that the step or its undo asks.
+    pub fn hooks(&self) -> Vec<String> {
+        match self {
+            Step::PreStart { hooks, rollback, .. } => hooks.iter().chain(rollback).cloned().collect(),
+            Step::AwaitHealthy { hooks, .. }
+            | Step::PreSwap { hooks, .. }
+            | Step::PostSwap { hooks, .. }
+            | Step::Watch { hooks, .. }
+            | Step::Finish { hooks, .. }
+            | Step::Rollback { hooks, .. } => hooks.clone(),
+            _ => Vec::new(),
         }
     }
 
@@ -713,7 +733,8 @@ impl<'a> Service<'a> {
             service: self.name(),
             networks: seen.networks.clone(),
             reach: seen.front.as_ref().map(|front| Reach { network: front.network.clone(), port: front.port }),
-            grace: seen.grace,
+            // When it is unwound a candidate behind a proxy has no request; a worker may be at a job.
+            grace: if seen.front.is_some() { Some(UNWIND_GRACE) } else { seen.grace },
         });
     }
 

@@ -144,6 +144,15 @@ impl Display {
         }
     }
 
+    /// Shows a line that a hook or its command said.
+    pub fn hook_line(&self, text: &str) {
+        if self.format == Format::Text && self.volume == Volume::Normal {
+            self.say(&format!("    {}", printable(text)));
+        } else {
+            self.note(text);
+        }
+    }
+
     /// Says a line that stays, on stderr.
     pub fn say(&self, line: &str) {
         if self.format == Format::Json {
@@ -187,7 +196,7 @@ impl Display {
     }
 
     fn clear(&self) {
-        if std::mem::take(&self.transient) {
+        if std::mem::take(&mut self.state().transient) {
             // Carriage return and "erase the line": only ever sent to a terminal.
             eprint!("\r\u{1b}[2K");
         }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::model::{Check, Failure, HookSpec, Order, ProxyChoice, ServiceName, Settings};
+use crate::compose::Options;
+use crate::model::{
+    Check, Failure, HookSpec, Order, ProxyChoice, ServiceName, Settings, list_services, meant, unknown_service,
+};
 use crate::ui::Format;
 
 /// Replaces the running container of a compose service behind nginx without a dropped request.
@@ -172,6 +175,9 @@ pub struct Flags {
     /// How long both run after the switch, and a bad candidate is switched back [default: 0s].
     #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Swap")]
     pub watch: Option<Duration>,
+    /// Ask for a path, or a URL, through the front door all through the run and count what fails.
+    #[arg(long, global = true, value_name = "URL", help_heading = "Swap")]
+    pub probe: Option<String>,
     /// Stop the old container before the new one starts: for what must never run twice.
     #[arg(long, global = true, help_heading = "Swap")]
     pub stop_first: bool,
@@ -188,6 +194,21 @@ pub struct Flags {
     /// Also why a step waits, and what hooks and commands print.
     #[arg(short, long, global = true, help_heading = "Output")]
     pub verbose: bool,
+}
+
+impl Flags {
+    /// Returns which compose project on which engine the flags name.
+    pub fn place(&self) -> Options {
+        Options {
+            files: self.file.clone(),
+            project_name: self.project_name.clone(),
+            project_directory: self.project_directory.clone(),
+            profiles: self.profile.clone(),
+            env_files: self.env_file.clone(),
+            context: self.context.clone(),
+            ..Options::default()
+        }
+    }
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -219,13 +240,13 @@ pub fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> R
     if services.is_empty() {
         return Err(match words.first() {
             Some(word) => unknown_service(word, known),
-            None => Failure::new("no service is named").hint(format!("swap SERVICE (services: {})", list(known))),
+            None => Failure::new("no service is named").hint(format!("swap SERVICE (services: {})", list_services(known))),
         });
     }
     let argv: Vec<String> = rest.iter().chain(command).cloned().collect();
     if !rest.is_empty() && !command.is_empty() {
         return Err(Failure::new(format!("`{}` is not a service, and a health command follows `--`", rest.join(" ")))
-            .hint(format!("services: {}", list(known))));
+            .hint(format!("services: {}", list_services(known))));
     }
     if !argv.is_empty() && services.len() > 1 {
         return Err(Failure::new(format!(
@@ -244,29 +265,6 @@ pub fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> R
     Ok(Targets { services, health })
 }
 
-/// Returns the failure for a name that is no service, with what it may have meant.
-pub fn unknown_service(word: &str, known: &[ServiceName]) -> Failure {
-    Failure::new(format!(
-        "service `{}` not found (services: {}){}",
-        crate::model::printable(word),
-        list(known),
-        meant(word, known)
-    ))
-}
-
-/// Returns `; did you mean the service `worker`?` where a service's name is close, else nothing.
-pub fn meant(word: &str, known: &[ServiceName]) -> String {
-    let distance = |name: &ServiceName| strsim::damerau_levenshtein(word, name.as_str());
-    match known.iter().map(|name| (distance(name), name)).min() {
-        Some((distance, name)) if distance <= 1 + word.len() / 4 => format!("; did you mean the service `{name}`?"),
-        _ => String::new(),
-    }
-}
-
-fn list(known: &[ServiceName]) -> String {
-    known.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", ")
-}
-
 /// Returns the settings of the compose file with the command line's flags laid over them.
 pub fn overridden(mut settings: Settings, flags: &Flags, health: Option<&Check>) -> Result<Settings, Failure> {
     settings.port = flags.port.or(settings.port);
@@ -281,6 +279,7 @@ pub fn overridden(mut settings: Settings, flags: &Flags, health: Option<&Check>)
     }
     settings.timeouts.health = flags.timeout.unwrap_or(settings.timeouts.health);
     settings.timeouts.drain = flags.drain.unwrap_or(settings.timeouts.drain);
+    settings.probe = flags.probe.clone().or(settings.probe);
     settings.watch = flags.watch.unwrap_or(settings.watch);
     if flags.stop_first {
         settings.order = Order::StopFirst;
@@ -302,7 +301,7 @@ mod tests {
         let known: Vec<ServiceName> = ["app", "worker", "nginx"].iter().map(|name| name.parse().unwrap()).collect();
         let own = |words: &[&str]| words.iter().map(|word| word.to_string()).collect::<Vec<_>>();
         match targets(&own(line), &own(command), &known) {
-            Ok(targets) => format!("{} | {:?}", list(&targets.services), targets.health),
+            Ok(targets) => format!("{} | {:?}", list_services(&targets.services), targets.health),
             Err(failure) => crate::ui::failure_text(&failure),
         }
     }

@@ -5,31 +5,14 @@ use std::io::Write;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
-use super::arguments::{Flags, unknown_service};
+use super::arguments::Flags;
 use crate::error::{Ended, Exit};
 use crate::journal::Recorded;
-use crate::live::Site;
-use crate::model::ServiceName;
+use crate::live::{ServiceStatus, Site};
+use crate::model::{ServiceName, unknown_service};
 use crate::plan::{names, short};
 use crate::run::{Event, Outcome};
 use crate::ui::{Display, Format, Volume, outcome_word, seconds};
-
-/// What is known of a service now.
-#[derive(Debug, Serialize)]
-pub struct ServiceStatus {
-    /// The service.
-    pub service: String,
-    /// The running containers that the front door knows, or all running ones of a worker.
-    pub live: Vec<String>,
-    /// Running containers that the front door does not know.
-    pub beside: Vec<String>,
-    /// The short id of the live image.
-    pub image: String,
-    /// What fronts it, and the upstream's file; nothing for a worker or before the first swap.
-    pub upstream: Option<String>,
-    /// The unfinished runs.
-    pub unfinished: Vec<String>,
-}
 
 /// A run in the history.
 #[derive(Debug, Serialize)]
@@ -46,7 +29,7 @@ struct RunLine {
 /// Tells what is live, what is unfinished and what to type.
 pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, Volume::Normal);
-    let site = Site::open(flags, &display).await?;
+    let site = Site::open(&flags.place(), &display).await?;
     let known = site.services();
     if let Some(unknown) = services.iter().find(|service| !known.contains(service)) {
         return Err(Ended::new(Exit::Usage, unknown_service(unknown.as_str(), &known)));
@@ -82,7 +65,7 @@ pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
 /// Lists the last runs, newest first.
 pub async fn history(flags: &Flags, service: Option<&ServiceName>) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, Volume::Normal);
-    let site = Site::open(flags, &display).await?;
+    let site = Site::open(&flags.place(), &display).await?;
     if let Some(service) = service.filter(|service| !site.services().contains(service)) {
         return Err(Ended::new(Exit::Usage, unknown_service(service.as_str(), &site.services())));
     }

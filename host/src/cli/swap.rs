@@ -7,12 +7,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::arguments::{Flags, Targets, overridden, targets, unknown_service};
+use super::arguments::{Flags, Targets, overridden, targets};
 use crate::engine::{self, End, Record};
 use crate::error::{Ended, Exit};
 use crate::journal::{Journal, Lock, LockError, Recorded};
 use crate::live::Site;
-use crate::model::{Failure, RunId, ServiceName};
+use crate::model::{Failure, RunId, ServiceName, unknown_service};
 use crate::plan::{Plan, plan as plan_of};
 use crate::run::{Entry, Event, Goal, Outcome, State};
 use crate::ui::{self, Display};
@@ -20,7 +20,7 @@ use crate::ui::{self, Display};
 /// Swaps the services that the words name.
 pub async fn swap(flags: &Flags, words: &[String], command: &[String], display: Display) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
-    let site = Site::open(flags, &display).await?;
+    let site = Site::open(&flags.place(), &display).await?;
     let targets = targets(words, command, &site.services()).map_err(usage)?;
     let _locks = hold(&site, &targets.services, flags.wait, &display).await?;
     for service in &targets.services {
@@ -35,7 +35,7 @@ pub async fn swap(flags: &Flags, words: &[String], command: &[String], display: 
 /// Prints what `swap` would do.
 pub async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, ui::Volume::Quiet);
-    let site = Site::open(flags, &display).await?;
+    let site = Site::open(&flags.place(), &display).await?;
     let targets = targets(words, command, &site.services()).map_err(usage)?;
     let plan = make_plan(&site, flags, &targets).await?;
     match flags.output {
@@ -47,7 +47,7 @@ pub async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result
 
 /// Goes on with a run that was killed.
 pub async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> Result<Exit, Ended> {
-    let site = Site::open(flags, &display).await?;
+    let site = Site::open(&flags.place(), &display).await?;
     let Some((recorded, _locks)) = unfinished(&site, flags, service, &display).await? else {
         display.last(&format!("nothing to resume: no run of `{service}` is unfinished"));
         return Ok(Exit::Swapped);
@@ -58,7 +58,7 @@ pub async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> R
 /// Unwinds a run that was killed; without one, swaps back to the image before the last swap.
 pub async fn rollback(flags: &Flags, service: &ServiceName, display: Display) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
-    let site = Site::open(flags, &display).await?;
+    let site = Site::open(&flags.place(), &display).await?;
     if let Some((recorded, _locks)) = unfinished(&site, flags, service, &display).await? {
         return take_up(&site, &recorded, Goal::Back, &display).await;
     }
@@ -230,6 +230,7 @@ async fn execute(site: &Site, plan: &Plan, begin: Begin<'_>, began_ms: i64, disp
         .await
         .map_err(|illegal| Ended::new(Exit::Internal, Failure::new(illegal.to_string())))?;
     site.settle().await;
+    world.probe_lines().iter().for_each(|line| display.say(line));
     Ok(report(plan, &recorder.entries, began_ms, end, display))
 }
 

@@ -7,6 +7,13 @@ use crate::model::{Failure, ServiceName};
 /// How much of compose's output is kept for a failure.
 const LIMIT: usize = 64 * 1024;
 
+/// The first version whose `up` knows `--pull`.
+const UP_PULL: [u32; 3] = [2, 8, 0];
+
+/// The versions of v2 whose config-hash covers `depends_on`. There `--no-deps`, which takes `depends_on` out of the
+/// service, makes a container that the next `up -d` recreates; so the dependencies stay in, each at its own count.
+const HASHES_DEPENDENCIES: std::ops::Range<[u32; 3]> = [2, 0, 0]..[2, 29, 3];
+
 impl Compose {
     /// Has compose create containers of the service until there are `total`, without starting any of them.
     ///
@@ -17,13 +24,22 @@ impl Compose {
     /// # Errors
     /// Compose refused or failed, with its last lines; some containers may have been created.
     pub async fn create_candidates(&self, service: &ServiceName, total: usize) -> Result<(), Failure> {
-        let scale = format!("{service}={total}");
-        let mut words = vec!["up", "--no-start", "--no-deps", "--no-recreate", "--no-build"];
-        if !self.tool.is_v1() {
+        let version = self.version().await;
+        let mut words: Vec<String> = ["up", "--no-start", "--no-recreate", "--no-build"].map(str::to_owned).to_vec();
+        if version >= UP_PULL {
             // Whatever the service's pull_policy says: the plan has chosen the image. 1.29 pulls only what is missing.
-            words.extend(["--pull", "never"]);
+            words.extend(["--pull", "never"].map(str::to_owned));
         }
-        words.extend(["--scale", &scale, service.as_str()]);
+        let dependencies =
+            if HASHES_DEPENDENCIES.contains(&version) { self.dependencies(service).await? } else { Vec::new() };
+        if dependencies.is_empty() {
+            words.push("--no-deps".to_owned());
+        }
+        for (dependency, count) in dependencies {
+            words.extend(["--scale".to_owned(), format!("{dependency}={count}")]);
+        }
+        words.extend(["--scale".to_owned(), format!("{service}={total}"), service.to_string()]);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let line = self.command_line(&words);
         let directory = self.working_directory();
         let output = run(&self.tool.command(&self.options, &words), &directory, None, LIMIT).await;
@@ -32,7 +48,9 @@ impl Compose {
             return Ok(());
         }
         let said = messages(&format!("{}\n{}", output.stdout, output.stderr));
-        let missing = said.iter().any(|line| line.to_lowercase().contains("no such image"));
+        let missing = said.iter().any(|line| {
+            line.to_lowercase().contains("no such image") || line.contains("needs to be built, but --no-build")
+        });
         let failure = Failure::new(format!(
             "creating a container of `{service}`: `{line}` failed with exit code {}",
             output.code
@@ -45,5 +63,37 @@ impl Compose {
         } else {
             failure
         })
+    }
+
+    /// Returns what the service depends on, directly or not, and how many containers each has now.
+    ///
+    /// With these counts as their scale, compose neither creates nor removes any of them.
+    async fn dependencies(&self, service: &ServiceName) -> Result<Vec<(ServiceName, usize)>, Failure> {
+        let project = self.read().await?;
+        let mut found: Vec<ServiceName> = Vec::new();
+        let mut open = vec![service];
+        while let Some(name) = open.pop() {
+            for dependency in project.services.get(name).iter().flat_map(|service| &service.depends_on) {
+                if dependency != service && !found.contains(dependency) {
+                    found.push(dependency.clone());
+                    open.push(dependency);
+                }
+            }
+        }
+        let mut counted = Vec::new();
+        for name in found {
+            let words = ["ps", "-a", "-q", name.as_str()];
+            let line = self.command_line(&words);
+            let directory = self.working_directory();
+            let output = run(&self.tool.command(&self.options, &words), &directory, None, LIMIT).await;
+            let output = output.map_err(|error| not_started(&line, &directory, &error))?;
+            if !output.ok() {
+                let what =
+                    format!("counting the containers of `{name}`: `{line}` failed with exit code {}", output.code);
+                return Err(Failure::new(what).tail(last(messages(&output.stderr))));
+            }
+            counted.push((name, output.stdout.lines().filter(|id| !id.trim().is_empty()).count()));
+        }
+        Ok(counted)
     }
 }

@@ -86,7 +86,7 @@ pub(super) async fn finish(
 
 /// A child that is told to end when nobody waits for it any more.
 ///
-/// It gets SIGTERM, on which compose removes its one-off container, and SIGKILL when it does not end by itself.
+/// It gets SIGTERM, on which compose 1.29 removes its one-off container, and SIGKILL when it does not end by itself.
 pub(super) struct EndedOnDrop(pub Option<Child>);
 
 impl Drop for EndedOnDrop {

@@ -38,7 +38,9 @@ impl Compose {
         // All profiles, because `up app` takes a service of an inactive profile too. But such a service may need what
         // is not there, an env_file for instance; then the project is what compose itself would read.
         let everything = Options { profiles: vec!["*".to_owned()], ..self.options.clone() };
-        let (config, warnings) = match self.config(&everything, &here, None).await {
+        // The version is wanted later; asked beside, it costs nothing.
+        let (printed, _) = tokio::join!(self.config(&everything, &here, None), self.version());
+        let (config, warnings) = match printed {
             Ok(printed) => printed,
             Err(_) => self.config(&self.options, &here, None).await?,
         };

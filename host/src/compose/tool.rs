@@ -263,6 +263,12 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
+/// Reads `2.40.3`, `v2.40.3-desktop.1` or `2.26.1-4`.
+pub(super) fn parse_version(text: &str) -> Option<[u32; 3]> {
+    let mut numbers = text.trim().trim_start_matches('v').split(['.', '-', '+']).map(str::parse);
+    Some([numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?])
+}
+
 /// Asks a program for compose's version, as `2.40.3` or `1.29.2`.
 fn version(program: &Path, before: &[&str]) -> Option<String> {
     let asked = std::process::Command::new(program)

@@ -6,13 +6,12 @@ use std::time::SystemTime;
 
 use tokio::sync::Mutex;
 
-use crate::docker::{self, Docker, Seen};
+use crate::docker::{self, Docker, LogMark, Seen};
 use crate::model::{Failure, Output, ProxyChoice, ServiceName};
 use crate::nginx::{LocalShell, Nginx, Observation, Place, Proxy, Shell};
 use crate::plan::Front;
 
 /// A shell beside nginx: in its container, or on this host.
-#[derive(Debug)]
 pub enum Beside {
     /// In nginx's container, opened by the engine.
     Container {
@@ -22,6 +21,8 @@ pub enum Beside {
         docker: Docker,
         /// The container's id.
         id: String,
+        /// The end of the container's log when the shell was opened.
+        mark: LogMark,
     },
     /// On this machine.
     Host(LocalShell),
@@ -37,7 +38,7 @@ impl Shell for Beside {
 
     async fn logged_since(&self, since: SystemTime) -> Vec<String> {
         match self {
-            Beside::Container { docker, id, .. } => docker.logs_after(id, since).await.unwrap_or_default(),
+            Beside::Container { docker, id, mark, .. } => docker.logs_since(id, mark).await.unwrap_or_default(),
             Beside::Host(shell) => shell.logged_since(since).await,
         }
     }
@@ -115,8 +116,8 @@ async fn open(
         return Ok((proxy, observation));
     };
     let as_user = async |user: Option<&str>| {
-        let shell = docker::Shell::open(docker, &seen.id, user).await?;
-        let beside = Beside::Container { shell, docker: docker.clone(), id: seen.id.clone() };
+        let (shell, mark) = tokio::join!(docker.shell(&seen.id, user), docker.log_mark(&seen.id));
+        let beside = Beside::Container { shell: shell?, docker: docker.clone(), id: seen.id.clone(), mark: mark? };
         let proxy = Proxy::new(beside, Place::Container);
         let observation = proxy.observe(service, None).await?;
         Ok::<_, Failure>((proxy, observation))

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::perform::Live;
 use crate::docker::{self, Command, Docker, Ending, ExecError, Inside, Listening, probe};
 use crate::hooks::Health;
-use crate::model::{Check, Container, Failure, ServiceName, printable};
+use crate::model::{Check, Container, Failure, ServiceName, meant, printable};
 use crate::plan::Step;
 use crate::run::{Facts, Learnt};
 
@@ -244,7 +244,7 @@ impl<'a> Judge<'a> {
 
     fn not_found(&self, word: &str) -> Failure {
         let services = self.live.site.services();
-        let meant = crate::cli::meant(word, &services);
+        let meant = meant(word, &services);
         Failure::new(format!("health command `{}` not found in candidate `{}`{meant}", printable(word), self.candidate.name))
             .hint("the command runs inside the new container, in its working directory; is it in the image, and executable?")
     }

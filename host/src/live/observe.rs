@@ -3,14 +3,32 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use serde::Serialize;
+
 use super::site::Site;
-use crate::cli::ServiceStatus;
 use crate::compose;
 use crate::docker::Seen;
 use crate::hooks::{self, Hooks};
-use crate::model::{Container, Failure, HookSpec, LoadedHook, ProxyChoice, ServiceName, Settings};
+use crate::model::{Container, Failure, HookSpec, LoadedHook, ProxyChoice, ServiceName, Settings, unknown_service};
 use crate::nginx::{self, Observation};
 use crate::plan::{Front, Observed, ObservedService, port, short};
+
+/// What is known of a service now.
+#[derive(Debug, Serialize)]
+pub struct ServiceStatus {
+    /// The service.
+    pub service: String,
+    /// The running containers that the front door knows, or all running ones of a worker.
+    pub live: Vec<String>,
+    /// Running containers that the front door does not know.
+    pub beside: Vec<String>,
+    /// The short id of the live image.
+    pub image: String,
+    /// What fronts it, and the upstream's file; nothing for a worker or before the first swap.
+    pub upstream: Option<String>,
+    /// The unfinished runs.
+    pub unfinished: Vec<String>,
+}
 
 impl Site {
     /// Looks at the services that are to be swapped, each with its settings. Changes nothing.
@@ -28,7 +46,8 @@ impl Site {
         let mine: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str()).collect();
         let live: Vec<&Seen> = mine.iter().copied().filter(|seen| seen.runs()).collect();
         let stopped = mine.iter().filter(|seen| !seen.runs()).map(|seen| container(seen, None)).collect();
-        let (hooks, image) = tokio::join!(self.load_hooks(&name, &settings.hooks), self.docker.image(&self.image_name(&name)));
+        let image_name = self.image_name(&name);
+        let (hooks, image) = tokio::join!(self.load_hooks(&name, &settings.hooks), self.docker.image(&image_name));
         let newest = live.last().copied();
         let mut observed = ObservedService {
             live: live.iter().map(|seen| container(seen, None)).collect(),
@@ -100,7 +119,7 @@ impl Site {
             Some(ProxyChoice::Host) => Ok(Some((ProxyChoice::Host, None))),
             Some(ProxyChoice::Service(proxy)) => {
                 if !self.project.services.contains_key(proxy) {
-                    return Err(crate::cli::unknown_service(proxy.as_str(), &self.services()))
+                    return Err(unknown_service(proxy.as_str(), &self.services()))
                         .map_err(|failure| Failure { what: format!("the proxy of `{service}`: {}", failure.what), ..failure });
                 }
                 let seen = all.iter().find(|seen| seen.service == proxy.as_str() && seen.runs());
@@ -186,7 +205,22 @@ impl Site {
             resolver: observation.fallback(port).map(|fallback| fallback.resolver),
             network,
             port,
+            probe: self.probe_url(observed, proxy),
         })
+    }
+
+    /// Returns what the probe asks for: what is settled; for hooks that judge its numbers, the front page.
+    fn probe_url(&self, observed: &ObservedService, proxy: Option<&Seen>) -> Option<String> {
+        let judged = || {
+            let all = self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut imports = all.get(&observed.name)?.iter().flat_map(|hook| hook.imports().to_vec());
+            imports.any(|import| import.contains("metrics")).then(|| "/".to_owned())
+        };
+        let wanted = observed.settings.probe.clone().or_else(judged)?;
+        if !wanted.starts_with('/') {
+            return Some(wanted);
+        }
+        Some(format!("http://{}{wanted}", front_door(proxy, self.docker.is_local())))
     }
 
     /// Loads the hooks of a service, once.
@@ -253,6 +287,20 @@ fn is_nginx(seen: &Seen) -> bool {
     names_nginx(&seen.image_name)
         || seen.command.iter().any(|word| names_nginx(word))
         || seen.mounts.iter().any(|mount| mount.destination.trim_end_matches('/') == nginx::DEFAULT_FOLDER)
+}
+
+/// Returns where users come, as this machine reaches it: the proxy's published port, else its own address.
+fn front_door(proxy: Option<&Seen>, local: bool) -> String {
+    let published = proxy.filter(|_| local).and_then(|seen| {
+        let web = |entry: &&String| ["->80/", "->8080/", "->8000/", "->"].iter().any(|port| entry.contains(port));
+        let entry = seen.published.iter().find(web)?;
+        entry.split("->").next()?.rsplit(':').next()?.parse::<u16>().ok()
+    });
+    match (published, proxy.and_then(|seen| seen.address(None))) {
+        (Some(port), _) => format!("127.0.0.1:{port}"),
+        (None, Some(ip)) => format!("{ip}:80"),
+        (None, None) => "127.0.0.1:80".to_owned(),
+    }
 }
 
 fn unhealthy(name: &str, seen: &Seen) -> Result<(), Failure> {

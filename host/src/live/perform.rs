@@ -1,5 +1,6 @@
 //! Performs steps: each becomes calls of the adapters, and each may be performed twice.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use futures_util::future::{join_all, try_join_all};
 use super::front::FrontDoor;
 use super::health;
 use super::observe::container;
+use super::probe::Probe;
 use super::site::Site;
 use crate::docker::Seen;
 use crate::engine::World;
@@ -24,6 +26,8 @@ pub struct Live<'a> {
     pub(super) plan: &'a Plan,
     pub(super) display: Display,
     pub(super) began: std::time::Instant,
+    /// One probe for each URL that a service of the plan names.
+    pub(super) probes: BTreeMap<ServiceName, Arc<Probe>>,
 }
 
 impl World for Live<'_> {
@@ -58,7 +62,22 @@ impl World for Live<'_> {
 impl<'a> Live<'a> {
     /// Makes the world of a plan.
     pub fn new(site: &'a Site, plan: &'a Plan, display: Display) -> Self {
-        Self { site, plan, display, began: std::time::Instant::now() }
+        let mut probes = BTreeMap::new();
+        for step in &plan.steps {
+            let Step::Switch { service, front, .. } = step else { continue };
+            let Some(url) = &front.probe else { continue };
+            match Probe::start(url) {
+                Ok(probe) => drop(probes.insert(service.clone(), Arc::new(probe))),
+                // Hooks that need its numbers are told that there are none.
+                Err(failure) => display.say(&format!("note: {}", failure.what)),
+            }
+        }
+        Self { site, plan, display, began: std::time::Instant::now(), probes }
+    }
+
+    /// Returns the probes' lines for the summary.
+    pub fn probe_lines(&self) -> Vec<String> {
+        self.probes.values().map(|probe| probe.line()).collect()
     }
 
     /// Returns the candidates as the engine sees them: whatever belongs to the service and was not there before.
@@ -170,7 +189,12 @@ impl<'a> Live<'a> {
         }
         let door = self.door(service, front).await?;
         match door.proxy.switch(&door.nginx, &changes).await {
-            Ok(generation) => Ok(Learnt::Former { generation }),
+            Ok(generation) => {
+                if let Some(probe) = self.probes.get(service) {
+                    probe.switched();
+                }
+                Ok(Learnt::Former { generation })
+            }
             Err(failure) => {
                 self.site.doors.forget(&front.proxy).await;
                 Err(failure.into())

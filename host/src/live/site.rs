@@ -6,7 +6,6 @@ use tokio::sync::OnceCell;
 
 use super::front::FrontDoors;
 use super::perform::Live;
-use crate::cli::Flags;
 use crate::compose::{Compose, Options, Project, Service, Tool};
 use crate::docker::{Docker, Endpoint};
 use crate::hooks::{self, Hooks};
@@ -29,10 +28,10 @@ pub struct Site {
 
 impl Site {
     /// Connects to the engine and reads the compose project, both at once.
-    pub async fn open(flags: &Flags, display: &Display) -> Result<Self, Failure> {
-        let compose = Compose::new(Tool::find()?, options(flags));
+    pub async fn open(options: &Options, display: &Display) -> Result<Self, Failure> {
+        let compose = Compose::new(Tool::find()?, options.clone());
         let connect = async {
-            let docker = Docker::connect(Endpoint::from_environment(flags.context.as_deref())?).await?;
+            let docker = Docker::connect(Endpoint::from_environment(options.context.as_deref())?).await?;
             let engine = docker.engine().await?;
             Ok::<_, Failure>((docker, engine))
         };
@@ -109,17 +108,5 @@ impl Site {
             Some(Service { image: Some(image), .. }) => image.clone(),
             _ => format!("{}{between}{service}", self.project.name),
         }
-    }
-}
-
-fn options(flags: &Flags) -> Options {
-    Options {
-        files: flags.file.clone(),
-        project_name: flags.project_name.clone(),
-        project_directory: flags.project_directory.clone(),
-        profiles: flags.profile.clone(),
-        env_files: flags.env_file.clone(),
-        context: flags.context.clone(),
-        ..Options::default()
     }
 }

@@ -116,7 +116,9 @@ const SETTINGS: [&str; 5] =
     ["keepalive_min_timeout", "client_header_timeout", "worker_shutdown_timeout", "daemon", "master_process"];
 const PASSES: [&str; 5] = ["proxy_pass", "fastcgi_pass", "grpc_pass", "uwsgi_pass", "scgi_pass"];
 /// More directives than this, counted through all includes, are not read on: far beyond what nginx is used with.
-const MOST_DIRECTIVES: usize = 4_000_000;
+const MOST_DIRECTIVES: usize = 1_000_000;
+/// Includes within includes beyond this are not followed.
+const DEEPEST_INCLUDE: usize = 12;
 
 /// Reads the answer of `nginx -V`.
 pub(super) fn build(text: &str) -> Result<Build, Failure> {
@@ -497,7 +499,7 @@ impl Reading<'_> {
     fn walk(&mut self, directives: &[Directive], file: &str, context: &mut Vec<String>) {
         let files = self.files;
         // A file that includes itself ends here; nginx refuses it long before.
-        if context.len() > 100 {
+        if context.iter().filter(|name| *name == "include").count() > DEEPEST_INCLUDE {
             return;
         }
         for Directive { name, arguments, block, line } in directives {
@@ -574,6 +576,237 @@ impl Reading<'_> {
                 ))
                 .hint(format!("its connections to `{service}` are cut when the old container stops")),
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEBIAN: &str = "nginx version: nginx/1.22.1
+built with OpenSSL 3.0.22
+configure arguments: --with-cc-opt='-g -O2' --prefix=/usr/share/nginx --conf-path=/etc/nginx/nginx.conf --error-log-path=stderr.log --pid-path=/run/nginx.pid --with-threads
+";
+
+    fn show(version: &str, dump: &str, arguments: &[&str], folder: Option<&str>) -> String {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let configuration = match read(version, dump, &arguments, &"app".parse().unwrap(), folder) {
+            Ok(configuration) => configuration,
+            Err(failure) => return format!("{failure}\n"),
+        };
+        let Configuration {
+            version,
+            prefix,
+            conf_path,
+            pid_path,
+            error_log,
+            include,
+            passes,
+            settings,
+            mistakes,
+            warnings,
+        } = configuration;
+        let mut text = format!("{version} {prefix} {conf_path} {pid_path} {error_log:?}\n");
+        if let Some(Include { folder, pattern, place }) = include {
+            text += &format!("include {folder} by {pattern} at {place}\n");
+        }
+        for Pass { directive, value, place, target } in passes {
+            text += &format!("{directive} {value} at {place}: {target:?}\n");
+        }
+        for (name, value) in settings {
+            text += &format!("{name} = {value}\n");
+        }
+        for (kind, failures) in [("mistake", mistakes), ("warning", warnings)] {
+            for Failure { what, hint, .. } in failures {
+                text += &format!("{kind}: {what}\n  hint: {}\n", hint.unwrap_or_default());
+            }
+        }
+        text
+    }
+
+    #[track_caller]
+    fn check(dump: &str, expected: &str) {
+        assert_eq!(show(DEBIAN, dump, &[], None), expected);
+    }
+
+    const HEAD: &str =
+        "1.22.1 /usr/share/nginx /etc/nginx/nginx.conf /run/nginx.pid File(\"/usr/share/nginx/stderr.log\")\n";
+
+    #[test]
+    fn a_good_configuration_tells_folder_uses_and_settings() {
+        let dump = "nginx: the configuration file /etc/nginx/nginx.conf syntax is ok
+# configuration file /etc/nginx/nginx.conf:
+error_log /var/log/nginx/error.log notice;
+pid /var/run/nginx.pid;
+worker_shutdown_timeout 10s;
+http {
+    include mime.types; # types
+    keepalive_min_timeout 1s;
+    include swap/*.conf;
+    include /etc/nginx/conf.d/*.conf;
+}
+
+# configuration file /etc/nginx/mime.types:
+types { text/html html; }
+
+# configuration file /etc/nginx/swap/app.conf:
+upstream app { server 172.18.0.5:9000; }
+
+# configuration file /etc/nginx/swap/swap-tuning.conf:
+client_header_timeout 5s;
+
+# configuration file /etc/nginx/conf.d/default.conf:
+server {
+    location / { proxy_pass http://app; }
+    location /api { proxy_pass http://APP/v1/; }
+    location ~ \\.php$ { fastcgi_pass app; }
+    location /other { proxy_pass http://apple; }
+}
+";
+        check(
+            dump,
+            "1.22.1 /usr/share/nginx /etc/nginx/nginx.conf /var/run/nginx.pid File(\"/var/log/nginx/error.log\")
+include /etc/nginx/swap by swap/*.conf at /etc/nginx/nginx.conf:7
+proxy_pass http://app at /etc/nginx/conf.d/default.conf:2: Upstream
+proxy_pass http://APP/v1/ at /etc/nginx/conf.d/default.conf:3: Upstream
+fastcgi_pass app at /etc/nginx/conf.d/default.conf:4: Upstream
+keepalive_min_timeout = 1s
+worker_shutdown_timeout = 10s
+",
+        );
+    }
+
+    #[test]
+    fn mistakes_come_with_their_cures() {
+        let dump = "# configuration file /etc/nginx/nginx.conf:
+master_process off;
+http {
+    upstream app { server app:80; }
+    server {
+        include /etc/nginx/swap/*.conf;
+        location / { proxy_pass http://app:80/x; }
+        location /f { fastcgi_pass app:9000; }
+    }
+}
+stream { server { listen 1; proxy_pass app:5432; } }
+";
+        check(
+            dump,
+            &format!(
+                "{HEAD}proxy_pass http://app:80/x at /etc/nginx/nginx.conf:6: NameWithPort(80)
+fastcgi_pass app:9000 at /etc/nginx/nginx.conf:7: NameWithPort(9000)
+master_process = off
+mistake: the upstream `app` is already defined at /etc/nginx/nginx.conf:3
+  hint: remove that `upstream app {{ … }}`: swap writes it from now on
+mistake: `proxy_pass http://app:80/x` at /etc/nginx/nginx.conf:6 names a port, which an upstream's name may not have
+  hint: write `proxy_pass http://app/x;`
+mistake: `fastcgi_pass app:9000` at /etc/nginx/nginx.conf:7 names a port, which an upstream's name may not have
+  hint: write `fastcgi_pass app;`
+mistake: `include /etc/nginx/swap/*.conf` at /etc/nginx/nginx.conf:5 stands in http server, not in http
+  hint: move that line into the `http` block
+mistake: nginx runs with `master_process off`, so it has no worker that could finish old requests
+  hint: remove `master_process off;`
+warning: `proxy_pass app:5432` at /etc/nginx/nginx.conf:10 is in `stream`, which swap does not switch
+  hint: its connections to `app` are cut when the old container stops
+"
+            ),
+        );
+    }
+
+    #[test]
+    fn variables_are_followed() {
+        let dump = "# configuration file /etc/nginx/nginx.conf:
+http {
+    include swap/*.conf;
+    map $host $backend { default app; x.org other; }
+    server {
+        set $up http://$backend;
+        location /a { proxy_pass $up; }
+        location /b { proxy_pass http://app$request_uri; }
+        location /c { proxy_pass http://${backend}:9000; }
+        location /d { set $self $self$self; proxy_pass http://$self; }
+        location /e { proxy_pass http://$unknown; }
+    }
+}
+";
+        check(
+            dump,
+            &format!(
+                "{HEAD}include /etc/nginx/swap by swap/*.conf at /etc/nginx/nginx.conf:2
+proxy_pass $up at /etc/nginx/nginx.conf:6: Upstream
+proxy_pass http://app$request_uri at /etc/nginx/nginx.conf:7: Upstream
+proxy_pass http://${{backend}}:9000 at /etc/nginx/nginx.conf:8: NameWithPort(9000)
+warning: `proxy_pass http://${{backend}}:9000` at /etc/nginx/nginx.conf:8 goes past swap's upstream, because of its port
+  hint: leave `:9000` out: the upstream knows the port
+"
+            ),
+        );
+    }
+
+    #[test]
+    fn a_missing_include_is_told_with_the_line_to_write() {
+        check(
+            "# configuration file /etc/nginx/nginx.conf:\nhttp { include swap/web.conf; include swaps/*.conf; }\n",
+            &format!(
+                "{HEAD}mistake: nginx does not read `/etc/nginx/swap/app.conf`
+  hint: write `include /etc/nginx/swap/*.conf;` into the `http` block of /etc/nginx/nginx.conf
+"
+            ),
+        );
+    }
+
+    #[test]
+    fn options_and_settings_override_what_was_built_in() {
+        let dump = "# configuration file /srv/n/x.conf:\nerror_log stderr;\nhttp { include up/*.conf; }\n";
+        let options = ["-p", "/srv/n", "-c", "x.conf", "-g", "daemon off; pid run/p;", "-e", "/e.log"];
+        assert_eq!(
+            show("nginx version: openresty/1.27.4.1 (x)\n", dump, &options, Some("/srv/n/up/")),
+            "1.27.4 /srv/n /srv/n/x.conf /srv/n/run/p Stderr\ninclude /srv/n/up by up/*.conf at /srv/n/x.conf:2\ndaemon = off\n"
+        );
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_told() {
+        let refused = "`nginx -V` did not tell its version\n";
+        assert_eq!(show("sh: nginx: not found\n", "", &[], None), refused);
+        assert_eq!(show("nginx version: nginx/x\n", "", &[], None), refused);
+        assert_eq!(show(DEBIAN, "", &[], None), "`nginx -T` printed no configuration\n");
+        check(
+            "# configuration file /etc/nginx/nginx.conf:\nhttp { include swap/*.conf; include x; }\n# configuration file /etc/nginx/x:\n}\n",
+            &format!(
+                "{HEAD}include /etc/nginx/swap by swap/*.conf at /etc/nginx/nginx.conf:1
+warning: swap does not understand nginx's configuration `/etc/nginx/x`: line 1: `}}` closes nothing
+  hint: what that file sets or uses is not seen
+"
+            ),
+        );
+    }
+
+    #[test]
+    fn includes_in_a_circle_end() {
+        show(
+            DEBIAN,
+            "# configuration file /etc/nginx/nginx.conf:\nhttp { include nginx.conf; include nginx.conf; }\n",
+            &[],
+            None,
+        );
+    }
+
+    #[test]
+    fn patterns_cover_as_a_shell_would() {
+        for (pattern, path, expected) in [
+            ("/a/*.conf", "/a/app.conf", true),
+            ("/a/*.conf", "/a/.app.conf", false),
+            ("/a/*.conf", "/a/b/app.conf", false),
+            ("/a/*.conf", "/a/.app.conf.swap-new", false),
+            ("/*/a?p.conf", "/a/app.conf", true),
+            ("/a/[a-c]pp.*", "/a/app.conf", true),
+            ("/a/[!a-c]pp.*", "/a/app.conf", false),
+            ("/a/[", "/a/[", false),
+            ("/a/*a*a*a*a*a*a*b", "/a/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
+        ] {
+            assert_eq!(covers(pattern, path), expected, "{pattern} {path}");
         }
     }
 }

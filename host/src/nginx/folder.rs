@@ -141,3 +141,77 @@ fn unescaped(path: &str) -> String {
     }
     text + rest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str =
+        "600 500 0:50 / / rw,relatime - overlay overlay rw,lowerdir=/x\n601 600 0:51 / /proc rw - proc proc rw\n";
+
+    #[track_caller]
+    fn check(mounts: &str, expected: &str) {
+        let path = "/etc/nginx/swap".to_owned();
+        let mount = mount(&path, &"app".parse().unwrap(), &format!("{ROOT}{mounts}"));
+        let folder = Folder { path, exists: true, writable: true, mount, upstream: None, tuning: None };
+        let shown = match folder.problem(true) {
+            None => "good".to_owned(),
+            Some(Failure { what, hint, .. }) => format!("{what} | {}", hint.unwrap_or_default()),
+        };
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn only_a_directory_that_outlives_the_container_will_do() {
+        check("700 600 8:1 /srv/swap /etc/nginx/swap rw,relatime - ext4 /dev/sda1 rw\n", "good");
+        check("700 600 8:1 /srv/nginx /etc/nginx rw,relatime shared:1 - ext4 /dev/sda1 rw\n", "good");
+        check(
+            "700 600 8:1 /srv/nginx /etc/nginx rw - ext4 /dev/sda1 rw\n701 700 8:1 /srv/x /etc/nginx/swap ro - ext4 /dev/sda1 rw\n",
+            "the upstream folder `/etc/nginx/swap` is mounted read-only | leave `:ro` out of that volume",
+        );
+        let cure = "mount a directory of the host there: `volumes: [ \"./swap:/etc/nginx/swap\" ]`";
+        check(
+            "700 600 8:1 /srv/x /etc/nginx/swapped rw - ext4 /dev/sda1 rw\n",
+            &format!(
+                "the upstream folder `/etc/nginx/swap` is not mounted, so its files are lost with the container | {cure}"
+            ),
+        );
+        check(
+            "700 600 8:1 /srv/app.conf /etc/nginx/swap/app.conf rw - ext4 /dev/sda1 rw\n",
+            &format!("a single file is mounted into `/etc/nginx/swap`, which hides every rename | {cure}"),
+        );
+        check(
+            "700 600 0:9 / /etc/nginx/swap rw - tmpfs tmpfs rw\n",
+            &format!(
+                "the upstream folder `/etc/nginx/swap` is in memory, so its files are lost when nginx restarts | {cure}"
+            ),
+        );
+    }
+
+    #[test]
+    fn odd_lines_and_escaped_paths_are_read() {
+        assert_eq!(unescaped("/a\\040b\\134\\9"), "/a b\\\\9");
+        for line in ["", " - ", "1 2 3 4 /x", "1 2 3 4 /x rw -", "1 2 3 4 /\\04ü rw - ext4"] {
+            MountPoint::read(line);
+        }
+    }
+
+    #[test]
+    fn a_host_needs_no_mount() {
+        let folder = |exists, writable| Folder {
+            path: "/etc/nginx/swap".into(),
+            exists,
+            writable,
+            mount: Mount::Root,
+            upstream: None,
+            tuning: None,
+        };
+        let problem = |folder: Folder| folder.problem(false).map(|failure| failure.what);
+        assert_eq!(problem(folder(true, true)), None);
+        assert_eq!(problem(folder(false, false)).unwrap(), "the upstream folder `/etc/nginx/swap` is not there");
+        assert_eq!(
+            problem(folder(true, false)).unwrap(),
+            "the upstream folder `/etc/nginx/swap` can't be written by the user that nginx's shell runs as"
+        );
+    }
+}

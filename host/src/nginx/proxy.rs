@@ -40,6 +40,8 @@ pub struct Nginx {
     pub folder: String,
     /// Where it says why it refused a reload.
     pub error_log: ErrorLog,
+    /// Whether `sync` beside it takes a file. One that does not would write out every disk of the machine.
+    pub syncs_files: bool,
 }
 
 /// What was found out about nginx for one service.
@@ -211,6 +213,7 @@ impl<S: Shell> Proxy<S> {
             arguments: master.arguments,
             folder: path.clone(),
             error_log,
+            syncs_files: sections.contains_key("syncs"),
         };
         let resolver =
             sections.get("resolver").and_then(|text| engine_dns(text)).filter(|_| self.place == Place::Container);
@@ -222,7 +225,7 @@ impl<S: Shell> Proxy<S> {
     ///
     /// May run twice: the same bytes are renamed over themselves.
     pub async fn write(&self, nginx: &Nginx, change: &FileChange) -> Result<(), Failure> {
-        let files = Files::new(&nginx.folder, std::slice::from_ref(change))?;
+        let files = Files::new(nginx, std::slice::from_ref(change))?;
         let body =
             format!("{}prepare || exit 1\napply || {{ restore; exit 1; }}\ntidy\nsync_folder\n", files.functions());
         let output = self.run(&body).await?;
@@ -238,7 +241,7 @@ impl<S: Shell> Proxy<S> {
     /// holds every worker that runs by then, also those that the first time left to finish.
     pub async fn switch(&self, nginx: &Nginx, changes: &[FileChange]) -> Result<Generation, SwitchFailure> {
         let untouched = |failure| SwitchFailure { failure, restored: true };
-        let files = Files::new(&nginx.folder, changes).map_err(untouched)?;
+        let files = Files::new(nginx, changes).map_err(untouched)?;
         let began = SystemTime::now();
         let mut master = nginx.master;
         let mut restarted = false;
@@ -379,14 +382,14 @@ impl<S: Shell> Proxy<S> {
     }
 
     fn switch_script(&self, nginx: &Nginx, master: Process, files: &Files<'_>, restarted: bool) -> String {
-        // A nap and a look take about 6 ms.
-        let looks = (self.patience.as_millis() / 6).max(1);
+        // Counted in hundredths of a second, as /proc/uptime does.
+        let patience = (self.patience.as_millis() / 10).max(1);
         let log = match &nginx.error_log {
             ErrorLog::File(path) => quote(path),
             ErrorLog::Stderr | ErrorLog::Elsewhere => "''".to_owned(),
         };
         format!(
-            "MASTER={} BEGUN={} LOOKS={looks} RESTARTED={} LOG={log}\ncheck() {{ {} {} -t 2>&1; }}\n{}{SWITCH}",
+            "MASTER={} BEGUN={} PATIENCE={patience} RESTARTED={} LOG={log}\ncheck() {{ {} {} -t 2>&1; }}\n{}{SWITCH}",
             master.pid,
             master.start,
             u8::from(restarted),
@@ -461,20 +464,29 @@ answer() {
   exit 0
 }
 undo() { if restore; then tidy; BACK=restored; else BACK=changed; fi; }
+# Begin to count the naps, and the hundredths of a second where the kernel tells them.
+now() {
+  SECONDS_UP=0.0
+  { read -r SECONDS_UP IDLE < /proc/uptime; } 2>/dev/null
+  PART=${SECONDS_UP#*.}
+  NOW=$((${SECONDS_UP%.*} * 100 + ${PART#0}))
+}
+begin() { N=0; now; END=$((NOW + $1)); MOST=$(($1 * 5)); }
+over() { N=$((N + 1)); now; [ "$NOW" -ge "$END" ] || [ "$N" -ge "$MOST" ]; }
 settle() {
-  N=0
+  begin "$1"
   while settled "$MASTER"; [ $? -eq 1 ]; do
-    N=$((N + 1))
-    [ "$N" -ge "$1" ] && return 1
+    if over; then return 1; fi
     nap
   done
   return 0
 }
 # Look whether nginx changed: sets RESULT to switched, unchanged, slow or lost.
 confirm() {
-  N=0 QUIET=0
+  QUIET=0
+  begin "$PATIENCE"
   while :; do
-    NEW= STARTED=
+    NEW=
     children "$MASTER"
     for P in $CHILDREN; do
       process "$P" || continue
@@ -490,8 +502,7 @@ confirm() {
     settled "$MASTER"
     if [ $? -eq 0 ] && [ -z "$NEW" ]; then QUIET=$((QUIET + 1)); else QUIET=0; fi
     [ "$QUIET" -ge 3 ] && { RESULT=unchanged; return; }
-    N=$((N + 1))
-    [ "$N" -ge "$LOOKS" ] && { RESULT=slow; return; }
+    if over; then RESULT=slow; return; fi
     nap
   done
 }
@@ -503,7 +514,7 @@ kill -0 "$MASTER" || { tidy; answer forbidden restored; }
 apply || { undo; answer unwritten "$BACK"; }
 MESSAGE=$(check) || { undo; answer refused "$BACK"; }
 MESSAGE=
-settle "$LOOKS"
+settle "$PATIENCE"
 note
 note
 if ! kill -HUP "$MASTER"; then undo; answer lost "$BACK"; fi
@@ -524,7 +535,7 @@ done
 if [ "$RESULT" = slow ] || [ -z "$SERVING" ] || [ "$RESTARTED" = 1 ]; then
   kill -HUP "$MASTER"
   nap
-  settle 1500 || BACK=changed
+  settle 1000 || BACK=changed
 fi
 if [ -n "$SIZE" ]; then MESSAGE=$(tail -c "+$((SIZE + 1))" "$LOG" 2>/dev/null | tail -n 200); fi
 answer "$RESULT" "$BACK"
@@ -534,12 +545,12 @@ answer "$RESULT" "$BACK"
 ///
 /// The names beside a file, `.app.conf.swap-new` and `.app.conf.swap-old`, match no `*.conf`.
 struct Files<'a> {
-    folder: &'a str,
+    nginx: &'a Nginx,
     changes: &'a [FileChange],
 }
 
 impl<'a> Files<'a> {
-    fn new(folder: &'a str, changes: &'a [FileChange]) -> Result<Self, Failure> {
+    fn new(nginx: &'a Nginx, changes: &'a [FileChange]) -> Result<Self, Failure> {
         for FileChange { name, text } in changes {
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
             if !name.chars().all(plain) || name.starts_with(['.', '-']) || !name.ends_with(".conf") {
@@ -549,7 +560,7 @@ impl<'a> Files<'a> {
                 return Err(Failure::new(format!("internal: `{name}` would hold a NUL")));
             }
         }
-        Ok(Self { folder, changes })
+        Ok(Self { nginx, changes })
     }
 
     fn functions(&self) -> String {
@@ -561,18 +572,14 @@ impl<'a> Files<'a> {
             // The old bytes stay as they are, whatever they are: a second name, or where that can't be, a copy.
             prepare += &format!(
                 "  if [ -d {file} ]; then echo \"$FOLDER/{name} is a directory\" >&2; return 1; fi\n  \
-                 rm -f {old} {new} || return 1\n  \
+                 if [ -e {old} ]; then rm -f {old} || return 1; fi\n  \
                  if [ -e {file} ]; then ln {file} {old} 2>/dev/null || cp -p {file} {old} || return 1; fi\n"
             );
             match text {
                 Some(text) => {
-                    // Not every shell's printf tells that the disk is full.
                     prepare += &format!(
-                        "  printf '%s' {} > {new} || return 1\n  \
-                         [ \"$(wc -c < {new})\" -eq {} ] || {{ echo \"$FOLDER/{name}: no space\" >&2; return 1; }}\n  \
-                         if [ -n \"$SYNC\" ]; then sync {new} || return 1; fi\n",
-                        quote(text),
-                        text.len()
+                        "  printf '%s' {} > {new} || return 1\n  if [ -n \"$SYNC\" ]; then sync {new} || return 1; fi\n",
+                        quote(text)
                     );
                     apply += &format!("  mv -f {new} {file} || return 1\n");
                 }
@@ -581,15 +588,15 @@ impl<'a> Files<'a> {
             restore += &format!("  if [ -e {old} ]; then mv -f {old} {file} || R=1; else rm -f {file} || R=1; fi\n");
             tidy += &format!(" {old} {new}");
         }
-        // A `sync` that knows no files would sync every disk of the machine.
         format!(
-            "FOLDER={}\nSYNC=\ncase $(sync --help 2>&1) in *FILE*) SYNC=1;; esac\numask 022\n\
+            "FOLDER={}\nSYNC={}\numask 022\n\
              prepare() {{\n{prepare}  return 0\n}}\n\
              apply() {{\n{apply}  return 0\n}}\n\
              restore() {{\n  R=0\n{restore}  return $R\n}}\n\
              tidy() {{ rm -f{tidy}; }}\n\
              sync_folder() {{ if [ -n \"$SYNC\" ]; then sync \"$FOLDER\" 2>/dev/null; fi; return 0; }}\n",
-            quote(self.folder)
+            quote(&self.nginx.folder),
+            if self.nginx.syncs_files { "1" } else { "" },
         )
     }
 }
@@ -674,7 +681,12 @@ fn choose(
             configuration.as_ref().is_ok_and(|configuration| configuration.include.is_some())
         };
         let pids: Vec<String> = found.iter().map(|(master, _)| master.process.pid.to_string()).collect();
-        found.retain(|(_, configuration)| reads(configuration));
+        if found.iter().any(|(_, configuration)| reads(configuration)) {
+            found.retain(|(_, configuration)| reads(configuration));
+        } else {
+            // What a broken one would read nobody can tell: it is the one to hear about.
+            found.retain(|(_, configuration)| configuration.is_err());
+        }
         if found.len() != 1 {
             return Err(Failure::new(format!(
                 "{} of the nginx masters that run there ({}) read a folder of swap's",
@@ -700,6 +712,7 @@ fn folder_script(folder: &str, service: &ServiceName) -> String {
     format!(
         r#"
 FOLDER={}
+case $(sync --help 2>&1) in *FILE*) printf '\n%s syncs\n' "$MARK";; esac
 printf '\n%s folder\n' "$MARK"
 [ -d "$FOLDER" ] && echo exists
 [ -w "$FOLDER" ] && echo writable

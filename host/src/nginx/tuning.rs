@@ -25,7 +25,7 @@ pub fn render(version: Version, settings: &BTreeMap<String, String>) -> Option<S
         text += "client_header_timeout 5s;\n";
     }
     (!text.is_empty()).then(|| {
-        format!("# Written by swap, because nobody has set these; set one yourself in `http` and swap leaves it out.\n{text}")
+        format!("# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.\n{text}")
     })
 }
 
@@ -110,4 +110,95 @@ fn milliseconds(text: &str) -> Option<u64> {
         rest = after.trim_start();
     }
     Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    const OLD: Version = Version(1, 22, 1);
+    const NEW: Version = Version(1, 30, 4);
+
+    #[test]
+    fn only_what_nobody_has_set_and_nginx_knows_is_written() {
+        let title = "# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.";
+        let keepalive = "# Without it a reload closes idle connections even while a request is on its way.\nkeepalive_min_timeout 1s;";
+        let header = "# A connection that sends nothing keeps its old worker, and so the old container, this long.\nclient_header_timeout 5s;";
+        assert_eq!(render(NEW, &settings(&[])), Some(format!("{title}\n{keepalive}\n{header}\n")));
+        assert_eq!(render(OLD, &settings(&[])), Some(format!("{title}\n{header}\n")));
+        assert_eq!(
+            render(NEW, &settings(&[("client_header_timeout", "60s")])),
+            Some(format!("{title}\n{keepalive}\n"))
+        );
+        assert_eq!(render(OLD, &settings(&[("client_header_timeout", "60s")])), None);
+    }
+
+    #[track_caller]
+    fn check(version: Version, set: &[(&str, &str)], tuned: bool, expected: &str) {
+        let notices = notices(version, &settings(set), Duration::from_secs(30), tuned);
+        let shown =
+            notices.iter().map(|Failure { what, hint, .. }| format!("{what}\n  {}\n", hint.as_deref().unwrap_or("")));
+        assert_eq!(shown.collect::<String>(), expected);
+    }
+
+    #[test]
+    fn what_a_reload_costs_is_told_with_what_to_write() {
+        check(NEW, &[], true, "");
+        check(NEW, &[("keepalive_min_timeout", "1500ms"), ("client_header_timeout", "10")], false, "");
+        check(
+            NEW,
+            &[],
+            false,
+            "`keepalive_min_timeout` is not set, so a reload loses requests of keep-alive clients
+  write `keepalive_min_timeout 1s;` into the `http` block
+`client_header_timeout` is not set: one silent connection keeps the old container for 60s
+  write `client_header_timeout 5s;` into the `http` block
+",
+        );
+        check(
+            OLD,
+            &[],
+            true,
+            "nginx 1.22.1 closes keep-alive connections at every reload, so clients that do not retry lose some requests
+  nginx 1.27.4 or newer with `keepalive_min_timeout 1s;` loses none
+",
+        );
+        check(
+            NEW,
+            &[("keepalive_min_timeout", "0"), ("client_header_timeout", "1m 30s"), ("worker_shutdown_timeout", "10s")],
+            false,
+            "`keepalive_min_timeout 0` is short: a slow client may lose a request at a reload
+  write `keepalive_min_timeout 1s;`
+`client_header_timeout 1m 30s` lets one silent connection keep the old container for longer than the drain's 30s
+  write `client_header_timeout 5s;`
+`worker_shutdown_timeout 10s` cuts downloads and slow requests before the drain's 30s are over
+  leave `worker_shutdown_timeout` out, or set it above the drain limit
+",
+        );
+    }
+
+    #[test]
+    fn times_are_read_as_nginx_does() {
+        for (text, expected) in [
+            ("60", Some(60_000)),
+            ("1s", Some(1_000)),
+            ("500ms", Some(500)),
+            ("1m 30s", Some(90_000)),
+            ("1h30m", Some(5_400_000)),
+            ("", None),
+            ("s", None),
+            ("1w", None),
+            ("ü", None),
+            ("99999999999999999999", None),
+            ("9999999999999999d", None),
+        ] {
+            assert_eq!(milliseconds(text), expected, "{text}");
+        }
+    }
 }

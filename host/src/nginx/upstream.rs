@@ -170,7 +170,10 @@ impl Body {
         let mut body = Body::default();
         for Directive { name, arguments, .. } in block {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            let strange = || NotParsed::Damaged(format!("the line `{name} {}`", arguments.join(" ").escape_debug()));
+            let strange = || {
+                let words: Vec<&str> = std::iter::once(name.as_str()).chain(arguments.iter().copied()).collect();
+                NotParsed::Damaged(format!("the line `{}`", words.join(" ").escape_debug()))
+            };
             match (name.as_str(), arguments.as_slice()) {
                 ("server", [_, "down"]) | ("zone", _) => {}
                 ("server", [target, rest @ ..]) if rest.contains(&"backup") => {
@@ -369,7 +372,7 @@ upstream app {
             (ours.replace("# service: app", "# service: ../app"), damaged("`../app` is not a service name")),
             (ours.replace("upstream app", "upstream web"), damaged("`upstream web` is not `upstream app`")),
             (ours.replace("}\n", ""), damaged("line 6: the block of `upstream` is not closed")),
-            (ours.replace("    server", "    ip_hash;\n    server"), damaged("the line `ip_hash `")),
+            (ours.replace("    server", "    ip_hash;\n    server"), damaged("the line `ip_hash`")),
             (ours.replace("server 172.18.0.5:9000", "server app"), damaged("the line `server app`")),
             (format!("{ours}server {{}}\n"), damaged("it does not hold exactly one upstream")),
         ];

@@ -1,0 +1,193 @@
+//! The Docker engine: which one, its containers, commands inside them, probes.
+//!
+//! **Invariant:** nothing here knows compose files, nginx or hooks; callers bring names and get facts.
+//! **Invariant:** every call is bounded in time; an engine that hangs becomes a [`Failure`].
+//! **Invariant:** every effect may run twice; the method that has it says why that is safe.
+
+pub mod containers;
+pub mod endpoint;
+pub mod exec;
+pub mod files;
+pub mod logs;
+pub mod probe;
+pub mod shell;
+mod reaper;
+mod ssh;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Failure, printable};
+
+pub use containers::{Ending, Mount, Network, Seen, State, Stats};
+pub use endpoint::{Address, Endpoint};
+pub use exec::{Command, ExecError, Stream};
+pub use logs::LogMark;
+pub use probe::{Inside, Listening, Reach};
+pub use shell::Shell;
+
+/// How long one question to the engine may take that has no reason to take long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A connection to one Docker engine. Cheap to clone; all clones share the connection.
+#[derive(Clone)]
+pub struct Docker {
+    api: bollard::Docker,
+    endpoint: Arc<Endpoint>,
+    api_version: Arc<str>,
+    reaper: Arc<reaper::Reaper>,
+}
+
+/// What identifies an engine and tells its kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// The engine's own id, made when it was installed and stable from then on.
+    pub id: String,
+    /// Its version, as `20.10.24`.
+    pub version: String,
+    /// The name of the machine that it runs on.
+    pub host: String,
+    /// Its operating system in words, as `Debian GNU/Linux 12 (bookworm)` or `Docker Desktop`.
+    pub system: String,
+    /// Whether it runs without root; container addresses are then in a network of its own.
+    pub rootless: bool,
+}
+
+impl Docker {
+    /// Connects to the engine and asks it to answer, within 5 seconds.
+    ///
+    /// Fails with what was tried, where the address came from, and the cure if the kind of failure has one.
+    pub async fn connect(endpoint: Endpoint) -> Result<Self, Failure> {
+        let connected = transport::connect(&endpoint).await?;
+        Ok(Self {
+            api: connected.api,
+            endpoint: Arc::new(endpoint),
+            api_version: connected.api_version.into(),
+            reaper: Arc::default(),
+        })
+    }
+
+    /// Returns the endpoint that this is connected to.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Returns the newest API version that the engine speaks, as `1.41`.
+    pub fn api_version(&self) -> &str {
+        &self.api_version
+    }
+
+    /// Tells whether the engine is reached by a socket file of this machine.
+    ///
+    /// It may still run in a virtual machine (Docker Desktop) or in a network namespace of its own (rootless), so a
+    /// container's address must be tried before it is relied on: [`probe::reachable`].
+    pub fn is_local(&self) -> bool {
+        matches!(self.endpoint.address, Address::Unix(_))
+    }
+
+    /// Asks who the engine is. Takes about as long as `docker info`, so ask once.
+    pub async fn engine(&self) -> Result<Engine, Failure> {
+        let info = ask(self.api.info()).await.map_err(|fault| fault.when("asking the engine who it is"))?;
+        let rootless = info.security_options.iter().flatten().any(|option| option.contains("rootless"));
+        Ok(Engine {
+            id: info.id.unwrap_or_default(),
+            version: info.server_version.unwrap_or_default(),
+            host: info.name.unwrap_or_default(),
+            system: info.operating_system.unwrap_or_default(),
+            rootless,
+        })
+    }
+
+    /// Waits until commands that were given up have been ended in their containers, at most 10 seconds.
+    ///
+    /// To be called before the program exits, because what a dropped [`Docker::exec`] left behind is ended in the
+    /// background.
+    pub async fn settle(&self) {
+        self.reaper.settle(Duration::from_secs(10)).await;
+    }
+}
+
+impl fmt::Debug for Docker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Docker({})", self.endpoint)
+    }
+}
+
+/// Why the engine did not do what was asked.
+#[derive(Debug)]
+struct Fault {
+    /// The HTTP status, if the engine answered.
+    status: Option<u16>,
+    message: String,
+}
+
+impl Fault {
+    fn is(&self, status: u16) -> bool {
+        self.status == Some(status)
+    }
+
+    /// Says what was tried: `when("starting container `x`")`.
+    fn when(self, tried: impl fmt::Display) -> Failure {
+        Failure::new(format!("{tried}: {}", self.message))
+    }
+}
+
+impl From<bollard::errors::Error> for Fault {
+    fn from(error: bollard::errors::Error) -> Self {
+        use bollard::errors::Error;
+        match error {
+            Error::DockerResponseServerError { status_code, message } => {
+                Self { status: Some(status_code), message: printable(message.trim()) }
+            }
+            Error::RequestTimeoutError => Self { status: None, message: "the engine did not answer in time".into() },
+            other => Self { status: None, message: printable(&chain(&other)) },
+        }
+    }
+}
+
+/// Asks the engine something that has no reason to take long.
+async fn ask<T>(question: impl Future<Output = Result<T, bollard::errors::Error>>) -> Result<T, Fault> {
+    ask_within(PATIENCE, question).await
+}
+
+async fn ask_within<T>(
+    limit: Duration,
+    question: impl Future<Output = Result<T, bollard::errors::Error>>,
+) -> Result<T, Fault> {
+    match tokio::time::timeout(limit, question).await {
+        Ok(answer) => answer.map_err(Fault::from),
+        Err(_) => Err(Fault { status: None, message: format!("the engine did not answer within {limit:?}") }),
+    }
+}
+
+/// Returns an error and its causes in one line, without saying the same twice.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Returns the id as people know it: its first twelve characters; names stay whole.
+fn short(id: &str) -> &str {
+    if id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) { &id[..12] } else { id }
+}
+
+/// Returns 128 random bits as text, for marks that no program can guess.
+fn token() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let word = || RandomState::new().hash_one(std::time::Instant::now());
+    format!("{:016x}{:016x}", word(), word())
+}

@@ -1,0 +1,563 @@
+//! Containers as the engine sees them, and the few effects on them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody, EndpointSettings, HealthStatusEnum,
+    NetworkConnectRequest, NetworkDisconnectRequest, RestartPolicy, RestartPolicyNameEnum,
+};
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder,
+    TagImageOptionsBuilder, WaitContainerOptionsBuilder,
+};
+use futures_util::StreamExt;
+use futures_util::future::try_join_all;
+
+use super::{Docker, Fault, ask, ask_within, short};
+use crate::model::{Failure, Image, printable};
+
+const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
+const NUMBER: &str = "com.docker.compose.container-number";
+const ONE_OFF: &str = "com.docker.compose.oneoff";
+
+/// What the engine tells about a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The full id.
+    pub id: String,
+    /// The name without the leading slash, as `demo-app-1`.
+    pub name: String,
+    /// Its compose service; empty if compose did not make it.
+    pub service: String,
+    /// Its number among the service's containers; 0 if it has none.
+    pub number: u32,
+    /// What it does now.
+    pub state: State,
+    /// The exit code of its last end; 0 while it runs for the first time.
+    pub exit_code: i64,
+    /// How often the engine has restarted it.
+    pub restarts: u64,
+    /// Whether it ran out of memory.
+    pub oom_killed: bool,
+    /// Why the engine could not start it, if so.
+    pub error: Option<String>,
+    /// The id of its image (`sha256:…`).
+    pub image: String,
+    /// What it was created from, as `demo-app` or `nginx:1.28`.
+    pub image_name: String,
+    /// Docker's own health status: `starting`, `healthy` or `unhealthy`; `None` without a `HEALTHCHECK`.
+    pub health: Option<String>,
+    /// The command of its `HEALTHCHECK` as the engine has it, as `["CMD-SHELL", "curl …"]`.
+    pub healthcheck: Option<Vec<String>>,
+    /// Its networks by name.
+    pub networks: BTreeMap<String, Network>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it was started last, by the engine's clock, in RFC 3339; `None` if never.
+    pub started_at: Option<String>,
+    /// How long the engine waits between SIGTERM and SIGKILL; `None` is the engine's default, 10 s.
+    pub stop_timeout: Option<Duration>,
+    /// The signal that asks it to stop, as `SIGQUIT`; `None` is SIGTERM.
+    pub stop_signal: Option<String>,
+    /// What is mounted in it.
+    pub mounts: Vec<Mount>,
+    /// The exposed TCP ports, ascending.
+    pub ports: Vec<u16>,
+    /// Fixed ports of the engine's machine that are bound to it, as `0.0.0.0:8080->80/tcp`.
+    pub published: Vec<String>,
+    /// The restart policy: `no`, `always`, `unless-stopped` or `on-failure`.
+    pub restart: String,
+    /// Whose processes it sees: empty is its own, else `host` or `container:ID`.
+    pub pid_mode: String,
+    /// Its network mode: a network's name, `host`, `none` or `container:ID`.
+    pub network_mode: String,
+    /// The id of its main process on the engine's machine; `None` while it does not run.
+    pub pid: Option<i64>,
+    /// The command it runs: entrypoint and arguments.
+    pub command: Vec<String>,
+    /// The names of its environment variables, sorted; never the values.
+    pub environment: Vec<String>,
+    /// The user it runs as; empty is the image's default, root.
+    pub user: String,
+    /// Whether it was given a terminal; its output is then not split into stdout and stderr.
+    pub tty: bool,
+}
+
+impl Seen {
+    /// Tells whether its processes run: not created, exited, paused or between two restarts.
+    pub fn runs(&self) -> bool {
+        self.state == State::Running
+    }
+
+    /// Returns its address in the network, or in any if none is named.
+    pub fn address(&self, network: Option<&str>) -> Option<IpAddr> {
+        match network {
+            Some(name) => self.networks.get(name).and_then(|network| network.ip),
+            None => self.networks.values().find_map(|network| network.ip),
+        }
+    }
+}
+
+/// What a container does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the engine's own words")]
+pub enum State {
+    Created,
+    Running,
+    Paused,
+    Restarting,
+    Removing,
+    Exited,
+    Dead,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            State::Created => "created",
+            State::Running => "running",
+            State::Paused => "paused",
+            State::Restarting => "restarting",
+            State::Removing => "removing",
+            State::Exited => "exited",
+            State::Dead => "dead",
+        })
+    }
+}
+
+/// A container's place in a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// The network's id; empty while the container was never started.
+    pub id: String,
+    /// Its IPv4 address there, or its IPv6 one if it has no other; `None` while it does not run.
+    pub ip: Option<IpAddr>,
+    /// The names that it has there beside its own.
+    pub aliases: Vec<String>,
+}
+
+/// Something mounted into a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// `bind`, `volume`, `tmpfs`, …
+    pub kind: String,
+    /// The path on the engine's machine.
+    pub source: String,
+    /// The path in the container.
+    pub destination: String,
+    /// Whether the container may write there.
+    pub writable: bool,
+    /// The volume's name, if it is one.
+    pub volume: Option<String>,
+    /// Whether it is a volume that nobody named: a new container does not get its content.
+    pub anonymous: bool,
+}
+
+/// How a container ended while somebody watched it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Its main process exited with this code; the engine's own complaint if it could not even start.
+    Exited(i64, Option<String>),
+    /// It ended, with this code if it is known, and the engine starts it again.
+    Restarted(Option<i64>),
+    /// It ran out of memory.
+    OutOfMemory,
+    /// Somebody removed it.
+    Gone,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::Exited(code, None) => write!(f, "exited with code {code}"),
+            Ending::Exited(code, Some(error)) => write!(f, "exited with code {code}: {error}"),
+            Ending::Restarted(Some(code)) => write!(f, "exited with code {code} and was restarted by the engine"),
+            Ending::Restarted(None) => write!(f, "exited and was restarted by the engine"),
+            Ending::OutOfMemory => write!(f, "ran out of memory"),
+            Ending::Gone => write!(f, "was removed"),
+        }
+    }
+}
+
+/// What a container uses, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes of memory, without the file cache that could be dropped.
+    pub memory: u64,
+    /// The most bytes of memory that it may use.
+    pub memory_limit: u64,
+    /// Processor time that it has used since it started.
+    pub cpu: Duration,
+    /// Its processes and threads.
+    pub processes: u64,
+}
+
+impl Docker {
+    /// Returns all containers of a compose service, also stopped ones, by number; never one-off ones.
+    pub async fn of_service(&self, project: &str, service: &str) -> Result<Vec<Seen>, Failure> {
+        let labels = vec![format!("{PROJECT}={project}"), format!("{SERVICE}={service}"), format!("{ONE_OFF}=False")];
+        self.by_labels(labels).await.map_err(|fault| fault.when(format!("listing the containers of service `{service}`")))
+    }
+
+    /// Returns all containers of a compose project, by service and number; never one-off ones.
+    pub async fn of_project(&self, project: &str) -> Result<Vec<Seen>, Failure> {
+        let labels = vec![format!("{PROJECT}={project}"), format!("{ONE_OFF}=False")];
+        self.by_labels(labels).await.map_err(|fault| fault.when(format!("listing the containers of project `{project}`")))
+    }
+
+    /// Returns all containers that have the labels, each as `name` or `name=value`.
+    async fn by_labels(&self, labels: Vec<String>) -> Result<Vec<Seen>, Fault> {
+        let filters = HashMap::from([("label", labels)]);
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let list = ask(self.api.list_containers(Some(options))).await?;
+        let ids = list.into_iter().filter_map(|container| container.id);
+        let inspected = try_join_all(ids.map(|id| async move { self.look(&id).await })).await?;
+        // One that was removed in between is not there.
+        let mut seen: Vec<Seen> = inspected.into_iter().flatten().collect();
+        seen.sort_by(|a, b| (&a.service, a.number, &a.name).cmp(&(&b.service, b.number, &b.name)));
+        Ok(seen)
+    }
+
+    /// Returns what the engine knows of a container, by id or name; `None` if there is none.
+    pub async fn inspect(&self, id: &str) -> Result<Option<Seen>, Failure> {
+        self.look(id).await.map_err(|fault| fault.when(format!("inspecting container `{}`", short(id))))
+    }
+
+    async fn look(&self, id: &str) -> Result<Option<Seen>, Fault> {
+        if id.is_empty() || id.contains(['/', '?', '#', '%']) {
+            return Ok(None);
+        }
+        match ask(self.api.inspect_container(id, None)).await {
+            Ok(answer) => Ok(Some(seen(answer))),
+            Err(fault) if fault.is(404) => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Starts a container. One that already runs stays as it is (304), so this may run twice.
+    pub async fn start(&self, id: &str) -> Result<(), Failure> {
+        // An image with much to mount can take long.
+        ask_within(Duration::from_secs(120), self.patient(120).start_container(id, None))
+            .await
+            .map_err(|fault| fault.when(format!("starting container `{}`", short(id))))
+    }
+
+    /// Asks a container to stop, kills it after `grace` (`None` is its own stop timeout), and waits for its end.
+    ///
+    /// One that is stopped (304) or gone (404) is what was wanted, so this may run twice. If this is dropped, the
+    /// engine goes on by itself.
+    pub async fn stop(&self, id: &str, grace: Option<Duration>) -> Result<(), Failure> {
+        let options = StopContainerOptionsBuilder::default();
+        let (options, wait) = match grace {
+            Some(grace) => {
+                let seconds = grace.as_millis().div_ceil(1000).min(i32::MAX as u128) as i32;
+                (options.t(seconds).build(), Some(Duration::from_secs(seconds as u64)))
+            }
+            None => {
+                let own = match self.inspect(id).await? {
+                    Some(seen) => seen.stop_timeout.unwrap_or(Duration::from_secs(10)),
+                    None => return Ok(()),
+                };
+                (options.build(), (own != Duration::MAX).then_some(own))
+            }
+        };
+        // No limit if the container has none (`stop_grace_period` of -1).
+        let limit = wait.map_or(Duration::from_secs(u64::from(u32::MAX)), |wait| wait + Duration::from_secs(30));
+        match ask_within(limit, self.patient(limit.as_secs()).stop_container(id, Some(options))).await {
+            Err(fault) if !fault.is(304) && !fault.is(404) => {
+                Err(fault.when(format!("stopping container `{}`", short(id))))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a stopped container, with its anonymous volumes if `volumes`, and waits until it is gone.
+    ///
+    /// One that is gone (404) or just being removed (409) is what was wanted, so this may run twice. One that runs is
+    /// refused: nothing is ever killed by removing it.
+    pub async fn remove(&self, id: &str, volumes: bool) -> Result<(), Failure> {
+        let options = RemoveContainerOptionsBuilder::default().v(volumes).build();
+        let tried = || format!("removing container `{}`", short(id));
+        match ask_within(Duration::from_secs(120), self.patient(120).remove_container(id, Some(options))).await {
+            Ok(()) => Ok(()),
+            Err(fault) if fault.is(404) => Ok(()),
+            Err(fault) if fault.is(409) && fault.message.contains("already in progress") => {
+                let options = WaitContainerOptionsBuilder::default().condition("removed").build();
+                let mut wait = std::pin::pin!(self.api.wait_container(id, Some(options)));
+                // Whatever it answers, also that there is no such container any more: the next look tells.
+                let _ = tokio::time::timeout(Duration::from_secs(20), wait.next()).await;
+                match self.inspect(id).await? {
+                    None => Ok(()),
+                    Some(_) => Err(fault.when(tried())),
+                }
+            }
+            Err(fault) => Err(fault.when(tried())),
+        }
+    }
+
+    /// Sets the restart policy to `no`, so that a stopped container stays stopped when the engine restarts.
+    ///
+    /// Setting it twice is setting it once; one that is gone (404) never restarts.
+    pub async fn disable_restart(&self, id: &str) -> Result<(), Failure> {
+        let policy = RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: Some(0) };
+        let change = ContainerUpdateBody { restart_policy: Some(policy), ..Default::default() };
+        match ask(self.api.update_container(id, change)).await {
+            Ok(_) => Ok(()),
+            Err(fault) if fault.is(404) => Ok(()),
+            Err(fault) => Err(fault.when(format!("switching off the restarts of container `{}`", short(id)))),
+        }
+    }
+
+    /// Connects a container to a network under these names besides its own. One that is connected already stays as it
+    /// is (the engine refuses with "already exists"), so this may run twice.
+    pub async fn connect_network(&self, id: &str, network: &str, aliases: &[String]) -> Result<(), Failure> {
+        let settings = EndpointSettings { aliases: Some(aliases.to_vec()), ..Default::default() };
+        let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(settings) };
+        match ask(self.api.connect_network(network, request)).await {
+            Ok(()) => Ok(()),
+            Err(fault) if fault.message.contains("already exists in network") => Ok(()),
+            Err(fault) if fault.message.contains("is already attached to network") => Ok(()),
+            Err(fault) => Err(fault.when(format!("connecting container `{}` to network `{network}`", short(id)))),
+        }
+    }
+
+    /// Takes a container out of a network at once, also while it runs. One that is not in it, or gone (404), is what
+    /// was wanted, so this may run twice.
+    pub async fn disconnect_network(&self, id: &str, network: &str) -> Result<(), Failure> {
+        let request = NetworkDisconnectRequest { container: id.to_owned(), force: Some(true) };
+        match ask(self.api.disconnect_network(network, request)).await {
+            Ok(()) => Ok(()),
+            Err(fault) if fault.is(404) || fault.message.contains("is not connected to") => Ok(()),
+            Err(fault) => Err(fault.when(format!("disconnecting container `{}` from network `{network}`", short(id)))),
+        }
+    }
+
+    /// Returns the image that a name, digest or id stands for; `None` if the engine has none.
+    pub async fn image(&self, name: &str) -> Result<Option<Image>, Failure> {
+        let tried = || format!("looking for image `{}`", printable(name));
+        if !is_image_name(name) {
+            return Err(Failure::new(format!("{}: that is not an image's name", tried())));
+        }
+        match ask(self.api.inspect_image(name)).await {
+            Ok(answer) => Ok(answer.id.map(|id| Image { name: name.to_owned(), id })),
+            Err(fault) if fault.is(404) => Ok(None),
+            Err(fault) => Err(fault.when(tried())),
+        }
+    }
+
+    /// Gives an image one more name, as `demo-app` or `demo-app:before`. The name moves if another image had it, so
+    /// this may run twice.
+    pub async fn tag(&self, image: &str, name: &str) -> Result<(), Failure> {
+        let tried = format!("tagging image `{}` as `{}`", printable(image), printable(name));
+        if !is_image_name(image) || !is_image_name(name) || name.contains('@') {
+            return Err(Failure::new(format!("{tried}: that is not an image's name")));
+        }
+        let (repository, tag) = match name.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+            _ => (name, "latest"),
+        };
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        ask(self.api.tag_image(image, Some(options))).await.map_err(|fault| fault.when(tried))
+    }
+
+    /// Resolves when the container stops, is restarted by the engine, runs out of memory or is removed; at once if it
+    /// does not run now or has more `restarts` than the caller knows of.
+    ///
+    /// The engine tells of the end as it happens. A look every second catches what happened between the container's
+    /// start and the moment from which the engine watches for us, and an engine that was restarted.
+    pub async fn exited(&self, id: &str, restarts: u64) -> Result<Ending, Failure> {
+        let options = WaitContainerOptionsBuilder::default().condition("next-exit").build();
+        let api = self.patient(u64::from(u32::MAX));
+        let mut wait = std::pin::pin!(api.wait_container(id, Some(options)));
+        let mut waits = true;
+        loop {
+            if let Some(ending) = self.ended(id, restarts).await? {
+                return Ok(ending);
+            }
+            tokio::select! {
+                answer = wait.next(), if waits => match answer {
+                    // The engine says so before its own books are written; the code is known already.
+                    Some(Ok(exit)) => return Ok(self.ending(id, restarts, exit.status_code).await),
+                    Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => {
+                        return Ok(self.ending(id, restarts, code).await);
+                    }
+                    // The engine went away or refuses: the looks decide.
+                    _ => waits = false,
+                },
+                _ = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+
+    async fn ended(&self, id: &str, restarts: u64) -> Result<Option<Ending>, Failure> {
+        let Some(seen) = self.inspect(id).await? else { return Ok(Some(Ending::Gone)) };
+        Ok(match seen.state {
+            _ if seen.oom_killed => Some(Ending::OutOfMemory),
+            State::Restarting => Some(Ending::Restarted(Some(seen.exit_code))),
+            // Where it runs again, the engine has forgotten the code.
+            _ if seen.restarts > restarts => Some(Ending::Restarted(None)),
+            State::Running | State::Paused | State::Created if seen.error.is_none() => None,
+            _ => Some(Ending::Exited(seen.exit_code, seen.error)),
+        })
+    }
+
+    /// Classifies an end that the engine told of, whose books may not be written yet.
+    async fn ending(&self, id: &str, restarts: u64, code: i64) -> Ending {
+        match self.ended(id, restarts).await {
+            Ok(Some(Ending::Restarted(_))) => Ending::Restarted(Some(code)),
+            Ok(Some(Ending::OutOfMemory)) => Ending::OutOfMemory,
+            Ok(Some(Ending::Exited(_, error))) => Ending::Exited(code, error),
+            _ => Ending::Exited(code, None),
+        }
+    }
+
+    /// Returns what a running container uses now.
+    pub async fn stats(&self, id: &str) -> Result<Stats, Failure> {
+        let tried = format!("reading the resource use of container `{}`", short(id));
+        let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let mut answers = std::pin::pin!(self.api.stats(id, Some(options)));
+        let answer = match tokio::time::timeout(Duration::from_secs(10), answers.next()).await {
+            Ok(Some(answer)) => answer.map_err(|error| Fault::from(error).when(&tried))?,
+            Ok(None) => return Err(Failure::new(format!("{tried}: the engine answered nothing"))),
+            Err(_) => return Err(Failure::new(format!("{tried}: the engine did not answer in time"))),
+        };
+        let memory = answer.memory_stats.unwrap_or_default();
+        let details = memory.stats.unwrap_or_default();
+        // cgroup v2 and v1 name what the docker CLI subtracts differently.
+        let cache = ["inactive_file", "total_inactive_file"].iter().find_map(|name| details.get(*name)).copied();
+        let cpu = answer.cpu_stats.and_then(|cpu| cpu.cpu_usage).and_then(|usage| usage.total_usage);
+        Ok(Stats {
+            memory: memory.usage.unwrap_or(0).saturating_sub(cache.unwrap_or(0)),
+            memory_limit: memory.limit.unwrap_or(0),
+            cpu: Duration::from_nanos(cpu.unwrap_or(0)),
+            processes: answer.pids_stats.and_then(|pids| pids.current).unwrap_or(0),
+        })
+    }
+
+    /// Returns bollard's handle with another limit, in seconds, for the questions whose answer takes its time.
+    fn patient(&self, seconds: u64) -> bollard::Docker {
+        self.api.clone().with_timeout(Duration::from_secs(seconds))
+    }
+}
+
+/// Such names only become parts of a URL.
+fn is_image_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@');
+    !name.is_empty() && name.chars().all(allowed) && !name.split('/').any(|part| matches!(part, "" | "." | ".."))
+}
+
+fn seen(answer: ContainerInspectResponse) -> Seen {
+    let state = answer.state.unwrap_or_default();
+    let config = answer.config.unwrap_or_default();
+    let host = answer.host_config.unwrap_or_default();
+    let settings = answer.network_settings.unwrap_or_default();
+    let labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
+    let networks = settings.networks.unwrap_or_default();
+    let mut ports: Vec<u16> = config.exposed_ports.unwrap_or_default().iter().filter_map(|port| tcp_port(port)).collect();
+    ports.sort_unstable();
+    let mut published: Vec<String> = host
+        .port_bindings
+        .unwrap_or_default()
+        .into_iter()
+        .flat_map(|(port, bindings)| bindings.unwrap_or_default().into_iter().map(move |binding| (port.clone(), binding)))
+        // A binding without a number gets any free port: two containers can have it at once.
+        .filter_map(|(port, binding)| Some((port, binding.host_ip, binding.host_port.filter(|p| !p.is_empty() && p != "0")?)))
+        .map(|(port, ip, number)| match ip.filter(|ip| !ip.is_empty()) {
+            Some(ip) => format!("{ip}:{number}->{port}"),
+            None => format!("{number}->{port}"),
+        })
+        .collect();
+    published.sort();
+    Seen {
+        id: answer.id.unwrap_or_default(),
+        name: answer.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        service: labels.get(SERVICE).cloned().unwrap_or_default(),
+        number: labels.get(NUMBER).and_then(|number| number.parse().ok()).unwrap_or(0),
+        state: match state.status {
+            Some(ContainerStateStatusEnum::RUNNING) => State::Running,
+            Some(ContainerStateStatusEnum::PAUSED) => State::Paused,
+            Some(ContainerStateStatusEnum::RESTARTING) => State::Restarting,
+            Some(ContainerStateStatusEnum::REMOVING) => State::Removing,
+            Some(ContainerStateStatusEnum::EXITED) => State::Exited,
+            Some(ContainerStateStatusEnum::DEAD) => State::Dead,
+            // Podman has it between running and exited.
+            Some(ContainerStateStatusEnum::STOPPING) => State::Running,
+            Some(ContainerStateStatusEnum::CREATED | ContainerStateStatusEnum::EMPTY) | None => State::Created,
+        },
+        exit_code: state.exit_code.unwrap_or(0),
+        restarts: answer.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0),
+        oom_killed: state.oom_killed.unwrap_or(false),
+        error: state.error.filter(|error| !error.is_empty()).map(|error| printable(&error)),
+        image: answer.image.unwrap_or_default(),
+        image_name: config.image.unwrap_or_default(),
+        health: state.health.and_then(|health| health.status).and_then(|status| match status {
+            HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => None,
+            status => Some(status.to_string()),
+        }),
+        healthcheck: config.healthcheck.and_then(|check| check.test).filter(|test| !test.is_empty() && test[0] != "NONE"),
+        networks: networks.into_iter().map(|(name, settings)| (name, network(settings))).collect(),
+        labels,
+        // The year 1 is the engine's word for never.
+        started_at: state.started_at.filter(|time| !time.is_empty() && !time.starts_with("0001-")),
+        stop_timeout: config.stop_timeout.map(|seconds| u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs)),
+        stop_signal: config.stop_signal.filter(|signal| !signal.is_empty()),
+        mounts: answer.mounts.unwrap_or_default().into_iter().map(mount).collect(),
+        ports,
+        published,
+        restart: match host.restart_policy.and_then(|policy| policy.name) {
+            Some(RestartPolicyNameEnum::EMPTY) | None => "no".to_owned(),
+            Some(name) => name.to_string(),
+        },
+        pid_mode: host.pid_mode.unwrap_or_default(),
+        network_mode: host.network_mode.unwrap_or_default(),
+        pid: state.pid.filter(|pid| *pid > 0),
+        command: answer.path.into_iter().chain(answer.args.unwrap_or_default()).collect(),
+        environment: names(config.env),
+        user: config.user.unwrap_or_default(),
+        tty: config.tty.unwrap_or(false),
+    }
+}
+
+fn network(settings: EndpointSettings) -> Network {
+    let ip = |text: Option<String>| text.and_then(|text| text.parse::<IpAddr>().ok());
+    Network {
+        id: settings.network_id.unwrap_or_default(),
+        ip: ip(settings.ip_address).or_else(|| ip(settings.global_ipv6_address)),
+        aliases: settings.aliases.unwrap_or_default(),
+    }
+}
+
+fn mount(point: bollard::models::MountPoint) -> Mount {
+    let kind = point.typ.unwrap_or_default().to_string();
+    let volume = point.name.filter(|name| !name.is_empty());
+    // The engine names the volumes that nobody names with 64 hexadecimal digits.
+    let anonymous = volume.as_deref().is_some_and(|name| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()));
+    Mount {
+        kind,
+        source: point.source.unwrap_or_default(),
+        destination: point.destination.unwrap_or_default(),
+        writable: point.rw.unwrap_or(true),
+        volume,
+        anonymous,
+    }
+}
+
+fn tcp_port(exposed: &str) -> Option<u16> {
+    match exposed.split_once('/') {
+        Some((port, "tcp")) => port.parse().ok(),
+        Some(_) => None,
+        None => exposed.parse().ok(),
+    }
+}
+/// Returns the names of the variables of `NAME=value` lines, sorted.
+fn names(variables: Option<Vec<String>>) -> Vec<String> {
+    let name = |line: String| line.split_once('=').map(|(name, _)| name.to_owned()).unwrap_or(line);
+    let mut names: Vec<String> = variables.into_iter().flatten().map(name).collect();
+    names.sort();
+    names
+}
+

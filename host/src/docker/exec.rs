@@ -1,0 +1,330 @@
+//! Commands in containers.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::exec::{CreateExecOptions, StartExecResults};
+use futures_util::StreamExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
+
+use super::reaper::{Guard, MARK};
+use super::{Docker, Fault, ask, short, token};
+use crate::model::{Failure, Output, printable};
+
+/// A command for a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// What it reads; `None` is nothing.
+    pub stdin: Option<Vec<u8>>,
+    /// Variables beside the container's own.
+    pub env: Vec<(String, String)>,
+    /// The user it runs as; `None` is the container's.
+    pub user: Option<String>,
+    /// Its working directory; `None` is the container's.
+    pub dir: Option<String>,
+    /// How many bytes of each stdout and stderr are kept; of more, the last ones.
+    pub limit: usize,
+}
+
+impl Command {
+    /// Makes a command without input, with the container's user, folder and environment, that keeps 1 MiB of output.
+    pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            argv: argv.into_iter().map(Into::into).collect(),
+            stdin: None,
+            env: Vec::new(),
+            user: None,
+            dir: None,
+            limit: 1024 * 1024,
+        }
+    }
+
+    /// Makes a line for the container's shell.
+    pub fn shell(line: &str) -> Self {
+        Self::new(["sh", "-c", line])
+    }
+
+    /// Returns it as people write it, for messages.
+    fn shown(&self) -> String {
+        printable(&self.argv.join(" "))
+    }
+}
+
+/// Where a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// Why a command gave no exit code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExecError {
+    /// The container has no such program, or may not run it.
+    #[error("container `{container}` has no program `{program}`")]
+    NotFound {
+        /// The short id or the name that was given.
+        container: String,
+        /// The first word of the command.
+        program: String,
+    },
+    /// The container is not there or does not run.
+    #[error("container `{0}` does not run")]
+    NotRunning(String),
+    /// Anything else.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl From<ExecError> for Failure {
+    fn from(error: ExecError) -> Self {
+        match error {
+            ExecError::Failed(failure) => failure,
+            other => Failure::new(other.to_string()),
+        }
+    }
+}
+
+impl Docker {
+    /// Runs a command in a running container and returns its exit code and output; `on_line` gets each line as it comes,
+    /// control characters escaped.
+    ///
+    /// There is no limit in time: drop the future at the deadline, and the command and what it started are ended in the
+    /// container (SIGTERM, a second later SIGKILL) in the background; see [`Docker::settle`]. Input is given while output
+    /// is read, so neither side waits for the other. A process that the command leaves behind in the background does not
+    /// hold this up.
+    pub async fn exec(
+        &self,
+        id: &str,
+        command: &Command,
+        on_line: &mut (dyn FnMut(Stream, &str) + Send),
+    ) -> Result<Output, ExecError> {
+        let mark = token();
+        let attached = self.attach(id, command, Some(&mark)).await?;
+        self.follow(id, command, attached, on_line).await
+    }
+
+    /// As [`Docker::exec`], for the commands that end others.
+    pub(super) async fn exec_unguarded(&self, id: &str, command: &Command) -> Result<Output, ExecError> {
+        let attached = self.attach(id, command, None).await?;
+        self.follow(id, command, attached, &mut |_, _| {}).await
+    }
+
+    async fn follow(
+        &self,
+        id: &str,
+        command: &Command,
+        attached: Attached,
+        on_line: &mut (dyn FnMut(Stream, &str) + Send),
+    ) -> Result<Output, ExecError> {
+        let Attached { exec, mut output, mut input, mut guard } = attached;
+        let tried = || format!("running `{}` in container `{}`", command.shown(), short(id));
+        let mut kept = [Kept::new(command.limit), Kept::new(command.limit)];
+        let mut lines = [Vec::new(), Vec::new()];
+        let feed = async {
+            if let Some(bytes) = &command.stdin {
+                // A command need not read all of it.
+                let _ = input.write_all(bytes).await;
+                let _ = input.shutdown().await;
+            }
+        };
+        let mut feed = std::pin::pin!(feed);
+        let mut fed = false;
+        loop {
+            let frame = tokio::select! {
+                frame = output.next() => frame,
+                () = &mut feed, if !fed => {
+                    fed = true;
+                    continue;
+                }
+                // What the command left in the background may hold its output open for ever.
+                () = tokio::time::sleep(Duration::from_secs(1)) => match self.exit_code(&exec).await {
+                    Ok(Some(_)) => match tokio::time::timeout(Duration::from_millis(100), output.next()).await {
+                        Ok(frame) => frame,
+                        Err(_) => None,
+                    },
+                    _ => continue,
+                },
+            };
+            let (stream, bytes) = match frame {
+                None => break,
+                Some(Err(error)) => return Err(Fault::from(error).when(tried()).into()),
+                Some(Ok(LogOutput::StdErr { message })) => (Stream::Err, message),
+                Some(Ok(frame)) => (Stream::Out, frame.into_bytes()),
+            };
+            kept[stream as usize].push(&bytes);
+            split_lines(&mut lines[stream as usize], &bytes, &mut |line| on_line(stream, line));
+        }
+        for (stream, rest) in [(Stream::Out, &lines[0]), (Stream::Err, &lines[1])] {
+            if !rest.is_empty() {
+                on_line(stream, &printable(&String::from_utf8_lossy(rest)));
+            }
+        }
+        let code = self.await_exit_code(&exec).await.map_err(|fault| fault.when(tried()))?;
+        if let Some(guard) = &mut guard {
+            guard.armed = false;
+        }
+        let [out, err] = kept;
+        let output = Output { code, stdout: out.text(), stderr: err.text() };
+        match self.never_started(&exec, &output).await {
+            Some(complaint) => Err(refusal(id, command, &complaint)),
+            None => Ok(output),
+        }
+    }
+
+    /// Creates and starts an exec. `mark` marks it so that it can be found and ended.
+    pub(super) async fn attach(&self, id: &str, command: &Command, mark: Option<&str>) -> Result<Attached, ExecError> {
+        let tried = || format!("running `{}` in container `{}`", command.shown(), short(id));
+        let mut env: Vec<String> = command.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        env.extend(mark.map(|mark| format!("{MARK}={mark}")));
+        let options = CreateExecOptions {
+            attach_stdin: Some(command.stdin.is_some()),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            env: Some(env),
+            cmd: Some(command.argv.clone()),
+            user: command.user.clone(),
+            working_dir: command.dir.clone(),
+            ..Default::default()
+        };
+        let exec = match ask(self.api.create_exec(id, options)).await {
+            Ok(created) => created.id,
+            Err(fault) if fault.is(404) || fault.is(409) => return Err(ExecError::NotRunning(short(id).to_owned())),
+            Err(fault) => return Err(fault.when(tried()).into()),
+        };
+        let guard = mark.map(|mark| Guard::new(self, id, &exec, command.user.as_deref(), mark));
+        match ask(self.api.start_exec(&exec, None)).await {
+            Ok(StartExecResults::Attached { output, input }) => Ok(Attached { exec, output, input, guard }),
+            Ok(StartExecResults::Detached) => Err(Failure::new(format!("{}: the engine did not attach", tried())).into()),
+            Err(fault) => {
+                // It never ran, except if the engine only did not answer.
+                if let (Some(mut guard), Some(_)) = (guard, fault.status) {
+                    guard.armed = false;
+                }
+                if fault.message.contains("is not running") {
+                    return Err(ExecError::NotRunning(short(id).to_owned()));
+                }
+                Err(match fault.status {
+                    Some(_) => refusal(id, command, &fault.message),
+                    None => fault.when(tried()).into(),
+                })
+            }
+        }
+    }
+
+    /// Returns the exit code of an exec that has ended, `None` while it runs.
+    async fn exit_code(&self, exec: &str) -> Result<Option<i32>, Fault> {
+        let answer = ask(self.api.inspect_exec(exec)).await?;
+        if answer.running == Some(true) {
+            return Ok(None);
+        }
+        Ok(answer.exit_code.map(|code| i32::try_from(code).unwrap_or(-1)))
+    }
+
+    /// Awaits the exit code of an exec whose output has ended: the engine may write it down a moment later.
+    async fn await_exit_code(&self, exec: &str) -> Result<i32, Fault> {
+        let mut pause = Duration::from_millis(1);
+        let began = Instant::now();
+        loop {
+            if let Some(code) = self.exit_code(exec).await? {
+                return Ok(code);
+            }
+            // A program may close its output and work on; then its end is what counts.
+            if began.elapsed() > Duration::from_secs(1) {
+                pause = Duration::from_millis(250);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(250));
+        }
+    }
+
+    /// Returns the runtime's complaint if the program was never started; the engine sends it as if it were output.
+    pub(super) async fn never_started(&self, exec: &str, output: &Output) -> Option<String> {
+        if !matches!(output.code, 126..=128) {
+            return None;
+        }
+        let complaint = [&output.stdout, &output.stderr]
+            .into_iter()
+            .find(|text| text.starts_with("OCI runtime exec failed") || text.starts_with("failed to create runc console"))?;
+        // A program that only prints such words has had a process.
+        let pid = ask(self.api.inspect_exec(exec)).await.ok().and_then(|answer| answer.pid);
+        (pid.unwrap_or(0) == 0).then(|| complaint.trim().to_owned())
+    }
+}
+
+/// Says why the runtime did not start a command.
+pub(super) fn refusal(id: &str, command: &Command, complaint: &str) -> ExecError {
+    let missing = ["executable file not found", "no such file or directory", "permission denied"];
+    let chdir = complaint.contains("chdir to cwd");
+    if !chdir && missing.iter().any(|sign| complaint.contains(sign)) {
+        let program = command.argv.first().map(|program| printable(program)).unwrap_or_default();
+        return ExecError::NotFound { container: short(id).to_owned(), program };
+    }
+    Failure::new(format!("running `{}` in container `{}`: {}", command.shown(), short(id), printable(complaint))).into()
+}
+
+/// A started exec.
+pub(super) struct Attached {
+    pub(super) exec: String,
+    pub(super) output: Pin<Box<dyn futures_util::Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>,
+    pub(super) input: Pin<Box<dyn AsyncWrite + Send>>,
+    pub(super) guard: Option<Guard>,
+}
+
+/// The last bytes of a stream.
+pub(super) struct Kept {
+    bytes: Vec<u8>,
+    limit: usize,
+    dropped: usize,
+}
+
+impl Kept {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit, dropped: 0 }
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        // Cut seldom, so that each byte is moved about once.
+        if self.bytes.len() > 2 * self.limit + 4096 {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        let over = self.bytes.len().saturating_sub(self.limit);
+        self.bytes.drain(..over);
+        self.dropped += over;
+    }
+
+    /// Returns the text, and in its first line how much is missing before it, if anything is.
+    pub(super) fn text(mut self) -> String {
+        self.cut();
+        let text = String::from_utf8_lossy(&self.bytes);
+        match self.dropped {
+            0 => text.into_owned(),
+            count => format!("[{count} bytes before this were dropped]\n{text}"),
+        }
+    }
+}
+
+/// Calls back for each whole line; what has no end yet stays in `begun`, of which only the first 8 KiB are kept.
+fn split_lines(begun: &mut Vec<u8>, bytes: &[u8], on_line: &mut dyn FnMut(&str)) {
+    for byte in bytes {
+        match byte {
+            b'\n' => {
+                let line = begun.strip_suffix(b"\r").unwrap_or(begun);
+                on_line(&printable(&String::from_utf8_lossy(line)));
+                begun.clear();
+            }
+            _ if begun.len() < 8192 => begun.push(*byte),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! wasmtime, set up once for all hooks.
+
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Config, WasmBacktraceDetails};
+
+use super::bindings::Imports;
+use super::cache::Cache;
+use super::host::State;
+use crate::model::Failure;
+
+/// How often the computing of hooks is interrupted to look at the time.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+/// The stack of a hook.
+pub(super) const STACK: usize = 512 << 10;
+
+/// Compiles hooks, keeps what it compiled, and knows what they may import.
+pub struct Engine {
+    engine: wasmtime::Engine,
+    linker: Linker<State>,
+    cache: Option<Cache>,
+    problem: Option<Failure>,
+    ticker: Once,
+}
+
+impl Engine {
+    /// Sets wasmtime up. `cache_folder` is where compiled components are kept; `None` compiles every time.
+    ///
+    /// A folder that is not private, or can't be had, is not used; [`cache_problem`](Self::cache_problem) says why.
+    ///
+    /// # Errors
+    /// When wasmtime can't work on this machine.
+    pub fn new(cache_folder: Option<&Path>) -> Result<Self, Failure> {
+        let broken = |error: wasmtime::Error| Failure::new(format!("setting up wasmtime: {error:#}"));
+        let mut config = Config::new();
+        config
+            .epoch_interruption(true)
+            .max_wasm_stack(STACK)
+            .async_stack_size(2 * STACK)
+            .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+        let engine = wasmtime::Engine::new(&config).map_err(broken)?;
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(broken)?;
+        Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(broken)?;
+        let (cache, problem) = match cache_folder.map(|folder| Cache::open(folder, compatibility(&engine))) {
+            Some(Ok(cache)) => (Some(cache), None),
+            Some(Err(problem)) => (None, Some(problem)),
+            None => (None, None),
+        };
+        Ok(Self { engine, linker, cache, problem, ticker: Once::new() })
+    }
+
+    /// Returns why the cache is not used, if it should be and is not. Hooks work without it, only later.
+    pub fn cache_problem(&self) -> Option<&Failure> {
+        self.problem.as_ref()
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
+    pub(super) fn linker(&self) -> &Linker<State> {
+        &self.linker
+    }
+
+    /// Compiles a component, or takes it from the cache.
+    pub(super) fn component(&self, digest: &str, bytes: &[u8]) -> wasmtime::Result<Component> {
+        if let Some(cache) = &self.cache
+            && let Some(component) = cache.load(&self.engine, digest)
+        {
+            return Ok(component);
+        }
+        let component = Component::from_binary(&self.engine, bytes)?;
+        if let Some(cache) = &self.cache {
+            cache.store(digest, &component);
+        }
+        Ok(component)
+    }
+
+    /// Starts the one thread that interrupts computing hooks, if it does not run yet. It ends with the engine.
+    pub(super) fn start_ticker(&self) {
+        self.ticker.call_once(|| {
+            let engine = self.engine.weak();
+            let tick = move || {
+                while let Some(engine) = engine.upgrade() {
+                    engine.increment_epoch();
+                    drop(engine);
+                    std::thread::sleep(TICK);
+                }
+            };
+            // Without the thread an endless loop would never end, so there is nothing better than to stop here.
+            std::thread::Builder::new().name("swap-hook-ticker".into()).spawn(tick).expect("a thread can be started");
+        });
+    }
+}
+
+/// Returns a word that differs whenever compiled code of another engine could not be used.
+fn compatibility(engine: &wasmtime::Engine) -> u64 {
+    let mut hasher = StableHasher(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Hashes alike in every process, which the standard library's hashers don't promise.
+struct StableHasher(Sha256);
+
+impl Hasher for StableHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let digest = self.0.clone().finalize();
+        digest.iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte))
+    }
+}
+
+/// Returns where compiled hooks are kept unless the caller knows better: `$XDG_CACHE_HOME/swap/hooks`, or
+/// `~/.cache/swap/hooks`. None where there is no home.
+pub fn default_cache_folder() -> Option<PathBuf> {
+    let absolute = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("swap").join("hooks"))
+}

@@ -1,0 +1,352 @@
+//! One hook: load it, call one phase of it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+use wasmtime::component::InstancePre;
+use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
+
+use super::bindings::finish::FinishHookPre;
+use super::bindings::health::HealthHookPre;
+use super::bindings::post_swap::PostSwapHookPre;
+use super::bindings::pre_start::PreStartHookPre;
+use super::bindings::pre_swap::PreSwapHookPre;
+use super::bindings::rollback::RollbackHookPre;
+use super::bindings::swap::hooks::types;
+use super::capabilities::Capabilities;
+use super::context::Context;
+use super::engine::{Engine, STACK, TICK};
+use super::grants::Grant;
+use super::host::{Call, State, Stop};
+use super::inspection::{self, Inspection};
+use super::limits::Limits;
+use super::log::{Log, Speaker};
+use crate::model::{Failure, HookSpec, LoadedHook, Phase};
+
+/// Larger components are refused. A Python hook has 18 MB.
+const FILE: u64 = 64 << 20;
+/// Bytes that a hook may hand over in one call of an import, and in its answer.
+const HANDED_OVER: usize = 16 << 20;
+/// The longest message of a hook that is passed on.
+const MESSAGE: usize = 2000;
+
+/// What a hook answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// A phase other than `health`: done.
+    Done,
+    /// A phase other than `health`: it failed.
+    Failed {
+        /// The hook's own short word.
+        code: String,
+        /// The hook's message, signed.
+        failure: Failure,
+    },
+    /// `health`: the candidate may serve.
+    Healthy,
+    /// `health`: not yet, ask again.
+    NotYet {
+        /// How long to wait before asking again; `None` lets swap choose.
+        retry_after: Option<Duration>,
+        /// How far it is, in percent.
+        progress: Option<u8>,
+        /// What is missing, signed; with the grant that was missing, if one was.
+        failure: Failure,
+    },
+    /// `health`: never.
+    Fatal(Failure),
+}
+
+/// A component that was read, checked, compiled and linked. It can be called any number of times, also at once.
+pub struct Hook {
+    name: String,
+    digest: String,
+    config: Vec<(String, String)>,
+    grants: Vec<Grant>,
+    inspection: Inspection,
+    engine: Arc<Engine>,
+    phases: BTreeMap<Phase, Entry>,
+}
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hook").field("name", &self.name).field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+enum Entry {
+    PreStart(PreStartHookPre<State>),
+    Health(HealthHookPre<State>),
+    PreSwap(PreSwapHookPre<State>),
+    PostSwap(PostSwapHookPre<State>),
+    Rollback(RollbackHookPre<State>),
+    Finish(FinishHookPre<State>),
+}
+
+impl Hook {
+    /// Reads, checks, compiles and links a hook. Nothing of it runs. Compiling takes a while: not for an async thread.
+    ///
+    /// # Errors
+    /// The file can't be read, is not a component, was made for another swap, imports what can't be had, needs a grant
+    /// that it has not, or `allow` has what is no grant. The message is signed and has the cure.
+    pub fn load(engine: &Arc<Engine>, spec: &HookSpec) -> Result<Self, Failure> {
+        Self::load_as(engine, spec, spec.name())
+    }
+
+    /// Does what [`load`](Self::load) does, under another name.
+    pub(super) fn load_as(engine: &Arc<Engine>, spec: &HookSpec, name: &str) -> Result<Self, Failure> {
+        let signed = |failure: Failure| Failure { what: format!("hook `{name}`: {}", failure.what), ..failure };
+        let bytes = read(&spec.file).map_err(signed)?;
+        let grants = spec.allow.iter().map(|text| text.parse()).collect::<Result<Vec<Grant>, _>>().map_err(signed)?;
+        let inspection = inspection::examine(&spec.file, &bytes).map_err(signed)?;
+        let missing = inspection.needs.iter().find(|needed| !grants.iter().any(|grant| grant.covers(needed)));
+        if let Some(missing) = missing {
+            let failure = Failure::new(format!("it needs `{missing}`, which is not granted")).hint(missing.cure());
+            return Err(signed(failure));
+        }
+        let invalid = |error: wasmtime::Error| {
+            Failure::new(format!("`{}` is not a valid component: {}", spec.file, root(&error)))
+                .hint("build it again, or fetch it again if it was cut off")
+        };
+        let component = engine.component(&inspection.digest, &bytes).map_err(|error| signed(invalid(error)))?;
+        let misfit = |error: wasmtime::Error| {
+            Failure::new(format!("it does not fit swap:hooks {}: {error:#}", inspection::VERSION))
+                .hint("build it against the WIT package of this swap")
+        };
+        let linked = engine.linker().instantiate_pre(&component).map_err(|error| signed(misfit(error)))?;
+        let entry = |phase: &Phase| Ok((*phase, Entry::new(*phase, linked.clone())?));
+        let phases = inspection.phases.iter().map(entry).collect::<wasmtime::Result<_>>();
+        Ok(Self {
+            name: name.to_owned(),
+            digest: inspection.digest.clone(),
+            config: spec.config.clone().into_iter().collect(),
+            grants,
+            phases: phases.map_err(|error| signed(misfit(error)))?,
+            inspection,
+            engine: engine.clone(),
+        })
+    }
+
+    /// Returns the name in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the digest of the component, as `sha256:…`.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Returns the phases that it implements, in the order of a run.
+    pub fn phases(&self) -> Vec<Phase> {
+        self.inspection.phases.clone()
+    }
+
+    /// Returns the interfaces that it imports, as `swap:hooks/http@0.1.0`.
+    pub fn imports(&self) -> &[String] {
+        &self.inspection.imports
+    }
+
+    /// Returns what the component says about itself.
+    pub fn inspection(&self) -> &Inspection {
+        &self.inspection
+    }
+
+    /// Returns the hook as a plan and a journal name it.
+    pub fn loaded(&self) -> LoadedHook {
+        LoadedHook { name: self.name.clone(), phases: self.phases() }
+    }
+
+    /// Calls one phase in a fresh instance. A call may be dropped at any time, which ends all that it started.
+    ///
+    /// # Errors
+    /// The hook trapped, panicked, exceeded a limit or its deadline, or does not implement the phase. The message is
+    /// signed (``hook `x` (health) aborted: …``), its tail has the last lines that the hook said, its hint the grant
+    /// that was refused, if one was.
+    pub async fn call(
+        &self,
+        phase: Phase,
+        context: &Context,
+        capabilities: Arc<dyn Capabilities>,
+        limits: Limits,
+        log: Log,
+    ) -> Result<Reply, Failure> {
+        let signature = format!("hook `{}` ({phase})", self.name);
+        let Some(entry) = self.phases.get(&phase) else {
+            return Err(Failure::new(format!("{signature} aborted: it does not implement this phase")));
+        };
+        let deadline = Instant::now() + limits.deadline;
+        let speaker = Speaker::new(&self.name, phase, log, limits.log);
+        let call = Call {
+            hook: self.name.clone(),
+            context: context.clone(),
+            config: self.config.clone(),
+            grants: self.grants.clone(),
+            capabilities,
+            limits,
+            deadline,
+            speaker: speaker.clone(),
+            refused: Vec::new(),
+        };
+        let mut store = self.store(call);
+        let context = context.to_wit(phase, limits.deadline);
+        let ended = tokio::time::timeout_at(deadline, entry.call(&mut store, &context)).await;
+        for stream in &store.data().streams {
+            stream.finish();
+        }
+        let refused = store.data().call.refused.first().map(Grant::cure);
+        let failure = |what: String| Failure { what, hint: refused.clone(), tail: Vec::new() };
+        let late = || format!("no answer within {}", humantime::format_duration(limits.deadline));
+        let why = match ended {
+            // An answer that comes when the time is over is none, however it came about.
+            Ok(Ok(_)) if Instant::now() > deadline + TICK => late(),
+            Ok(Ok(answer)) => return Ok(answer.reply(&signature, &speaker, failure)),
+            Ok(Err(error)) => reason(&error, &speaker),
+            Err(_) => late(),
+        };
+        Err(failure(format!("{signature} aborted: {}", speaker.clean(&why))).tail(speaker.tail()))
+    }
+
+    fn store(&self, call: Call) -> Store<State> {
+        let mut left = ticks(call.limits.cpu);
+        let over = Stop::new(format!("it computed for more than {}", humantime::format_duration(call.limits.cpu)));
+        let mut store = Store::new(self.engine.wasmtime(), State::new(call));
+        store.limiter(|state| &mut state.meter);
+        store.set_hostcall_fuel(HANDED_OVER);
+        self.engine.start_ticker();
+        store.set_epoch_deadline(1);
+        // Yielding at every tick lets the wall clock end a loop, and other hooks of the same thread go on.
+        store.epoch_deadline_callback(move |_| match left.checked_sub(1) {
+            Some(rest) => {
+                left = rest;
+                Ok(UpdateDeadline::Yield(1))
+            }
+            None => Err(over.clone().into()),
+        });
+        store
+    }
+}
+
+fn ticks(time: Duration) -> u128 {
+    time.as_millis() / TICK.as_millis()
+}
+
+/// What came out of the component.
+enum Answer {
+    Outcome(Result<(), types::Failure>),
+    Verdict(types::Verdict),
+}
+
+impl Entry {
+    fn new(phase: Phase, linked: InstancePre<State>) -> wasmtime::Result<Self> {
+        Ok(match phase {
+            Phase::PreStart => Entry::PreStart(PreStartHookPre::new(linked)?),
+            Phase::Health => Entry::Health(HealthHookPre::new(linked)?),
+            Phase::PreSwap => Entry::PreSwap(PreSwapHookPre::new(linked)?),
+            Phase::PostSwap => Entry::PostSwap(PostSwapHookPre::new(linked)?),
+            Phase::Rollback => Entry::Rollback(RollbackHookPre::new(linked)?),
+            Phase::Finish => Entry::Finish(FinishHookPre::new(linked)?),
+        })
+    }
+
+    async fn call(&self, store: &mut Store<State>, context: &types::Context) -> wasmtime::Result<Answer> {
+        let outcome = match self {
+            Entry::Health(entry) => {
+                let instance = entry.instantiate_async(&mut *store).await?;
+                let verdict = instance.swap_hooks_health().call_check(&mut *store, context).await?;
+                return Ok(Answer::Verdict(verdict));
+            }
+            Entry::PreStart(entry) => {
+                let instance = entry.instantiate_async(&mut *store).await?;
+                instance.swap_hooks_pre_start().call_run(&mut *store, context).await?
+            }
+            Entry::PreSwap(entry) => {
+                let instance = entry.instantiate_async(&mut *store).await?;
+                instance.swap_hooks_pre_swap().call_run(&mut *store, context).await?
+            }
+            Entry::PostSwap(entry) => {
+                let instance = entry.instantiate_async(&mut *store).await?;
+                instance.swap_hooks_post_swap().call_run(&mut *store, context).await?
+            }
+            Entry::Rollback(entry) => {
+                let instance = entry.instantiate_async(&mut *store).await?;
+                instance.swap_hooks_rollback().call_run(&mut *store, context).await?
+            }
+            Entry::Finish(entry) => {
+                let instance = entry.instantiate_async(&mut *store).await?;
+                instance.swap_hooks_finish().call_run(&mut *store, context).await?
+            }
+        };
+        Ok(Answer::Outcome(outcome))
+    }
+}
+
+impl Answer {
+    fn reply(self, signature: &str, speaker: &Speaker, failure: impl Fn(String) -> Failure) -> Reply {
+        let say = |text: &str| speaker.clean(text.get(..text.floor_char_boundary(MESSAGE)).unwrap_or_default());
+        match self {
+            Answer::Outcome(Ok(())) => Reply::Done,
+            Answer::Outcome(Err(failed)) => Reply::Failed {
+                code: say(&failed.code),
+                failure: failure(format!("{signature} failed: {}", say(&failed.message))),
+            },
+            Answer::Verdict(types::Verdict::Healthy) => Reply::Healthy,
+            Answer::Verdict(types::Verdict::NotYet(not_yet)) => Reply::NotYet {
+                retry_after: not_yet.retry_after_ms.map(Duration::from_millis),
+                progress: not_yet.progress.map(|percent| percent.min(100)),
+                failure: failure(format!("{signature}: {}", say(&not_yet.reason))),
+            },
+            Answer::Verdict(types::Verdict::Fatal(why)) => {
+                Reply::Fatal(failure(format!("{signature} is fatal: {}", say(&why))))
+            }
+        }
+    }
+}
+
+/// Says in a few words why a call ended.
+fn reason(error: &wasmtime::Error, speaker: &Speaker) -> String {
+    // A stop inside a stream is wrapped by WASI, so the speaker is asked too.
+    if let Some(stop) = error.downcast_ref::<Stop>().cloned().or_else(|| speaker.stopped()) {
+        return stop.to_string();
+    }
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return format!("it exited with {} instead of answering", exit.0);
+    }
+    match (error.downcast_ref::<Trap>(), speaker.panic()) {
+        (Some(Trap::StackOverflow), _) => format!("its calls are nested too deep (the stack has {} KiB)", STACK >> 10),
+        (Some(Trap::UnreachableCodeReached), Some(panic)) => panic,
+        _ => root(error),
+    }
+}
+
+/// Returns the innermost cause, on one line.
+fn root(error: &wasmtime::Error) -> String {
+    error.root_cause().to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+/// Reads a component, if it is a file of a size that a hook can have.
+pub(super) fn read(path: &str) -> Result<Vec<u8>, Failure> {
+    let unreadable = |error: std::io::Error| Failure::new(format!("reading `{path}`: {error}"));
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(Failure::new(format!("reading `{path}`: it is not a file")));
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(FILE + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE {
+        return Err(Failure::new(format!("`{path}` is larger than {} MiB", FILE >> 20)));
+    }
+    Ok(bytes)
+}
+
+/// Returns the digest of bytes, as `sha256:…`.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}

@@ -1,0 +1,6 @@
+//! Tests of the runtime with components made by hand.
+
+mod component;
+mod contract;
+mod hostile;
+mod world;

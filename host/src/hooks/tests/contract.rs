@@ -1,0 +1,172 @@
+//! What a well-behaved component may rely on.
+
+use std::sync::Arc;
+
+use super::component::{component, core, plain, runner};
+use super::world::{Kept, Small, context, load, on_disk, spec, tight};
+use crate::hooks::{Engine, Health, Hook, Hooks, Reply, expand, inspect};
+use crate::model::Phase;
+
+#[tokio::test]
+async fn every_phase_answers() {
+    for phase in Phase::ALL {
+        let hook = load(&plain(phase, "(i32.const 0)"), &[]).unwrap();
+        assert_eq!(hook.phases(), [phase]);
+        let reply = hook.call(phase, &context(), Arc::new(Small::default()), tight(), Kept::default().log()).await;
+        let expected = if phase == Phase::Health { Reply::Healthy } else { Reply::Done };
+        assert_eq!(reply, Ok(expected), "{phase}");
+    }
+}
+
+#[tokio::test]
+async fn a_hook_reads_its_context_and_logs() {
+    // The first two words of the context are the run's id.
+    let imports = r#"(import "swap:hooks/log@0.1.0" "info" (func $info (param i32 i32)))"#;
+    let body = "(call $info (i32.load (local.get 0)) (i32.load offset=4 (local.get 0))) (i32.const 0)";
+    let hook = load(&component(Phase::Finish, &core(Phase::Finish, imports, body, "")), &[]).unwrap();
+    let kept = Kept::default();
+    hook.call(Phase::Finish, &context(), Arc::new(Small::default()), tight(), kept.log()).await.unwrap();
+    assert_eq!(kept.lines(), ["bad finish Info: 20260131-154502-9f3a"]);
+}
+
+#[tokio::test]
+async fn what_concerns_the_candidate_is_granted_without_asking() {
+    for target in ["candidate", "candidate:demo-app-2", "one-off"] {
+        let hook = load(&runner(target), &[]).unwrap();
+        let kept = Kept::default();
+        let reply = hook.call(Phase::Health, &context(), Arc::new(Small::default()), tight(), kept.log()).await;
+        assert_eq!(reply, Ok(Reply::Healthy), "{target}");
+        assert_eq!(kept.lines(), [format!("bad health Deed: exec in {target}: true → exit 0")]);
+    }
+}
+
+#[tokio::test]
+async fn a_phase_that_is_not_there_is_said_so() {
+    let hook = load(&plain(Phase::Finish, "(i32.const 0)"), &[]).unwrap();
+    let reply = hook.call(Phase::Health, &context(), Arc::new(Small::default()), tight(), Kept::default().log()).await;
+    assert_eq!(reply.unwrap_err().what, "hook `bad` (health) aborted: it does not implement this phase");
+}
+
+#[test]
+fn a_component_is_compiled_once_and_only_a_private_folder_is_trusted() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let disk = on_disk("cached", &plain(Phase::Health, "(i32.const 0)"));
+    let folder = disk.folder.path().join("cache");
+    let files = || -> Vec<_> { std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect() };
+    let open = || Arc::new(Engine::new(Some(&folder)).unwrap());
+    Hook::load(&open(), &spec(&disk, &[])).unwrap();
+    let [file] = &files()[..] else { panic!("{:?}", files()) };
+    let written = std::fs::metadata(file).unwrap().modified().unwrap();
+    Hook::load(&open(), &spec(&disk, &[])).unwrap();
+    assert_eq!(std::fs::metadata(file).unwrap().modified().unwrap(), written, "taken from the cache");
+
+    // A file that others could have written is compiled anew, and replaced, not followed.
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o666)).unwrap();
+    Hook::load(&open(), &spec(&disk, &[])).unwrap();
+    assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+    let elsewhere = disk.folder.path().join("elsewhere");
+    std::fs::rename(file, &elsewhere).unwrap();
+    symlink(&elsewhere, file).unwrap();
+    Hook::load(&open(), &spec(&disk, &[])).unwrap();
+    assert!(std::fs::symlink_metadata(file).unwrap().is_file());
+    // So is one that is broken.
+    std::fs::write(file, b"broken").unwrap();
+    Hook::load(&open(), &spec(&disk, &[])).unwrap();
+    assert!(std::fs::metadata(file).unwrap().len() > 1000);
+
+    assert_eq!(open().cache_problem(), None);
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let problem = open().cache_problem().unwrap().what.replace(disk.folder.path().to_str().unwrap(), "…");
+    assert_eq!(problem, "not keeping compiled hooks in `…/cache`: others may use it (mode 0755)");
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let link = disk.folder.path().join("link");
+    symlink(&folder, &link).unwrap();
+    let linked = Engine::new(Some(&link)).unwrap();
+    assert!(linked.cache_problem().unwrap().what.ends_with("it is a symbolic link"));
+    Hook::load(&Arc::new(linked), &spec(&disk, &[])).expect("hooks work without a cache");
+}
+
+#[tokio::test]
+async fn several_hooks_agree_in_order_and_in_reverse() {
+    let imports = r#"(import "swap:hooks/config@0.1.0" "get" (func $get (param i32 i32 i32)))
+        (import "swap:hooks/log@0.1.0" "info" (func $info (param i32 i32)))"#;
+    // Logs its config's `key`.
+    let body = "(call $get (i32.const 1024) (i32.const 3) (i32.const 2048))
+        (call $info (i32.load (i32.const 2052)) (i32.load (i32.const 2056))) (i32.const 0)";
+    let data = r#"(data (i32.const 1024) "key")"#;
+    let disk = on_disk("first", &component(Phase::Rollback, &core(Phase::Rollback, imports, body, data)));
+    let mut specs = vec![spec(&disk, &[]), spec(&disk, &[])];
+    specs[1].config.insert("key".to_owned(), "other".to_owned());
+    let hooks = Hooks::load(&super::world::engine(), &specs).unwrap();
+    assert_eq!(hooks.iter().map(Hook::name).collect::<Vec<_>>(), ["first", "first-2"]);
+    let kept = Kept::default();
+    let world: Arc<dyn crate::hooks::Capabilities> = Arc::new(Small::default());
+    assert_eq!(hooks.in_reverse(Phase::Rollback, &context(), &world, tight(), &kept.log()).await, []);
+    hooks.in_order(Phase::Rollback, &context(), &world, tight(), &kept.log()).await.unwrap();
+    assert_eq!(
+        kept.lines(),
+        [
+            "first-2 rollback Info: other",
+            "first rollback Info: value",
+            "first rollback Info: value",
+            "first-2 rollback Info: other"
+        ]
+    );
+    assert_eq!(hooks.health(&context(), &world, tight(), &kept.log()).await, Health::Healthy);
+}
+
+#[tokio::test]
+async fn health_hooks_must_all_agree() {
+    let healthy = on_disk("healthy", &plain(Phase::Health, "(i32.const 0)"));
+    let waiting = |name: &str, wait: u32| {
+        let body = format!(
+            "(i32.store (i32.const 0) (i32.const 1)) (i32.store (i32.const 8) (i32.const 1024))
+             (i32.store (i32.const 12) (i32.const 4)) (i32.store (i32.const 16) (i32.const 1))
+             (i64.store (i32.const 24) (i64.const {wait})) (i32.store8 (i32.const 32) (i32.const 1))
+             (i32.store8 (i32.const 33) (i32.const 40)) (i32.const 0)"
+        );
+        on_disk(name, &component(Phase::Health, &core(Phase::Health, "", &body, r#"(data (i32.const 1024) "cold")"#)))
+    };
+    let (short, long) = (waiting("short", 50), waiting("long", 2000));
+    let specs = [spec(&healthy, &[]), spec(&short, &[]), spec(&long, &[])];
+    let hooks = Hooks::load(&super::world::engine(), &specs).unwrap();
+    let world: Arc<dyn crate::hooks::Capabilities> = Arc::new(Small::default());
+    let health = hooks.health(&context(), &world, tight(), &Kept::default().log()).await;
+    let Health::NotYet { retry_after, progress, failure } = health else { panic!("{health:?}") };
+    assert_eq!(retry_after, Some(std::time::Duration::from_secs(2)));
+    assert_eq!(progress, Some(40));
+    assert_eq!(failure.what, "hook `short` (health): cold");
+}
+
+#[test]
+fn folders_and_globs_name_components() {
+    let disk = on_disk("b", &plain(Phase::Health, "(i32.const 0)"));
+    let base = disk.folder.path();
+    std::fs::write(base.join("a.wasm"), b"").unwrap();
+    std::fs::write(base.join("readme.md"), b"").unwrap();
+    let of = |file: &str| crate::model::HookSpec { file: file.to_owned(), ..spec(&disk, &["exec:db"]) };
+    let names = |file: &str| -> Result<Vec<String>, String> {
+        let specs = expand(base, &[of(file)]).map_err(|failure| failure.what)?;
+        assert!(specs.iter().all(|spec| spec.allow == ["exec:db"]));
+        Ok(specs.iter().map(|spec| spec.name().to_owned()).collect())
+    };
+    assert_eq!(names("."), Ok(vec!["a".into(), "b".into()]));
+    assert_eq!(names("*.wasm"), Ok(vec!["a".into(), "b".into()]));
+    assert_eq!(names("b.wasm"), Ok(vec!["b".into()]));
+    assert_eq!(names("x*.wasm"), Err("hooks `x*.wasm`: no component there".into()));
+}
+
+#[test]
+fn inspection_tells_what_a_component_says() {
+    let bytes = runner("candidate");
+    let disk = on_disk("exec", &bytes);
+    let inspection = inspect(disk.file.to_str().unwrap()).unwrap();
+    let expected = format!(
+        "phases      health\nimports     exec\nneeds       none\ncontract    swap:hooks 0.1.0\n\
+         built with  wit-component {}\nsize        {} bytes\ndigest      {}",
+        inspection.built_with[0].trim_start_matches("wit-component "),
+        bytes.len(),
+        inspection.digest
+    );
+    assert_eq!(inspection.to_string(), expected);
+}

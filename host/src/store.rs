@@ -1,0 +1,134 @@
+//! What hooks remember: a small key-value store per service and hook that survives runs and crashes.
+//!
+//! One file per key, named by the key in hexadecimal, written beside and renamed. Whatever a hook calls its keys, they
+//! stay inside the folder.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The longest key, so that its name still fits into a folder.
+const LONGEST_KEY: usize = 100;
+
+/// The store of one hook for one service.
+#[derive(Debug, Clone)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Names the store of a hook below the folder of a service. Makes nothing.
+    pub fn new(base: &Path, service: &str, hook: &str) -> Self {
+        Self { folder: base.join("state").join(hex(service)).join(hex(hook)) }
+    }
+
+    /// Returns the value of a key; `None` if there is no such key.
+    pub fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.file(key)?) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sets the value of a key, or removes it, durably.
+    pub fn set(&self, key: &str, value: Option<&[u8]>) -> io::Result<()> {
+        let _lock = self.lock()?;
+        self.write(key, value)
+    }
+
+    /// Sets the value of a key if it is still what the caller believes; returns whether it did.
+    pub fn compare_and_set(&self, key: &str, expected: Option<&[u8]>, value: Option<&[u8]>) -> io::Result<bool> {
+        let _lock = self.lock()?;
+        if self.get(key)?.as_deref() != expected {
+            return Ok(false);
+        }
+        self.write(key, value).map(|()| true)
+    }
+
+    /// Returns the keys that start with a prefix, sorted.
+    pub fn keys(&self, prefix: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let names = entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok());
+        let mut keys: Vec<String> =
+            names.filter_map(|name| unhex(&name)).filter(|key| key.starts_with(prefix)).collect();
+        keys.sort();
+        Ok(keys)
+    }
+
+    fn file(&self, key: &str) -> io::Result<PathBuf> {
+        if key.is_empty() || key.len() > LONGEST_KEY {
+            let why = format!("a key has 1 to {LONGEST_KEY} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        Ok(self.folder.join(hex(key)))
+    }
+
+    fn lock(&self) -> io::Result<File> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        let lock = private().create(true).truncate(false).write(true).open(self.folder.join(".lock"))?;
+        lock.lock()?;
+        Ok(lock)
+    }
+
+    fn write(&self, key: &str, value: Option<&[u8]>) -> io::Result<()> {
+        let file = self.file(key)?;
+        match value {
+            None => match fs::remove_file(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            },
+            Some(value) => {
+                // Under the lock there is one writer, so one name for what is written beside is enough.
+                let beside = self.folder.join(".new");
+                let mut new = private().create(true).truncate(true).write(true).open(&beside)?;
+                new.write_all(value)?;
+                new.sync_all()?;
+                fs::rename(&beside, &file)?;
+            }
+        }
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
+    options
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(name: &str) -> Option<String> {
+    let pairs = name.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+    String::from_utf8(pairs.collect::<Option<Vec<u8>>>()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_remembers_compares_and_stays_inside_its_folder() {
+        let base = tempfile::tempdir().unwrap();
+        let store = Store::new(base.path(), "app", "../../migrate");
+        assert_eq!(store.get("../../etc/passwd").unwrap(), None);
+        store.set("../../etc/passwd", Some(b"x")).unwrap();
+        store.set("done", Some(b"1")).unwrap();
+        assert_eq!(store.keys("").unwrap(), ["../../etc/passwd", "done"]);
+        assert!(!store.compare_and_set("done", Some(b"0"), Some(b"2")).unwrap());
+        assert!(!store.compare_and_set("done", None, Some(b"2")).unwrap());
+        assert!(store.compare_and_set("done", Some(b"1"), None).unwrap());
+        assert_eq!(Store::new(base.path(), "app", "../../migrate").keys("").unwrap(), ["../../etc/passwd"]);
+        assert_eq!(Store::new(base.path(), "app", "other").keys("").unwrap(), Vec::<String>::new());
+        assert!(store.set("", Some(b"x")).is_err());
+        assert!(store.set(&"k".repeat(101), Some(b"x")).is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! The images that all stacks share: built once per content, whoever asks first.
+//!
+//! A stack never runs these tags itself: it gets tags of its own, so that one test's new version is not another's.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::command::{run, succeeds};
+
+/// Returns the root of the repository.
+pub fn root() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().map_or_else(|| tests.to_path_buf(), Path::to_path_buf)
+}
+
+/// Returns the folder for what tests leave: failures, locks.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Holds other test processes off until it is dropped.
+pub fn lock(name: &str) -> Result<File> {
+    fs::create_dir_all(target())?;
+    let path = target().join(format!(".{name}.lock"));
+    let file = File::create(&path).with_context(|| format!("creating `{}`", path.display()))?;
+    file.lock().with_context(|| format!("locking `{}`", path.display()))?;
+    Ok(file)
+}
+
+/// Builds an image of the application if there is none with its content, and returns its tag.
+///
+/// `v1`, `v2` and `v3` are the example's versions; `fpm-v1` and `fpm-v2` are the same behind FastCGI; any other name is a
+/// Dockerfile `tests/images/<name>` on top of v2, for what only an image can do.
+pub fn app(name: &str) -> Result<String> {
+    let _lock = lock("images")?;
+    base()?;
+    build_app(name)
+}
+
+/// Returns the image of nginx, made if it is missing: `current`, or `old` for one that does not know `resolve`.
+pub fn nginx(age: &str) -> Result<String> {
+    let _lock = lock("images")?;
+    base()?;
+    match age {
+        "current" => Ok("swap-example/nginx".into()),
+        age => {
+            let tag = format!("swaptest/nginx:{age}");
+            if !exists(&tag) {
+                run(Command::new(root().join("tests/images/nginx-of-debian")).args([age, &tag]))?;
+            }
+            Ok(tag)
+        }
+    }
+}
+
+fn base() -> Result<()> {
+    if exists("swap-example/php") && exists("swap-example/nginx") {
+        return Ok(());
+    }
+    run(&mut Command::new(root().join("scripts/base-images"))).map(drop)
+}
+
+fn build_app(name: &str) -> Result<String> {
+    let examples = root().join("examples");
+    let own = root().join("tests/images");
+    let mut files = read_folder(&examples.join("app"))?;
+    let mut base = "swap-example/php".to_owned();
+    match name.strip_prefix("fpm-").unwrap_or(name) {
+        version @ ("v1" | "v2" | "v3") => {
+            files.insert("index.php".into(), fs::read(examples.join(format!("sources/{version}.php")))?);
+            if name != version {
+                files.insert("Dockerfile".into(), fs::read(own.join("fpm.Dockerfile"))?);
+                files.insert("fpm.conf".into(), fs::read(own.join("fpm.conf"))?);
+                if !is_from_debian(&base) {
+                    base = "php:8-fpm".into();
+                }
+            }
+        }
+        other => {
+            base = build_app("v2")?;
+            files = BTreeMap::from([("Dockerfile".into(), fs::read(own.join(format!("{other}.Dockerfile")))?)]);
+        }
+    }
+    let tag = format!("swaptest/app:{name}-{:08x}", sum(&base, &files));
+    if exists(&tag) {
+        return Ok(tag);
+    }
+    let context = tempfile::tempdir()?;
+    for (file, bytes) in &files {
+        let path = context.path().join(file);
+        fs::write(&path, bytes)?;
+        if bytes.starts_with(b"#!") {
+            succeeds(Command::new("chmod").arg("755").arg(&path))?;
+        }
+    }
+    let built = run(Command::new("docker")
+        .args(["build", "--quiet", "--tag", &tag, "--build-arg", &format!("BASE={base}")])
+        .arg(context.path()))?;
+    ensure!(!built.trim().is_empty(), "building `{tag}` answered nothing");
+    Ok(tag)
+}
+
+fn exists(tag: &str) -> bool {
+    succeeds(Command::new("docker").args(["image", "inspect", tag])).unwrap_or(false)
+}
+
+fn is_from_debian(tag: &str) -> bool {
+    let label = r#"{{ index .Config.Labels "swap-example.made-from" }}"#;
+    run(Command::new("docker").args(["image", "inspect", "--format", label, tag])).is_ok_and(|label| label.trim() == "debian")
+}
+
+fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let read = fs::read_dir(folder).with_context(|| format!("reading `{}`", folder.display()))?;
+    let mut files = BTreeMap::new();
+    for entry in read {
+        let path = entry?.path();
+        if let (true, Some(name)) = (path.is_file(), path.file_name()) {
+            files.insert(name.to_string_lossy().into_owned(), fs::read(&path)?);
+        }
+    }
+    Ok(files)
+}
+
+fn sum(base: &str, files: &BTreeMap<String, Vec<u8>>) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(base.as_bytes());
+    for (name, bytes) in files {
+        hasher.update(name.as_bytes());
+        hasher.update(bytes);
+    }
+    hasher.finalize()
+}

@@ -1,0 +1,23 @@
+//! Scenarios against a real Docker engine and a real nginx, and the load rig that watches the front door meanwhile.
+//!
+//! # Layout
+//!
+//! ```text
+//! load → clients → http     clients that never retry and count every failure
+//! report                    what they saw: numbers, a table, JSON
+//! stack → images            a private copy of a compose project, gone when the test ends
+//! swap                      runs the `swap` binary and compares all that it prints
+//! eventually                waits for a fact, never for a time
+//! ```
+//!
+//! **Invariant:** nothing here uses swap's own code: the rig must not share its mistakes.
+
+pub mod load;
+pub mod clients;
+pub mod http;
+pub mod report;
+pub mod stack;
+pub mod images;
+pub mod swap;
+pub mod eventually;
+pub mod command;

@@ -1,0 +1,289 @@
+//! Calls the `swap` binary and captures all that it prints, in a form that can be compared as a whole.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use regex_lite::Regex;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::command::run;
+use crate::eventually::eventually_some;
+use crate::images;
+use crate::stack::Stack;
+
+/// No call takes longer; what still runs then is killed and the test fails.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// A call that is not yet made.
+#[derive(Debug)]
+pub struct Swap<'a> {
+    stack: &'a Stack,
+    arguments: Vec<String>,
+    environment: Vec<(String, OsString)>,
+    folder: PathBuf,
+    wrapper: Vec<String>,
+}
+
+/// What a call did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The exit code; 128 + n if signal n ended it.
+    pub code: i32,
+    /// Its standard output, normalised.
+    pub stdout: String,
+    /// Its standard error, normalised.
+    pub stderr: String,
+    /// The standard output as it was.
+    pub raw: String,
+    /// The whole time.
+    pub took: Duration,
+    /// The most memory that the process itself held, in KiB; 0 if nobody could look.
+    pub peak_kib: u64,
+    /// When each line of the standard output was read.
+    pub lines: Vec<(Instant, String)>,
+}
+
+impl<'a> Swap<'a> {
+    pub(crate) fn new(stack: &'a Stack, arguments: &[&str]) -> Self {
+        Self {
+            stack,
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            environment: vec![("SWAP_STATE_DIR".into(), stack.state().into())],
+            folder: stack.path("."),
+            wrapper: Vec::new(),
+        }
+    }
+
+    /// Sets a variable of the environment.
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Calls it from another folder.
+    pub fn from_folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = folder.into();
+        self
+    }
+
+    /// Runs the call by another program, as `["unshare", "--net"]`, that must become it by exec.
+    pub fn through(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// Makes the call and waits for its end. Panics unless it exits with this code; the message has all that it said.
+    #[track_caller]
+    pub fn expect_exit(self, code: i32) -> Outcome {
+        self.start().expect_exit(code)
+    }
+
+    /// Makes the call and leaves it running.
+    #[track_caller]
+    pub fn start(self) -> Started<'a> {
+        let binary = binary().unwrap_or_else(|error| panic!("finding the swap binary: {error:?}"));
+        let mut command = match self.wrapper.split_first() {
+            Some((program, rest)) => {
+                let mut command = Command::new(program);
+                command.args(rest).arg(&binary);
+                command
+            }
+            None => Command::new(&binary),
+        };
+        command
+            .args(&self.arguments)
+            .current_dir(&self.folder)
+            .envs(self.environment)
+            // As in a cron job or a CI: no terminal, no colour.
+            .env("TERM", "dumb")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Ok(tool) = std::env::var("SWAP_TEST_COMPOSE")
+            && !tool.contains(' ')
+        {
+            command.env("SWAP_COMPOSE", tool);
+        }
+        let begun = Instant::now();
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("running `{}`: {error}", binary.display()));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let out = child.stdout.take().map(|out| {
+            let lines = Arc::clone(&lines);
+            std::thread::spawn(move || {
+                for line in BufReader::new(out).lines().map_while(Result::ok) {
+                    lines.lock().expect("the lines").push((Instant::now(), line));
+                }
+            })
+        });
+        let err = child.stderr.take().map(|mut err| {
+            std::thread::spawn(move || {
+                let mut text = Vec::new();
+                let _ = err.read_to_end(&mut text);
+                String::from_utf8_lossy(&text).into_owned()
+            })
+        });
+        Started { stack: self.stack, child, begun, lines, out, err }
+    }
+}
+
+/// A call that is under way.
+#[derive(Debug)]
+pub struct Started<'a> {
+    stack: &'a Stack,
+    child: Child,
+    begun: Instant,
+    lines: Arc<Mutex<Vec<(Instant, String)>>>,
+    out: Option<JoinHandle<()>>,
+    err: Option<JoinHandle<String>>,
+}
+
+impl Started<'_> {
+    /// Waits until a step has reached an event, as `("switch", "started")`; needs `--output json`.
+    ///
+    /// Panics if the call ends or 60 seconds pass before.
+    #[track_caller]
+    pub fn until(&mut self, verb: &str, event: &str) {
+        let wanted = |line: &str| {
+            serde_json::from_str::<Value>(line).is_ok_and(|line| line["verb"] == verb && line["event"] == event)
+        };
+        eventually_some(format!("`{verb}` to be `{event}`"), Duration::from_secs(60), || {
+            let found = self.lines.lock().expect("the lines").iter().any(|(_, line)| wanted(line));
+            if !found && matches!(self.child.try_wait(), Ok(Some(_))) {
+                // Its last lines may still be on their way; they are there when the pipe is closed.
+                if let Some(out) = self.out.take() {
+                    out.join().expect("reading its output");
+                }
+                let lines = self.lines.lock().expect("the lines").clone();
+                let text: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
+                assert!(text.iter().any(|line| wanted(line)), "swap ended before `{verb}` was `{event}`:\n{}", text.join("\n"));
+                return Some(());
+            }
+            found.then_some(())
+        });
+    }
+
+    /// Sends a signal, as a terminal or a system that shuts down does.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        kill_process(pid, signal).expect("sending a signal");
+    }
+
+    /// Waits for the end. Panics unless it exits with this code; the message has all that it said.
+    #[track_caller]
+    pub fn expect_exit(self, code: i32) -> Outcome {
+        let outcome = self.wait().unwrap_or_else(|error| panic!("{error:?}"));
+        let Outcome { code: actual, raw, stderr, .. } = &outcome;
+        assert_eq!(*actual, code, "swap exited {actual} instead of {code}\n--- stdout\n{raw}--- stderr\n{stderr}");
+        outcome
+    }
+
+    /// Waits for the end.
+    pub fn wait(mut self) -> Result<Outcome> {
+        let mut peak_kib = 0;
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            if self.begun.elapsed() > LIMIT {
+                self.child.kill()?;
+                self.child.wait()?;
+                anyhow::bail!("swap still ran after {LIMIT:?}");
+            }
+            // The kernel's account of ended children counts compose and the docker CLI too, so the process itself is asked.
+            peak_kib = peak(self.child.id()).unwrap_or(peak_kib);
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let took = self.begun.elapsed();
+        if let Some(out) = self.out.take() {
+            out.join().map_err(|_| anyhow::anyhow!("reading its output"))?;
+        }
+        let stderr = self.err.take().and_then(|err| err.join().ok()).unwrap_or_default();
+        let lines = self.lines.lock().expect("the lines").clone();
+        let raw: String = lines.iter().map(|(_, line)| format!("{line}\n")).collect();
+        let signalled = std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal);
+        Ok(Outcome {
+            code: status.code().or(signalled).unwrap_or(-1),
+            stdout: self.stack.normalise(&raw),
+            stderr: self.stack.normalise(&stderr),
+            raw,
+            took,
+            peak_kib,
+            lines,
+        })
+    }
+}
+
+/// Returns the `swap` binary: `SWAP_BIN`, else the one of this build, built if nobody has in this run of the tests.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("SWAP_BIN") {
+        return Ok(named.into());
+    }
+    let own = std::env::current_exe()?;
+    // <target>/<profile>/deps/scenarios-… or <target>/<profile>/bench
+    let folder = own.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).context("no folder of this program")?;
+    let binary = folder.join("swap");
+    let _lock = images::lock("swap-binary")?;
+    let stamp = images::target().join(".swap-binary.run");
+    let this_run = std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| format!("process {}", std::process::id()));
+    if !binary.exists() || fs::read_to_string(&stamp).ok().as_deref() != Some(&this_run) {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "swap", "--manifest-path"]).arg(images::root().join("Cargo.toml"));
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        run(&mut build)?;
+        fs::write(&stamp, this_run)?;
+    }
+    Ok(binary)
+}
+
+/// Reads the most memory that a process has held, in KiB.
+fn peak(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches("kB").trim().parse().ok()
+}
+
+/// Replaces what differs from run to run by placeholders.
+pub(crate) fn normalise(text: &str, project: &str, folder: &Path, port: u16) -> String {
+    let mut text = text.replace(&folder.display().to_string(), "[folder]");
+    text = text.replace(project, "[project]").replace(&format!("127.0.0.1:{port}"), "[door]");
+    for (pattern, placeholder) in [
+        (r"\b\d{8}-\d{6}-[0-9a-f]+\b", "[run]"),
+        (r"\bsha256:[0-9a-f]{64}\b", "[image]"),
+        (r"\b[0-9a-f]{64}\b", "[id]"),
+        (r"\b[0-9a-f]{12}\b", "[id]"),
+        (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", "[ip]"),
+        (r"\b\d+(\.\d+)? ?(ms|s)\b", "[time]"),
+        (r"\b(create|healthy|switch|drain|retire|start|watch|stop) \d+(\.\d+)?\b", "$1 [time]"),
+        (r"\bpid \d+\b", "pid [pid]"),
+        // compose v1 joins with `_` what v2 joins with `-`.
+        (r"\[project\]_([a-z]+)_(\d+)", "[project]-$1-$2"),
+    ] {
+        text = Regex::new(pattern).expect("a pattern").replace_all(&text, placeholder).into_owned();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_run_to_run_is_replaced() {
+        let said = "swapped app: p-1_app_1 → p-1-app-2 in 1.2 s (create 0.2, switch 0.11) at 172.18.0.3:80, run \
+                    20260131-154502-9f3a, see /tmp/x/p-1/nginx, 127.0.0.1:20123";
+        let expected = "swapped app: [project]-app-1 → [project]-app-2 in [time] (create [time], switch [time]) at [ip]:80, \
+                        run [run], see [folder]/nginx, [door]";
+        assert_eq!(normalise(said, "p-1", Path::new("/tmp/x/p-1"), 20123), expected);
+    }
+}

@@ -1,0 +1,83 @@
+//! What several scenarios share.
+
+use std::time::Duration;
+
+use scenarios::clients::Kind;
+use scenarios::eventually::eventually;
+use scenarios::load::Running;
+use scenarios::stack::Stack;
+use scenarios::swap::Outcome;
+
+/// Starts the mixed load and waits until all kinds of requests flow.
+pub fn mixed_load(stack: &Stack) -> Running {
+    flowing(stack.load().start().expect("the load"), 500)
+}
+
+/// Starts a few clients, for scenarios that are not about load.
+pub fn light_load(stack: &Stack) -> Running {
+    let mut load = stack.load().mix([(Kind::Get, 4), (Kind::Post, 2), (Kind::NewGet, 2), (Kind::Silent, 2)]);
+    load.silence = Duration::from_secs(1);
+    load.limit = Duration::from_secs(20);
+    flowing(load.start().expect("the load"), 50)
+}
+
+fn flowing(running: Running, answers: usize) -> Running {
+    eventually(format!("{answers} answers"), Duration::from_secs(60), || running.counts().0 >= answers);
+    running
+}
+
+/// Stops a load that must have lost nothing.
+#[track_caller]
+pub fn lost_nothing(running: Running) {
+    let report = running.stop().expect("the report");
+    println!("{report}");
+    assert!(report.is_clean(), "requests were lost\n{report}");
+}
+
+/// Checks that compose sees nothing to do: what swap made is what compose would have made.
+#[track_caller]
+pub fn compose_recreates_nothing(stack: &Stack) {
+    let before = stack.world();
+    let said = stack.compose(&["up", "-d"]);
+    assert_eq!(stack.world(), before, "`up -d` changed something\n{said}");
+}
+
+/// Calls `swap` with a new version at hand and checks that it ends with this code, that v1 serves throughout without a
+/// lost request, and that nothing is left behind.
+#[track_caller]
+pub fn changes_nothing(stack: &Stack, arguments: &[&'static str], code: i32) -> Outcome {
+    let before = stack.world();
+    let running = light_load(stack);
+    let outcome = stack.swap(arguments).expect_exit(code);
+    lost_nothing(running);
+    assert_eq!(stack.version().as_deref(), Ok("v1"));
+    assert_eq!(stack.world(), before, "something was left behind");
+    holds_no_lock(stack);
+    outcome
+}
+
+/// Checks that no run holds a service: the lock is gone with its process.
+#[track_caller]
+pub fn holds_no_lock(stack: &Stack) {
+    let mut folders = vec![stack.state()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "lock") {
+                let file = std::fs::File::open(&path).expect("opening a lock");
+                assert!(file.try_lock().is_ok(), "`{}` is still held", path.display());
+            }
+        }
+    }
+}
+
+/// Checks that all of these words are said.
+#[track_caller]
+pub fn says(outcome: &Outcome, words: &[&str]) {
+    let said = format!("{}{}", outcome.stderr, outcome.stdout);
+    for word in words {
+        assert!(said.contains(word), "`{word}` is not said in\n{said}");
+    }
+}

@@ -1,0 +1,9 @@
+//! One binary for all scenarios, so that it links once. Each file is named for what it holds swap to.
+
+mod common;
+mod controls;
+mod door;
+mod faults;
+mod flows;
+mod interrupts;
+mod rig;

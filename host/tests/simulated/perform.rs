@@ -82,8 +82,11 @@ impl Universe {
                     self.meddle(service, foreign);
                 }
                 Fault::Signal => {
-                    self.tell(|| "  (a signal)".to_owned());
-                    self.signals.send_modify(|signals| signals.push("SIGINT".to_owned()));
+                    // Some people press Ctrl-C twice.
+                    for _ in 0..=self.chance.below(2) {
+                        self.tell(|| "  (a signal)".to_owned());
+                        self.signals.send_modify(|signals| signals.push("SIGINT".to_owned()));
+                    }
                 }
                 Fault::Fail | Fault::FailForGood => {
                     self.tell(|| format!("  ({fault:?})"));

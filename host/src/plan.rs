@@ -819,3 +819,6 @@ mod optional_millis {
         Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -414,3 +414,6 @@ impl<'a> State<'a> {
 pub fn decide(plan: &Plan, events: &[Event]) -> Result<Next, IllegalEvent> {
     State::of(plan, events).map(|state| state.next())
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ mod simulated {
 
 use simulated::chance::Chance;
 use simulated::family::families;
-use simulated::lives::{Story, Then};
+use simulated::lives::{Endings, Story, Then};
 use simulated::world::Rules;
 
 fn number(variable: &str) -> Option<u64> {
@@ -37,9 +37,15 @@ fn story_of(stories: &[Story], seed: u64) -> &Story {
     &stories[seed as usize % stories.len()]
 }
 
-/// Returns the first seed whose run goes wrong.
-fn first_wrong(stories: &[Story], mut seeds: impl Iterator<Item = u64>) -> Option<u64> {
-    seeds.find(|seed| story_of(stories, *seed).live(Chance::seeded(*seed), false, false).violation.is_some())
+/// Returns the first seed whose run goes wrong, and how the processes of all runs before it ended.
+fn first_wrong(stories: &[Story], mut seeds: impl Iterator<Item = u64>) -> (Option<u64>, Endings) {
+    let mut endings = Endings::new();
+    let wrong = seeds.find(|seed| {
+        let told = story_of(stories, *seed).live(Chance::seeded(*seed), false, false);
+        told.endings.into_iter().for_each(|ending| *endings.entry(ending).or_default() += 1);
+        told.violation.is_some()
+    });
+    (wrong, endings)
 }
 
 /// Tells what happens in the run of a seed.
@@ -59,17 +65,24 @@ fn nothing_that_goes_wrong_takes_the_service_down() {
     let runs = number("SWAP_SIM_RUNS").unwrap_or(20_000);
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
     let began = Instant::now();
-    let wrong = std::thread::scope(|scope| {
+    let parts: Vec<(Option<u64>, Endings)> = std::thread::scope(|scope| {
         let stories = &stories;
         let part = |first| move || first_wrong(stories, (first as u64..runs).step_by(threads));
         let parts: Vec<_> = (0..threads).map(|first| scope.spawn(part(first))).collect();
-        parts.into_iter().filter_map(|part| part.join().expect("a run panics")).min()
+        parts.into_iter().map(|part| part.join().expect("a run panics")).collect()
     });
-    if let Some(seed) = wrong {
+    if let Some(seed) = parts.iter().filter_map(|(wrong, _)| *wrong).min() {
         panic!("{}", told(&stories, seed));
     }
     let seconds = began.elapsed().as_secs_f64();
     println!("{runs} runs in {seconds:.1} s: {:.0} a minute", runs as f64 / seconds * 60.0);
+    let mut endings = Endings::new();
+    parts.into_iter().flat_map(|(_, endings)| endings).for_each(|(ending, count)| *endings.entry(ending).or_default() += count);
+    println!("their processes ended so: {endings:?}");
+    // A world in which nothing happens proves nothing.
+    for ending in ["killed", "left", "not begun", "rolled back", "stuck", "swapped"] {
+        assert!(endings.contains_key(ending) || runs < 1_000, "no process was {ending}");
+    }
 }
 
 /// Goes through all runs with so many faults: each of them at each point, in each order.
@@ -111,6 +124,7 @@ fn every_fault_at_every_point_ends_at_rest() {
         for story in &stories(then, Rules::ALL, unchanged) {
             let mut exhaustive = Exhaustive { story, runs: 0, states: HashSet::new() };
             exhaustive.go(&mut Vec::new(), most);
+            println!("{}, then {then:?}: {} runs, {} states", story.name(), exhaustive.runs, exhaustive.states.len());
             runs += exhaustive.runs;
             states += exhaustive.states.len();
         }
@@ -123,7 +137,7 @@ fn every_fault_at_every_point_ends_at_rest() {
 fn is_found(mistake: &str, rules: Rules, change: fn(&mut Plan)) {
     const RUNS: u64 = 100_000;
     let stories = stories(Then::Either, rules, change);
-    match first_wrong(&stories, 0..RUNS) {
+    match first_wrong(&stories, 0..RUNS).0 {
         Some(seed) => {
             let story = story_of(&stories, seed);
             let violation = story.live(Chance::seeded(seed), false, false).violation.unwrap_or_default();

@@ -25,6 +25,20 @@ enum Ending {
     NotBegun,
 }
 
+impl Ending {
+    fn word(&self) -> &'static str {
+        match self {
+            Ending::Killed => "killed",
+            Ending::Engine(End::Over(Outcome::Swapped)) => "swapped",
+            Ending::Engine(End::Over(Outcome::RolledBack)) => "rolled back",
+            Ending::Engine(End::Stuck(_)) => "stuck",
+            Ending::Engine(End::Left) => "left",
+            Ending::Illegal(_) => "illegal",
+            Ending::NotBegun => "not begun",
+        }
+    }
+}
+
 /// What becomes of a run that did not come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
@@ -44,8 +58,13 @@ pub struct Story {
     plan: Plan,
 }
 
+/// How the processes of all runs ended, and how many they were.
+pub type Endings = std::collections::BTreeMap<&'static str, u64>;
+
 /// What was seen.
 pub struct Told {
+    /// How its processes ended.
+    pub endings: Vec<&'static str>,
     /// What must not happen and did.
     pub violation: Option<String>,
     /// The events in words, if they were wanted.
@@ -53,6 +72,10 @@ pub struct Told {
     /// The world as it is in the end.
     pub world: Universe,
 }
+
+/// What may need a person: old containers that can't be removed, undoing, and a commit of which nobody knows whether it
+/// is on the disk. Everything else that fails is unwound.
+const MAY_BE_STUCK: [&str; 7] = ["commit", "retire", "rollback", "remove", "start-old", "stop", "switch-back"];
 
 /// How many processes take a run up before the last one, to which nothing happens.
 const TRIES: usize = 3;
@@ -82,29 +105,26 @@ impl Story {
             world.services[0].warm_up = None;
         }
         let world = RefCell::new(world);
-        self.lives(&world, &self.plan);
+        let mut endings = Vec::new();
+        self.lives(&world, &self.plan, &mut endings);
         let mut world = world.into_inner();
-        Told { violation: world.violation.take(), story: world.story.take().unwrap_or_default(), world }
+        Told { endings, violation: world.violation.take(), story: world.story.take().unwrap_or_default(), world }
     }
 
-    fn lives(&self, world: &RefCell<Universe>, plan: &Plan) {
+    fn lives(&self, world: &RefCell<Universe>, plan: &Plan, endings: &mut Vec<&'static str>) {
         let mut ending = first_process(world, plan);
         let mut tries = 0;
         let outcome = loop {
             let mut now = world.borrow_mut();
+            endings.push(ending.word());
             now.tell(|| format!("→ {ending:?}"));
             if now.violation.is_some() {
                 return;
             }
             match &ending {
                 Ending::Engine(End::Over(outcome)) if now.disk.closed || now.disk.durable.is_empty() => break *outcome,
-                Ending::Engine(End::Stuck(step)) => {
-                    let forward = step.undo().is_some() || step.may_fail();
-                    let what = format!("stuck at {}, where a failure unwinds", step.verb());
-                    // Only what destroys may be in the way of going back.
-                    if !["retire", "commit", "remove", "stop", "start-old", "switch-back", "rollback"].contains(&step.verb()) {
-                        return now.violate(format!("{what} ({forward})"));
-                    }
+                Ending::Engine(End::Stuck(step)) if !MAY_BE_STUCK.contains(&step.verb()) => {
+                    return now.violate(format!("stuck at {}, where a failure must unwind", step.verb()));
                 }
                 Ending::Illegal(illegal) => return now.violate(format!("{illegal}")),
                 Ending::NotBegun if now.disk.durable.is_empty() => break Outcome::RolledBack,

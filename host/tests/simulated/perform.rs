@@ -82,8 +82,11 @@ impl Universe {
                     self.meddle(service, foreign);
                 }
                 Fault::Signal => {
-                    self.tell(|| "  (a signal)".to_owned());
-                    self.signals.send_modify(|signals| signals.push("SIGINT".to_owned()));
+                    // Some people press Ctrl-C twice.
+                    for _ in 0..=self.chance.below(2) {
+                        self.tell(|| "  (a signal)".to_owned());
+                        self.signals.send_modify(|signals| signals.push("SIGINT".to_owned()));
+                    }
                 }
                 Fault::Fail | Fault::FailForGood => {
                     self.tell(|| format!("  ({fault:?})"));
@@ -157,7 +160,15 @@ impl Universe {
                 Ok(Learnt::Nothing)
             }
             Step::Retire { service: name, old, .. } => self.retire(step, service, old, facts.candidates(name)),
-            Step::RemoveCandidates { known, .. } => self.remove_candidates(step, service, known),
+            Step::RemoveCandidates { service: name, known } => {
+                self.keep_the_last(service, name)?;
+                // What others created meanwhile is theirs, as soon as it is recorded what is ours.
+                let candidates = match facts.candidates(name) {
+                    [] => self.not_known(service, known),
+                    candidates => candidates.to_vec(),
+                };
+                self.remove_all(step, service, &candidates)
+            }
             Step::StartOld { old, front, .. } => {
                 let servers = self.start_old(step, service, old)?;
                 if front.is_some() {
@@ -335,25 +346,12 @@ impl Universe {
             }
             self.judge(service, candidates)?;
         }
-        for container in old {
-            let Some(index) = self.place(service, container) else { continue };
-            let id = self.services[service].containers[index].id;
-            self.stop(service, index);
-            self.point(step)?;
-            self.remove(service, id);
-            self.point(step)?;
-        }
-        Ok(Learnt::Nothing)
+        self.remove_all(step, service, old)
     }
 
-    fn remove_candidates(&mut self, step: &Step, service: usize, known: &[String]) -> Effect<Learnt> {
-        let candidates = self.not_known(service, known);
-        let left = self.services[service].containers.iter().filter(|c| c.image != 0).count() - candidates.len();
-        if self.rules.keeps_the_last && left == 0 {
-            return failed("nothing else is left");
-        }
-        for candidate in candidates {
-            let Some(index) = self.place(service, &candidate) else { continue };
+    fn remove_all(&mut self, step: &Step, service: usize, containers: &[Container]) -> Effect<Learnt> {
+        for container in containers {
+            let Some(index) = self.place(service, container) else { continue };
             let id = self.services[service].containers[index].id;
             self.stop(service, index);
             self.point(step)?;

@@ -7,9 +7,9 @@ use crate::Error;
 use crate::bindings::swap::hooks::http as wit;
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::swap::hooks::http as world;
+use crate::json::Value;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::world::http as world;
-use crate::json::Value;
 use crate::time::milliseconds;
 
 /// A request in the making.

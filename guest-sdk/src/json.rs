@@ -197,7 +197,8 @@ impl Reader<'_> {
     }
 
     fn number(&mut self) -> Option<Value> {
-        let end = self.rest.find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E')).unwrap_or(self.rest.len());
+        let end =
+            self.rest.find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E')).unwrap_or(self.rest.len());
         let number = self.rest.get(..end)?;
         self.rest = self.rest.get(end..)?;
         number.bytes().any(|byte| byte.is_ascii_digit()).then(|| Value::Number(number.to_owned()))
@@ -236,7 +237,8 @@ impl Reader<'_> {
                 }
                 self.rest = self.rest.get(2..)?;
                 let second = self.unit()?.wrapping_sub(0xdc00);
-                char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second & 0x3ff)).unwrap_or(char::REPLACEMENT_CHARACTER)
+                char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second & 0x3ff))
+                    .unwrap_or(char::REPLACEMENT_CHARACTER)
             }
             _ => return None,
         })

@@ -10,8 +10,8 @@ pub mod exec;
 pub mod files;
 pub mod logs;
 pub mod probe;
-pub mod shell;
 mod reaper;
+pub mod shell;
 mod ssh;
 #[cfg(test)]
 mod tests;

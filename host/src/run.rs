@@ -244,11 +244,7 @@ impl<'a> State<'a> {
 
     /// Tells whether the run has passed the point after which it only goes forward.
     pub fn committed(&self) -> bool {
-        self.plan
-            .steps
-            .iter()
-            .zip(&self.status)
-            .any(|(step, status)| *step == Step::Commit && *status == Status::Done)
+        self.plan.steps.iter().zip(&self.status).any(|(step, status)| *step == Step::Commit && *status == Status::Done)
     }
 
     /// Tells whether the run is being unwound.
@@ -276,7 +272,8 @@ impl<'a> State<'a> {
             Event::Done { step, .. } => self.move_to(*step, &[Status::Started], Status::Done)?,
             Event::Failed { step, .. } => {
                 // A step that is done fails where nothing can rely on it, because that it is done can't be recorded.
-                let from: &[Status] = if self.committed() { &[Status::Started] } else { &[Status::Started, Status::Done] };
+                let from: &[Status] =
+                    if self.committed() { &[Status::Started] } else { &[Status::Started, Status::Done] };
                 self.move_to(*step, from, Status::Failed)?;
                 let may_fail = self.plan.steps[*step].may_fail();
                 self.back |= !may_fail && !self.committed();
@@ -337,9 +334,10 @@ impl<'a> State<'a> {
     }
 
     fn resume(&mut self, goal: Goal) {
-        let undoing = self.status.iter().any(|status| {
-            matches!(status, Status::Undoing { .. } | Status::Undone | Status::UndoFailed { .. })
-        });
+        let undoing = self
+            .status
+            .iter()
+            .any(|status| matches!(status, Status::Undoing { .. } | Status::Undone | Status::UndoFailed { .. }));
         // Half an unwound run can't go forward: what its later steps rely on may be gone.
         self.back = !self.committed() && (goal == Goal::Back || self.back || undoing);
         if !self.back && !self.committed() {
@@ -397,9 +395,8 @@ impl<'a> State<'a> {
     }
 
     fn next_undo(&self) -> Next {
-        let last = (0..self.status.len())
-            .rev()
-            .find(|step| self.holds(*step) && self.plan.steps[*step].undo().is_some());
+        let last =
+            (0..self.status.len()).rev().find(|step| self.holds(*step) && self.plan.steps[*step].undo().is_some());
         match last {
             None => Next::Done(Outcome::RolledBack),
             Some(step) => match self.status[step] {

@@ -92,7 +92,8 @@ fn check_days(now: &Moment) -> Outcome {
         let (Some(first), Some(last)) = (number(first), number(last)) else {
             return Err(invalid("days", &days).into());
         };
-        let inside = if first <= last { (first..=last).contains(&now.day) } else { now.day >= first || now.day <= last };
+        let inside =
+            if first <= last { (first..=last).contains(&now.day) } else { now.day >= first || now.day <= last };
         if inside {
             return Ok(());
         }
@@ -104,11 +105,8 @@ fn check_hours(now: &Moment) -> Outcome {
     let Some(hours) = config::get("hours") else { return Ok(()) };
     let (from, until) = hours.split_once('-').ok_or_else(|| invalid("hours", &hours))?;
     let (from, until) = (minutes("hours", from)?, minutes("hours", until)?);
-    let inside = if from <= until {
-        (from..until).contains(&now.minute)
-    } else {
-        now.minute >= from || now.minute < until
-    };
+    let inside =
+        if from <= until { (from..until).contains(&now.minute) } else { now.minute >= from || now.minute < until };
     if inside {
         return Ok(());
     }

@@ -164,10 +164,7 @@ mod tests {
         );
         assert_eq!(reason(world.health::<HttpHealth>()), "http://candidate/up answered without `ok`");
         assert_eq!(reason(world.health::<HttpHealth>()), "http://candidate/up answered no JSON");
-        assert_eq!(
-            reason(world.health::<HttpHealth>()),
-            "http://candidate/up answered /database/ok = false, not true"
-        );
+        assert_eq!(reason(world.health::<HttpHealth>()), "http://candidate/up answered /database/ok = false, not true");
         assert_eq!(world.health::<HttpHealth>(), Ok(()));
     }
 

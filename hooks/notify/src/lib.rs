@@ -41,7 +41,8 @@ fn send(text: &str) -> Outcome {
         .timeout(Duration::from_secs(10))
         .body(body);
     let attempt = || request.send()?.expect_success();
-    time::retry(3, Duration::from_secs(1), attempt).map_err(|error: Error| Failure::new("not-notified", error.message))?;
+    time::retry(3, Duration::from_secs(1), attempt)
+        .map_err(|error: Error| Failure::new("not-notified", error.message))?;
     Ok(())
 }
 

@@ -240,7 +240,9 @@ pub fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> R
     if services.is_empty() {
         return Err(match words.first() {
             Some(word) => unknown_service(word, known),
-            None => Failure::new("no service is named").hint(format!("swap SERVICE (services: {})", list_services(known))),
+            None => {
+                Failure::new("no service is named").hint(format!("swap SERVICE (services: {})", list_services(known)))
+            }
         });
     }
     let argv: Vec<String> = rest.iter().chain(command).cloned().collect();

@@ -34,7 +34,8 @@ async fn ask(flags: &Flags, file: &Path, phase: &str, service: &ServiceName) -> 
     })?;
     let display = Display::new(flags.output, Volume::Verbose);
     let site = Site::open(&flags.place(), &display).await?;
-    let mut settings = super::arguments::overridden(site.settings(service), flags, None).map_err(|failure| Ended::new(Exit::Usage, failure))?;
+    let mut settings = super::arguments::overridden(site.settings(service), flags, None)
+        .map_err(|failure| Ended::new(Exit::Usage, failure))?;
     settings.hooks = vec![crate::model::HookSpec {
         file: file.to_string_lossy().into_owned(),
         config: flags.set.iter().cloned().collect(),

@@ -200,13 +200,17 @@ impl Docker {
     /// Returns all containers of a compose service, also stopped ones, by number; never one-off ones.
     pub async fn of_service(&self, project: &str, service: &str) -> Result<Vec<Seen>, Failure> {
         let labels = vec![format!("{PROJECT}={project}"), format!("{SERVICE}={service}"), format!("{ONE_OFF}=False")];
-        self.by_labels(labels).await.map_err(|fault| fault.when(format!("listing the containers of service `{service}`")))
+        self.by_labels(labels)
+            .await
+            .map_err(|fault| fault.when(format!("listing the containers of service `{service}`")))
     }
 
     /// Returns all containers of a compose project, by service and number; never one-off ones.
     pub async fn of_project(&self, project: &str) -> Result<Vec<Seen>, Failure> {
         let labels = vec![format!("{PROJECT}={project}"), format!("{ONE_OFF}=False")];
-        self.by_labels(labels).await.map_err(|fault| fault.when(format!("listing the containers of project `{project}`")))
+        self.by_labels(labels)
+            .await
+            .map_err(|fault| fault.when(format!("listing the containers of project `{project}`")))
     }
 
     /// Returns all containers that have the labels, each as `name` or `name=value`.
@@ -457,15 +461,20 @@ fn seen(answer: ContainerInspectResponse) -> Seen {
     let settings = answer.network_settings.unwrap_or_default();
     let labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
     let networks = settings.networks.unwrap_or_default();
-    let mut ports: Vec<u16> = config.exposed_ports.unwrap_or_default().iter().filter_map(|port| tcp_port(port)).collect();
+    let mut ports: Vec<u16> =
+        config.exposed_ports.unwrap_or_default().iter().filter_map(|port| tcp_port(port)).collect();
     ports.sort_unstable();
     let mut published: Vec<String> = host
         .port_bindings
         .unwrap_or_default()
         .into_iter()
-        .flat_map(|(port, bindings)| bindings.unwrap_or_default().into_iter().map(move |binding| (port.clone(), binding)))
+        .flat_map(|(port, bindings)| {
+            bindings.unwrap_or_default().into_iter().map(move |binding| (port.clone(), binding))
+        })
         // A binding without a number gets any free port: two containers can have it at once.
-        .filter_map(|(port, binding)| Some((port, binding.host_ip, binding.host_port.filter(|p| !p.is_empty() && p != "0")?)))
+        .filter_map(|(port, binding)| {
+            Some((port, binding.host_ip, binding.host_port.filter(|p| !p.is_empty() && p != "0")?))
+        })
         .map(|(port, ip, number)| match ip.filter(|ip| !ip.is_empty()) {
             Some(ip) => format!("{ip}:{number}->{port}"),
             None => format!("{number}->{port}"),
@@ -498,12 +507,17 @@ fn seen(answer: ContainerInspectResponse) -> Seen {
             HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => None,
             status => Some(status.to_string()),
         }),
-        healthcheck: config.healthcheck.and_then(|check| check.test).filter(|test| !test.is_empty() && test[0] != "NONE"),
+        healthcheck: config
+            .healthcheck
+            .and_then(|check| check.test)
+            .filter(|test| !test.is_empty() && test[0] != "NONE"),
         networks: networks.into_iter().map(|(name, settings)| (name, network(settings))).collect(),
         labels,
         // The year 1 is the engine's word for never.
         started_at: state.started_at.filter(|time| !time.is_empty() && !time.starts_with("0001-")),
-        stop_timeout: config.stop_timeout.map(|seconds| u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs)),
+        stop_timeout: config
+            .stop_timeout
+            .map(|seconds| u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs)),
         stop_signal: config.stop_signal.filter(|signal| !signal.is_empty()),
         mounts: answer.mounts.unwrap_or_default().into_iter().map(mount).collect(),
         ports,
@@ -535,7 +549,8 @@ fn mount(point: bollard::models::MountPoint) -> Mount {
     let kind = point.typ.unwrap_or_default().to_string();
     let volume = point.name.filter(|name| !name.is_empty());
     // The engine names the volumes that nobody names with 64 hexadecimal digits.
-    let anonymous = volume.as_deref().is_some_and(|name| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()));
+    let anonymous =
+        volume.as_deref().is_some_and(|name| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()));
     Mount {
         kind,
         source: point.source.unwrap_or_default(),
@@ -560,4 +575,3 @@ fn names(variables: Option<Vec<String>>) -> Vec<String> {
     names.sort();
     names
 }
-

@@ -164,8 +164,7 @@ impl Docker {
         let port = parsed.port_u16().unwrap_or(80).to_string();
         let path = parsed.path_and_query().map_or("/", |path| path.as_str());
         let seconds = limit.as_secs().max(1).to_string();
-        let command =
-            Command::new(["sh", "-c", ASK_FROM_INSIDE, "sh", url, name, &port, path, host, &seconds]);
+        let command = Command::new(["sh", "-c", ASK_FROM_INSIDE, "sh", url, name, &port, path, host, &seconds]);
         let asking = self.output(id, &command);
         // The tools count in seconds and not all of them count everything.
         let output = match tokio::time::timeout(limit + Duration::from_secs(1), asking).await {
@@ -179,7 +178,8 @@ impl Docker {
             (Some(status), _) => Inside::Status(status),
             (None, 99) => Inside::NoTool,
             (None, code) => {
-                let said = output.stderr.lines().chain(output.stdout.lines()).map(str::trim).rfind(|line| !line.is_empty());
+                let said =
+                    output.stderr.lines().chain(output.stdout.lines()).map(str::trim).rfind(|line| !line.is_empty());
                 Inside::Failed(said.map_or_else(|| format!("exit code {code}"), printable))
             }
         })
@@ -269,16 +269,19 @@ mod tests {
                     request.push(byte[0]);
                 }
                 let request = String::from_utf8_lossy(&request).to_lowercase();
-                let good = request.starts_with("get /up?a='$(id) http/1.") && request.contains("\r\nhost: app.test\r\n");
+                let good =
+                    request.starts_with("get /up?a='$(id) http/1.") && request.contains("\r\nhost: app.test\r\n");
                 let status = if good { "503 No" } else { "400 Bad" };
                 let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
             }
         });
         let mut asked = Vec::new();
         for tool in ["curl", "wget", "bash", "python3", "php", "node"] {
-            let Some(path) = ["/usr/local/bin", "/usr/bin", "/bin"].map(|f| format!("{f}/{tool}")).into_iter().find(|path| {
-                std::path::Path::new(path).exists()
-            }) else {
+            let Some(path) = ["/usr/local/bin", "/usr/bin", "/bin"]
+                .map(|f| format!("{f}/{tool}"))
+                .into_iter()
+                .find(|path| std::path::Path::new(path).exists())
+            else {
                 continue;
             };
             let folder = tempfile::tempdir().unwrap();
@@ -290,7 +293,12 @@ mod tests {
                 .output()
                 .unwrap();
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert_eq!(said.lines().find_map(status), Some(503), "{tool}: {said} {}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(
+                said.lines().find_map(status),
+                Some(503),
+                "{tool}: {said} {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             asked.push(tool);
         }
         println!("asked with {asked:?}");

@@ -106,12 +106,19 @@ impl Shell {
 
     fn explain(&self, error: ExecError) -> Failure {
         match error {
-            ExecError::NotFound { container, .. } => Failure::new(format!("container `{container}` has no shell (`sh`)")),
+            ExecError::NotFound { container, .. } => {
+                Failure::new(format!("container `{container}` has no shell (`sh`)"))
+            }
             other => other.into(),
         }
     }
 
-    async fn attempt(&self, mut session: Attached, script: &str, limit: Duration) -> Result<(Attached, Output), Broken> {
+    async fn attempt(
+        &self,
+        mut session: Attached,
+        script: &str,
+        limit: Duration,
+    ) -> Result<(Attached, Output), Broken> {
         let mark = token();
         let line = wrapped(script, &mark);
         if let Some(guard) = &mut session.guard {
@@ -167,13 +174,20 @@ impl Shell {
                 let output = Output { code: 127, stdout: out.body(), stderr: err.body() };
                 Err(Broken::BeforeStart(match self.docker.never_started(&session.exec, &output).await {
                     Some(complaint) => self.explain(refusal(&self.container, &self.command(), &complaint)),
-                    None => Failure::new(format!("the shell in container `{container}` ended at once {}", printable(&lost)).trim().to_owned())
-                        .tail(output.stderr.lines().map(str::to_owned)),
+                    None => Failure::new(
+                        format!("the shell in container `{container}` ended at once {}", printable(&lost))
+                            .trim()
+                            .to_owned(),
+                    )
+                    .tail(output.stderr.lines().map(str::to_owned)),
                 }))
             }
             Ok(false) => Err(Broken::Failed(
-                Failure::new(format!("the shell in container `{container}` ended while it ran `{}`", printable(script)))
-                    .tail(out.body().lines().chain(err.body().lines()).map(str::to_owned)),
+                Failure::new(format!(
+                    "the shell in container `{container}` ended while it ran `{}`",
+                    printable(script)
+                ))
+                .tail(out.body().lines().chain(err.body().lines()).map(str::to_owned)),
             )),
             Err(_) => Err(Broken::Failed(
                 Failure::new(format!(
@@ -382,7 +396,11 @@ mod tests {
             for chunk in b"noise\nMARK\nline\n\nMAR\nMAR\0K\xff\nMARK 3\nnoise".chunks(size) {
                 part.push(chunk);
             }
-            assert_eq!((part.ended(), part.code(), part.body()), (true, 3, "line\n\nMAR\nMAR\0K\u{fffd}".to_owned()), "{size}");
+            assert_eq!(
+                (part.ended(), part.code(), part.body()),
+                (true, 3, "line\n\nMAR\nMAR\0K\u{fffd}".to_owned()),
+                "{size}"
+            );
         }
     }
 }

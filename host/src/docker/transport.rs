@@ -25,7 +25,7 @@ use tokio_rustls::TlsConnector;
 
 use super::endpoint::{Address, Endpoint, Tls};
 use super::ssh::Ssh;
-use super::{chain, PATIENCE};
+use super::{PATIENCE, chain};
 use crate::model::{Failure, printable};
 
 /// How long the engine may take until it has answered for the first time.
@@ -116,11 +116,10 @@ impl Dialer {
                 let connector = TlsConnector::from(Arc::new(tls_config(tls).map_err(bad)?));
                 Dialer::Tls { host: host.clone(), port: *port, name, connector }
             }
-            Address::Ssh { user, host, port, socket } => {
-                Dialer::Ssh(Ssh::new(user.as_deref(), host, *port, socket.as_deref()).map_err(|error| {
-                    Failure::new(format!("ssh to the Docker engine at {endpoint}: {error}"))
-                })?)
-            }
+            Address::Ssh { user, host, port, socket } => Dialer::Ssh(
+                Ssh::new(user.as_deref(), host, *port, socket.as_deref())
+                    .map_err(|error| Failure::new(format!("ssh to the Docker engine at {endpoint}: {error}")))?,
+            ),
         })
     }
 
@@ -153,7 +152,8 @@ async fn ping(stream: Stream) -> io::Result<String> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let connection = tokio::spawn(connection);
-    let request = Request::get("/_ping").header("host", "docker").body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
+    let request =
+        Request::get("/_ping").header("host", "docker").body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
     let response = sender.send_request(request).await;
     drop(sender);
     let response = match response {
@@ -199,7 +199,8 @@ fn tls_config(tls: &Tls) -> Result<rustls::ClientConfig, String> {
     match (file("cert.pem"), file("key.pem")) {
         (Some(certificate), Some(key)) => {
             let chain = certificates(&certificate)?;
-            let private = PrivateKeyDer::from_pem_file(&key).map_err(|error| format!("`{}`: {error}", key.display()))?;
+            let private =
+                PrivateKeyDer::from_pem_file(&key).map_err(|error| format!("`{}`: {error}", key.display()))?;
             builder
                 .with_client_auth_cert(chain, private)
                 .map_err(|error| format!("`{}`: {error}", certificate.display()))
@@ -238,7 +239,12 @@ impl rustls::client::danger::ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signature: &rustls::DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -247,7 +253,12 @@ impl rustls::client::danger::ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signature: &rustls::DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {

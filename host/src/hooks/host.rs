@@ -15,7 +15,8 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, Was
 
 use super::bindings::swap::hooks::{config, exec, http, inspect, log, metrics, state, types};
 use super::capabilities::{
-    Capabilities, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Endpoint, Error, HttpRequest, HttpResponse, Measurement, Subject, Window,
+    Capabilities, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Endpoint, Error, HttpRequest,
+    HttpResponse, Measurement, Subject, Window,
 };
 use super::context::{Context, Member, milliseconds};
 use super::grants::{Ask, Grant, decide};
@@ -131,10 +132,7 @@ impl Call {
     }
 
     /// Awaits what the world does, for as long as the hook wants. The call's own deadline is kept around the call.
-    async fn within<T>(
-        limit: Option<u64>,
-        work: BoxFuture<'_, Result<T, Error>>,
-    ) -> Result<T, Error> {
+    async fn within<T>(limit: Option<u64>, work: BoxFuture<'_, Result<T, Error>>) -> Result<T, Error> {
         let Some(limit) = limit.map(Duration::from_millis) else { return work.await };
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
@@ -260,7 +258,8 @@ impl Call {
 
     /// Sends a request and follows its redirects. Keeps up to `keep` bytes of the body.
     async fn http(&self, request: http::Request, keep: usize) -> Result<http::Response, Error> {
-        let give_up = request.timeout_ms.map(|limit| Instant::now() + Duration::from_millis(limit).min(self.remaining()));
+        let give_up =
+            request.timeout_ms.map(|limit| Instant::now() + Duration::from_millis(limit).min(self.remaining()));
         let mut hop = Hop::first(request)?;
         loop {
             let (to, ask) = self.endpoint(&hop.url)?;
@@ -313,10 +312,13 @@ struct Hop {
 
 impl Hop {
     fn first(request: http::Request) -> Result<Self, Error> {
-        let invalid = |what: &str, text: &str| Error::new("invalid", format!("`{}` is not {what}", text.escape_debug()));
+        let invalid =
+            |what: &str, text: &str| Error::new("invalid", format!("`{}` is not {what}", text.escape_debug()));
         let url = Url::parse(&request.url).map_err(|_| invalid("a URL", &request.url))?;
         check_url(&url)?;
-        let token = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b));
+        let token = |text: &str| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b))
+        };
         if !token(&request.method) {
             return Err(invalid("a method", &request.method));
         }
@@ -350,7 +352,8 @@ impl Hop {
         if url.origin() != self.url.origin() {
             // What was meant for one host is nothing for another.
             headers.retain(|(name, _)| {
-                !["authorization", "cookie", "proxy-authorization", "host"].contains(&name.to_ascii_lowercase().as_str())
+                !["authorization", "cookie", "proxy-authorization", "host"]
+                    .contains(&name.to_ascii_lowercase().as_str())
             });
         }
         let becomes_get = match response.status {
@@ -470,7 +473,8 @@ impl http::Host for State {
             _ => Err(Error::new("too-large", format!("more than {REQUESTS} requests at once"))),
         };
         let at_once = usize::try_from(concurrency.clamp(1, AT_ONCE)).unwrap_or(1);
-        let answers: Vec<_> = stream::iter(requests.into_iter().enumerate()).map(send).buffered(at_once).collect().await;
+        let answers: Vec<_> =
+            stream::iter(requests.into_iter().enumerate()).map(send).buffered(at_once).collect().await;
         answers.into_iter().map(|answer| call.give(answer)).collect()
     }
 }

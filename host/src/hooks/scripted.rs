@@ -209,8 +209,10 @@ mod humane {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| humantime::parse_duration(&text).map_err(|_| D::Error::custom(format!("`{text}` is no duration"))))
-            .transpose()
+        text.map(|text| {
+            humantime::parse_duration(&text).map_err(|_| D::Error::custom(format!("`{text}` is no duration")))
+        })
+        .transpose()
     }
 }
 
@@ -288,7 +290,8 @@ impl Scenario {
                 say(&text, &format!("  ✗ expected: {expected}"));
             }
         }
-        let went_by = humantime::format_duration(Duration::from_millis(super::context::milliseconds(world.begin.elapsed())));
+        let went_by =
+            humantime::format_duration(Duration::from_millis(super::context::milliseconds(world.begin.elapsed())));
         let count: u32 = calls.values().sum();
         let end = if wrong == 0 { "as expected".to_owned() } else { format!("{wrong} not as expected") };
         let about = if self.about.is_empty() { String::new() } else { format!("{}: ", printable(&self.about)) };
@@ -315,7 +318,11 @@ fn render(hook: &str, phase: Phase, reply: &Result<Reply, Failure>) -> String {
     let signature = format!("hook `{hook}` ({phase})");
     let bare = |failure: &Failure| {
         let rest = failure.what.strip_prefix(&signature).unwrap_or(&failure.what);
-        rest.trim_start_matches(" is fatal").trim_start_matches(" failed").trim_start_matches(": ").trim_start().to_owned()
+        rest.trim_start_matches(" is fatal")
+            .trim_start_matches(" failed")
+            .trim_start_matches(": ")
+            .trim_start()
+            .to_owned()
     };
     match reply {
         Ok(Reply::Done) => "done".to_owned(),
@@ -500,7 +507,8 @@ impl Capabilities for Scripted {
     }
 
     fn container_usage(&self, subject: Subject) -> BoxFuture<'_, Result<ContainerUsage, Error>> {
-        let usage = self.inspected(&subject).map(|found| ContainerUsage { memory: found.memory, ..ContainerUsage::default() });
+        let usage =
+            self.inspected(&subject).map(|found| ContainerUsage { memory: found.memory, ..ContainerUsage::default() });
         std::future::ready(usage).boxed()
     }
 

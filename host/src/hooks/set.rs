@@ -116,8 +116,9 @@ impl Hooks {
         limits: Limits,
         log: &Log,
     ) -> Health {
-        let calls =
-            self.of(Phase::Health).map(|hook| hook.call(Phase::Health, context, capabilities.clone(), limits, log.clone()));
+        let calls = self
+            .of(Phase::Health)
+            .map(|hook| hook.call(Phase::Health, context, capabilities.clone(), limits, log.clone()));
         agree(join_all(calls).await)
     }
 }

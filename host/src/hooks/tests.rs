@@ -3,6 +3,6 @@
 mod component;
 mod contract;
 mod hostile;
-mod world;
 mod library;
 mod scenarios;
+mod world;

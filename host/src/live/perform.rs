@@ -106,7 +106,13 @@ impl<'a> Live<'a> {
     }
 
     /// Twice: the engine answers that a running container runs.
-    async fn start(&self, service: &ServiceName, networks: &[String], reach: Option<&Reach>, facts: &Facts) -> Result<Learnt, Failure> {
+    async fn start(
+        &self,
+        service: &ServiceName,
+        networks: &[String],
+        reach: Option<&Reach>,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
         let started = facts.candidates(service).iter().map(|candidate| async {
             self.connect(candidate, service, networks).await?;
             self.site.docker.start(&candidate.id).await.map_err(|failure| with_advice(failure, candidate))?;
@@ -144,7 +150,12 @@ impl<'a> Live<'a> {
     }
 
     /// Twice: running containers stay, and the same addresses are written again.
-    async fn start_old(&self, service: &ServiceName, old: &[Container], front: Option<&Front>) -> Result<Learnt, Failure> {
+    async fn start_old(
+        &self,
+        service: &ServiceName,
+        old: &[Container],
+        front: Option<&Front>,
+    ) -> Result<Learnt, Failure> {
         try_join_all(old.iter().map(|container| self.site.docker.start(&container.id))).await?;
         let Some(front) = front else { return Ok(Learnt::Nothing) };
         let reach = Reach { network: front.network.clone(), port: front.port };
@@ -226,7 +237,9 @@ impl<'a> Live<'a> {
         self.display.note(&format!("{service}: {} serves again", names(to)));
         if self.any_runs(facts.candidates(service)).await {
             // Requests that are still at the candidates after that are cut: they are to go.
-            let note = |left: &[nginx::Worker]| self.display.note(&format!("{} nginx workers still use the candidates", left.len()));
+            let note = |left: &[nginx::Worker]| {
+                self.display.note(&format!("{} nginx workers still use the candidates", left.len()))
+            };
             let _ = door.proxy.await_drained(&generation, drain, note).await;
         }
         Ok(Learnt::Nothing)
@@ -242,10 +255,18 @@ impl<'a> Live<'a> {
     /// Twice: workers that are gone stay gone.
     ///
     /// When time is up the run goes on: what is left is cut when the old container stops, as the operator has settled.
-    async fn drain(&self, service: &ServiceName, front: &Front, timeout: Duration, facts: &Facts) -> Result<Learnt, Failure> {
+    async fn drain(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        timeout: Duration,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
         let Some(generation) = facts.former.get(service) else { return Ok(Learnt::Nothing) };
         let door = self.door(service, front).await?;
-        let note = |left: &[nginx::Worker]| self.display.note(&format!("{} old nginx workers still have requests", left.len()));
+        let note = |left: &[nginx::Worker]| {
+            self.display.note(&format!("{} old nginx workers still have requests", left.len()))
+        };
         if let Err(failure) = door.proxy.await_drained(generation, timeout, note).await {
             if door.proxy.drained(generation).await?.is_empty() {
                 return Ok(Learnt::Nothing);
@@ -259,7 +280,13 @@ impl<'a> Live<'a> {
     }
 
     /// Twice: what is stopped stays stopped, what is gone stays gone.
-    async fn retire(&self, service: &ServiceName, old: &[Container], grace: Option<Duration>, front: Option<&Front>) -> Result<Learnt, Failure> {
+    async fn retire(
+        &self,
+        service: &ServiceName,
+        old: &[Container],
+        grace: Option<Duration>,
+        front: Option<&Front>,
+    ) -> Result<Learnt, Failure> {
         if let Some(front) = front {
             self.refuse_if_named(service, front, old).await?;
         }
@@ -286,16 +313,24 @@ impl<'a> Live<'a> {
             return Err(Failure::new(format!("`{file}` is not as this run wrote it, so what it names may be in use"))
                 .hint(format!("see who changed it, then `swap resume {service}`")));
         };
-        let named = |container: &&Container| upstream.servers.iter().any(|server| Some(server.address) == container.address);
+        let named =
+            |container: &&Container| upstream.servers.iter().any(|server| Some(server.address) == container.address);
         match old.iter().find(named) {
-            Some(container) => Err(Failure::new(format!("`{file}` names {} again, so it is not stopped", container.name))
-                .hint(format!("somebody changed the file after the switch; see who, then `swap resume {service}`"))),
+            Some(container) => {
+                Err(Failure::new(format!("`{file}` names {} again, so it is not stopped", container.name))
+                    .hint(format!("somebody changed the file after the switch; see who, then `swap resume {service}`")))
+            }
             None => Ok(()),
         }
     }
 
     /// Twice: what is stopped stays stopped.
-    async fn stop_candidates(&self, service: &ServiceName, grace: Option<Duration>, facts: &Facts) -> Result<Learnt, Failure> {
+    async fn stop_candidates(
+        &self,
+        service: &ServiceName,
+        grace: Option<Duration>,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
         self.refuse_if_alone(service).await?;
         let stopped = facts.candidates(service).iter().map(|candidate| async {
             self.site.docker.disable_restart(&candidate.id).await?;

@@ -80,11 +80,13 @@ impl Probe {
     /// Begins to ask for the URL, [`RATE`] times a second, each time on a new connection: nothing is retried, so every
     /// failure is one that a user would have seen.
     pub fn start(url: &str) -> Result<Self, Failure> {
-        let parsed: reqwest::Url = url
-            .parse()
-            .ok()
-            .filter(|url: &reqwest::Url| matches!(url.scheme(), "http" | "https"))
-            .ok_or_else(|| Failure::new(format!("`{url}` is not a URL that could be probed")).hint("write it as `http://localhost:8080/`"))?;
+        let parsed: reqwest::Url =
+            url.parse().ok().filter(|url: &reqwest::Url| matches!(url.scheme(), "http" | "https")).ok_or_else(
+                || {
+                    Failure::new(format!("`{url}` is not a URL that could be probed"))
+                        .hint("write it as `http://localhost:8080/`")
+                },
+            )?;
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(PATIENCE)
@@ -132,11 +134,11 @@ impl Probe {
             Some(since) => format!("p99 {} ms (before {})", ms(since.p99), ms(before.p99)),
             None => format!("p99 {} ms", ms(before.p99)),
         };
-        let first = seen.before.first_failure.as_ref().or(seen.since.as_ref().and_then(|since| since.first_failure.as_ref()));
+        let first =
+            seen.before.first_failure.as_ref().or(seen.since.as_ref().and_then(|since| since.first_failure.as_ref()));
         let first = first.map(|why| format!("; the first: {why}")).unwrap_or_default();
         format!("front door: {requests} requests, {failed} failed, {latency}{first}")
     }
-
 }
 
 impl Drop for Probe {

@@ -46,9 +46,35 @@ async fn containers_are_seen_by_compose_labels_and_every_effect_may_run_twice() 
     let second = start(labels("app", "2", "False"), &[], &["false"]);
     let name = format!("{project}-app-1");
     let more = [
-        "--name", &name, "--network", network, "--network-alias", "web", "-v", "/data", "-v", "/tmp:/host:ro", "--expose",
-        "9000", "--expose", "53/udp", "--expose", "80", "-p", "127.0.0.1:0:80", "--restart", "unless-stopped",
-        "--stop-timeout", "7", "--health-cmd", "true", "--health-interval", "1s", "--init", "--user", "7",
+        "--name",
+        &name,
+        "--network",
+        network,
+        "--network-alias",
+        "web",
+        "-v",
+        "/data",
+        "-v",
+        "/tmp:/host:ro",
+        "--expose",
+        "9000",
+        "--expose",
+        "53/udp",
+        "--expose",
+        "80",
+        "-p",
+        "127.0.0.1:0:80",
+        "--restart",
+        "unless-stopped",
+        "--stop-timeout",
+        "7",
+        "--health-cmd",
+        "true",
+        "--health-interval",
+        "1s",
+        "--init",
+        "--user",
+        "7",
     ];
     let first = start(labels("app", "1", "False"), &more, &["sleep", "1000"]);
     start(labels("app", "3", "True"), &[], &["sleep", "1000"]);
@@ -93,7 +119,16 @@ async fn containers_are_seen_by_compose_labels_and_every_effect_may_run_twice() 
     let image = docker.image(&rig.name).await.unwrap().unwrap();
     assert_eq!(image.name, rig.name);
     assert_eq!(
-        (seen.name, seen.image, seen.image_name, seen.restart, seen.stop_timeout, seen.ports, seen.published, seen.user),
+        (
+            seen.name,
+            seen.image,
+            seen.image_name,
+            seen.restart,
+            seen.stop_timeout,
+            seen.ports,
+            seen.published,
+            seen.user
+        ),
         (
             name,
             image.id.clone(),
@@ -196,7 +231,10 @@ async fn logs_are_read_in_lines_and_from_a_mark_on() {
         assert_eq!(docker.logs_since(&id, &mark).await.unwrap(), ["later"]);
     }
     let failure = docker.logs_tail("no-such-container", 1).await.unwrap_err();
-    assert_eq!(failure.to_string(), "reading the log of container `no-such-container`: No such container: no-such-container");
+    assert_eq!(
+        failure.to_string(),
+        "reading the log of container `no-such-container`: No such container: no-such-container"
+    );
 }
 
 #[tokio::test]
@@ -223,13 +261,20 @@ async fn commands_give_their_code_and_output() {
 
     let mut lines = Vec::new();
     let script = "printf 'a\\nb\\033[2J\\r\\nc'; echo e >&2";
-    docker.exec(&id, &Command::shell(script), &mut |stream, line| lines.push(format!("{stream:?} {line}"))).await.unwrap();
+    docker
+        .exec(&id, &Command::shell(script), &mut |stream, line| lines.push(format!("{stream:?} {line}")))
+        .await
+        .unwrap();
     lines.sort();
     assert_eq!(lines, ["Err e", "Out a", "Out b\\u{1b}[2J", "Out c"]);
 
     let began = Instant::now();
     assert_eq!(sh(docker, &id, "sleep 100 & echo left").await, output(0, "left\n", ""));
-    assert!(began.elapsed() < Duration::from_secs(5), "what stays in the background holds nothing up: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "what stays in the background holds nothing up: {:?}",
+        began.elapsed()
+    );
 
     let missing = |program: &str| ExecError::NotFound { container: id[..12].to_owned(), program: program.to_owned() };
     for program in ["nope", "/no/such", "/data"] {
@@ -247,10 +292,9 @@ async fn commands_give_their_code_and_output() {
 async fn a_command_that_is_given_up_is_ended_with_its_children() {
     let Some(rig) = Rig::new().await else { return };
     let docker = &rig.docker;
-    for (user, script) in [
-        (None, "sleep 987 & sleep 986"),
-        (Some("33"), "trap '' TERM; sleep 987 & while :; do sleep 986; done"),
-    ] {
+    for (user, script) in
+        [(None, "sleep 987 & sleep 986"), (Some("33"), "trap '' TERM; sleep 987 & while :; do sleep 986; done")]
+    {
         let id = rig.start(&[], &["sleep", "1000"]);
         let mut command = Command::shell(script);
         command.user = user.map(str::to_owned);
@@ -405,12 +449,10 @@ async fn files_go_in_and_out() {
 async fn probes_see_what_listens() {
     let Some(rig) = Rig::new().await else { return };
     let docker = &rig.docker;
-    let script = "mkdir /tmp/w; echo up >/tmp/w/up; httpd -p 8080 -h /tmp/w; httpd -p 127.0.0.1:8081 -h /tmp/w; sleep 1000";
+    let script =
+        "mkdir /tmp/w; echo up >/tmp/w/up; httpd -p 8080 -h /tmp/w; httpd -p 127.0.0.1:8081 -h /tmp/w; sleep 1000";
     let id = rig.start(&[], &["sh", "-c", script]);
-    eventually("it listens", || async {
-        docker.listening(&id, 8081).await.unwrap() == Listening::OnlyInside
-    })
-    .await;
+    eventually("it listens", || async { docker.listening(&id, 8081).await.unwrap() == Listening::OnlyInside }).await;
     assert_eq!(docker.listening(&id, 8080).await, Ok(Listening::Yes));
     assert_eq!(docker.listening(&id, 8082).await, Ok(Listening::No));
     let inside = &id;

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::world::engine;
-use crate::hooks::scripted::Scenario;
 use crate::hooks::inspect;
+use crate::hooks::scripted::Scenario;
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     files.sort();
     files
 }

@@ -48,9 +48,8 @@ gets up: 3 calls, 2 not as expected, 5m on the scenario's clock
 
 #[test]
 fn grants_are_those_of_a_real_run() {
-    let scenario = |allow: &str| {
-        format!("allow: [{allow}]\nexec: {{ \"service:db true\": [0] }}\ncalls: [{{ ask: health }}]")
-    };
+    let scenario =
+        |allow: &str| format!("allow: [{allow}]\nexec: {{ \"service:db true\": [0] }}\ncalls: [{{ ask: health }}]");
     let refusal = "to run a command in the service `db` is not granted; allow it with `allow: [ \"exec:db\" ]` beside the \
                    hook in `x-swap`, or `--allow exec:db`";
     assert_eq!(

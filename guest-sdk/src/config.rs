@@ -37,8 +37,8 @@ pub fn duration(key: &str) -> Result<Option<Duration>, Error> {
     let Some(text) = get(key) else { return Ok(None) };
     let parse = || {
         let digits = text.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = text[..digits].parse().ok()?;
-        let unit = match text[digits..].trim() {
+        let number: u64 = text.get(..digits)?.parse().ok()?;
+        let unit = match text.get(digits..)?.trim() {
             "ms" => 1,
             "s" => 1000,
             "m" => 60_000,

@@ -7,6 +7,7 @@ use crate::Error;
 use crate::bindings::swap::hooks::http as wit;
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::swap::hooks::http as world;
+use crate::json::Value;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::world::http as world;
 use crate::time::milliseconds;
@@ -40,6 +41,13 @@ pub fn get(url: &str) -> Result<Response, Error> {
 /// Sends `POST` with a body of a type as `application/json`.
 pub fn post(url: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Result<Response, Error> {
     Request::new("POST", url).header("content-type", content_type).body(body).send()
+}
+
+/// Sends requests, up to `concurrency` of them at a time. The answers come in the order of the requests; what is kept of all
+/// their bodies together is as long as one body may be.
+pub fn send_all(requests: Vec<Request>, concurrency: u32) -> Vec<Result<Response, Error>> {
+    let requests: Vec<wit::Request> = requests.into_iter().map(|request| request.0).collect();
+    world::send_all(&requests, concurrency).into_iter().map(|answer| Ok(Response::from(answer?))).collect()
 }
 
 impl Request {
@@ -81,15 +89,20 @@ impl Request {
 
     /// Sends it. Any status is an answer.
     pub fn send(&self) -> Result<Response, Error> {
-        let answer = world::send(&self.0)?;
-        Ok(Response {
+        Ok(Response::from(world::send(&self.0)?))
+    }
+}
+
+impl From<wit::Response> for Response {
+    fn from(answer: wit::Response) -> Self {
+        Self {
             status: answer.status,
             url: answer.url,
             headers: answer.headers,
             body: answer.body,
             truncated: answer.truncated,
             elapsed: Duration::from_micros(answer.elapsed_us),
-        })
+        }
     }
 }
 
@@ -118,8 +131,14 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// Tells whether the body has a text in it.
+    pub fn contains(&self, text: &str) -> bool {
+        // Smaller than to search in a text, and the body need not be one.
+        text.is_empty() || self.body.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
     /// Returns the body as JSON.
-    pub fn json(&self) -> Result<crate::json::Value, Error> {
-        crate::json::from_slice(&self.body).map_err(|_| Error::new(format!("{} answered no JSON", self.url)))
+    pub fn json(&self) -> Result<Value, Error> {
+        Value::parse(&self.text()).ok_or_else(|| Error::new(format!("{} answered no JSON", self.url)))
     }
 }

@@ -1,9 +1,9 @@
 //! What the engine knows about a container. Targets are those of [`exec`](crate::exec), except `one-off`.
 
 use crate::Error;
-pub use crate::bindings::swap::hooks::inspect::{ContainerState, ContainerUsage};
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::swap::hooks::inspect as world;
+pub use crate::bindings::swap::hooks::inspect::{ContainerState, ContainerUsage};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::world::inspect as world;
 

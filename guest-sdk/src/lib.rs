@@ -28,7 +28,7 @@
 //! ```text
 //! hook                                     the trait, what its methods answer
 //! http exec state config inspect metrics   what swap does for a hook
-//! log  time                                what it says, the clock
+//! log  time  json                          what it says, the clock, JSON
 //! testing                                  a scripted world, on the machine of the author
 //! bindings                                 generated from the WIT package
 //! ```
@@ -40,6 +40,7 @@ pub mod exec;
 mod hook;
 pub mod http;
 pub mod inspect;
+pub mod json;
 pub mod log;
 pub mod metrics;
 pub mod state;
@@ -49,7 +50,6 @@ pub mod time;
 
 pub use bindings::swap::hooks::types::{Container, Context};
 pub use hook::{Error, Failure, Health, Hook, Outcome, Unhealthy};
-pub use serde_json as json;
 pub use swap_hook_macros::export;
 
 #[doc(hidden)]

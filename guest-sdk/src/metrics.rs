@@ -1,9 +1,9 @@
 //! What the front door saw.
 
 use crate::Error;
-pub use crate::bindings::swap::hooks::metrics::Measurement;
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::swap::hooks::metrics as world;
+pub use crate::bindings::swap::hooks::metrics::Measurement;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::world::metrics as world;
 

@@ -314,6 +314,13 @@ pub(crate) mod world {
     pub mod http {
         use super::*;
 
+        pub fn send_all(
+            requests: &[super::super::http::Request],
+            _: u32,
+        ) -> Vec<Result<super::super::http::Response, types::Error>> {
+            requests.iter().map(send).collect()
+        }
+
         pub fn send(request: &super::super::http::Request) -> Result<super::super::http::Response, types::Error> {
             script(|script| {
                 script.deeds.push(format!("{} {}", request.method, request.url));

@@ -25,7 +25,8 @@ pub trait World {
 
 /// Where events go: journal and display.
 pub trait Record {
-    /// Makes the event durable and tells it to the operator. An error means that it may be lost.
+    /// Makes the event durable and tells it to the operator. An error means that it may be lost, and that the next event
+    /// that is recorded without an error brings it along: a journal has no gaps, only an end.
     fn record(&mut self, plan: &Plan, event: &Event) -> Result<(), Failure>;
 }
 
@@ -51,14 +52,18 @@ pub async fn run(
     record: &mut impl Record,
     signals: &mut watch::Receiver<Vec<String>>,
 ) -> Result<End, IllegalEvent> {
-    let mut run = Run { plan, events, record, journal_works: true };
+    let mut run = Run { plan, events, record };
     loop {
         run.note_interrupt(signals)?;
         if signals.borrow().len() > 1 {
             return Ok(End::Left);
         }
         match decide(plan, run.events)? {
-            Next::Do(step) => run.forward(step, world, signals).await,
+            Next::Do(step) => {
+                if let Some(end) = run.forward(step, world, signals).await {
+                    return Ok(end);
+                }
+            }
             Next::Undo(step) => run.undo(step, world, signals).await,
             Next::Stuck(step) => {
                 let step = &plan.steps[step];
@@ -80,15 +85,12 @@ struct Run<'a, R> {
     plan: &'a Plan,
     events: &'a mut Vec<Event>,
     record: &'a mut R,
-    journal_works: bool,
 }
 
 impl<R: Record> Run<'_, R> {
     /// Records an event whose loss must not stop what is under way: undoing, closing, going on after the commit.
     fn tell(&mut self, event: Event) {
-        if let Err(_lost) = self.record.record(self.plan, &event) {
-            self.journal_works = false;
-        }
+        let _lost = self.record.record(self.plan, &event);
         self.events.push(event);
     }
 
@@ -102,18 +104,20 @@ impl<R: Record> Run<'_, R> {
         Ok(())
     }
 
-    async fn forward(&mut self, step: usize, world: &impl World, signals: &mut watch::Receiver<Vec<String>>) {
+    /// Performs a step. Returns how the run ends if it can't go on from here in either direction.
+    async fn forward(
+        &mut self,
+        step: usize,
+        world: &impl World,
+        signals: &mut watch::Receiver<Vec<String>>,
+    ) -> Option<End> {
         let started = Event::Started { step };
-        if let Err(failure) = self.record.record(self.plan, &started) {
-            // Nothing is done that was not recorded. After the commit the world is believed, not the journal.
-            self.events.push(started);
-            let committed = State::of(self.plan, self.events).is_ok_and(|state| state.committed());
-            if !committed {
-                self.tell(Event::Failed { step, failure });
-                return;
-            }
-        } else {
-            self.events.push(started);
+        let lost = self.record.record(self.plan, &started).err();
+        self.events.push(started);
+        // Nothing is done that was not recorded. After the commit the world is believed, not the journal.
+        if let Some(failure) = lost.filter(|_| !self.committed()) {
+            self.tell(Event::Failed { step, failure });
+            return None;
         }
         let facts = Facts::of(self.plan, self.events);
         let what = &self.plan.steps[step];
@@ -122,30 +126,34 @@ impl<R: Record> Run<'_, R> {
             biased;
             performed = world.perform(what, &facts) => performed,
             // The next round of the loop records the signal and unwinds, or leaves.
-            _ = interrupted(signals, patience) => return,
+            _ = interrupted(signals, patience) => return None,
         };
         match performed {
-            Ok(learnt) => {
-                let done = Event::Done { step, learnt };
-                let lost = self.record.record(self.plan, &done).err();
-                self.events.push(done);
-                if let (Some(failure), Some(next)) = (lost, self.next_before_commit()) {
-                    // The next step would rely on what is not durable.
-                    self.events.push(Event::Started { step: next });
-                    self.tell(Event::Failed { step: next, failure });
-                }
+            Ok(learnt) => self.done(step, learnt),
+            Err(failure) => {
+                self.tell(Event::Failed { step, failure });
+                None
             }
-            Err(failure) => self.tell(Event::Failed { step, failure }),
         }
     }
 
-    /// Returns the step that comes next if the run may still be unwound.
-    fn next_before_commit(&self) -> Option<usize> {
-        let state = State::of(self.plan, self.events).ok()?;
-        match decide(self.plan, self.events).ok()? {
-            Next::Do(next) if !state.committed() => Some(next),
-            _ => None,
+    /// Records that a step is done. The next step would rely on what is not durable, so a loss is a failure of the step.
+    fn done(&mut self, step: usize, learnt: Learnt) -> Option<End> {
+        let done = Event::Done { step, learnt };
+        let lost = self.record.record(self.plan, &done).err().filter(|_| !self.committed());
+        if lost.is_some() && self.plan.steps[step] == Step::Commit {
+            // Whether the commit is durable shows when the journal is read back: until then neither way is safe.
+            return Some(End::Stuck(Step::Commit));
         }
+        self.events.push(done);
+        if let Some(failure) = lost {
+            self.tell(Event::Failed { step, failure });
+        }
+        None
+    }
+
+    fn committed(&self) -> bool {
+        State::of(self.plan, self.events).is_ok_and(|state| state.committed())
     }
 
     async fn undo(&mut self, step: usize, world: &impl World, signals: &mut watch::Receiver<Vec<String>>) {

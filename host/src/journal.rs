@@ -307,7 +307,9 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
     let failure = Failure::new(format!("can't {what} `{}`: {error}", path.display()));
     match error.kind() {
-        io::ErrorKind::StorageFull => failure.hint("free some disk space, or choose another folder with SWAP_STATE_DIR"),
+        io::ErrorKind::StorageFull => {
+            failure.hint("free some disk space, or choose another folder with SWAP_STATE_DIR")
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             failure.hint("choose a folder that you may write with SWAP_STATE_DIR")
         }

@@ -8,6 +8,7 @@
 //! perform   [`Step`](crate::plan::Step) → calls of the adapters
 //! health    when a candidate is healthy, and whether it stays so
 //! front     nginx of a service: which one, and the shell beside it
+//! probe     requests through the front door all through a run
 //! asking    hooks: the context of a call, and what hooks can do to the world
 //! ```
 
@@ -16,6 +17,7 @@ mod front;
 mod health;
 mod observe;
 mod perform;
+mod probe;
 mod site;
 
 pub use observe::ServiceStatus;

@@ -261,6 +261,9 @@ pub struct Settings {
     /// How long both run after the switch.
     #[serde(with = "millis")]
     pub watch: Duration,
+    /// What is asked for through the front door all through the run, and counted: a path, or a whole URL.
+    #[serde(default)]
+    pub probe: Option<String>,
     /// The limits in time.
     pub timeouts: Timeouts,
     /// Whether the candidate starts before the old container stops.

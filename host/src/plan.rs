@@ -104,6 +104,9 @@ pub struct Front {
     pub network: Option<String>,
     /// The port of the service that nginx talks to.
     pub port: u16,
+    /// What is asked for through the front door all through the run; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
 }
 
 impl Front {
@@ -559,8 +562,10 @@ pub fn port(service: &ServiceName, settled: Option<u16>, exposed: &[u16]) -> Res
     match (settled, exposed) {
         (Some(port), _) => Ok(port),
         (None, [port]) => Ok(*port),
-        (None, []) => Err(Failure::new(format!("service `{service}` exposes no port, so the port that nginx talks to is unknown"))
-            .hint(format!("write `x-swap: {{ port: 8000 }}` under `services: {service}:` in the compose file"))),
+        (None, []) => Err(Failure::new(format!(
+            "service `{service}` exposes no port, so the port that nginx talks to is unknown"
+        ))
+        .hint(format!("write `x-swap: {{ port: 8000 }}` under `services: {service}:` in the compose file"))),
         (None, several) => {
             let list: Vec<String> = several.iter().map(u16::to_string).collect();
             Err(Failure::new(format!("service `{service}` exposes several ports ({})", list.join(", "))).hint(format!(
@@ -625,8 +630,12 @@ fn refusals(seen: &ObservedService) -> Vec<Failure> {
     }
     if let Some(name) = &seen.container_name {
         refusals.push(
-            Failure::new(format!("service `{service}` has `container_name: {name}`, and two containers can't share a name"))
-                .hint(format!("remove `container_name` from `services: {service}:`, then `docker compose up -d {service}` once")),
+            Failure::new(format!(
+                "service `{service}` has `container_name: {name}`, and two containers can't share a name"
+            ))
+            .hint(format!(
+                "remove `container_name` from `services: {service}:`, then `docker compose up -d {service}` once"
+            )),
         );
     }
     for port in &seen.fixed_ports {
@@ -816,3 +825,6 @@ mod optional_millis {
         Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -244,11 +244,7 @@ impl<'a> State<'a> {
 
     /// Tells whether the run has passed the point after which it only goes forward.
     pub fn committed(&self) -> bool {
-        self.plan
-            .steps
-            .iter()
-            .zip(&self.status)
-            .any(|(step, status)| *step == Step::Commit && *status == Status::Done)
+        self.plan.steps.iter().zip(&self.status).any(|(step, status)| *step == Step::Commit && *status == Status::Done)
     }
 
     /// Tells whether the run is being unwound.
@@ -275,7 +271,10 @@ impl<'a> State<'a> {
             Event::Started { step } => self.begin(*step)?,
             Event::Done { step, .. } => self.move_to(*step, &[Status::Started], Status::Done)?,
             Event::Failed { step, .. } => {
-                self.move_to(*step, &[Status::Started], Status::Failed)?;
+                // A step that is done fails where nothing can rely on it, because that it is done can't be recorded.
+                let from: &[Status] =
+                    if self.committed() { &[Status::Started] } else { &[Status::Started, Status::Done] };
+                self.move_to(*step, from, Status::Failed)?;
                 let may_fail = self.plan.steps[*step].may_fail();
                 self.back |= !may_fail && !self.committed();
             }
@@ -335,9 +334,10 @@ impl<'a> State<'a> {
     }
 
     fn resume(&mut self, goal: Goal) {
-        let undoing = self.status.iter().any(|status| {
-            matches!(status, Status::Undoing { .. } | Status::Undone | Status::UndoFailed { .. })
-        });
+        let undoing = self
+            .status
+            .iter()
+            .any(|status| matches!(status, Status::Undoing { .. } | Status::Undone | Status::UndoFailed { .. }));
         // Half an unwound run can't go forward: what its later steps rely on may be gone.
         self.back = !self.committed() && (goal == Goal::Back || self.back || undoing);
         if !self.back && !self.committed() {
@@ -352,16 +352,19 @@ impl<'a> State<'a> {
         }
     }
 
-    /// Forgets what may no longer hold for candidates that are not live yet: their addresses and their health.
+    /// Forgets what may no longer hold: a run whose journal could not be written may have been unwound further than
+    /// the journal tells, and candidates may have moved meanwhile. To do these steps again is cheap and safe.
     fn look_again(&mut self) {
-        let switched: Vec<&ServiceName> = (0..self.status.len())
-            .filter(|step| self.status[*step] == Status::Done && matches!(self.plan.steps[*step], Step::Switch { .. }))
-            .filter_map(|step| self.plan.steps[step].service())
-            .collect();
         for (step, status) in self.plan.steps.iter().zip(&mut self.status) {
-            let settles = matches!(step, Step::Start { .. } | Step::AwaitHealthy { .. });
-            let live = step.service().is_some_and(|service| switched.contains(&service));
-            if settles && !live && *status == Status::Done {
+            let settles = matches!(
+                step,
+                Step::StopOld { .. }
+                    | Step::Start { .. }
+                    | Step::AwaitHealthy { .. }
+                    | Step::Switch { .. }
+                    | Step::Drain { .. }
+            );
+            if settles && *status == Status::Done {
                 *status = Status::Started;
             }
         }
@@ -392,9 +395,8 @@ impl<'a> State<'a> {
     }
 
     fn next_undo(&self) -> Next {
-        let last = (0..self.status.len())
-            .rev()
-            .find(|step| self.holds(*step) && self.plan.steps[*step].undo().is_some());
+        let last =
+            (0..self.status.len()).rev().find(|step| self.holds(*step) && self.plan.steps[*step].undo().is_some());
         match last {
             None => Next::Done(Outcome::RolledBack),
             Some(step) => match self.status[step] {
@@ -409,3 +411,6 @@ impl<'a> State<'a> {
 pub fn decide(plan: &Plan, events: &[Event]) -> Result<Next, IllegalEvent> {
     State::of(plan, events).map(|state| state.next())
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,7 +103,8 @@ impl Display {
                 plan.notices.iter().for_each(|notice| self.say(&format!("note: {notice}")));
             }
             Event::Done { step, learnt } => {
-                if let Some(line) = plan.steps.get(*step).and_then(|what| fact(what, learnt, &Facts::of(plan, events))) {
+                if let Some(line) = plan.steps.get(*step).and_then(|what| fact(what, learnt, &Facts::of(plan, events)))
+                {
                     self.step_line(&line, elapsed);
                 }
             }
@@ -343,9 +344,10 @@ pub fn step_times(plan: &Plan, entries: &[Entry]) -> Vec<(&'static str, i64)> {
 fn gap(plan: &Plan, entries: &[Entry]) -> Option<i64> {
     let verb = |step: usize| plan.steps.get(step).map(Step::verb);
     let stopped = entries.iter().find(|entry| started(&entry.event).and_then(verb) == Some("stop-old"))?;
-    let serves = entries.iter().rev().find(|entry| {
-        done(&entry.event).and_then(verb).is_some_and(|verb| matches!(verb, "healthy" | "switch"))
-    })?;
+    let serves = entries
+        .iter()
+        .rev()
+        .find(|entry| done(&entry.event).and_then(verb).is_some_and(|verb| matches!(verb, "healthy" | "switch")))?;
     Some(serves.at_ms - stopped.at_ms)
 }
 

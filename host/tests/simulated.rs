@@ -1,10 +1,12 @@
 //! The engine in a simulated world, in which everything goes wrong at every point.
 //!
-//! `SWAP_SIM_RUNS` sets how many runs are drawn, `SWAP_SIM_SEED` repeats one of them and tells its story.
+//! `SWAP_SIM_RUNS` sets how many runs are drawn, `SWAP_SIM_SEED` repeats one of them and tells its story, and
+//! `SWAP_SIM_FAULTS` sets how many faults a run may have where all runs are gone through.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
-use swap::plan::Plan;
+use swap::plan::{Plan, Step};
 
 mod simulated {
     pub mod chance;
@@ -17,8 +19,8 @@ mod simulated {
 }
 
 use simulated::chance::Chance;
-use simulated::family::{Family, families};
-use simulated::lives::{Story, Then};
+use simulated::family::families;
+use simulated::lives::{Endings, Story, Then};
 use simulated::world::Rules;
 
 fn number(variable: &str) -> Option<u64> {
@@ -27,43 +29,200 @@ fn number(variable: &str) -> Option<u64> {
 
 fn unchanged(_: &mut Plan) {}
 
-fn story(family: &Family) -> Story<'_> {
-    Story { family, then: Then::Either, rules: Rules::ALL, change: unchanged }
+fn stories(then: Then, rules: Rules, change: fn(&mut Plan)) -> Vec<Story> {
+    families().into_iter().map(|family| Story::new(family, then, rules, change)).collect()
 }
 
-/// Returns the seed of the first run that goes wrong.
-fn first_wrong(families: &[Family], rules: Rules, change: fn(&mut Plan), seeds: impl Iterator<Item = u64>) -> Option<u64> {
-    let mut seeds = seeds;
-    seeds.find(|seed| {
-        let family = &families[*seed as usize % families.len()];
-        let told = Story { rules, change, ..story(family) }.live(Chance::seeded(*seed), false, false);
+fn story_of(stories: &[Story], seed: u64) -> &Story {
+    &stories[seed as usize % stories.len()]
+}
+
+/// Returns the first seed whose run goes wrong, and how the processes of all runs before it ended.
+fn first_wrong(stories: &[Story], mut seeds: impl Iterator<Item = u64>) -> (Option<u64>, Endings) {
+    let mut endings = Endings::new();
+    let wrong = seeds.find(|seed| {
+        let told = story_of(stories, *seed).live(Chance::seeded(*seed), false, false);
+        told.endings.into_iter().for_each(|ending| *endings.entry(ending).or_default() += 1);
         told.violation.is_some()
-    })
+    });
+    (wrong, endings)
 }
 
-fn tell(family: &Family, rules: Rules, change: fn(&mut Plan), seed: u64) -> String {
-    let told = Story { rules, change, ..story(family) }.live(Chance::seeded(seed), true, false);
-    format!("seed {seed}, {}: {:?}\n{}", family.name, told.violation, told.story.join("\n"))
+/// Tells what happens in the run of a seed.
+fn told(stories: &[Story], seed: u64) -> String {
+    let story = story_of(stories, seed);
+    let told = story.live(Chance::seeded(seed), true, false);
+    let violation = told.violation.unwrap_or_else(|| "nothing went wrong".to_owned());
+    format!("{}: {violation}\nagain: SWAP_SIM_SEED={seed}\n{}", story.name(), told.story.join("\n"))
 }
 
 #[test]
 fn nothing_that_goes_wrong_takes_the_service_down() {
-    let families = families();
+    let stories = stories(Then::Either, Rules::ALL, unchanged);
     if let Some(seed) = number("SWAP_SIM_SEED") {
-        return println!("{}", tell(&families[seed as usize % families.len()], Rules::ALL, unchanged, seed));
+        return println!("{}", told(&stories, seed));
     }
     let runs = number("SWAP_SIM_RUNS").unwrap_or(20_000);
-    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
     let began = Instant::now();
-    let wrong = std::thread::scope(|scope| {
-        let families = &families;
-        let part = |first| move || first_wrong(families, Rules::ALL, unchanged, (first..runs).step_by(threads as usize));
+    let parts: Vec<(Option<u64>, Endings)> = std::thread::scope(|scope| {
+        let stories = &stories;
+        let part = |first| move || first_wrong(stories, (first as u64..runs).step_by(threads));
         let parts: Vec<_> = (0..threads).map(|first| scope.spawn(part(first))).collect();
-        parts.into_iter().filter_map(|part| part.join().expect("a run panics")).min()
+        parts.into_iter().map(|part| part.join().expect("a run panics")).collect()
     });
-    if let Some(seed) = wrong {
-        panic!("{}", tell(&families[seed as usize % families.len()], Rules::ALL, unchanged, seed));
+    if let Some(seed) = parts.iter().filter_map(|(wrong, _)| *wrong).min() {
+        panic!("{}", told(&stories, seed));
     }
     let seconds = began.elapsed().as_secs_f64();
     println!("{runs} runs in {seconds:.1} s: {:.0} a minute", runs as f64 / seconds * 60.0);
+    let mut endings = Endings::new();
+    parts
+        .into_iter()
+        .flat_map(|(_, endings)| endings)
+        .for_each(|(ending, count)| *endings.entry(ending).or_default() += count);
+    println!("their processes ended so: {endings:?}");
+    // A world in which nothing happens proves nothing.
+    for ending in ["killed", "left", "not begun", "rolled back", "stuck", "swapped"] {
+        assert!(endings.contains_key(ending) || runs < 1_000, "no process was {ending}");
+    }
+}
+
+/// Goes through all runs with so many faults: each of them at each point, in each order.
+struct Exhaustive<'a> {
+    story: &'a Story,
+    runs: u64,
+    states: HashSet<u64>,
+}
+
+impl Exhaustive<'_> {
+    fn go(&mut self, faults: &mut Vec<(usize, usize)>, more: u64) {
+        let told = self.story.live(Chance::script(faults.clone()), false, true);
+        self.runs += 1;
+        if told.violation.is_some() {
+            let told = self.story.live(Chance::script(faults.clone()), true, false);
+            panic!("{} with {faults:?}: {:?}\n{}", self.story.name(), told.violation, told.story.join("\n"));
+        }
+        self.states.extend(told.world.seen.into_iter().flatten());
+        let Chance::Script { seen, .. } = told.world.chance else { return };
+        if more == 0 {
+            return;
+        }
+        let from = faults.last().map_or(0, |(point, _)| point + 1);
+        for (point, options) in seen.iter().enumerate().skip(from) {
+            for option in 0..*options {
+                faults.push((point, option));
+                self.go(faults, more - 1);
+                faults.pop();
+            }
+        }
+    }
+}
+
+#[test]
+fn every_fault_at_every_point_ends_at_rest() {
+    let (mut runs, mut states) = (0, 0);
+    let most = number("SWAP_SIM_FAULTS").unwrap_or(1);
+    for then in [Then::Forward, Then::Back] {
+        for story in &stories(then, Rules::ALL, unchanged) {
+            let mut exhaustive = Exhaustive { story, runs: 0, states: HashSet::new() };
+            exhaustive.go(&mut Vec::new(), most);
+            println!("{}, then {then:?}: {} runs, {} states", story.name(), exhaustive.runs, exhaustive.states.len());
+            runs += exhaustive.runs;
+            states += exhaustive.states.len();
+        }
+    }
+    println!("{runs} runs with at most {most} faults, {states} states");
+}
+
+/// Fails unless a world with such a mistake is seen to go wrong.
+#[track_caller]
+fn is_found(mistake: &str, rules: Rules, change: fn(&mut Plan)) {
+    const RUNS: u64 = 100_000;
+    let stories = stories(Then::Either, rules, change);
+    match first_wrong(&stories, 0..RUNS).0 {
+        Some(seed) => {
+            let story = story_of(&stories, seed);
+            let violation = story.live(Chance::seeded(seed), false, false).violation.unwrap_or_default();
+            println!("{mistake}: found by seed {seed} ({}): {violation}", story.name());
+        }
+        None => panic!("{mistake}: not found in {RUNS} runs"),
+    }
+}
+
+fn drop_steps(plan: &mut Plan, unwanted: fn(&Step) -> bool) {
+    plan.steps.retain(|step| !unwanted(step));
+}
+
+fn is_commit(step: &Step) -> bool {
+    matches!(step, Step::Commit)
+}
+
+fn is_switch(step: &Step) -> bool {
+    matches!(step, Step::Switch { .. })
+}
+
+fn is_drain(step: &Step) -> bool {
+    matches!(step, Step::Drain { .. })
+}
+
+fn is_retire(step: &Step) -> bool {
+    matches!(step, Step::Retire { .. })
+}
+
+/// Moves the steps of one kind before the first of another kind, in plans that have such a one.
+fn move_before(plan: &mut Plan, moved: fn(&Step) -> bool, before: fn(&Step) -> bool) {
+    if !plan.steps.iter().any(before) {
+        return;
+    }
+    let (moved, mut rest): (Vec<Step>, Vec<Step>) = plan.steps.drain(..).partition(moved);
+    let place = rest.iter().position(before).unwrap_or(rest.len());
+    rest.splice(place..place, moved);
+    plan.steps = rest;
+}
+
+#[test]
+fn a_commit_before_the_drain_is_found() {
+    is_found("commit before the drain", Rules::ALL, |plan| move_before(plan, is_commit, is_drain));
+}
+
+#[test]
+fn a_commit_before_the_switch_is_found() {
+    is_found("commit before the switch", Rules::ALL, |plan| move_before(plan, is_commit, is_switch));
+}
+
+#[test]
+fn a_commit_after_the_old_are_gone_is_found() {
+    is_found("commit after retiring", Rules::ALL, |plan| move_before(plan, is_retire, is_commit));
+}
+
+#[test]
+fn a_missing_wait_for_workers_is_found() {
+    is_found("no drain", Rules::ALL, |plan| drop_steps(plan, is_drain));
+}
+
+#[test]
+fn retiring_before_the_switch_is_found() {
+    let rules = Rules { retire_looks: false, ..Rules::ALL };
+    is_found("retire before the switch", rules, |plan| move_before(plan, is_retire, is_switch));
+}
+
+#[test]
+fn a_switch_that_is_not_undone_is_found() {
+    is_found("no switch back", Rules { back_switches: false, ..Rules::ALL }, unchanged);
+}
+
+#[test]
+fn a_switch_back_that_does_not_wait_is_found() {
+    is_found("no wait after switching back", Rules { back_waits: false, ..Rules::ALL }, unchanged);
+}
+
+#[test]
+fn each_rule_of_the_world_is_needed() {
+    is_found("commit does not look", Rules { commit_looks: false, retire_looks: false, ..Rules::ALL }, unchanged);
+    is_found("old ones are not started", Rules { back_starts_old: false, ..Rules::ALL }, unchanged);
+    is_found("switched back to a name", Rules { back_by_address: false, ..Rules::ALL }, unchanged);
+    is_found("services without a file are not pinned", Rules { reload_pins: false, ..Rules::ALL }, unchanged);
+    is_found("the last is removed", Rules { keeps_the_last: false, ..Rules::ALL }, unchanged);
+    is_found("the journal has gaps", Rules { journal_in_order: false, ..Rules::ALL }, unchanged);
 }

@@ -95,7 +95,8 @@ impl Request {
         let connection = if *close { "close" } else { "keep-alive" };
         let length = if *method == "GET" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         // One write for head and body, so that a client is never seen between the two.
-        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n{length}\r\n{body}").into_bytes()
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n{length}\r\n{body}")
+            .into_bytes()
     }
 }
 

@@ -110,7 +110,8 @@ fn exists(tag: &str) -> bool {
 
 fn is_from_debian(tag: &str) -> bool {
     let label = r#"{{ index .Config.Labels "swap-example.made-from" }}"#;
-    run(Command::new("docker").args(["image", "inspect", "--format", label, tag])).is_ok_and(|label| label.trim() == "debian")
+    run(Command::new("docker").args(["image", "inspect", "--format", label, tag]))
+        .is_ok_and(|label| label.trim() == "debian")
 }
 
 fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {

@@ -12,12 +12,12 @@
 //!
 //! **Invariant:** nothing here uses swap's own code: the rig must not share its mistakes.
 
-pub mod load;
 pub mod clients;
+pub mod command;
+pub mod eventually;
 pub mod http;
+pub mod images;
+pub mod load;
 pub mod report;
 pub mod stack;
-pub mod images;
 pub mod swap;
-pub mod eventually;
-pub mod command;

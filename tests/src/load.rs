@@ -87,7 +87,10 @@ pub struct Load {
 impl Load {
     /// Makes the mixed load on an address of this machine; others are refused, so that nobody is flooded by mistake.
     pub fn new(target: SocketAddr) -> Result<Self> {
-        ensure!(target.ip().is_loopback(), "`{target}` is not on this machine: the load goes to loopback addresses only");
+        ensure!(
+            target.ip().is_loopback(),
+            "`{target}` is not on this machine: the load goes to loopback addresses only"
+        );
         Ok(Self {
             target,
             mix: mixed(),
@@ -167,7 +170,6 @@ impl Running {
         self.shared.tally().marked.get(version).cloned()
     }
 }
-
 
 async fn drive(shared: Arc<Shared>) -> Result<Report> {
     let mut clients = JoinSet::new();
@@ -252,9 +254,8 @@ impl Shared {
     async fn compare(&self, path: &str) -> Result<Posts> {
         let mut request = Request::get(path).closing();
         request.keep = usize::MAX;
-        let asked = async {
-            Connection::open(self.load.target, self.load.limit).await?.ask(&request, self.load.limit).await
-        };
+        let asked =
+            async { Connection::open(self.load.target, self.load.limit).await?.ask(&request, self.load.limit).await };
         let answer = asked.await.map_err(|cause| anyhow::anyhow!("reading `{path}`: {cause}"))?;
         ensure!(answer.status == 200, "reading `{path}`: status {}", answer.status);
         Ok(Posts::compare(&self.tally().posted, &self.prefix, &answer.text))

@@ -148,7 +148,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<17} {:>9} {:>7} {:>9} {:>9} {:>9} {:>9}", "", "answered", "failed", "p50", "p95", "p99", "max")?;
+        writeln!(
+            f,
+            "{:<17} {:>9} {:>7} {:>9} {:>9} {:>9} {:>9}",
+            "", "answered", "failed", "p50", "p95", "p99", "max"
+        )?;
         for row in self.kinds.iter().chain([&self.total]) {
             let Row { name, answered, failed, .. } = row;
             write!(f, "{name:<17} {answered:>9} {failed:>7}")?;

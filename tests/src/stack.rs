@@ -332,7 +332,8 @@ impl Stack {
             list.args(["--filter", service]);
         }
         let ids = run(&mut list)?;
-        let format = "{{.Id}} {{.Name}} {{.State.Status}} {{.Image}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
+        let format =
+            "{{.Id}} {{.Name}} {{.State.Status}} {{.Image}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
         let mut containers = Vec::new();
         for id in ids.split_whitespace() {
             // One that went away meanwhile is none.
@@ -413,7 +414,8 @@ impl Stack {
         let mut overview = String::new();
         for container in self.inspect(None)? {
             let _ = writeln!(overview, "{container:?}");
-            let log = Command::new("sh").args(["-c", &format!("docker logs --timestamps {} 2>&1", container.id)]).output()?;
+            let log =
+                Command::new("sh").args(["-c", &format!("docker logs --timestamps {} 2>&1", container.id)]).output()?;
             fs::write(into.join(format!("{}.log", container.name)), log.stdout)?;
         }
         fs::write(into.join("containers"), overview)?;

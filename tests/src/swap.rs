@@ -163,7 +163,11 @@ impl Started<'_> {
                 }
                 let lines = self.lines.lock().expect("the lines").clone();
                 let text: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
-                assert!(text.iter().any(|line| wanted(line)), "swap ended before `{verb}` was `{event}`:\n{}", text.join("\n"));
+                assert!(
+                    text.iter().any(|line| wanted(line)),
+                    "swap ended before `{verb}` was `{event}`:\n{}",
+                    text.join("\n")
+                );
                 return Some(());
             }
             found.then_some(())
@@ -229,7 +233,8 @@ pub fn binary() -> Result<PathBuf> {
     }
     let own = std::env::current_exe()?;
     // <target>/<profile>/deps/scenarios-… or <target>/<profile>/bench
-    let folder = own.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).context("no folder of this program")?;
+    let folder =
+        own.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).context("no folder of this program")?;
     let binary = folder.join("swap");
     let _lock = images::lock("swap-binary")?;
     let stamp = images::target().join(".swap-binary.run");

@@ -28,7 +28,8 @@ fn swap_tells_each_step_and_ends_in_a_fact() {
     let stack = Stack::up();
     stack.deploy("v2");
     let outcome = stack.swap(["app"]).expect_exit(0);
-    let verbs: Vec<&str> = outcome.stderr.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+    let verbs: Vec<&str> =
+        outcome.stderr.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
     assert_eq!(verbs, ["create", "start", "healthy", "switch", "drain", "retire"], "{}", outcome.stderr);
     let fact = "swapped app: [project]-app-1 → [project]-app-2 in [time] (";
     assert!(outcome.stdout.starts_with(fact) && outcome.stdout.lines().count() == 1, "{}", outcome.stdout);
@@ -150,7 +151,10 @@ fn the_project_is_found_from_another_folder() {
 #[test]
 fn an_old_container_that_ignores_sigterm_is_killed_after_its_grace_period() {
     let stack = Stack::builder()
-        .compose("    stop_grace_period: 10s\n", "    stop_grace_period: 2s\n    command: [\"sh\", \"-c\", \"./serve & while :; do sleep 1; done\"]\n")
+        .compose(
+            "    stop_grace_period: 10s\n",
+            "    stop_grace_period: 2s\n    command: [\"sh\", \"-c\", \"./serve & while :; do sleep 1; done\"]\n",
+        )
         .up();
     let running = light_load(&stack);
     stack.deploy("v2");

@@ -84,7 +84,9 @@ fn a_kept_connection_that_is_reset_under_a_request_is_a_failure() {
 #[test]
 fn a_download_that_changes_is_a_wrong_sum() {
     let count = AtomicUsize::new(0);
-    let door = door::open(move |_, _| Act::Answer(if count.fetch_add(1, Ordering::Relaxed) < 2 { "same" } else { "diff" }.into()));
+    let door = door::open(move |_, _| {
+        Act::Answer(if count.fetch_add(1, Ordering::Relaxed) < 2 { "same" } else { "diff" }.into())
+    });
     let report = one_failure(door, Kind::Download);
     assert_eq!((report.total.answered, &report.causes[0].cause), (2, &Cause::Checksum));
 }
@@ -150,7 +152,9 @@ fn the_versions_that_answer_are_seen_anew_after_a_mark() {
     eventually("an answer", Duration::from_secs(10), || running.seen_since_mark("v1").is_some());
     running.mark();
     let marked = running.now();
-    eventually("another", Duration::from_secs(10), || running.seen_since_mark("v1").is_some_and(|seen| seen.first >= marked));
+    eventually("another", Duration::from_secs(10), || {
+        running.seen_since_mark("v1").is_some_and(|seen| seen.first >= marked)
+    });
     assert_eq!(running.seen_since_mark("v2"), None);
 }
 

@@ -18,7 +18,8 @@ pub fn export(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream, String> {
     let tokens: Vec<TokenTree> = item.into_iter().collect();
-    let (Some(TokenTree::Group(body)), Some(position)) = (tokens.last(), tokens.iter().position(|token| is_word(token, "for")))
+    let (Some(TokenTree::Group(body)), Some(position)) =
+        (tokens.last(), tokens.iter().position(|token| is_word(token, "for")))
     else {
         return Err("`export` stands before `impl Hook for …`".into());
     };

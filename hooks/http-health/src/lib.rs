@@ -60,7 +60,7 @@ fn judge(response: &Response) -> Health {
         expected => response.clone().expect_status(expected)?,
     };
     if let Some(text) = config::get("contains")
-        && !response.text().contains(&text)
+        && !response.contains(&text)
     {
         return Err(Unhealthy::not_yet(format!("{url} answered without `{text}`")));
     }
@@ -76,7 +76,7 @@ fn check_json(url: &str, body: &Value, condition: &str) -> Health {
     let (pointer, expected) = (pointer.trim(), expected.trim());
     let found = body.pointer(pointer).unwrap_or(&Value::Null);
     // A text may be written without quotes.
-    let text = found.as_str().map_or_else(|| found.to_string(), str::to_owned);
+    let text = found.as_text().map_or_else(|| found.to_string(), str::to_owned);
     if text == expected || found.to_string() == expected {
         Ok(())
     } else {
@@ -164,10 +164,7 @@ mod tests {
         );
         assert_eq!(reason(world.health::<HttpHealth>()), "http://candidate/up answered without `ok`");
         assert_eq!(reason(world.health::<HttpHealth>()), "http://candidate/up answered no JSON");
-        assert_eq!(
-            reason(world.health::<HttpHealth>()),
-            "http://candidate/up answered /database/ok = false, not true"
-        );
+        assert_eq!(reason(world.health::<HttpHealth>()), "http://candidate/up answered /database/ok = false, not true");
         assert_eq!(world.health::<HttpHealth>(), Ok(()));
     }
 

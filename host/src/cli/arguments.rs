@@ -175,6 +175,9 @@ pub struct Flags {
     /// How long both run after the switch, and a bad candidate is switched back [default: 0s].
     #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Swap")]
     pub watch: Option<Duration>,
+    /// Ask for a path, or a URL, through the front door all through the run and count what fails.
+    #[arg(long, global = true, value_name = "URL", help_heading = "Swap")]
+    pub probe: Option<String>,
     /// Stop the old container before the new one starts: for what must never run twice.
     #[arg(long, global = true, help_heading = "Swap")]
     pub stop_first: bool,
@@ -237,7 +240,9 @@ pub fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> R
     if services.is_empty() {
         return Err(match words.first() {
             Some(word) => unknown_service(word, known),
-            None => Failure::new("no service is named").hint(format!("swap SERVICE (services: {})", list_services(known))),
+            None => {
+                Failure::new("no service is named").hint(format!("swap SERVICE (services: {})", list_services(known)))
+            }
         });
     }
     let argv: Vec<String> = rest.iter().chain(command).cloned().collect();
@@ -276,6 +281,7 @@ pub fn overridden(mut settings: Settings, flags: &Flags, health: Option<&Check>)
     }
     settings.timeouts.health = flags.timeout.unwrap_or(settings.timeouts.health);
     settings.timeouts.drain = flags.drain.unwrap_or(settings.timeouts.drain);
+    settings.probe = flags.probe.clone().or(settings.probe);
     settings.watch = flags.watch.unwrap_or(settings.watch);
     if flags.stop_first {
         settings.order = Order::StopFirst;

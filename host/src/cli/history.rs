@@ -56,7 +56,10 @@ pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
             print(&format!("{}: {} runs beside and gets no requests", line.service, line.beside.join(", ")));
         }
         for run in &line.unfinished {
-            print(&format!("{0}: run {run} is unfinished: `swap resume {0}` finishes, `swap rollback {0}` unwinds", line.service));
+            print(&format!(
+                "{0}: run {run} is unfinished: `swap resume {0}` finishes, `swap rollback {0}` unwinds",
+                line.service
+            ));
         }
     }
     Ok(Exit::Swapped)

@@ -75,7 +75,8 @@ pub async fn rollback(flags: &Flags, service: &ServiceName, display: Display) ->
 fn former_image(site: &Site, service: &ServiceName) -> Result<String, Failure> {
     for (run, path) in site.folder().list()? {
         let Ok(recorded) = Recorded::read(run, path) else { continue };
-        let swapped = matches!(recorded.entries.last(), Some(Entry { event: Event::Closed { outcome: Outcome::Swapped }, .. }));
+        let swapped =
+            matches!(recorded.entries.last(), Some(Entry { event: Event::Closed { outcome: Outcome::Swapped }, .. }));
         let Some(plan) = recorded.plan().filter(|_| swapped) else { continue };
         let planned = plan.services.iter().find(|planned| planned.name == *service);
         if let Some(live) = planned.and_then(|planned| planned.live.first()) {
@@ -151,7 +152,8 @@ async fn unfinished(
         return Err(usage(unknown_service(service.as_str(), &known)));
     }
     let Some(recorded) = site.folder().unfinished(service)?.into_iter().next() else { return Ok(None) };
-    let services: Vec<ServiceName> = recorded.plan().iter().flat_map(|plan| &plan.services).map(|s| s.name.clone()).collect();
+    let services: Vec<ServiceName> =
+        recorded.plan().iter().flat_map(|plan| &plan.services).map(|s| s.name.clone()).collect();
     let locks = hold(site, &services, flags.wait, display).await?;
     // Whoever held the lock may have finished it meanwhile.
     let still = site.folder().unfinished(service)?.into_iter().next();
@@ -160,7 +162,8 @@ async fn unfinished(
 
 /// Unwinds (or, after its commit, finishes) a run that another process left, before a new one begins.
 async fn unwind_first(site: &Site, recorded: &Recorded, display: &Display) -> Result<(), Ended> {
-    let services: Vec<ServiceName> = recorded.plan().iter().flat_map(|plan| &plan.services).map(|s| s.name.clone()).collect();
+    let services: Vec<ServiceName> =
+        recorded.plan().iter().flat_map(|plan| &plan.services).map(|s| s.name.clone()).collect();
     display.say(&format!("run {} of {} was left unfinished: cleaning up first", recorded.run, join(&services)));
     match take_up(site, recorded, Goal::Back, display).await? {
         Exit::Swapped | Exit::RolledBack => Ok(()),
@@ -174,7 +177,8 @@ async fn take_up(site: &Site, recorded: &Recorded, goal: Goal, display: &Display
         recorded.reopen()?.discard();
         return Ok(Exit::RolledBack);
     };
-    let goal = if goal == Goal::Forward && !site.candidates_run(&plan, &recorded.events()).await { Goal::Back } else { goal };
+    let goal =
+        if goal == Goal::Forward && !site.candidates_run(&plan, &recorded.events()).await { Goal::Back } else { goal };
     execute(site, &plan, Begin::Again(recorded, goal), began_ms, display).await
 }
 
@@ -230,6 +234,7 @@ async fn execute(site: &Site, plan: &Plan, begin: Begin<'_>, began_ms: i64, disp
         .await
         .map_err(|illegal| Ended::new(Exit::Internal, Failure::new(illegal.to_string())))?;
     site.settle().await;
+    world.probe_lines().iter().for_each(|line| display.say(line));
     Ok(report(plan, &recorder.entries, began_ms, end, display))
 }
 
@@ -264,7 +269,10 @@ fn report(plan: &Plan, entries: &[Entry], began_ms: i64, end: End, display: &Dis
         }
         End::Left => {
             display.say(&serves(plan, entries));
-            display.last(&format!("left as it is; `swap resume {0}` finishes, `swap rollback {0}` unwinds", join(&services)));
+            display.last(&format!(
+                "left as it is; `swap resume {0}` finishes, `swap rollback {0}` unwinds",
+                join(&services)
+            ));
             Exit::Stuck
         }
     }

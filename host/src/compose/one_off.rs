@@ -38,7 +38,16 @@ impl OneOff {
     /// Names a command for a one-off container.
     pub fn new(service: ServiceName, name: impl Into<String>, command: Vec<String>) -> Self {
         let name = name.into();
-        Self { service, name, command, entrypoint: None, user: None, folder: None, environment: Vec::new(), stdin: None }
+        Self {
+            service,
+            name,
+            command,
+            entrypoint: None,
+            user: None,
+            folder: None,
+            environment: Vec::new(),
+            stdin: None,
+        }
     }
 
     fn words(&self) -> Vec<&str> {

@@ -10,7 +10,7 @@ use crate::model::{Check, Failure, HookSpec, Order, ProxyChoice, ServiceName, Se
 /// The key of the settings, in a service and at the top of the file.
 pub(super) const KEY: &str = "x-swap";
 
-const KEYS: [&str; 8] = ["port", "proxy", "health", "successes", "watch", "timeouts", "order", "hooks"];
+const KEYS: [&str; 9] = ["port", "proxy", "health", "successes", "watch", "probe", "timeouts", "order", "hooks"];
 const TIMEOUT_KEYS: [&str; 3] = ["health", "drain", "hook"];
 const HEALTH_KEYS: [&str; 4] = ["http", "tcp", "command", "shell"];
 const HOOK_KEYS: [&str; 3] = ["use", "config", "allow"];
@@ -44,6 +44,7 @@ impl<'a> Reader<'a> {
                 "health" => settings.health = self.health(&path, value),
                 "successes" => settings.successes = self.number(&path, value, 1, 1000).unwrap_or_default(),
                 "watch" => settings.watch = self.duration(&path, value).unwrap_or_default(),
+                "probe" => settings.probe = self.probe(&path, value),
                 "timeouts" => self.timeouts(&path, value, &mut settings),
                 "order" => settings.order = self.order(&path, value),
                 "hooks" => settings.hooks = self.hooks(&path, value),
@@ -127,6 +128,15 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    fn probe(&mut self, path: &str, value: &Value) -> Option<String> {
+        let wanted = "a path as `/` or a URL as `http://localhost:8080/`";
+        let probe = self.text(path, value, wanted)?;
+        if !["/", "http://", "https://"].iter().any(|start| probe.starts_with(start)) {
+            self.mistake(path, format!("`{probe}` where {wanted} belongs"));
+        }
+        Some(probe)
     }
 
     /// Takes a scalar that must be text.

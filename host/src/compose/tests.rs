@@ -185,7 +185,7 @@ fn settings_are_read_in_all_their_forms() {
 
 #[test]
 fn each_mistake_names_file_service_and_key() {
-    let keys = "port, proxy, health, successes, watch, timeouts, order, hooks";
+    let keys = "port, proxy, health, successes, watch, probe, timeouts, order, hooks";
     let app = "error: compose.yaml: `services.app.x-swap";
     for (text, expected) in [
         ("9000".to_owned(), format!("{app}`: `9000` where a map belongs (keys: {keys})\n")),

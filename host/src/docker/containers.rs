@@ -162,8 +162,8 @@ pub struct Mount {
 pub enum Ending {
     /// Its main process exited with this code; the engine's own complaint if it could not even start.
     Exited(i64, Option<String>),
-    /// It ended and the engine started it again.
-    Restarted(i64),
+    /// It ended, with this code if it is known, and the engine starts it again.
+    Restarted(Option<i64>),
     /// It ran out of memory.
     OutOfMemory,
     /// Somebody removed it.
@@ -175,7 +175,8 @@ impl fmt::Display for Ending {
         match self {
             Ending::Exited(code, None) => write!(f, "exited with code {code}"),
             Ending::Exited(code, Some(error)) => write!(f, "exited with code {code}: {error}"),
-            Ending::Restarted(code) => write!(f, "exited with code {code} and was restarted by the engine"),
+            Ending::Restarted(Some(code)) => write!(f, "exited with code {code} and was restarted by the engine"),
+            Ending::Restarted(None) => write!(f, "exited and was restarted by the engine"),
             Ending::OutOfMemory => write!(f, "ran out of memory"),
             Ending::Gone => write!(f, "was removed"),
         }
@@ -199,13 +200,17 @@ impl Docker {
     /// Returns all containers of a compose service, also stopped ones, by number; never one-off ones.
     pub async fn of_service(&self, project: &str, service: &str) -> Result<Vec<Seen>, Failure> {
         let labels = vec![format!("{PROJECT}={project}"), format!("{SERVICE}={service}"), format!("{ONE_OFF}=False")];
-        self.by_labels(labels).await.map_err(|fault| fault.when(format!("listing the containers of service `{service}`")))
+        self.by_labels(labels)
+            .await
+            .map_err(|fault| fault.when(format!("listing the containers of service `{service}`")))
     }
 
     /// Returns all containers of a compose project, by service and number; never one-off ones.
     pub async fn of_project(&self, project: &str) -> Result<Vec<Seen>, Failure> {
         let labels = vec![format!("{PROJECT}={project}"), format!("{ONE_OFF}=False")];
-        self.by_labels(labels).await.map_err(|fault| fault.when(format!("listing the containers of project `{project}`")))
+        self.by_labels(labels)
+            .await
+            .map_err(|fault| fault.when(format!("listing the containers of project `{project}`")))
     }
 
     /// Returns all containers that have the labels, each as `name` or `name=value`.
@@ -396,8 +401,9 @@ impl Docker {
         let Some(seen) = self.inspect(id).await? else { return Ok(Some(Ending::Gone)) };
         Ok(match seen.state {
             _ if seen.oom_killed => Some(Ending::OutOfMemory),
-            _ if seen.restarts > restarts => Some(Ending::Restarted(seen.exit_code)),
-            State::Restarting => Some(Ending::Restarted(seen.exit_code)),
+            State::Restarting => Some(Ending::Restarted(Some(seen.exit_code))),
+            // Where it runs again, the engine has forgotten the code.
+            _ if seen.restarts > restarts => Some(Ending::Restarted(None)),
             State::Running | State::Paused | State::Created if seen.error.is_none() => None,
             _ => Some(Ending::Exited(seen.exit_code, seen.error)),
         })
@@ -406,7 +412,7 @@ impl Docker {
     /// Classifies an end that the engine told of, whose books may not be written yet.
     async fn ending(&self, id: &str, restarts: u64, code: i64) -> Ending {
         match self.ended(id, restarts).await {
-            Ok(Some(Ending::Restarted(_))) => Ending::Restarted(code),
+            Ok(Some(Ending::Restarted(_))) => Ending::Restarted(Some(code)),
             Ok(Some(Ending::OutOfMemory)) => Ending::OutOfMemory,
             Ok(Some(Ending::Exited(_, error))) => Ending::Exited(code, error),
             _ => Ending::Exited(code, None),
@@ -455,15 +461,20 @@ fn seen(answer: ContainerInspectResponse) -> Seen {
     let settings = answer.network_settings.unwrap_or_default();
     let labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
     let networks = settings.networks.unwrap_or_default();
-    let mut ports: Vec<u16> = config.exposed_ports.unwrap_or_default().iter().filter_map(|port| tcp_port(port)).collect();
+    let mut ports: Vec<u16> =
+        config.exposed_ports.unwrap_or_default().iter().filter_map(|port| tcp_port(port)).collect();
     ports.sort_unstable();
     let mut published: Vec<String> = host
         .port_bindings
         .unwrap_or_default()
         .into_iter()
-        .flat_map(|(port, bindings)| bindings.unwrap_or_default().into_iter().map(move |binding| (port.clone(), binding)))
+        .flat_map(|(port, bindings)| {
+            bindings.unwrap_or_default().into_iter().map(move |binding| (port.clone(), binding))
+        })
         // A binding without a number gets any free port: two containers can have it at once.
-        .filter_map(|(port, binding)| Some((port, binding.host_ip, binding.host_port.filter(|p| !p.is_empty() && p != "0")?)))
+        .filter_map(|(port, binding)| {
+            Some((port, binding.host_ip, binding.host_port.filter(|p| !p.is_empty() && p != "0")?))
+        })
         .map(|(port, ip, number)| match ip.filter(|ip| !ip.is_empty()) {
             Some(ip) => format!("{ip}:{number}->{port}"),
             None => format!("{number}->{port}"),
@@ -496,12 +507,17 @@ fn seen(answer: ContainerInspectResponse) -> Seen {
             HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => None,
             status => Some(status.to_string()),
         }),
-        healthcheck: config.healthcheck.and_then(|check| check.test).filter(|test| !test.is_empty() && test[0] != "NONE"),
+        healthcheck: config
+            .healthcheck
+            .and_then(|check| check.test)
+            .filter(|test| !test.is_empty() && test[0] != "NONE"),
         networks: networks.into_iter().map(|(name, settings)| (name, network(settings))).collect(),
         labels,
         // The year 1 is the engine's word for never.
         started_at: state.started_at.filter(|time| !time.is_empty() && !time.starts_with("0001-")),
-        stop_timeout: config.stop_timeout.map(|seconds| u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs)),
+        stop_timeout: config
+            .stop_timeout
+            .map(|seconds| u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs)),
         stop_signal: config.stop_signal.filter(|signal| !signal.is_empty()),
         mounts: answer.mounts.unwrap_or_default().into_iter().map(mount).collect(),
         ports,
@@ -533,7 +549,8 @@ fn mount(point: bollard::models::MountPoint) -> Mount {
     let kind = point.typ.unwrap_or_default().to_string();
     let volume = point.name.filter(|name| !name.is_empty());
     // The engine names the volumes that nobody names with 64 hexadecimal digits.
-    let anonymous = volume.as_deref().is_some_and(|name| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()));
+    let anonymous =
+        volume.as_deref().is_some_and(|name| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()));
     Mount {
         kind,
         source: point.source.unwrap_or_default(),
@@ -558,4 +575,3 @@ fn names(variables: Option<Vec<String>>) -> Vec<String> {
     names.sort();
     names
 }
-

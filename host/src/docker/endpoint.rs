@@ -110,8 +110,10 @@ impl Endpoint {
     }
 
     fn usual(env: &dyn Fn(&str) -> Option<String>) -> Self {
-        let rootless = env("XDG_RUNTIME_DIR").map(|folder| (Path::new(&folder).join("docker.sock"), "the rootless socket"));
-        let desktop = env("HOME").map(|home| (Path::new(&home).join(".docker/run/docker.sock"), "Docker Desktop's socket"));
+        let rootless =
+            env("XDG_RUNTIME_DIR").map(|folder| (Path::new(&folder).join("docker.sock"), "the rootless socket"));
+        let desktop =
+            env("HOME").map(|home| (Path::new(&home).join(".docker/run/docker.sock"), "Docker Desktop's socket"));
         let usual = (PathBuf::from(DEFAULT_SOCKET), "the usual socket");
         let (path, origin) = std::iter::once(usual.clone())
             .chain(rootless)
@@ -159,8 +161,8 @@ impl Endpoint {
         let meta: ContextMeta = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
         let docker = meta.endpoints.docker.ok_or_else(|| broken("it has no docker endpoint".to_owned()))?;
         let folder = contexts.join("tls").join(&id).join("docker");
-        let tls = (docker.skip_tls_verify || folder.is_dir())
-            .then_some(Tls { folder, skip_verify: docker.skip_tls_verify });
+        let tls =
+            (docker.skip_tls_verify || folder.is_dir()).then_some(Tls { folder, skip_verify: docker.skip_tls_verify });
         let address = Address::parse(&docker.host, tls)
             .map_err(|why| broken(format!("`{}` is not an engine's address: {why}", docker.host.escape_debug())))?;
         Ok(Self { address, origin: format!("context `{shown}`") })
@@ -202,7 +204,10 @@ impl Address {
                 }
                 let (host, port) = host_and_port(authority)?;
                 // ssh would read a name that starts with a dash as an option.
-                if host.is_empty() || host.starts_with('-') || user.as_deref().is_some_and(|u| u.is_empty() || u.starts_with('-')) {
+                if host.is_empty()
+                    || host.starts_with('-')
+                    || user.as_deref().is_some_and(|u| u.is_empty() || u.starts_with('-'))
+                {
                     return Err("it names no machine".to_owned());
                 }
                 let socket = (!path.trim_matches('/').is_empty()).then(|| path.to_owned());
@@ -229,7 +234,8 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
     if host.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@' | '?' | '#')) {
         return Err("the host has characters that no host has".to_owned());
     }
-    let port = port.map(|port| port.parse().map_err(|_| format!("`{}` is not a port", port.escape_debug()))).transpose()?;
+    let port =
+        port.map(|port| port.parse().map_err(|_| format!("`{}` is not a port", port.escape_debug()))).transpose()?;
     Ok((host.to_owned(), port))
 }
 
@@ -295,7 +301,9 @@ fn current_context(config: &Path) -> Result<Option<String>, Failure> {
     }
     let text = match std::fs::read_to_string(config) {
         Ok(text) => text,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(Failure::new(format!("reading `{}`: {error}", config.display()))),
     };
     let config: Config = serde_json::from_str(&text)

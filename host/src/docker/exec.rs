@@ -110,7 +110,12 @@ impl Docker {
         self.follow(id, command, attached, on_line).await
     }
 
-    /// As [`Docker::exec`], for the commands that end others.
+    /// As [`Docker::exec`] for those who don't want the lines as they come.
+    pub async fn output(&self, id: &str, command: &Command) -> Result<Output, ExecError> {
+        self.exec(id, command, &mut |_, _| {}).await
+    }
+
+    /// As [`Docker::output`], for the commands that end others.
     pub(super) async fn exec_unguarded(&self, id: &str, command: &Command) -> Result<Output, ExecError> {
         let attached = self.attach(id, command, None).await?;
         self.follow(id, command, attached, &mut |_, _| {}).await
@@ -201,7 +206,9 @@ impl Docker {
         let guard = mark.map(|mark| Guard::new(self, id, &exec, command.user.as_deref(), mark));
         match ask(self.api.start_exec(&exec, None)).await {
             Ok(StartExecResults::Attached { output, input }) => Ok(Attached { exec, output, input, guard }),
-            Ok(StartExecResults::Detached) => Err(Failure::new(format!("{}: the engine did not attach", tried())).into()),
+            Ok(StartExecResults::Detached) => {
+                Err(Failure::new(format!("{}: the engine did not attach", tried())).into())
+            }
             Err(fault) => {
                 // It never ran, except if the engine only did not answer.
                 if let (Some(mut guard), Some(_)) = (guard, fault.status) {
@@ -249,9 +256,9 @@ impl Docker {
         if !matches!(output.code, 126..=128) {
             return None;
         }
-        let complaint = [&output.stdout, &output.stderr]
-            .into_iter()
-            .find(|text| text.starts_with("OCI runtime exec failed") || text.starts_with("failed to create runc console"))?;
+        let complaint = [&output.stdout, &output.stderr].into_iter().find(|text| {
+            text.starts_with("OCI runtime exec failed") || text.starts_with("failed to create runc console")
+        })?;
         // A program that only prints such words has had a process.
         let pid = ask(self.api.inspect_exec(exec)).await.ok().and_then(|answer| answer.pid);
         (pid.unwrap_or(0) == 0).then(|| complaint.trim().to_owned())

@@ -22,7 +22,9 @@ impl Docker {
         let tried = || format!("reading `{}` in container `{}`", printable(path), short(id));
         let mut at = path.to_owned();
         for _ in 0..8 {
-            let Some(archive) = self.archive(id, &at).await.map_err(|fault| fault.when(tried()))? else { return Ok(None) };
+            let Some(archive) = self.archive(id, &at).await.map_err(|fault| fault.when(tried()))? else {
+                return Ok(None);
+            };
             let bad = |error: std::io::Error| Failure::new(format!("{}: {error}", tried()));
             let mut archive = tar::Archive::new(archive.as_slice());
             let Some(entry) = archive.entries().map_err(bad)?.next() else { return Ok(None) };
@@ -55,7 +57,11 @@ impl Docker {
                 Ok(Some(Ok(chunk))) => archive.extend_from_slice(&chunk),
                 Ok(Some(Err(error))) => {
                     let fault = Fault::from(error);
-                    return if fault.is(404) && !fault.message.contains("No such container:") { Ok(None) } else { Err(fault) };
+                    return if fault.is(404) && !fault.message.contains("No such container:") {
+                        Ok(None)
+                    } else {
+                        Err(fault)
+                    };
                 }
                 Err(_) => return Err(Fault { status: None, message: "the engine did not answer in time".into() }),
             }

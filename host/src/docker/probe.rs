@@ -91,9 +91,14 @@ url=$1 host=$2 port=$3 path=$4 name=$5 limit=$6
 has() { command -v "$1" >/dev/null 2>&1; }
 if has curl; then
     exec curl -sS -g -o /dev/null -w 'HTTP/1.1 %{http_code}\n' --max-time "$limit" -H "Host: $name" "$url"
-elif has wget; then
-    exec wget -S -O /dev/null -T "$limit" --header "Host: $name" "$url" 2>&1
-elif has bash; then
+fi
+if has wget; then
+    wget -S -O /dev/null -T "$limit" --header "Host: $name" "$url" 2>&1
+    code=$?
+    # A busybox that is linked statically with glibc crashes in its wget.
+    [ "$code" -ge 126 ] || exit "$code"
+fi
+if has bash; then
     exec bash -c 'exec 3<>"/dev/tcp/$1/$2" && printf "GET %s HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n\r\n" "$3" "$4" >&3 &&
         IFS= read -r -t "$5" line <&3 && echo "$line"' bash "$host" "$port" "$path" "$name" "$limit" 2>&1
 elif has python3; then
@@ -127,7 +132,7 @@ impl Docker {
     pub async fn listening(&self, id: &str, port: u16) -> Result<Listening, Failure> {
         let command = Command::new(["cat", "/proc/net/tcp", "/proc/net/tcp6"]);
         // Without IPv6 there is no second file, and the rest is printed all the same.
-        let table = match self.exec(id, &command, &mut |_, _| {}).await {
+        let table = match self.output(id, &command).await {
             Ok(output) => output.stdout,
             Err(ExecError::NotFound { .. }) => self.table_from_here(id).await?,
             Err(error) => return Err(error.into()),
@@ -159,9 +164,8 @@ impl Docker {
         let port = parsed.port_u16().unwrap_or(80).to_string();
         let path = parsed.path_and_query().map_or("/", |path| path.as_str());
         let seconds = limit.as_secs().max(1).to_string();
-        let command =
-            Command::new(["sh", "-c", ASK_FROM_INSIDE, "sh", url, name, &port, path, host, &seconds]);
-        let asking = async { self.exec(id, &command, &mut |_, _| {}).await };
+        let command = Command::new(["sh", "-c", ASK_FROM_INSIDE, "sh", url, name, &port, path, host, &seconds]);
+        let asking = self.output(id, &command);
         // The tools count in seconds and not all of them count everything.
         let output = match tokio::time::timeout(limit + Duration::from_secs(1), asking).await {
             Ok(Ok(output)) => output,
@@ -174,7 +178,8 @@ impl Docker {
             (Some(status), _) => Inside::Status(status),
             (None, 99) => Inside::NoTool,
             (None, code) => {
-                let said = output.stderr.lines().chain(output.stdout.lines()).map(str::trim).rfind(|line| !line.is_empty());
+                let said =
+                    output.stderr.lines().chain(output.stdout.lines()).map(str::trim).rfind(|line| !line.is_empty());
                 Inside::Failed(said.map_or_else(|| format!("exit code {code}"), printable))
             }
         })
@@ -247,6 +252,56 @@ mod tests {
         ] {
             assert_eq!(listeners(TABLE, port), expected, "{port}");
         }
+    }
+
+    /// Runs the script on this machine with each tool that it has, one at a time.
+    #[test]
+    fn every_tool_asks_as_it_should() {
+        use std::io::{Read, Write};
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port().to_string();
+        std::thread::spawn(move || {
+            for stream in server.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
+                    request.push(byte[0]);
+                }
+                let request = String::from_utf8_lossy(&request).to_lowercase();
+                let good =
+                    request.starts_with("get /up?a='$(id) http/1.") && request.contains("\r\nhost: app.test\r\n");
+                let status = if good { "503 No" } else { "400 Bad" };
+                let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            }
+        });
+        let mut asked = Vec::new();
+        for tool in ["curl", "wget", "bash", "python3", "php", "node"] {
+            let Some(path) = ["/usr/local/bin", "/usr/bin", "/bin"]
+                .map(|f| format!("{f}/{tool}"))
+                .into_iter()
+                .find(|path| std::path::Path::new(path).exists())
+            else {
+                continue;
+            };
+            let folder = tempfile::tempdir().unwrap();
+            std::os::unix::fs::symlink(path, folder.path().join(tool)).unwrap();
+            let url = format!("http://127.0.0.1:{port}/up?a='$(id)");
+            let output = std::process::Command::new("/bin/sh")
+                .args(["-c", ASK_FROM_INSIDE, "sh", &url, "127.0.0.1", &port, "/up?a='$(id)", "app.test", "2"])
+                .env("PATH", folder.path())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert_eq!(
+                said.lines().find_map(status),
+                Some(503),
+                "{tool}: {said} {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            asked.push(tool);
+        }
+        println!("asked with {asked:?}");
     }
 
     #[test]

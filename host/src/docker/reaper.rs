@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::exec::Command;
 use super::{Docker, ask};
@@ -79,13 +80,19 @@ async fn end(docker: &Docker, container: &str, exec: &str, user: Option<String>,
     for _ in 0..8 {
         match signal(docker, container, user.clone(), mark, "TERM").await {
             Some(true) => {
-                for _ in 0..10 {
+                let asked = Instant::now();
+                while asked.elapsed() < Duration::from_secs(1) {
                     tokio::time::sleep(Duration::from_millis(100)).await;
-                    if signal(docker, container, user.clone(), mark, "0").await != Some(true) {
+                    if signal(docker, container, user.clone(), mark, "0").await == Some(false) {
                         return;
                     }
                 }
-                signal(docker, container, user, mark, "KILL").await;
+                // A parent that is found after its child may have started another one.
+                for _ in 0..10 {
+                    if signal(docker, container, user.clone(), mark, "KILL").await == Some(false) {
+                        return;
+                    }
+                }
                 return;
             }
             Some(false) => {}

@@ -31,7 +31,8 @@ pub(super) struct Ssh {
 impl Ssh {
     pub(super) fn new(user: Option<&str>, host: &str, port: Option<u16>, socket: Option<&str>) -> io::Result<Self> {
         // A control socket's path must be short, so it does not go below a long TMPDIR.
-        let folder = tempfile::Builder::new().prefix("swap-ssh-").tempdir_in("/tmp").or_else(|_| tempfile::tempdir())?;
+        let folder =
+            tempfile::Builder::new().prefix("swap-ssh-").tempdir_in("/tmp").or_else(|_| tempfile::tempdir())?;
         let mut control = OsString::from("ControlPath=");
         control.push(folder.path().join("c"));
         let mut arguments: Vec<OsString> = Vec::new();
@@ -68,7 +69,8 @@ impl Ssh {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("starting `ssh`: {error}")))?;
-        let (Some(stdin), Some(stdout), Some(mut stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        let (Some(stdin), Some(stdout), Some(mut stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(io::Error::other("ssh was started without pipes"));
         };

@@ -25,7 +25,7 @@ use tokio_rustls::TlsConnector;
 
 use super::endpoint::{Address, Endpoint, Tls};
 use super::ssh::Ssh;
-use super::{chain, PATIENCE};
+use super::{PATIENCE, chain};
 use crate::model::{Failure, printable};
 
 /// How long the engine may take until it has answered for the first time.
@@ -53,10 +53,23 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<Answered, Failure> {
     } else {
         builder.pool_idle_timeout(Duration::from_secs(20)).pool_timer(hyper_util::rt::TokioTimer::new());
     }
+    // An sshd lets ten sessions share a login; each further one would log in by itself, which takes a second. Some
+    // are held by open shells and streams.
+    let at_once = match endpoint.address {
+        Address::Ssh { .. } => {
+            builder.pool_max_idle_per_host(3);
+            4
+        }
+        _ => 64,
+    };
+    let turns = Arc::new(tokio::sync::Semaphore::new(at_once));
     let client = builder.build(Connector(Arc::new(dialer)));
     let send = move |request: BollardRequest| {
-        let client = client.clone();
-        async move { client.request(request).await.map_err(bollard::errors::Error::from) }
+        let (client, turns) = (client.clone(), turns.clone());
+        async move {
+            let _turn = turns.acquire().await;
+            client.request(request).await.map_err(bollard::errors::Error::from)
+        }
     };
     let api = bollard::Docker::connect_with_custom_transport(
         send,
@@ -103,11 +116,10 @@ impl Dialer {
                 let connector = TlsConnector::from(Arc::new(tls_config(tls).map_err(bad)?));
                 Dialer::Tls { host: host.clone(), port: *port, name, connector }
             }
-            Address::Ssh { user, host, port, socket } => {
-                Dialer::Ssh(Ssh::new(user.as_deref(), host, *port, socket.as_deref()).map_err(|error| {
-                    Failure::new(format!("ssh to the Docker engine at {endpoint}: {error}"))
-                })?)
-            }
+            Address::Ssh { user, host, port, socket } => Dialer::Ssh(
+                Ssh::new(user.as_deref(), host, *port, socket.as_deref())
+                    .map_err(|error| Failure::new(format!("ssh to the Docker engine at {endpoint}: {error}")))?,
+            ),
         })
     }
 
@@ -140,7 +152,8 @@ async fn ping(stream: Stream) -> io::Result<String> {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let connection = tokio::spawn(connection);
-    let request = Request::get("/_ping").header("host", "docker").body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
+    let request =
+        Request::get("/_ping").header("host", "docker").body(Empty::<Bytes>::new()).map_err(io::Error::other)?;
     let response = sender.send_request(request).await;
     drop(sender);
     let response = match response {
@@ -186,7 +199,8 @@ fn tls_config(tls: &Tls) -> Result<rustls::ClientConfig, String> {
     match (file("cert.pem"), file("key.pem")) {
         (Some(certificate), Some(key)) => {
             let chain = certificates(&certificate)?;
-            let private = PrivateKeyDer::from_pem_file(&key).map_err(|error| format!("`{}`: {error}", key.display()))?;
+            let private =
+                PrivateKeyDer::from_pem_file(&key).map_err(|error| format!("`{}`: {error}", key.display()))?;
             builder
                 .with_client_auth_cert(chain, private)
                 .map_err(|error| format!("`{}`: {error}", certificate.display()))
@@ -225,7 +239,12 @@ impl rustls::client::danger::ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signature: &rustls::DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -234,7 +253,12 @@ impl rustls::client::danger::ServerCertVerifier for AnyServer {
         certificate: &CertificateDer<'_>,
         signature: &rustls::DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {

@@ -65,11 +65,9 @@ impl Ask {
     /// Returns the grant that this takes; none if it concerns the candidate.
     fn needs(&self) -> Option<Grant> {
         match self {
-            Ask::ExecCandidate
-            | Ask::ExecOneOff
-            | Ask::HttpCandidate
-            | Ask::HttpFrontDoor
-            | Ask::InspectCandidate => None,
+            Ask::ExecCandidate | Ask::ExecOneOff | Ask::HttpCandidate | Ask::HttpFrontDoor | Ask::InspectCandidate => {
+                None
+            }
             Ask::ExecLive => Some(Grant::ExecLive),
             Ask::ExecService(name) => Some(Grant::ExecService(name.clone())),
             Ask::HttpLive => Some(Grant::HttpLive),
@@ -267,8 +265,22 @@ mod tests {
     #[test]
     fn what_is_no_grant_is_refused() {
         for bad in [
-            "", "exec", "exec:", "exec:../x", "http:", "http:a b", "http:x:99999", "http:x:", "http:candidate",
-            "http:x.candidate:80", "http:front-door", "read:x", "secret:", "secret:a b", "*", "exec:*",
+            "",
+            "exec",
+            "exec:",
+            "exec:../x",
+            "http:",
+            "http:a b",
+            "http:x:99999",
+            "http:x:",
+            "http:candidate",
+            "http:x.candidate:80",
+            "http:front-door",
+            "read:x",
+            "secret:",
+            "secret:a b",
+            "*",
+            "exec:*",
         ] {
             assert!(bad.parse::<Grant>().is_err(), "{bad:?}");
         }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use wasmtime::component::InstancePre;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::error::Context as _;
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
@@ -192,7 +194,7 @@ impl Hook {
             limits,
             deadline,
             speaker: speaker.clone(),
-            refused: Vec::new(),
+            refused: Mutex::default(),
         };
         let mut store = self.store(call);
         let context = context.to_wit(phase, limits.deadline);
@@ -200,7 +202,7 @@ impl Hook {
         for stream in &store.data().streams {
             stream.finish();
         }
-        let refused = store.data().call.refused.first().map(Grant::cure);
+        let refused = store.data_mut().call.refused.get_mut().ok().and_then(|missing| missing.first().map(Grant::cure));
         let failure = |what: String| Failure { what, hint: refused.clone(), tail: Vec::new() };
         let late = || format!("no answer within {}", humantime::format_duration(limits.deadline));
         let why = match ended {
@@ -243,8 +245,31 @@ enum Answer {
     Verdict(types::Verdict),
 }
 
+/// Checks that a component's function for a phase has the types of the WIT package. The bindings would find out only when
+/// it is called, in the middle of a run.
+fn check_types(phase: Phase, linked: &InstancePre<State>) -> wasmtime::Result<()> {
+    let name = if phase == Phase::Health { "check" } else { "run" };
+    let missing = || wasmtime::format_err!("`{phase}` has no function `{name}`");
+    let component = linked.component();
+    let interface = format!("swap:hooks/{phase}@{}", inspection::VERSION);
+    let interface = component.get_export_index(None, &interface).ok_or_else(missing)?;
+    match component.get_export(Some(&interface), name) {
+        Some((ComponentItem::ComponentFunc(function), _)) => {
+            let types = linked.instance_type();
+            if phase == Phase::Health {
+                function.typecheck::<(&types::Context,), (types::Verdict,)>(&types)
+            } else {
+                function.typecheck::<(&types::Context,), (Result<(), types::Failure>,)>(&types)
+            }
+            .with_context(|| format!("`{phase}`"))
+        }
+        _ => Err(missing()),
+    }
+}
+
 impl Entry {
     fn new(phase: Phase, linked: InstancePre<State>) -> wasmtime::Result<Self> {
+        check_types(phase, &linked)?;
         Ok(match phase {
             Phase::PreStart => Entry::PreStart(PreStartHookPre::new(linked)?),
             Phase::Health => Entry::Health(HealthHookPre::new(linked)?),

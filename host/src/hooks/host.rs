@@ -2,10 +2,12 @@
 //! back and tells what it did.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream;
 use tokio::time::Instant;
 use url::Url;
 use wasmtime::component::ResourceTable;
@@ -13,7 +15,8 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, Was
 
 use super::bindings::swap::hooks::{config, exec, http, inspect, log, metrics, state, types};
 use super::capabilities::{
-    Capabilities, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Endpoint, Error, HttpRequest, HttpResponse, Measurement, Subject, Window,
+    Capabilities, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Endpoint, Error, HttpRequest,
+    HttpResponse, Measurement, Subject, Window,
 };
 use super::context::{Context, Member, milliseconds};
 use super::grants::{Ask, Grant, decide};
@@ -50,7 +53,7 @@ pub(super) struct Call {
     pub(super) deadline: Instant,
     pub(super) speaker: Speaker,
     /// The grants that were missing, in the order of asking.
-    pub(super) refused: Vec<Grant>,
+    pub(super) refused: Mutex<Vec<Grant>>,
 }
 
 /// The data of one store.
@@ -115,13 +118,11 @@ impl HostMonotonicClock for Stopwatch {
 
 impl Call {
     /// Checks that the hook may do this; otherwise notes the missing grant.
-    fn check(&mut self, ask: &Ask) -> Result<(), Error> {
+    fn check(&self, ask: &Ask) -> Result<(), Error> {
         decide(&self.grants, ask).map_err(|missing| {
             let refusal = missing.refusal();
             self.speaker.tell(&format!("refused: {refusal}"));
-            if !self.refused.contains(&missing) {
-                self.refused.push(missing);
-            }
+            self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(missing);
             Error::new("refused", refusal)
         })
     }
@@ -131,10 +132,7 @@ impl Call {
     }
 
     /// Awaits what the world does, for as long as the hook wants. The call's own deadline is kept around the call.
-    async fn within<T>(
-        limit: Option<u64>,
-        work: BoxFuture<'_, Result<T, Error>>,
-    ) -> Result<T, Error> {
+    async fn within<T>(limit: Option<u64>, work: BoxFuture<'_, Result<T, Error>>) -> Result<T, Error> {
         let Some(limit) = limit.map(Duration::from_millis) else { return work.await };
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
@@ -212,7 +210,7 @@ impl Call {
         Ok((Endpoint::Host { host: host.to_owned(), port }, Ask::HttpHost(host.to_owned(), port)))
     }
 
-    async fn exec(&mut self, command: exec::Command) -> Result<exec::Output, Error> {
+    async fn exec(&self, command: exec::Command) -> Result<exec::Output, Error> {
         if command.argv.first().is_none_or(String::is_empty) {
             return Err(Error::new("invalid", "a command without a name"));
         }
@@ -258,8 +256,10 @@ impl Call {
         })
     }
 
-    async fn http(&mut self, request: http::Request) -> Result<http::Response, Error> {
-        let give_up = request.timeout_ms.map(|limit| Instant::now() + Duration::from_millis(limit).min(self.remaining()));
+    /// Sends a request and follows its redirects. Keeps up to `keep` bytes of the body.
+    async fn http(&self, request: http::Request, keep: usize) -> Result<http::Response, Error> {
+        let give_up =
+            request.timeout_ms.map(|limit| Instant::now() + Duration::from_millis(limit).min(self.remaining()));
         let mut hop = Hop::first(request)?;
         loop {
             let (to, ask) = self.endpoint(&hop.url)?;
@@ -270,7 +270,7 @@ impl Call {
                 url: hop.url.clone(),
                 headers: hop.headers.clone(),
                 body: hop.body.clone(),
-                limit: self.limits.reply,
+                limit: keep,
             };
             let limit = give_up.map(|end| milliseconds(end.saturating_duration_since(Instant::now())));
             let result = Self::within(limit, self.capabilities.http(single)).await;
@@ -278,7 +278,7 @@ impl Call {
             let response = self.told(&deed, |response: &HttpResponse| response.status.to_string(), result)?;
             match hop.next(&response)? {
                 Some(next) => hop = next,
-                None => return Ok(hop.answer(response, self.limits.reply)),
+                None => return Ok(hop.answer(response, keep)),
             }
         }
     }
@@ -312,10 +312,13 @@ struct Hop {
 
 impl Hop {
     fn first(request: http::Request) -> Result<Self, Error> {
-        let invalid = |what: &str, text: &str| Error::new("invalid", format!("`{}` is not {what}", text.escape_debug()));
+        let invalid =
+            |what: &str, text: &str| Error::new("invalid", format!("`{}` is not {what}", text.escape_debug()));
         let url = Url::parse(&request.url).map_err(|_| invalid("a URL", &request.url))?;
         check_url(&url)?;
-        let token = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b));
+        let token = |text: &str| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&b))
+        };
         if !token(&request.method) {
             return Err(invalid("a method", &request.method));
         }
@@ -349,7 +352,8 @@ impl Hop {
         if url.origin() != self.url.origin() {
             // What was meant for one host is nothing for another.
             headers.retain(|(name, _)| {
-                !["authorization", "cookie", "proxy-authorization", "host"].contains(&name.to_ascii_lowercase().as_str())
+                !["authorization", "cookie", "proxy-authorization", "host"]
+                    .contains(&name.to_ascii_lowercase().as_str())
             });
         }
         let becomes_get = match response.status {
@@ -453,8 +457,25 @@ impl exec::Host for State {
 
 impl http::Host for State {
     async fn send(&mut self, request: http::Request) -> wasmtime::Result<Result<http::Response, types::Error>> {
-        let result = self.call.http(request).await;
+        let result = self.call.http(request, self.call.limits.reply).await;
         self.call.give(result)
+    }
+
+    async fn send_all(
+        &mut self,
+        requests: Vec<http::Request>,
+        concurrency: u32,
+    ) -> wasmtime::Result<Vec<Result<http::Response, types::Error>>> {
+        let call = &self.call;
+        let keep = call.limits.reply / requests.len().max(1);
+        let send = async |(position, request)| match position {
+            0..REQUESTS => call.http(request, keep).await,
+            _ => Err(Error::new("too-large", format!("more than {REQUESTS} requests at once"))),
+        };
+        let at_once = usize::try_from(concurrency.clamp(1, AT_ONCE)).unwrap_or(1);
+        let answers: Vec<_> =
+            stream::iter(requests.into_iter().enumerate()).map(send).buffered(at_once).collect().await;
+        answers.into_iter().map(|answer| call.give(answer)).collect()
     }
 }
 
@@ -531,20 +552,24 @@ impl metrics::Host for State {
     }
 }
 
+/// The limits of `send-all`.
+const REQUESTS: usize = 1000;
+const AT_ONCE: u32 = 64;
+
 /// The limits of the store.
 const KEY: usize = 256;
 const VALUE: usize = 64 << 10;
 const KEYS: usize = 1000;
 
 impl Call {
-    async fn secret(&mut self, name: &str) -> Result<String, Error> {
+    async fn secret(&self, name: &str) -> Result<String, Error> {
         self.check(&Ask::Secret(name.to_owned()))?;
         let secret = self.told(&format!("secret {name}"), |_| "read".into(), self.capabilities.secret(name).await)?;
         self.speaker.hide(&secret);
         Ok(secret)
     }
 
-    fn may_inspect(&mut self, target: &str) -> Result<Subject, Error> {
+    fn may_inspect(&self, target: &str) -> Result<Subject, Error> {
         let (subject, kind) = self.subject(target)?;
         let ask = match kind {
             Kind::Candidate => Ask::InspectCandidate,
@@ -555,13 +580,13 @@ impl Call {
         Ok(subject)
     }
 
-    async fn container_state(&mut self, target: &str) -> Result<ContainerState, Error> {
+    async fn container_state(&self, target: &str) -> Result<ContainerState, Error> {
         let subject = self.may_inspect(target)?;
         let result = self.capabilities.container_state(subject).await;
         self.told(&format!("inspect {target}"), |state| state.status.clone(), result)
     }
 
-    async fn container_usage(&mut self, target: &str) -> Result<ContainerUsage, Error> {
+    async fn container_usage(&self, target: &str) -> Result<ContainerUsage, Error> {
         let subject = self.may_inspect(target)?;
         let result = self.capabilities.container_usage(subject).await;
         self.told(&format!("usage of {target}"), |usage| format!("{} bytes of memory", usage.memory), result)

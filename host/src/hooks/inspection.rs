@@ -50,7 +50,8 @@ pub fn inspect(file: &str) -> Result<Inspection, Failure> {
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let phases: Vec<&str> = self.phases.iter().map(|phase| phase.name()).collect();
-        let imports: Vec<&str> = self.imports.iter().filter_map(|name| own(name)).filter(|name| *name != "types").collect();
+        let imports: Vec<&str> =
+            self.imports.iter().filter_map(|name| own(name)).filter(|name| *name != "types").collect();
         let needs: Vec<String> = self.needs.iter().map(Grant::to_string).collect();
         let list = |words: Vec<&str>| if words.is_empty() { "none".to_owned() } else { words.join(", ") };
         writeln!(f, "phases      {}", list(phases))?;

@@ -249,9 +249,7 @@ impl OutputStream for SpeakerStream {
         };
         let lines: Vec<u8> = rest.drain(..end).collect();
         drop(rest);
-        self.speaker
-            .say(self.channel, &String::from_utf8_lossy(&lines))
-            .map_err(|stop| StreamError::Trap(stop.into()))
+        self.speaker.say(self.channel, &String::from_utf8_lossy(&lines)).map_err(|stop| StreamError::Trap(stop.into()))
     }
 
     fn flush(&mut self) -> StreamResult<()> {

@@ -33,6 +33,7 @@ mod host;
 mod inspection;
 mod limits;
 mod log;
+pub mod scripted;
 mod set;
 
 pub use capabilities::{

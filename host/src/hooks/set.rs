@@ -91,8 +91,7 @@ impl Hooks {
         Ok(())
     }
 
-    /// Asks the hooks of `rollback`, or those of `finish` that must not hold up one another, all of them and the last one
-    /// first. Returns the failures of those that failed.
+    /// Asks the hooks of `rollback`, the last one first. One that fails does not hold up the others. Returns the failures.
     pub async fn in_reverse(
         &self,
         phase: Phase,
@@ -117,8 +116,9 @@ impl Hooks {
         limits: Limits,
         log: &Log,
     ) -> Health {
-        let calls =
-            self.of(Phase::Health).map(|hook| hook.call(Phase::Health, context, capabilities.clone(), limits, log.clone()));
+        let calls = self
+            .of(Phase::Health)
+            .map(|hook| hook.call(Phase::Health, context, capabilities.clone(), limits, log.clone()));
         agree(join_all(calls).await)
     }
 }

@@ -3,4 +3,6 @@
 mod component;
 mod contract;
 mod hostile;
+mod library;
+mod scenarios;
 mod world;

@@ -11,16 +11,20 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::perform::Live;
+use super::probe::Probe;
+use super::site::Site;
 use crate::compose::{Compose, OneOff};
 use crate::docker::{Command, Docker, Inside, Reach, Seen, probe};
 use crate::hooks::{
-    Capabilities, Channel, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Context, Endpoint,
-    Error, Health, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member, Stage, Subject, Window,
+    Capabilities, Channel, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Context,
+    Endpoint, Error, Health, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member, Stage, Subject,
+    Window,
 };
-use crate::model::{Container, Failure, Phase, ServiceName};
+use crate::model::{Container, Failure, Phase, RunId, ServiceName, Settings};
 use crate::plan::{PlannedService, Step};
 use crate::run::{Facts, Learnt};
 use crate::store::Store;
+use crate::ui::Display;
 
 impl Live<'_> {
     /// Asks the `pre-start` hooks. Twice: hooks see the same run id and keep what they have done in `state`.
@@ -53,7 +57,13 @@ impl Live<'_> {
         Ok(Learnt::Nothing)
     }
 
-    async fn ask_in_order(&self, phase: Phase, service: &ServiceName, stage: Stage, facts: &Facts) -> Result<Learnt, Failure> {
+    async fn ask_in_order(
+        &self,
+        phase: Phase,
+        service: &ServiceName,
+        stage: Stage,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
         let hooks = self.hooks(service)?;
         let context = self.context(service, None, stage, facts);
         hooks.in_order(phase, &context, &self.capabilities(service), self.limits(service), &self.log()).await?;
@@ -89,8 +99,10 @@ impl Live<'_> {
         let known: Vec<&str> = hooks.iter().map(|hook| hook.name()).collect();
         match planned.into_iter().find(|name| !known.contains(&name.as_str())) {
             None => Ok(hooks),
-            Some(name) => Err(Failure::new(format!("the run of `{service}` needs the hook `{name}`, which is not given"))
-                .hint(format!("name it again: `swap --hooks {name}.wasm …`"))),
+            Some(name) => {
+                Err(Failure::new(format!("the run of `{service}` needs the hook `{name}`, which is not given"))
+                    .hint(format!("name it again: `swap --hooks {name}.wasm …`")))
+            }
         }
     }
 
@@ -100,10 +112,12 @@ impl Live<'_> {
 
     fn context(&self, service: &ServiceName, candidate: Option<&Container>, stage: Stage, facts: &Facts) -> Context {
         let planned = self.plan.services.iter().find(|planned| planned.name == *service);
-        let image = |container: &Container| planned.map_or(String::new(), |planned| match planned.live.contains(container) {
-            true => container.image.clone(),
-            false => planned.image.name.clone(),
-        });
+        let image = |container: &Container| {
+            planned.map_or(String::new(), |planned| match planned.live.contains(container) {
+                true => container.image.clone(),
+                false => planned.image.name.clone(),
+            })
+        };
         let member = |container: &Container| Member { container: container.clone(), image_name: image(container) };
         let candidates: Vec<Member> = facts.candidates(service).iter().map(member).collect();
         let first = candidate.map(member).or_else(|| candidates.first().cloned());
@@ -148,9 +162,47 @@ impl Live<'_> {
             port: front.map(|front| front.port).or(self.site.settings(service).port),
             proxy: front.and_then(|front| front.container.clone()),
             folder: self.site.folder().path().to_path_buf(),
+            probe: self.probes.get(service).cloned(),
             one_offs: std::sync::atomic::AtomicU32::new(0),
             clients: Mutex::default(),
         })
+    }
+}
+
+impl Site {
+    /// Asks one phase of a hook about what runs now, as if the live containers were the candidates. Changes nothing
+    /// itself; what the hook does with its grants is done.
+    ///
+    /// Returns what the hook answered, in words. Fails where the hook says never, fails or was aborted.
+    pub async fn ask_hook(
+        &self,
+        service: &ServiceName,
+        settings: Settings,
+        phase: Phase,
+        display: &Display,
+    ) -> Result<String, Failure> {
+        let observed = self.observe(vec![(service.clone(), settings)]).await?;
+        let plan = crate::plan::plan(RunId("by-hand".to_owned()), &observed).map_err(|failures| {
+            failures.into_iter().next().unwrap_or_else(|| Failure::new("nothing could be planned"))
+        })?;
+        let live = Live::new(self, &plan, display.clone());
+        if live.hooks(service)?.of(phase).next().is_none() {
+            return Err(Failure::new(format!("the hook does not implement the phase `{phase}`"))
+                .hint("`swap hooks inspect FILE` lists its phases"));
+        }
+        let containers = plan.services.iter().flat_map(|planned| planned.live.clone()).collect::<Vec<_>>();
+        let facts = Facts { candidates: [(service.clone(), containers.clone())].into(), ..Facts::default() };
+        let (stage, candidate) = (Stage::Live, containers.first());
+        match (phase, candidate) {
+            (Phase::Health, Some(candidate)) => {
+                match live.ask_health(service, candidate, 1, Duration::ZERO, &facts).await {
+                    Health::Healthy => Ok("healthy".to_owned()),
+                    Health::NotYet { failure, .. } => Ok(format!("not yet: {}", failure.what)),
+                    Health::Fatal(failure) => Err(failure),
+                }
+            }
+            _ => live.ask_in_order(phase, service, stage, &facts).await.map(|_| "done".to_owned()),
+        }
     }
 }
 
@@ -158,7 +210,10 @@ impl Live<'_> {
 fn not_created(planned: Option<&PlannedService>) -> Member {
     let image = planned.map(|planned| planned.image.clone());
     let (name, id) = image.map(|image| (image.name, image.id)).unwrap_or_default();
-    Member { container: Container { id: String::new(), name: String::new(), image: id, address: None }, image_name: name }
+    Member {
+        container: Container { id: String::new(), name: String::new(), image: id, address: None },
+        image_name: name,
+    }
 }
 
 /// What hooks can do to the real world.
@@ -171,6 +226,7 @@ struct Reality {
     port: Option<u16>,
     proxy: Option<Container>,
     folder: PathBuf,
+    probe: Option<Arc<Probe>>,
     one_offs: std::sync::atomic::AtomicU32,
     /// One client for each host that was named with an address of ours.
     clients: Mutex<HashMap<(String, SocketAddr), reqwest::Client>>,
@@ -192,7 +248,9 @@ impl Reality {
             }
             Subject::Service(service) => {
                 let all = self.docker.of_service(&self.project, service.as_str()).await?;
-                all.into_iter().find(Seen::runs).ok_or_else(|| Error::not_found(format!("service `{service}` does not run")))
+                all.into_iter()
+                    .find(Seen::runs)
+                    .ok_or_else(|| Error::not_found(format!("service `{service}` does not run")))
             }
         }
     }
@@ -256,11 +314,11 @@ impl Reality {
                 let port = port.or(self.port).unwrap_or(default);
                 let ip = match container.address {
                     Some(address) => address.ip(),
-                    None => self
-                        .seen(&Subject::Container(container.clone()))
-                        .await?
-                        .address(None)
-                        .ok_or_else(|| Error::unreachable(format!("container `{}` has no address", container.name)))?,
+                    None => {
+                        self.seen(&Subject::Container(container.clone())).await?.address(None).ok_or_else(|| {
+                            Error::unreachable(format!("container `{}` has no address", container.name))
+                        })?
+                    }
                 };
                 Ok(Some(SocketAddr::new(ip, port)))
             }
@@ -319,14 +377,17 @@ impl Reality {
         if let Some(address) = address {
             let _ = url.set_port(Some(address.port()));
         }
-        let method = request.method.parse().map_err(|_| Error::new("invalid", format!("`{}` is no method", request.method)))?;
+        let method =
+            request.method.parse().map_err(|_| Error::new("invalid", format!("`{}` is no method", request.method)))?;
         let mut built = client.request(method, url).body(request.body.clone());
         for (name, value) in &request.headers {
             built = built.header(name, value);
         }
         let response = built.send().await.map_err(|error| not_answered(&error))?;
         let headers = response.headers().iter();
-        let headers = headers.map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
+        let headers = headers
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
         let status = response.status().as_u16();
         let (mut body, mut truncated) = (Vec::new(), false);
         let mut chunks = response.bytes_stream();
@@ -342,15 +403,22 @@ impl Reality {
     }
 
     /// Asks from nginx's container where this machine can't reach the address; only the status comes back.
-    async fn request_inside(&self, request: &HttpRequest, address: SocketAddr, why: &str) -> Result<HttpResponse, Error> {
+    async fn request_inside(
+        &self,
+        request: &HttpRequest,
+        address: SocketAddr,
+        why: &str,
+    ) -> Result<HttpResponse, Error> {
         let unreachable = || Error::unreachable(format!("{address} can't be reached from here: {why}"));
-        let Some(proxy) = self.proxy.as_ref().filter(|_| request.method == "GET" && request.url.scheme() == "http") else {
+        let Some(proxy) = self.proxy.as_ref().filter(|_| request.method == "GET" && request.url.scheme() == "http")
+        else {
             return Err(unreachable());
         };
         let began = std::time::Instant::now();
         let path = &request.url[url::Position::BeforePath..];
         let host = request.url.host_str().unwrap_or("localhost");
-        let asked = self.docker.http_from(&proxy.id, &format!("http://{address}{path}"), host, Duration::from_secs(10)).await?;
+        let asked =
+            self.docker.http_from(&proxy.id, &format!("http://{address}{path}"), host, Duration::from_secs(10)).await?;
         match asked {
             Inside::Status(status) => Ok(HttpResponse { status, elapsed: began.elapsed(), ..HttpResponse::default() }),
             Inside::Failed(why) => Err(Error::unreachable(why)),
@@ -393,7 +461,8 @@ impl Capabilities for Reality {
         Box::pin(async move {
             let seen = self.seen(&subject).await?;
             let started = seen.started_at.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-            let age = started.and_then(|started| Duration::try_from(jiff::Timestamp::now().duration_since(started)).ok());
+            let age =
+                started.and_then(|started| Duration::try_from(jiff::Timestamp::now().duration_since(started)).ok());
             Ok(ContainerState {
                 status: seen.state.to_string(),
                 health: seen.health.clone().unwrap_or_else(|| "none".to_owned()),
@@ -446,13 +515,17 @@ impl Capabilities for Reality {
         Box::pin(async move { keys })
     }
 
-    fn metrics(&self, _window: Window) -> BoxFuture<'_, Result<Measurement, Error>> {
-        Box::pin(async { Err(Error::unavailable("nothing measures the front door in this run")) })
+    fn metrics(&self, window: Window) -> BoxFuture<'_, Result<Measurement, Error>> {
+        let measured = self.probe.as_ref().and_then(|probe| probe.measure(window));
+        Box::pin(
+            async move { measured.ok_or_else(|| Error::unavailable("the front door was not measured in that window")) },
+        )
     }
 
     /// Secrets come from swap's own environment, where CI systems put them.
     fn secret(&self, name: &str) -> BoxFuture<'_, Result<String, Error>> {
-        let value = std::env::var(name).map_err(|_| Error::not_found(format!("swap has no environment variable `{name}`")));
+        let value =
+            std::env::var(name).map_err(|_| Error::not_found(format!("swap has no environment variable `{name}`")));
         Box::pin(async move { value })
     }
 }

@@ -76,7 +76,13 @@ impl FrontDoors {
     }
 
     /// Returns the front door of a plan; after a crash it is found and opened again.
-    pub async fn of(&self, docker: &Docker, project: &str, service: &ServiceName, front: &Front) -> Result<Arc<FrontDoor>, Failure> {
+    pub async fn of(
+        &self,
+        docker: &Docker,
+        project: &str,
+        service: &ServiceName,
+        front: &Front,
+    ) -> Result<Arc<FrontDoor>, Failure> {
         let mut open_doors = self.open.lock().await;
         if let Some(door) = open_doors.get(&front.proxy) {
             return Ok(door.clone());

@@ -177,7 +177,8 @@ impl<'a> Judge<'a> {
     }
 
     async fn ended(&self, ending: Ending) -> Failure {
-        let failure = Failure::new(format!("candidate `{}` {ending}", self.candidate.name)).tail(self.last_lines().await);
+        let failure =
+            Failure::new(format!("candidate `{}` {ending}", self.candidate.name)).tail(self.last_lines().await);
         match ending {
             Ending::Gone => failure.hint("somebody removed it; was `docker compose up` or `down` run meanwhile?"),
             _ => failure,
@@ -192,7 +193,9 @@ impl<'a> Judge<'a> {
     async fn round(&self, attempt: u32, facts: &Facts) -> Round {
         for check in &self.checks {
             let asked = tokio::time::timeout(ATTEMPT, self.ask(check)).await;
-            let late = || Round::NotYet(format!("{check} gave no answer within {}", humantime::format_duration(ATTEMPT)), None);
+            let late = || {
+                Round::NotYet(format!("{check} gave no answer within {}", humantime::format_duration(ATTEMPT)), None)
+            };
             match asked.unwrap_or_else(|_| late()) {
                 Round::Healthy => {}
                 other => return other,
@@ -245,14 +248,22 @@ impl<'a> Judge<'a> {
     fn not_found(&self, word: &str) -> Failure {
         let services = self.live.site.services();
         let meant = meant(word, &services);
-        Failure::new(format!("health command `{}` not found in candidate `{}`{meant}", printable(word), self.candidate.name))
-            .hint("the command runs inside the new container, in its working directory; is it in the image, and executable?")
+        Failure::new(format!(
+            "health command `{}` not found in candidate `{}`{meant}",
+            printable(word),
+            self.candidate.name
+        ))
+        .hint(
+            "the command runs inside the new container, in its working directory; is it in the image, and executable?",
+        )
     }
 
     async fn tcp(&self) -> Round {
         let Some(port) = self.port else {
-            return Round::Fatal(Failure::new(format!("the port of `{}` is unknown, so it can't be checked", self.service))
-                .hint(format!("write `x-swap: {{ port: 8000 }}` under `services: {}:`", self.service)));
+            return Round::Fatal(
+                Failure::new(format!("the port of `{}` is unknown, so it can't be checked", self.service))
+                    .hint(format!("write `x-swap: {{ port: 8000 }}` under `services: {}:`", self.service)),
+            );
         };
         if let (true, Some(address)) = (self.direct, self.candidate.address) {
             return match probe::tcp(address, Duration::from_secs(1)).await {
@@ -275,7 +286,9 @@ impl<'a> Judge<'a> {
         let Some(port) = self.port else { return self.tcp().await };
         let host = self.service.as_str();
         let status = match (self.direct, self.candidate.address) {
-            (true, Some(address)) => probe::http_get(address, host, path, ATTEMPT).await.map_err(|failure| failure.what),
+            (true, Some(address)) => {
+                probe::http_get(address, host, path, ATTEMPT).await.map_err(|failure| failure.what)
+            }
             _ => self.http_inside(path, port, host).await,
         };
         match status {

@@ -41,7 +41,12 @@ impl Site {
         Ok(Observed { project: self.project.name.clone(), services })
     }
 
-    async fn observe_service(&self, name: ServiceName, settings: Settings, all: &[Seen]) -> Result<ObservedService, Failure> {
+    async fn observe_service(
+        &self,
+        name: ServiceName,
+        settings: Settings,
+        all: &[Seen],
+    ) -> Result<ObservedService, Failure> {
         let of_compose = self.project.services.get(&name).cloned().unwrap_or_default();
         let mine: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str()).collect();
         let live: Vec<&Seen> = mine.iter().copied().filter(|seen| seen.runs()).collect();
@@ -78,7 +83,13 @@ impl Site {
     }
 
     /// Finds what fronts the service and fills in all that depends on it.
-    async fn observe_front(&self, observed: &mut ObservedService, service: &compose::Service, live: &[&Seen], all: &[Seen]) {
+    async fn observe_front(
+        &self,
+        observed: &mut ObservedService,
+        service: &compose::Service,
+        live: &[&Seen],
+        all: &[Seen],
+    ) {
         let (choice, container) = match self.find_proxy(observed, all) {
             Ok(Some(found)) => found,
             Ok(None) => return,
@@ -119,8 +130,10 @@ impl Site {
             Some(ProxyChoice::Host) => Ok(Some((ProxyChoice::Host, None))),
             Some(ProxyChoice::Service(proxy)) => {
                 if !self.project.services.contains_key(proxy) {
-                    return Err(unknown_service(proxy.as_str(), &self.services()))
-                        .map_err(|failure| Failure { what: format!("the proxy of `{service}`: {}", failure.what), ..failure });
+                    return Err(unknown_service(proxy.as_str(), &self.services())).map_err(|failure| Failure {
+                        what: format!("the proxy of `{service}`: {}", failure.what),
+                        ..failure
+                    });
                 }
                 let seen = all.iter().find(|seen| seen.service == proxy.as_str() && seen.runs());
                 let seen = seen.ok_or_else(|| {
@@ -165,8 +178,14 @@ impl Site {
                 let name: ServiceName = seen.service.parse().map_err(Failure::new)?;
                 Ok(Some((ProxyChoice::Service(name), Some(seen))))
             }
-            _ => Err(Failure::new(format!("several services run nginx ({}), so the proxy of `{service}` is unknown", list.join(", ")))
-                .hint(format!("write `x-swap: {{ proxy: {} }}` under `services: {service}:`, or `proxy: none` for a worker", list[0]))),
+            _ => Err(Failure::new(format!(
+                "several services run nginx ({}), so the proxy of `{service}` is unknown",
+                list.join(", ")
+            ))
+            .hint(format!(
+                "write `x-swap: {{ proxy: {} }}` under `services: {service}:`, or `proxy: none` for a worker",
+                list[0]
+            ))),
         }
     }
 
@@ -205,17 +224,38 @@ impl Site {
             resolver: observation.fallback(port).map(|fallback| fallback.resolver),
             network,
             port,
+            probe: self.probe_url(observed, proxy),
         })
     }
 
+    /// Returns what the probe asks for: what is settled; for hooks that judge its numbers, the front page.
+    fn probe_url(&self, observed: &ObservedService, proxy: Option<&Seen>) -> Option<String> {
+        let judged = || {
+            let all = self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut imports = all.get(&observed.name)?.iter().flat_map(|hook| hook.imports().to_vec());
+            imports.any(|import| import.contains("metrics")).then(|| "/".to_owned())
+        };
+        let wanted = observed.settings.probe.clone().or_else(judged)?;
+        if !wanted.starts_with('/') {
+            return Some(wanted);
+        }
+        Some(format!("http://{}{wanted}", front_door(proxy, self.docker.is_local())))
+    }
+
     /// Loads the hooks of a service, once.
-    pub(super) async fn load_hooks(&self, service: &ServiceName, specs: &[HookSpec]) -> Result<Vec<LoadedHook>, Failure> {
+    pub(super) async fn load_hooks(
+        &self,
+        service: &ServiceName,
+        specs: &[HookSpec],
+    ) -> Result<Vec<LoadedHook>, Failure> {
         if specs.is_empty() {
             return Ok(Vec::new());
         }
         let engine = self
             .hook_engine
-            .get_or_try_init(|| async { hooks::Engine::new(hooks::default_cache_folder().as_deref()).map(std::sync::Arc::new) })
+            .get_or_try_init(|| async {
+                hooks::Engine::new(hooks::default_cache_folder().as_deref()).map(std::sync::Arc::new)
+            })
             .await?;
         let here = std::env::current_dir().unwrap_or_default();
         let specs = hooks::expand(&here, specs)?;
@@ -236,7 +276,9 @@ impl Site {
             let known = self.upstream_of(name, &settings, &all).await;
             let (live, beside): (Vec<&Seen>, Vec<&Seen>) = match &known {
                 Some((_, file)) => running.into_iter().partition(|seen| {
-                    file.servers.iter().any(|server| seen.networks.values().any(|network| network.ip == Some(server.address.ip())))
+                    file.servers
+                        .iter()
+                        .any(|server| seen.networks.values().any(|network| network.ip == Some(server.address.ip())))
                 }),
                 None => (running, Vec::new()),
             };
@@ -253,7 +295,12 @@ impl Site {
     }
 
     /// Returns the upstream file of a service, if there is one.
-    async fn upstream_of(&self, name: &ServiceName, settings: &Settings, all: &[Seen]) -> Option<(String, nginx::UpstreamFile)> {
+    async fn upstream_of(
+        &self,
+        name: &ServiceName,
+        settings: &Settings,
+        all: &[Seen],
+    ) -> Option<(String, nginx::UpstreamFile)> {
         let probe = ObservedService { settings: settings.clone(), ..ObservedService::empty(name.clone()) };
         let (choice, container) = self.find_proxy(&probe, all).ok()??;
         let observation = self.doors.observe(&self.docker, &choice, container, name).await.ok()?;
@@ -268,16 +315,32 @@ pub(super) fn container(seen: &Seen, address: Option<SocketAddr>) -> Container {
 }
 
 fn is_nginx(seen: &Seen) -> bool {
-    let names_nginx = |text: &str| text.rsplit('/').next().is_some_and(|last| last.contains("nginx") || last.contains("openresty"));
+    let names_nginx =
+        |text: &str| text.rsplit('/').next().is_some_and(|last| last.contains("nginx") || last.contains("openresty"));
     names_nginx(&seen.image_name)
         || seen.command.iter().any(|word| names_nginx(word))
         || seen.mounts.iter().any(|mount| mount.destination.trim_end_matches('/') == nginx::DEFAULT_FOLDER)
 }
 
+/// Returns where users come, as this machine reaches it: the proxy's published port, else its own address.
+fn front_door(proxy: Option<&Seen>, local: bool) -> String {
+    let published = proxy.filter(|_| local).and_then(|seen| {
+        let web = |entry: &&String| ["->80/", "->8080/", "->8000/", "->"].iter().any(|port| entry.contains(port));
+        let entry = seen.published.iter().find(web)?;
+        entry.split("->").next()?.rsplit(':').next()?.parse::<u16>().ok()
+    });
+    match (published, proxy.and_then(|seen| seen.address(None))) {
+        (Some(port), _) => format!("127.0.0.1:{port}"),
+        (None, Some(ip)) => format!("{ip}:80"),
+        (None, None) => "127.0.0.1:80".to_owned(),
+    }
+}
+
 fn unhealthy(name: &str, seen: &Seen) -> Result<(), Failure> {
     match seen.health.as_deref() {
-        Some("unhealthy") => Err(Failure::new(format!("the proxy `{name}` ({}) is unhealthy", seen.name))
-            .hint(format!("see `docker compose logs {name}`; swap changes nothing behind a front door that may be broken"))),
+        Some("unhealthy") => Err(Failure::new(format!("the proxy `{name}` ({}) is unhealthy", seen.name)).hint(
+            format!("see `docker compose logs {name}`; swap changes nothing behind a front door that may be broken"),
+        )),
         _ => Ok(()),
     }
 }
@@ -299,8 +362,10 @@ fn shared_network(
     of_compose: &compose::Service,
 ) -> Result<Option<String>, Failure> {
     if live.iter().any(|seen| seen.network_mode == "host") {
-        return Err(Failure::new(format!("service `{service}` uses the host's network, so two of its containers would share its ports"))
-            .hint(format!("remove `network_mode: host` from `services: {service}:`")));
+        return Err(Failure::new(format!(
+            "service `{service}` uses the host's network, so two of its containers would share its ports"
+        ))
+        .hint(format!("remove `network_mode: host` from `services: {service}:`")));
     }
     let Some(proxy) = proxy.filter(|proxy| proxy.network_mode != "host") else { return Ok(None) };
     let shared = |name: &&String| {

@@ -1,5 +1,6 @@
 //! Performs steps: each becomes calls of the adapters, and each may be performed twice.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use futures_util::future::{join_all, try_join_all};
 use super::front::FrontDoor;
 use super::health;
 use super::observe::container;
+use super::probe::Probe;
 use super::site::Site;
 use crate::docker::Seen;
 use crate::engine::World;
@@ -24,6 +26,8 @@ pub struct Live<'a> {
     pub(super) plan: &'a Plan,
     pub(super) display: Display,
     pub(super) began: std::time::Instant,
+    /// One probe for each URL that a service of the plan names.
+    pub(super) probes: BTreeMap<ServiceName, Arc<Probe>>,
 }
 
 impl World for Live<'_> {
@@ -58,7 +62,22 @@ impl World for Live<'_> {
 impl<'a> Live<'a> {
     /// Makes the world of a plan.
     pub fn new(site: &'a Site, plan: &'a Plan, display: Display) -> Self {
-        Self { site, plan, display, began: std::time::Instant::now() }
+        let mut probes = BTreeMap::new();
+        for step in &plan.steps {
+            let Step::Switch { service, front, .. } = step else { continue };
+            let Some(url) = &front.probe else { continue };
+            match Probe::start(url) {
+                Ok(probe) => drop(probes.insert(service.clone(), Arc::new(probe))),
+                // Hooks that need its numbers are told that there are none.
+                Err(failure) => display.say(&format!("note: {}", failure.what)),
+            }
+        }
+        Self { site, plan, display, began: std::time::Instant::now(), probes }
+    }
+
+    /// Returns the probes' lines for the summary.
+    pub fn probe_lines(&self) -> Vec<String> {
+        self.probes.values().map(|probe| probe.line()).collect()
     }
 
     /// Returns the candidates as the engine sees them: whatever belongs to the service and was not there before.
@@ -87,7 +106,13 @@ impl<'a> Live<'a> {
     }
 
     /// Twice: the engine answers that a running container runs.
-    async fn start(&self, service: &ServiceName, networks: &[String], reach: Option<&Reach>, facts: &Facts) -> Result<Learnt, Failure> {
+    async fn start(
+        &self,
+        service: &ServiceName,
+        networks: &[String],
+        reach: Option<&Reach>,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
         let started = facts.candidates(service).iter().map(|candidate| async {
             self.connect(candidate, service, networks).await?;
             self.site.docker.start(&candidate.id).await.map_err(|failure| with_advice(failure, candidate))?;
@@ -125,7 +150,12 @@ impl<'a> Live<'a> {
     }
 
     /// Twice: running containers stay, and the same addresses are written again.
-    async fn start_old(&self, service: &ServiceName, old: &[Container], front: Option<&Front>) -> Result<Learnt, Failure> {
+    async fn start_old(
+        &self,
+        service: &ServiceName,
+        old: &[Container],
+        front: Option<&Front>,
+    ) -> Result<Learnt, Failure> {
         try_join_all(old.iter().map(|container| self.site.docker.start(&container.id))).await?;
         let Some(front) = front else { return Ok(Learnt::Nothing) };
         let reach = Reach { network: front.network.clone(), port: front.port };
@@ -170,7 +200,12 @@ impl<'a> Live<'a> {
         }
         let door = self.door(service, front).await?;
         match door.proxy.switch(&door.nginx, &changes).await {
-            Ok(generation) => Ok(Learnt::Former { generation }),
+            Ok(generation) => {
+                if let Some(probe) = self.probes.get(service) {
+                    probe.switched();
+                }
+                Ok(Learnt::Former { generation })
+            }
             Err(failure) => {
                 self.site.doors.forget(&front.proxy).await;
                 Err(failure.into())
@@ -202,7 +237,9 @@ impl<'a> Live<'a> {
         self.display.note(&format!("{service}: {} serves again", names(to)));
         if self.any_runs(facts.candidates(service)).await {
             // Requests that are still at the candidates after that are cut: they are to go.
-            let note = |left: &[nginx::Worker]| self.display.note(&format!("{} nginx workers still use the candidates", left.len()));
+            let note = |left: &[nginx::Worker]| {
+                self.display.note(&format!("{} nginx workers still use the candidates", left.len()))
+            };
             let _ = door.proxy.await_drained(&generation, drain, note).await;
         }
         Ok(Learnt::Nothing)
@@ -218,10 +255,18 @@ impl<'a> Live<'a> {
     /// Twice: workers that are gone stay gone.
     ///
     /// When time is up the run goes on: what is left is cut when the old container stops, as the operator has settled.
-    async fn drain(&self, service: &ServiceName, front: &Front, timeout: Duration, facts: &Facts) -> Result<Learnt, Failure> {
+    async fn drain(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        timeout: Duration,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
         let Some(generation) = facts.former.get(service) else { return Ok(Learnt::Nothing) };
         let door = self.door(service, front).await?;
-        let note = |left: &[nginx::Worker]| self.display.note(&format!("{} old nginx workers still have requests", left.len()));
+        let note = |left: &[nginx::Worker]| {
+            self.display.note(&format!("{} old nginx workers still have requests", left.len()))
+        };
         if let Err(failure) = door.proxy.await_drained(generation, timeout, note).await {
             if door.proxy.drained(generation).await?.is_empty() {
                 return Ok(Learnt::Nothing);
@@ -235,7 +280,13 @@ impl<'a> Live<'a> {
     }
 
     /// Twice: what is stopped stays stopped, what is gone stays gone.
-    async fn retire(&self, service: &ServiceName, old: &[Container], grace: Option<Duration>, front: Option<&Front>) -> Result<Learnt, Failure> {
+    async fn retire(
+        &self,
+        service: &ServiceName,
+        old: &[Container],
+        grace: Option<Duration>,
+        front: Option<&Front>,
+    ) -> Result<Learnt, Failure> {
         if let Some(front) = front {
             self.refuse_if_named(service, front, old).await?;
         }
@@ -262,16 +313,24 @@ impl<'a> Live<'a> {
             return Err(Failure::new(format!("`{file}` is not as this run wrote it, so what it names may be in use"))
                 .hint(format!("see who changed it, then `swap resume {service}`")));
         };
-        let named = |container: &&Container| upstream.servers.iter().any(|server| Some(server.address) == container.address);
+        let named =
+            |container: &&Container| upstream.servers.iter().any(|server| Some(server.address) == container.address);
         match old.iter().find(named) {
-            Some(container) => Err(Failure::new(format!("`{file}` names {} again, so it is not stopped", container.name))
-                .hint(format!("somebody changed the file after the switch; see who, then `swap resume {service}`"))),
+            Some(container) => {
+                Err(Failure::new(format!("`{file}` names {} again, so it is not stopped", container.name))
+                    .hint(format!("somebody changed the file after the switch; see who, then `swap resume {service}`")))
+            }
             None => Ok(()),
         }
     }
 
     /// Twice: what is stopped stays stopped.
-    async fn stop_candidates(&self, service: &ServiceName, grace: Option<Duration>, facts: &Facts) -> Result<Learnt, Failure> {
+    async fn stop_candidates(
+        &self,
+        service: &ServiceName,
+        grace: Option<Duration>,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
         self.refuse_if_alone(service).await?;
         let stopped = facts.candidates(service).iter().map(|candidate| async {
             self.site.docker.disable_restart(&candidate.id).await?;

@@ -94,8 +94,11 @@ impl Site {
     pub async fn retag(&self, service: &ServiceName, image: &str) -> Result<Image, Failure> {
         let name = self.image_name(service);
         let Some(found) = self.docker.image(image).await? else {
-            return Err(Failure::new(format!("the image `{}` of the former version is not there any more", crate::plan::short(image)))
-                .hint(format!("build or pull the version that you want as `{name}`, then `swap {service}`")));
+            return Err(Failure::new(format!(
+                "the image `{}` of the former version is not there any more",
+                crate::plan::short(image)
+            ))
+            .hint(format!("build or pull the version that you want as `{name}`, then `swap {service}`")));
         };
         self.docker.tag(&found.id, &name).await?;
         Ok(Image { name, id: found.id })

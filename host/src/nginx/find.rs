@@ -6,7 +6,8 @@ pub use crate::run::Process;
 /// Lists nginx's processes: `master PID START NAMESPACE EXE` with its title in the next line, or `other PID` likewise.
 ///
 /// Only processes whose command is called `nginx…` are looked at closely: with `pid: host` there are hundreds.
-/// One that lives in another file system is another container's nginx.
+/// One that lives in another file system is another container's nginx. A worker that was forked this very moment still has
+/// its master's title; it has no children, which a new master beside an old one has.
 pub(super) const SCRIPT: &str = r#"
 for P in /proc/[0-9]*; do
   P=${P#/proc/}
@@ -16,13 +17,21 @@ for P in /proc/[0-9]*; do
   title "$P"
   case $TITLE in *"nginx: worker process"*|*"nginx: cache "*|'') continue;; esac
   process "$P" || continue
+  BEGUN=$START ABOVE=$PARENT KIND=other
+  case $TITLE in "nginx: master process "*)
+    KIND=master
+    children "$P"
+    if [ -z "$CHILDREN" ]; then
+      title "$ABOVE"
+      case $TITLE in "nginx: master process "*) continue;; esac
+    fi
+  esac
   SPACE=unknown
   if [ -e "/proc/$P/ns/mnt" ]; then
     if [ "/proc/$P/ns/mnt" -ef /proc/self/ns/mnt ]; then SPACE=same; else SPACE=other; fi
   fi
   EXE=$(readlink "/proc/$P/exe" 2>/dev/null)
-  case $TITLE in "nginx: master process "*) KIND=master;; *) KIND=other;; esac
-  printf '%s %s %s %s %s\n' "$KIND" "$P" "$START" "$SPACE" "$EXE"
+  printf '%s %s %s %s %s\n' "$KIND" "$P" "$BEGUN" "$SPACE" "$EXE"
   tr '\000\n' '  ' < "/proc/$P/cmdline"
   echo
 done

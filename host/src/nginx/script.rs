@@ -52,10 +52,10 @@ children() {
   if [ -r "/proc/$1/task/$1/children" ]; then
     { read -r CHILDREN < "/proc/$1/task/$1/children"; } 2>/dev/null
   else
-    for P in /proc/[0-9]*; do
-      P=${P#/proc/}
-      { read -r NAME < "/proc/$P/comm"; } 2>/dev/null || continue
-      case $NAME in nginx*) process "$P" && [ "$PARENT" = "$1" ] && CHILDREN="$CHILDREN $P";; esac
+    for C in /proc/[0-9]*; do
+      C=${C#/proc/}
+      { read -r NAME < "/proc/$C/comm"; } 2>/dev/null || continue
+      case $NAME in nginx*) process "$C" && [ "$PARENT" = "$1" ] && CHILDREN="$CHILDREN $C";; esac
     done
   fi
   return 0

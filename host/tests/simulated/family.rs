@@ -132,6 +132,7 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 resolver: None,
                 network: None,
                 port: 80,
+                probe: None,
             }),
             hooks: if family.hooks { vec![hooks] } else { Vec::new() },
             ..ObservedService::empty(service.name.clone())

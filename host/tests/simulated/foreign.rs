@@ -103,7 +103,7 @@ impl Universe {
             Foreign::RestartsNginx => self.restart_nginx(),
             Foreign::ReloadsNginx => {
                 self.reload();
-                self.excuse_the_unready();
+                self.excuse_the_unnamed();
             }
             Foreign::RestartsEngine(moves) => {
                 for service in 0..self.services.len() {
@@ -152,19 +152,18 @@ impl Universe {
         self.nginx.master += 1;
         self.reload();
         self.nginx.former.clear();
-        self.excuse_the_unready();
+        self.excuse_the_unnamed();
     }
 
     /// nginx without a file of ours asks the engine's DNS whenever somebody makes it read its configuration.
-    fn excuse_the_unready(&mut self) {
+    fn excuse_the_unnamed(&mut self) {
         for index in 0..self.services.len() {
             if self.nginx.files[index].is_some() {
                 continue;
             }
-            let now = self.now;
             let service = &mut self.services[index];
-            let unready = service.containers.iter().filter(|c| c.life == Life::Running && !c.ready(now));
-            let addresses: Vec<_> = unready.filter_map(|c| c.address).collect();
+            let running = service.containers.iter().filter(|c| c.life == Life::Running);
+            let addresses: Vec<_> = running.filter_map(|c| c.address).collect();
             service.harmed.extend(addresses);
             service.disturbed = true;
         }

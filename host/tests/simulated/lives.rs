@@ -25,6 +25,20 @@ enum Ending {
     NotBegun,
 }
 
+impl Ending {
+    fn word(&self) -> &'static str {
+        match self {
+            Ending::Killed => "killed",
+            Ending::Engine(End::Over(Outcome::Swapped)) => "swapped",
+            Ending::Engine(End::Over(Outcome::RolledBack)) => "rolled back",
+            Ending::Engine(End::Stuck(_)) => "stuck",
+            Ending::Engine(End::Left) => "left",
+            Ending::Illegal(_) => "illegal",
+            Ending::NotBegun => "not begun",
+        }
+    }
+}
+
 /// What becomes of a run that did not come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
@@ -37,16 +51,20 @@ pub enum Then {
 }
 
 /// What is simulated.
-pub struct Story<'a> {
-    pub family: &'a Family,
-    pub then: Then,
-    pub rules: Rules,
-    /// Changes the plan, to see whether that is noticed.
-    pub change: fn(&mut Plan),
+pub struct Story {
+    family: Family,
+    then: Then,
+    rules: Rules,
+    plan: Plan,
 }
+
+/// How the processes of all runs ended, and how many they were.
+pub type Endings = std::collections::BTreeMap<&'static str, u64>;
 
 /// What was seen.
 pub struct Told {
+    /// How its processes ended.
+    pub endings: Vec<&'static str>,
     /// What must not happen and did.
     pub violation: Option<String>,
     /// The events in words, if they were wanted.
@@ -55,49 +73,58 @@ pub struct Told {
     pub world: Universe,
 }
 
+/// What may need a person: old containers that can't be removed, undoing, and a commit of which nobody knows whether it
+/// is on the disk. Everything else that fails is unwound.
+const MAY_BE_STUCK: [&str; 7] = ["commit", "retire", "rollback", "remove", "start-old", "stop", "switch-back"];
+
 /// How many processes take a run up before the last one, to which nothing happens.
 const TRIES: usize = 3;
 
-impl Story<'_> {
-    /// Simulates a run and whatever takes it up, to the end.
-    pub fn live(&self, chance: Chance, tell: bool, count: bool) -> Told {
-        let mut world = begin(self.family, chance, self.rules);
-        world.story = tell.then(Vec::new);
-        world.seen = count.then(Default::default);
-        let never_healthy = world.chance.below(8) == 7;
-        if never_healthy {
-            world.services[0].warm_up = None;
-        }
-        let mut plan = match planned(self.family, &world) {
+impl Story {
+    /// A run of a project's plan, changed to see whether that is noticed.
+    pub fn new(family: Family, then: Then, rules: Rules, change: fn(&mut Plan)) -> Self {
+        let mut plan = match planned(&family, &begin(&family, Chance::Calm, rules)) {
             Ok(plan) => plan,
-            Err(refused) => panic!("`{}` is refused: {refused:?}", self.family.name),
+            Err(refused) => panic!("`{}` is refused: {refused:?}", family.name),
         };
-        (self.change)(&mut plan);
-        world.live = plan.services.iter().map(|service| (service.name.clone(), service.live.clone())).collect();
-        let world = RefCell::new(world);
-        self.lives(&world, &plan);
-        let mut world = world.into_inner();
-        Told { violation: world.violation.take(), story: world.story.take().unwrap_or_default(), world }
+        change(&mut plan);
+        Self { family, then, rules, plan }
     }
 
-    fn lives(&self, world: &RefCell<Universe>, plan: &Plan) {
-        let mut ending = process(world, plan, None);
+    /// Returns what the project is called.
+    pub fn name(&self) -> &str {
+        self.family.name
+    }
+
+    /// Simulates a run and whatever takes it up, to the end.
+    pub fn live(&self, chance: Chance, tell: bool, count: bool) -> Told {
+        let mut world = begin(&self.family, chance, self.rules);
+        world.story = tell.then(Vec::new);
+        world.seen = count.then(Default::default);
+        if world.chance.below(8) == 7 {
+            world.services[0].warm_up = None;
+        }
+        let world = RefCell::new(world);
+        let mut endings = Vec::new();
+        self.lives(&world, &self.plan, &mut endings);
+        let mut world = world.into_inner();
+        Told { endings, violation: world.violation.take(), story: world.story.take().unwrap_or_default(), world }
+    }
+
+    fn lives(&self, world: &RefCell<Universe>, plan: &Plan, endings: &mut Vec<&'static str>) {
+        let mut ending = first_process(world, plan);
         let mut tries = 0;
         let outcome = loop {
             let mut now = world.borrow_mut();
+            endings.push(ending.word());
             now.tell(|| format!("→ {ending:?}"));
             if now.violation.is_some() {
                 return;
             }
             match &ending {
                 Ending::Engine(End::Over(outcome)) if now.disk.closed || now.disk.durable.is_empty() => break *outcome,
-                Ending::Engine(End::Stuck(step)) => {
-                    let forward = step.undo().is_some() || step.may_fail();
-                    let what = format!("stuck at {}, where a failure unwinds", step.verb());
-                    // Only what destroys may be in the way of going back.
-                    if !["retire", "commit", "remove", "stop", "start-old", "switch-back", "rollback"].contains(&step.verb()) {
-                        return now.violate(format!("{what} ({forward})"));
-                    }
+                Ending::Engine(End::Stuck(step)) if !MAY_BE_STUCK.contains(&step.verb()) => {
+                    return now.violate(format!("stuck at {}, where a failure must unwind", step.verb()));
                 }
                 Ending::Illegal(illegal) => return now.violate(format!("{illegal}")),
                 Ending::NotBegun if now.disk.durable.is_empty() => break Outcome::RolledBack,
@@ -117,8 +144,8 @@ impl Story<'_> {
                 return;
             }
             tries += 1;
-            if tries == TRIES {
-                now.chance = calm(std::mem::replace(&mut now.chance, Chance::Calm), &mut now);
+            if tries == TRIES && matches!(now.chance, Chance::Random { .. }) {
+                now.chance = Chance::Calm;
             }
             let back = match self.then {
                 Then::Forward => false,
@@ -129,7 +156,7 @@ impl Story<'_> {
             let committed = State::of(plan, &now.disk.durable).is_ok_and(|state| state.committed());
             now.disk.closed = false;
             drop(now);
-            ending = process(world, plan, Some(goal));
+            ending = process(world, plan, Event::Resumed { goal });
             if let (Goal::Back, false, Ending::Engine(End::Over(Outcome::Swapped))) = (goal, committed, &ending) {
                 let closed = world.borrow().disk.durable.iter().any(|event| matches!(event, Event::Closed { .. }));
                 if !closed {
@@ -144,7 +171,11 @@ impl Story<'_> {
     /// After everything a swap of the next version must simply work.
     fn swap_again(&self, world: &RefCell<Universe>) {
         let mut now = world.borrow_mut();
-        if now.disturbed() || now.violation.is_some() || matches!(now.chance, Chance::Script { .. }) || now.chance.below(4) != 0 {
+        if now.disturbed()
+            || now.violation.is_some()
+            || matches!(now.chance, Chance::Script { .. })
+            || now.chance.below(4) != 0
+        {
             return;
         }
         now.settle();
@@ -154,36 +185,42 @@ impl Story<'_> {
         now.services.iter_mut().for_each(|service| service.warm_up = Some(100));
         new_version(&mut now);
         now.tell(|| "swap again".to_owned());
-        let plan = match planned(self.family, &now) {
+        let plan = match planned(&self.family, &now) {
             Ok(plan) => plan,
             Err(refused) => return now.violate(format!("the next swap is refused: {refused:?}")),
         };
-        now.live = plan.services.iter().map(|service| (service.name.clone(), service.live.clone())).collect();
         drop(now);
-        match process(world, &plan, None) {
+        match first_process(world, &plan) {
             Ending::Engine(End::Over(Outcome::Swapped)) => world.borrow_mut().check_rest(&plan, Outcome::Swapped),
             other => world.borrow_mut().violate(format!("the next swap ended so: {other:?}")),
         }
     }
 }
 
-/// Nothing goes wrong any more, and the script's count of points stays what it was.
-fn calm(chance: Chance, _: &mut Universe) -> Chance {
-    match chance {
-        Chance::Script { .. } => chance,
-        Chance::Calm | Chance::Random { .. } => Chance::Calm,
+/// Simulates the process that begins the run.
+fn first_process(world: &RefCell<Universe>, plan: &Plan) -> Ending {
+    {
+        let mut world = world.borrow_mut();
+        world.live = plan.services.iter().map(|service| (service.name.clone(), service.live.clone())).collect();
+        world.tell(|| plan.to_string());
     }
+    // What the plan is, the simulated journal need not remember.
+    let hollow = Plan {
+        run: plan.run.clone(),
+        project: String::new(),
+        services: Vec::new(),
+        steps: Vec::new(),
+        notices: Vec::new(),
+    };
+    process(world, plan, Event::Planned { plan: hollow })
 }
 
 /// Simulates one process that begins the run or takes it up.
-fn process(world: &RefCell<Universe>, plan: &Plan, goal: Option<Goal>) -> Ending {
-    let (first, mut events) = match goal {
-        None => (Event::Planned { plan: plan.clone() }, Vec::new()),
-        Some(goal) => (Event::Resumed { goal }, world.borrow().disk.durable.clone()),
-    };
+fn process(world: &RefCell<Universe>, plan: &Plan, first: Event) -> Ending {
+    let mut events = world.borrow().disk.durable.clone();
     if world.borrow_mut().record(&first).is_err() {
         let mut world = world.borrow_mut();
-        if goal.is_none() {
+        if world.disk.durable.is_empty() {
             world.disk.doubtful.clear();
             world.disk.closed = true;
         }
@@ -224,4 +261,3 @@ fn candidates_run(world: &Universe, plan: &Plan) -> bool {
     };
     facts.candidates.values().flatten().filter(|candidate| candidate.address.is_some()).all(|c| runs(&c.id))
 }
-

@@ -82,8 +82,11 @@ impl Universe {
                     self.meddle(service, foreign);
                 }
                 Fault::Signal => {
-                    self.tell(|| "  (a signal)".to_owned());
-                    self.signals.send_modify(|signals| signals.push("SIGINT".to_owned()));
+                    // Some people press Ctrl-C twice.
+                    for _ in 0..=self.chance.below(2) {
+                        self.tell(|| "  (a signal)".to_owned());
+                        self.signals.send_modify(|signals| signals.push("SIGINT".to_owned()));
+                    }
                 }
                 Fault::Fail | Fault::FailForGood => {
                     self.tell(|| format!("  ({fault:?})"));
@@ -157,7 +160,15 @@ impl Universe {
                 Ok(Learnt::Nothing)
             }
             Step::Retire { service: name, old, .. } => self.retire(step, service, old, facts.candidates(name)),
-            Step::RemoveCandidates { known, .. } => self.remove_candidates(step, service, known),
+            Step::RemoveCandidates { service: name, known } => {
+                self.keep_the_last(service, name)?;
+                // What others created meanwhile is theirs, as soon as it is recorded what is ours.
+                let candidates = match facts.candidates(name) {
+                    [] => self.not_known(service, known),
+                    candidates => candidates.to_vec(),
+                };
+                self.remove_all(step, service, &candidates)
+            }
             Step::StartOld { old, front, .. } => {
                 let servers = self.start_old(step, service, old)?;
                 if front.is_some() {
@@ -222,7 +233,13 @@ impl Universe {
         Ok(())
     }
 
-    fn await_healthy(&mut self, step: &Step, service: usize, candidates: &[Container], timeout: Duration) -> Effect<Learnt> {
+    fn await_healthy(
+        &mut self,
+        step: &Step,
+        service: usize,
+        candidates: &[Container],
+        timeout: Duration,
+    ) -> Effect<Learnt> {
         let deadline = self.now + timeout.as_millis() as u64;
         for candidate in candidates {
             loop {
@@ -266,6 +283,7 @@ impl Universe {
 
     /// Writes the upstream file and makes nginx obey it. The shell beside nginx goes on without swap, or does not.
     fn write(&mut self, step: &Step, service: usize, servers: Option<Vec<Server>>) -> Effect {
+        self.pin();
         let before = std::mem::replace(&mut self.nginx.files[service], servers);
         self.tell(|| "  . the upstream file is written".to_owned());
         let stopped = self.point(step);
@@ -280,6 +298,23 @@ impl Universe {
             self.check();
         }
         stopped
+    }
+
+    /// Names the live containers of the run's other services by address, where no file of ours does: nginx would ask the
+    /// engine's DNS for them when it reloads, and find their candidates too.
+    fn pin(&mut self) {
+        if !self.rules.reload_pins {
+            return;
+        }
+        for (name, live) in self.live.clone() {
+            let service = self.index(&name);
+            if self.services[service].proxied && self.nginx.files[service].is_none() {
+                let places = live.iter().filter_map(|live| self.place(service, live));
+                let containers = places.map(|index| &self.services[service].containers[index]);
+                let servers = containers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
+                self.nginx.files[service] = Some(servers);
+            }
+        }
     }
 
     /// Returns the workers that may still serve what nginx served before.
@@ -317,25 +352,12 @@ impl Universe {
             }
             self.judge(service, candidates)?;
         }
-        for container in old {
-            let Some(index) = self.place(service, container) else { continue };
-            let id = self.services[service].containers[index].id;
-            self.stop(service, index);
-            self.point(step)?;
-            self.remove(service, id);
-            self.point(step)?;
-        }
-        Ok(Learnt::Nothing)
+        self.remove_all(step, service, old)
     }
 
-    fn remove_candidates(&mut self, step: &Step, service: usize, known: &[String]) -> Effect<Learnt> {
-        let candidates = self.not_known(service, known);
-        let left = self.services[service].containers.iter().filter(|c| c.image != 0).count() - candidates.len();
-        if self.rules.keeps_the_last && left == 0 {
-            return failed("nothing else is left");
-        }
-        for candidate in candidates {
-            let Some(index) = self.place(service, &candidate) else { continue };
+    fn remove_all(&mut self, step: &Step, service: usize, containers: &[Container]) -> Effect<Learnt> {
+        for container in containers {
+            let Some(index) = self.place(service, container) else { continue };
             let id = self.services[service].containers[index].id;
             self.stop(service, index);
             self.point(step)?;
@@ -359,7 +381,14 @@ impl Universe {
         Ok(containers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect())
     }
 
-    fn switch_back(&mut self, step: &Step, service: usize, front: &Front, to: &[Container], drain: Duration) -> Effect<Learnt> {
+    fn switch_back(
+        &mut self,
+        step: &Step,
+        service: usize,
+        front: &Front,
+        to: &[Container],
+        drain: Duration,
+    ) -> Effect<Learnt> {
         if !self.rules.back_switches {
             return Ok(Learnt::Nothing);
         }
@@ -373,7 +402,11 @@ impl Universe {
             }
             if before.is_none() && !self.rules.back_by_address { None } else { Some(servers) }
         } else {
-            before
+            let to = to.iter().filter_map(|old| {
+                let id = old.id.strip_prefix('c')?.parse().ok()?;
+                Some(Server { id, address: old.address? })
+            });
+            Some(before.unwrap_or_else(|| to.collect()))
         };
         self.write(step, service, servers)?;
         if self.rules.back_waits {

@@ -26,9 +26,7 @@ impl Universe {
             return Ok(());
         }
         let fault = self.chance.fault(&[Fault::Crash, Fault::CrashAfter, Fault::Fail, Fault::DiskFull]);
-        let line = event.clone();
-        self.tell(|| match (&line, fault) {
-            (Event::Planned { plan }, fault) => format!("{plan}{fault:?}"),
+        self.tell(|| match (event, fault) {
             (event, None) => format!("{event:?}"),
             (event, Some(fault)) => format!("{event:?} ({fault:?})"),
         });

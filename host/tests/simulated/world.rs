@@ -24,6 +24,8 @@ pub struct Rules {
     /// `SwitchBack` names the old containers where no file of ours was there before: the service's name would resolve
     /// to the candidates too.
     pub back_by_address: bool,
+    /// Whatever reloads nginx names the live containers of the run's services that have no file of ours yet.
+    pub reload_pins: bool,
     /// `SwitchBack` switches back at all.
     pub back_switches: bool,
     /// `SwitchBack` waits for the workers that still use the candidates.
@@ -41,6 +43,7 @@ impl Rules {
         retire_looks: true,
         back_starts_old: true,
         back_by_address: true,
+        reload_pins: true,
         back_switches: true,
         back_waits: true,
         keeps_the_last: true,
@@ -183,8 +186,7 @@ pub struct Universe {
 impl Universe {
     /// A world without services.
     pub fn new(chance: Chance, rules: Rules) -> Self {
-        let nginx =
-            Nginx { master: 1, generation: 1, files: Vec::new(), loaded: Vec::new(), former: Vec::new() };
+        let nginx = Nginx { master: 1, generation: 1, files: Vec::new(), loaded: Vec::new(), former: Vec::new() };
         Self {
             now: 0,
             services: Vec::new(),
@@ -234,7 +236,8 @@ impl Universe {
     pub fn address_for(&mut self, service: usize) -> SocketAddr {
         let service = &self.services[service];
         if service.stop_first {
-            let taken: Vec<_> = service.containers.iter().filter(|c| c.life == Life::Running).filter_map(|c| c.address).collect();
+            let taken: Vec<_> =
+                service.containers.iter().filter(|c| c.life == Life::Running).filter_map(|c| c.address).collect();
             let free = service.containers.iter().filter_map(|c| c.address).find(|address| !taken.contains(address));
             if let Some(free) = free {
                 return free;
@@ -249,7 +252,14 @@ impl Universe {
         let id = self.next;
         let service = &mut self.services[service];
         let image = service.image;
-        service.containers.push(Simulated { id, image, life: Life::Created, address: None, ready_at: None, foreign: false });
+        service.containers.push(Simulated {
+            id,
+            image,
+            life: Life::Created,
+            address: None,
+            ready_at: None,
+            foreign: false,
+        });
         service.containers.len() - 1
     }
 
@@ -264,6 +274,10 @@ impl Universe {
         let warm_up = service.warm_up;
         let live_image = service.containers[0].image;
         let container = &mut service.containers[index];
+        if container.life == Life::Exited && !service.stop_first {
+            // Others stopped it: that it is not ready at once is theirs.
+            service.harmed.push(address);
+        }
         // Only the new version is ever bad.
         let warm_up = if container.image == live_image && index == 0 { Some(warm_up.unwrap_or(100)) } else { warm_up };
         container.life = Life::Running;
@@ -282,11 +296,14 @@ impl Universe {
         let named = self.nginx.files[service].iter().flatten().any(|server| server.id == container.id);
         let address = container.address;
         let uses = |former: &&Former| {
-            former.leave_at > now && !former.cut && former.servers[service].iter().any(|server| Some(*server) == address)
+            former.leave_at > now
+                && !former.cut
+                && former.servers[service].iter().any(|server| Some(*server) == address)
         };
         let used = self.nginx.former.iter().find(uses).map(|former| former.generation);
         let excused = seen.stop_first || address.is_some_and(|address| seen.harmed.contains(&address));
-        let alone = !seen.containers.iter().any(|other| other.id != container.id && other.ready(now));
+        // Whoever goes back does not ask whether the old version is well: it is what there is.
+        let alone = !seen.containers.iter().any(|other| other.id != container.id && other.life == Life::Running);
         let (stop_first, meddled) = (seen.stop_first, self.meddled);
         if named && !stop_first {
             self.violate(format!("c{} was stopped and the durable upstream names it", container.id));
@@ -335,7 +352,8 @@ impl Universe {
         let mut wrong = None;
         for (index, service) in self.services.iter().enumerate().filter(|(_, service)| !service.stop_first) {
             let answers = |address: &SocketAddr| {
-                service.containers.iter().any(|c| c.address == Some(*address) && c.ready(now)) || service.harmed.contains(address)
+                service.containers.iter().any(|c| c.address == Some(*address) && c.ready(now))
+                    || service.harmed.contains(address)
             };
             if service.proxied {
                 if let Some(bad) = self.nginx.loaded[index].iter().find(|address| !answers(address)) {
@@ -378,7 +396,9 @@ impl Universe {
             if service.disturbed {
                 continue;
             }
-            if here.len() != planned.live.len() || here.iter().any(|c| !c.ready(self.now.max(c.ready_at.unwrap_or(u64::MAX)))) {
+            if here.len() != planned.live.len()
+                || here.iter().any(|c| !c.ready(self.now.max(c.ready_at.unwrap_or(u64::MAX))))
+            {
                 wrong.push(format!("`{name}` has not {} containers that serve: {here:?}", planned.live.len()));
             }
             if service.proxied {
@@ -386,7 +406,10 @@ impl Universe {
                     here.iter().filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
                 let addresses: Vec<SocketAddr> = serving.iter().map(|server| server.address).collect();
                 if self.nginx.loaded[index] != addresses {
-                    wrong.push(format!("requests for `{name}` go to {:?} instead of {addresses:?}", self.nginx.loaded[index]));
+                    wrong.push(format!(
+                        "requests for `{name}` go to {:?} instead of {addresses:?}",
+                        self.nginx.loaded[index]
+                    ));
                 }
                 if self.nginx.files[index].as_ref().is_some_and(|file| *file != serving) {
                     wrong.push(format!("the upstream of `{name}` is {:?}", self.nginx.files[index]));
@@ -416,8 +439,10 @@ impl Universe {
         self.nginx.hash(&mut hasher);
         for event in self.disk.durable.iter().chain(&self.disk.doubtful) {
             std::mem::discriminant(event).hash(&mut hasher);
-            if let Event::Started { step } | Event::Done { step, .. } | Event::Failed { step, .. } | Event::UndoStarted { step } =
-                event
+            if let Event::Started { step }
+            | Event::Done { step, .. }
+            | Event::Failed { step, .. }
+            | Event::UndoStarted { step } = event
             {
                 step.hash(&mut hasher);
             }

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use scenarios::command::run;
 use scenarios::eventually::eventually;
+use scenarios::images;
 use scenarios::load::Running;
 use scenarios::report::Report;
 use scenarios::stack::{Stack, compose_tool, serves};
 use scenarios::swap::{Outcome, binary};
-use scenarios::images;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -186,7 +186,8 @@ fn print(bench: &Bench) {
     println!("{:<22} {:>9} {:>9} {:>9}   goal", "", "least", "median", "most");
     let row = |name: &str, of: fn(&Times) -> f64, goal: &str| {
         let values: Vec<f64> = bench.swap.iter().map(of).collect();
-        let (least, most) = (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(0.0, f64::max));
+        let (least, most) =
+            (values.iter().copied().fold(f64::MAX, f64::min), values.iter().copied().fold(0.0, f64::max));
         println!("{name:<22} {least:>6.0} ms {:>6.0} ms {most:>6.0} ms   {goal}", median(&values));
     };
     row("swap", |times| times.total, "");
@@ -197,7 +198,10 @@ fn print(bench: &Bench) {
     row("healthy until served", |times| times.healthy_to_first, "at most 60 ms");
     let peak = bench.swap.iter().map(|times| times.peak_mb).fold(0.0, f64::max);
     println!("memory {peak:.1} MB (goal: under 40), `swap --version` {:.1} ms (goal: under 10)", bench.version_ms);
-    println!("swap: {} of {} requests failed, {} posts lost or doubled", bench.swap_failed, bench.swap_requests, bench.swap_lost_posts);
+    println!(
+        "swap: {} of {} requests failed, {} posts lost or doubled",
+        bench.swap_failed, bench.swap_requests, bench.swap_lost_posts
+    );
     if !bench.plain_totals.is_empty() {
         let totals: Vec<f64> = bench.swap.iter().map(|times| times.total).collect();
         let plain = median(&bench.plain_totals);

@@ -45,7 +45,9 @@ fn the_engine_is_found_as_the_docker_cli_finds_it() {
     let config = folder.path().join(".docker");
     std::fs::create_dir(&config).unwrap();
     let meta = |name: &str, host: &str, skip: bool| {
-        format!(r#"{{"Name":"{name}","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{host}","SkipTLSVerify":{skip}}}}}}}"#)
+        format!(
+            r#"{{"Name":"{name}","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{host}","SkipTLSVerify":{skip}}}}}}}"#
+        )
     };
     write_context(&config, "far", &meta("far", "ssh://me@far:2222", false));
     let id = write_context(&config, "safe", &meta("safe", "tcp://safe:2376", false));
@@ -70,10 +72,22 @@ fn the_engine_is_found_as_the_docker_cli_finds_it() {
             vec![home, ("DOCKER_HOST", "tcp://[::1]"), ("DOCKER_TLS", "1")],
             format!("`tcp://[::1]:2376` (from DOCKER_HOST) tls {} skip true", config.display()),
         ),
-        (None, vec![home, ("DOCKER_HOST", "ssh://u@h:22/run/d.sock")], "`ssh://u@h:22/run/d.sock` (from DOCKER_HOST)".into()),
-        (None, vec![home, ("DOCKER_HOST", "ssh://h"), ("DOCKER_CONTEXT", "safe")], "`ssh://h` (from DOCKER_HOST)".into()),
+        (
+            None,
+            vec![home, ("DOCKER_HOST", "ssh://u@h:22/run/d.sock")],
+            "`ssh://u@h:22/run/d.sock` (from DOCKER_HOST)".into(),
+        ),
+        (
+            None,
+            vec![home, ("DOCKER_HOST", "ssh://h"), ("DOCKER_CONTEXT", "safe")],
+            "`ssh://h` (from DOCKER_HOST)".into(),
+        ),
         (Some("far"), vec![home, ("DOCKER_HOST", "ssh://h")], "`ssh://me@far:2222` (from context `far`)".into()),
-        (None, vec![home, ("DOCKER_CONTEXT", "safe")], format!("`tcp://safe:2376` (from context `safe`) tls {tls} skip false")),
+        (
+            None,
+            vec![home, ("DOCKER_CONTEXT", "safe")],
+            format!("`tcp://safe:2376` (from context `safe`) tls {tls} skip false"),
+        ),
         (Some("default"), vec![home, ("DOCKER_HOST", "ssh://h")], "`ssh://h` (from DOCKER_HOST)".into()),
         (
             Some("fra"),
@@ -99,7 +113,10 @@ fn the_engine_is_found_as_the_docker_cli_finds_it() {
         ("npipe:////./pipe/docker", "`npipe://` is not supported"),
         ("ftp://h", "`ftp://` is unknown"),
     ] {
-        assert_eq!(find(None, &[("DOCKER_HOST", host)]), format!("`DOCKER_HOST={host}` is not an engine's address: {why}"));
+        assert_eq!(
+            find(None, &[("DOCKER_HOST", host)]),
+            format!("`DOCKER_HOST={host}` is not an engine's address: {why}")
+        );
     }
     std::fs::write(config.join("config.json"), r#"{"auths":{},"currentContext":"far"}"#).unwrap();
     assert_eq!(find(None, &[home]), "`ssh://me@far:2222` (from context `far`)");
@@ -175,7 +192,8 @@ async fn a_socket_that_is_not_ours_names_the_cure() {
         eprintln!("skipped: only root can become somebody else");
         return;
     }
-    let folder = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o755)).tempdir_in("/tmp").unwrap();
+    let folder =
+        tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o755)).tempdir_in("/tmp").unwrap();
     let path = folder.path().join("d.sock");
     let _listener = UnixListener::bind(&path).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -206,7 +224,7 @@ async fn exercise(rig: &Rig, endpoint: Endpoint) {
     assert!(docker.inspect(&id).await.unwrap().unwrap().runs());
     let mut command = Command::new(["cat"]);
     command.stdin = Some(vec![b'x'; 300_000]);
-    let answer = docker.exec(&id, &command, &mut |_, _| {}).await.unwrap();
+    let answer = docker.output(&id, &command).await.unwrap();
     assert_eq!((answer.code, answer.stdout.len()), (0, 300_000));
     let shell = docker.shell(&id, None).await.unwrap();
     let began = Instant::now();
@@ -230,17 +248,57 @@ async fn an_engine_behind_tls_is_reached() {
     let file = |name: &str| folder.path().join(name).display().to_string();
     // An authority of its own, and a certificate of it that serves for both sides.
     run(&[
-        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-        "-subj", "/CN=swap test CA", "-keyout", &file("ca-key.pem"), "-out", &file("ca.pem"),
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=swap test CA",
+        "-keyout",
+        &file("ca-key.pem"),
+        "-out",
+        &file("ca.pem"),
     ]);
     run(&[
-        "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=engine",
-        "-keyout", &file("key.pem"), "-out", &file("request.pem"),
+        "openssl",
+        "req",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=engine",
+        "-keyout",
+        &file("key.pem"),
+        "-out",
+        &file("request.pem"),
     ]);
-    std::fs::write(file("extensions"), "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n").unwrap();
+    std::fs::write(file("extensions"), "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
+        .unwrap();
     run(&[
-        "openssl", "x509", "-req", "-in", &file("request.pem"), "-CA", &file("ca.pem"), "-CAkey", &file("ca-key.pem"),
-        "-CAcreateserial", "-days", "2", "-extfile", &file("extensions"), "-out", &file("cert.pem"),
+        "openssl",
+        "x509",
+        "-req",
+        "-in",
+        &file("request.pem"),
+        "-CA",
+        &file("ca.pem"),
+        "-CAkey",
+        &file("ca-key.pem"),
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        &file("extensions"),
+        "-out",
+        &file("cert.pem"),
     ]);
 
     let certificate = |name: &str| CertificateDer::from_pem_file(file(name)).unwrap();
@@ -321,15 +379,9 @@ async fn an_engine_behind_ssh_is_reached() {
     let Address::Unix(socket) = rig.docker.endpoint().address.clone() else { return };
     exercise(&rig, address(None, socket.to_str())).await;
     let failure = Docker::connect(address(Some("nobody"), None)).await.unwrap_err();
-    assert_eq!(
-        (failure.what, failure.hint.is_some()),
-        (
-            "the Docker engine at `ssh://nobody@engine.test` (from a test) can't be reached: \
-             nobody@engine.test: Permission denied (publickey)."
-                .to_owned(),
-            true
-        )
-    );
+    let beginning = "the Docker engine at `ssh://nobody@engine.test` (from a test) can't be reached: nobody@";
+    assert!(failure.what.starts_with(beginning) && failure.hint.is_some(), "{failure:?}");
+    assert!(failure.what.ends_with(": Permission denied (publickey)."), "{failure}");
     let failure = Docker::connect(address(None, Some("/no/such.sock"))).await.unwrap_err();
     assert!(failure.what.contains("/no/such.sock"), "{failure}");
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::docker::{Docker, Endpoint};
 
 const APPLETS: [&str; 20] = [
-    "sh", "cat", "sleep", "echo", "kill", "wget", "nc", "httpd", "head", "id", "seq", "dd", "ls", "ln", "env", "grep",
+    "sh", "cat", "sleep", "echo", "kill", "false", "nc", "httpd", "head", "id", "seq", "dd", "ls", "ln", "env", "grep",
     "mkdir", "tail", "yes", "true",
 ];
 
@@ -93,9 +93,8 @@ impl Drop for Rig {
 
 /// Finds a static busybox: this machine's, or Debian's package unpacked beside the tests' other files.
 fn busybox() -> Option<PathBuf> {
-    let is_static = |path: &PathBuf| {
-        Command::new("ldd").arg(path).output().is_ok_and(|output| !output.status.success())
-    };
+    let is_static =
+        |path: &PathBuf| Command::new("ldd").arg(path).output().is_ok_and(|output| !output.status.success());
     let mine = std::env::temp_dir().join(format!("swap-test-busybox-{}", std::process::id()));
     static UNPACK: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one = UNPACK.lock();

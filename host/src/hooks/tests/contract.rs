@@ -170,3 +170,16 @@ fn inspection_tells_what_a_component_says() {
     );
     assert_eq!(inspection.to_string(), expected);
 }
+
+#[test]
+fn the_reference_is_the_wit_package() {
+    let page = include_str!("../../../../docs/hooks-reference.md");
+    for file in [
+        include_str!("../../../../guest-sdk/wit/package.wit"),
+        include_str!("../../../../guest-sdk/wit/types.wit"),
+        include_str!("../../../../guest-sdk/wit/phases.wit"),
+        include_str!("../../../../guest-sdk/wit/imports.wit"),
+    ] {
+        assert!(page.contains(file.trim_end()), "copy guest-sdk/wit into docs/hooks-reference.md");
+    }
+}

@@ -81,7 +81,9 @@ pub fn spec(disk: &OnDisk, allow: &[&str]) -> HookSpec {
 pub fn load(bytes: &[u8], allow: &[&str]) -> Result<Hook, Failure> {
     let disk = on_disk("bad", bytes);
     Hook::load(&engine(), &spec(&disk, allow))
-        .map_err(|failure| Failure { what: failure.what.replace(disk.folder.path().to_str().unwrap(), "…"), ..failure })
+        .map_err(|failure| Failure {
+            what: failure.what.replace(disk.folder.path().to_str().unwrap(), "…"), ..failure
+        })
 }
 
 /// Lines as text, kept.

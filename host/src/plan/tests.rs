@@ -1,0 +1,444 @@
+//! What is observed in, the printed plan or the whole refusal out.
+
+use super::*;
+use crate::model::Timeouts;
+
+/// A proxied service with one live container, which nothing prevents from being swapped.
+fn app() -> ObservedService {
+    ObservedService { front: Some(front()), ..worker("app") }
+}
+
+/// A service without a proxy.
+fn worker(name: &str) -> ObservedService {
+    ObservedService {
+        live: vec![container(name, 1)],
+        image: Some(Image { name: format!("demo-{name}"), id: format!("sha256:{}", "0123456789abcdef".repeat(4)) }),
+        networks: vec!["demo_default".to_owned()],
+        ..ObservedService::empty(name.parse().expect("a name"))
+    }
+}
+
+fn container(service: &str, number: u8) -> Container {
+    Container {
+        id: format!("{number:x}").repeat(64),
+        name: format!("demo-{service}-{number}"),
+        image: "sha256:old".to_owned(),
+        address: Some(format!("172.18.0.{number}:9000").parse().expect("an address")),
+    }
+}
+
+fn front() -> Front {
+    Front {
+        proxy: ProxyChoice::Service("nginx".parse().expect("a name")),
+        container: Some(container("nginx", 9)),
+        directory: "/etc/nginx/swap/".to_owned(),
+        before: None,
+        tuning: None,
+        resolver: None,
+        network: Some("demo_default".to_owned()),
+        port: 9000,
+        probe: None,
+    }
+}
+
+fn hook(name: &str, phases: &[Phase]) -> LoadedHook {
+    LoadedHook { name: name.to_owned(), phases: phases.to_vec() }
+}
+
+fn outcome(services: Vec<ObservedService>) -> Result<Plan, Vec<Failure>> {
+    plan(RunId("20260131-154502-9f3a".to_owned()), &Observed { project: "demo".to_owned(), services })
+}
+
+/// Compares the whole printed plan.
+#[track_caller]
+fn check(services: Vec<ObservedService>, expected: &str) {
+    let plan = outcome(services).unwrap_or_else(|refused| panic!("refused: {refused:#?}"));
+    assert_eq!(plan.to_string(), expected, "\n{plan}");
+}
+
+/// Compares everything that a refusal says.
+#[track_caller]
+fn check_refused(services: Vec<ObservedService>, expected: &str) {
+    let refusals = outcome(services).expect_err("it is refused");
+    let text: String =
+        refusals.iter().map(|refusal| format!("{refusal}\n  {}\n", refusal.hint.as_deref().unwrap_or("-"))).collect();
+    assert_eq!(text, expected, "\n{text}");
+}
+
+#[test]
+fn a_proxied_service() {
+    check(
+        vec![app()],
+        "\
+plan for app of project demo: 7 steps
+  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  2  start       app: start what was created, in demo_default
+  3  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  5  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  6  commit      from here the run only goes forward
+  7  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+",
+    );
+}
+
+#[test]
+fn a_worker() {
+    check(vec![worker("jobs")], "\
+plan for jobs of project demo: 5 steps
+  1  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
+  2  start       jobs: start what was created, in demo_default
+  3  healthy     jobs: until it runs for 1s, at most 1m (nothing unhealthy gets requests)
+  4  commit      from here the run only goes forward
+  5  retire      jobs: stop and remove demo-jobs-1, grace 10s (replaced by the candidates)
+");
+}
+
+#[test]
+fn replicas_are_replaced_by_as_many() {
+    check(vec![ObservedService { live: vec![container("app", 1), container("app", 2)], grace: Some(Duration::from_secs(90)), ..app() }], "\
+plan for app of project demo: 7 steps
+  1  create      app: 2 candidates from demo-app (0123456789ab) beside demo-app-1, demo-app-2 (compose creates, so that compose owns)
+  2  start       app: start what was created, in demo_default
+  3  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, demo-app-2, test, reload nginx, confirm
+  5  drain       app: until no nginx worker uses demo-app-1, demo-app-2, at most 30s
+  6  commit      from here the run only goes forward
+  7  retire      app: stop and remove demo-app-1, demo-app-2, grace 1m 30s (replaced by the candidates)
+");
+}
+
+#[test]
+fn several_services_switch_after_all_are_healthy() {
+    check(vec![app(), worker("jobs")], "\
+plan for app, jobs of project demo: 11 steps
+  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  2  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
+  3  start       app: start what was created, in demo_default
+  4  start       jobs: start what was created, in demo_default
+  5  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  6  healthy     jobs: until it runs for 1s, at most 1m (nothing unhealthy gets requests)
+  7  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  8  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  9  commit      from here the run only goes forward
+ 10  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+ 11  retire      jobs: stop and remove demo-jobs-1, grace 10s (replaced by the candidates)
+");
+}
+
+#[test]
+fn stop_first_stops_the_old_before_the_candidate_starts() {
+    let settings = Settings { order: Order::StopFirst, ..Settings::default() };
+    check(
+        vec![ObservedService { settings: settings.clone(), ..app() }],
+        "\
+plan for app of project demo: 8 steps
+  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  2  stop-old    app: stop demo-app-1, grace 10s (order: stop-first, two must never run: a gap begins)
+  3  start       app: start what was created, in demo_default
+  4  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  6  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  7  commit      from here the run only goes forward
+  8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+",
+    );
+    check(vec![ObservedService { settings, ..worker("jobs") }], "\
+plan for jobs of project demo: 6 steps
+  1  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
+  2  stop-old    jobs: stop demo-jobs-1, grace 10s (order: stop-first, two must never run: a gap begins)
+  3  start       jobs: start what was created, in demo_default
+  4  healthy     jobs: until it runs for 1s, at most 1m (nothing unhealthy gets requests)
+  5  commit      from here the run only goes forward
+  6  retire      jobs: stop and remove demo-jobs-1, grace 10s (replaced by the candidates)
+");
+}
+
+#[test]
+fn hooks_are_asked_in_order_and_for_a_rollback_in_reverse() {
+    let hooks = vec![hook("migrate", &[Phase::PreStart, Phase::Rollback]), hook("judge", &Phase::ALL)];
+    check(
+        vec![ObservedService { hooks, ..app() }],
+        "\
+plan for app of project demo: 11 steps
+  1  pre-start   app: ask migrate, judge (before anything is created)
+  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  3  start       app: start what was created, in demo_default
+  4  healthy     app: until hook judge, at most 1m (nothing unhealthy gets requests)
+  5  pre-swap    app: ask judge (last veto before the switch)
+  6  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  7  post-swap   app: ask judge (candidates live, old still runs)
+  8  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  9  commit      from here the run only goes forward
+ 10  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+ 11  finish      app: ask judge (swapped)
+",
+    );
+}
+
+#[test]
+fn a_hook_for_the_rollback_alone_is_remembered() {
+    check(vec![ObservedService { hooks: vec![hook("undo", &[Phase::Rollback])], ..worker("jobs") }], "\
+plan for jobs of project demo: 6 steps
+  1  pre-start   jobs: nothing to ask (hooks wait for a rollback)
+  2  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
+  3  start       jobs: start what was created, in demo_default
+  4  healthy     jobs: until it runs for 1s, at most 1m (nothing unhealthy gets requests)
+  5  commit      from here the run only goes forward
+  6  retire      jobs: stop and remove demo-jobs-1, grace 10s (replaced by the candidates)
+");
+}
+
+#[test]
+fn all_checks_must_agree() {
+    let settings = Settings {
+        health: vec![
+            Check::Shell("./healthcheck --deep".to_owned()),
+            Check::Command(vec!["php".to_owned(), "check.php".to_owned()]),
+            Check::Http("/up".to_owned()),
+            Check::Tcp,
+        ],
+        successes: 3,
+        timeouts: Timeouts { health: Duration::from_millis(1500), ..Timeouts::default() },
+        ..Settings::default()
+    };
+    let hooks = vec![hook("judge", &[Phase::Health])];
+    let healthcheck = Some(vec!["curl".to_owned(), "-f".to_owned(), "localhost".to_owned()]);
+    check(vec![ObservedService { settings, hooks, healthcheck, ..app() }], "\
+plan for app of project demo: 7 steps
+  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  2  start       app: start what was created, in demo_default
+  3  healthy     app: until its HEALTHCHECK `curl -f localhost` and `./healthcheck --deep` and `php check.php` and GET /up and its port accepts connections and hook judge, 3 times in a row, at most 1s 500ms (nothing unhealthy gets requests)
+  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  5  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  6  commit      from here the run only goes forward
+  7  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+");
+}
+
+#[test]
+fn a_health_hook_alone_is_enough() {
+    check(vec![ObservedService { hooks: vec![hook("judge", &[Phase::Health])], ..worker("jobs") }], "\
+plan for jobs of project demo: 5 steps
+  1  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
+  2  start       jobs: start what was created, in demo_default
+  3  healthy     jobs: until hook judge, at most 1m (nothing unhealthy gets requests)
+  4  commit      from here the run only goes forward
+  5  retire      jobs: stop and remove demo-jobs-1, grace 10s (replaced by the candidates)
+");
+}
+
+#[test]
+fn a_watch_keeps_both_running() {
+    let settings = Settings {
+        watch: Duration::from_secs(5),
+        timeouts: Timeouts { drain: Duration::from_secs(120), ..Timeouts::default() },
+        ..Settings::default()
+    };
+    let hooks = vec![hook("judge", &[Phase::Health])];
+    check(
+        vec![ObservedService { settings: settings.clone(), hooks, ..app() }],
+        "\
+plan for app of project demo: 8 steps
+  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  2  start       app: start what was created, in demo_default
+  3  healthy     app: until hook judge, at most 1m (nothing unhealthy gets requests)
+  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  5  watch       app: both run for 5s, judged by judge (a bad candidate is switched back)
+  6  drain       app: until no nginx worker uses demo-app-1, at most 2m
+  7  commit      from here the run only goes forward
+  8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+",
+    );
+    check(vec![ObservedService { settings, ..worker("jobs") }], "\
+plan for jobs of project demo: 6 steps
+  1  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
+  2  start       jobs: start what was created, in demo_default
+  3  healthy     jobs: until it runs for 1s, at most 1m (nothing unhealthy gets requests)
+  4  watch       jobs: both run for 5s (a bad candidate is switched back)
+  5  commit      from here the run only goes forward
+  6  retire      jobs: stop and remove demo-jobs-1, grace 10s (replaced by the candidates)
+");
+}
+
+#[test]
+fn nginx_on_the_host() {
+    let front = Front { proxy: ProxyChoice::Host, container: None, network: None, ..front() };
+    check(vec![ObservedService { front: Some(front), ..app() }], "\
+plan for app of project demo: 7 steps
+  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  2  start       app: start what was created, in demo_default
+  3  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx on the host, confirm
+  5  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  6  commit      from here the run only goes forward
+  7  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+");
+}
+
+#[test]
+fn what_the_operator_should_know_is_noted() {
+    let seen = ObservedService {
+        stopped: vec![container("app", 3), container("app", 4)],
+        anonymous_volumes: vec!["/data".to_owned()],
+        notices: vec!["nginx 1.24 does not know `resolve`".to_owned()],
+        ..app()
+    };
+    check(vec![seen], "\
+plan for app of project demo: 7 steps
+  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  2  start       app: start what was created, in demo_default
+  3  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  5  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  6  commit      from here the run only goes forward
+  7  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+note: nginx 1.24 does not know `resolve`
+note: `app` has an anonymous volume at `/data`: the candidate gets an empty one, the old one is kept (name it under `volumes:` to share it)
+note: left alone, as they do not run: demo-app-3, demo-app-4
+");
+}
+
+#[test]
+fn a_container_name_is_refused() {
+    check_refused(
+        vec![ObservedService { container_name: Some("web".to_owned()), ..app() }],
+        "\
+service `app` has `container_name: web`, and two containers can't share a name
+  remove `container_name` from `services: app:`, then `docker compose up -d app` once
+",
+    );
+}
+
+#[test]
+fn fixed_ports_are_refused() {
+    check_refused(
+        vec![ObservedService { fixed_ports: vec!["8080:80".to_owned(), "443:443".to_owned()], ..app() }],
+        "\
+service `app` publishes the fixed port `8080:80`, and two containers can't share it
+  let nginx publish the port: remove `ports` from `services: app:` (use `expose` for the inner port)
+service `app` publishes the fixed port `443:443`, and two containers can't share it
+  let nginx publish the port: remove `ports` from `services: app:` (use `expose` for the inner port)
+",
+    );
+}
+
+#[test]
+fn a_service_that_does_not_run_is_refused() {
+    check_refused(
+        vec![ObservedService { live: Vec::new(), stopped: vec![container("app", 1)], ..app() }],
+        "\
+service `app` is not running, so there is nothing to replace
+  start it with `docker compose up -d app`
+",
+    );
+}
+
+#[test]
+fn a_missing_image_is_refused() {
+    check_refused(
+        vec![ObservedService { image: None, ..app() }],
+        "\
+the image of service `app` is not there
+  `docker compose build app` or `docker compose pull app`
+",
+    );
+}
+
+#[test]
+fn what_the_adapters_found_is_refused_in_their_words() {
+    let problem = Failure::new("`nginx` is unhealthy").hint("see `docker compose logs nginx`");
+    check_refused(
+        vec![ObservedService { image: None, problems: vec![problem], ..app() }],
+        "\
+`nginx` is unhealthy
+  see `docker compose logs nginx`
+",
+    );
+}
+
+#[test]
+fn every_reason_is_told_at_once() {
+    let bad = ObservedService {
+        live: Vec::new(),
+        image: None,
+        container_name: Some("web".to_owned()),
+        fixed_ports: vec!["8080:80".to_owned()],
+        ..app()
+    };
+    check_refused(
+        vec![bad, worker("fine"), ObservedService { image: None, ..worker("jobs") }],
+        "\
+service `app` is not running, so there is nothing to replace
+  start it with `docker compose up -d app`
+service `app` has `container_name: web`, and two containers can't share a name
+  remove `container_name` from `services: app:`, then `docker compose up -d app` once
+service `app` publishes the fixed port `8080:80`, and two containers can't share it
+  let nginx publish the port: remove `ports` from `services: app:` (use `expose` for the inner port)
+the image of service `app` is not there
+  `docker compose build app` or `docker compose pull app`
+the image of service `jobs` is not there
+  `docker compose build jobs` or `docker compose pull jobs`
+",
+    );
+}
+
+#[test]
+fn the_port_is_the_settled_one_or_the_only_one() {
+    let of = |settled, exposed: &[u16]| {
+        port(&"app".parse().expect("a name"), settled, exposed)
+            .map_err(|failure| format!("{failure}\n  {}", failure.hint.as_deref().unwrap_or("-")))
+    };
+    assert_eq!(of(Some(80), &[1, 2]), Ok(80));
+    assert_eq!(of(None, &[9000]), Ok(9000));
+    assert_eq!(
+        of(None, &[]),
+        Err("\
+service `app` exposes no port, so the port that nginx talks to is unknown
+  write `x-swap: { port: 8000 }` under `services: app:` in the compose file"
+            .to_owned())
+    );
+    assert_eq!(
+        of(None, &[80, 443]),
+        Err("\
+service `app` exposes several ports (80, 443)
+  write the one that nginx talks to as `x-swap: { port: 80 }` under `services: app:`"
+            .to_owned())
+    );
+}
+
+#[test]
+fn every_undo_is_printed_like_a_step() {
+    let settings = Settings { order: Order::StopFirst, ..Settings::default() };
+    let hooks = vec![hook("first", &[Phase::PreStart, Phase::Rollback]), hook("second", &[Phase::Rollback])];
+    let plan = outcome(vec![ObservedService { settings, hooks, ..app() }]).expect("a plan");
+    let undo: Vec<String> = plan
+        .steps
+        .iter()
+        .map(|step| {
+            format!("{:<11} {}", step.verb(), step.undo().map_or_else(|| "-".to_owned(), |undo| undo.to_string()))
+        })
+        .collect();
+    assert_eq!(
+        undo.join("\n"),
+        "\
+pre-start   rollback    app: ask second, first (unwinding)
+create      remove      app: remove what was created
+stop-old    start-old   app: start demo-app-1 again
+start       stop        app: stop what was started
+healthy     -
+switch      switch-back app: /etc/nginx/swap/app.conf names demo-app-1 again, test, reload, confirm
+drain       -
+commit      -
+retire      -"
+    );
+}
+
+#[test]
+fn what_is_destroyed_or_announced_has_no_undo() {
+    let plan = outcome(vec![ObservedService { hooks: vec![hook("tell", &[Phase::Finish])], ..app() }]).expect("a plan");
+    let commit = plan.steps.iter().position(|step| *step == Step::Commit).expect("a commit");
+    assert!(plan.steps[commit..].iter().all(|step| step.undo().is_none()));
+    assert!(plan.steps[commit..].iter().all(|step| step.may_fail() == matches!(step, Step::Finish { .. })));
+    assert!(plan.steps[commit..].iter().all(|step| !step.interruptible()));
+}

@@ -77,7 +77,10 @@ fn nothing_that_goes_wrong_takes_the_service_down() {
     let seconds = began.elapsed().as_secs_f64();
     println!("{runs} runs in {seconds:.1} s: {:.0} a minute", runs as f64 / seconds * 60.0);
     let mut endings = Endings::new();
-    parts.into_iter().flat_map(|(_, endings)| endings).for_each(|(ending, count)| *endings.entry(ending).or_default() += count);
+    parts
+        .into_iter()
+        .flat_map(|(_, endings)| endings)
+        .for_each(|(ending, count)| *endings.entry(ending).or_default() += count);
     println!("their processes ended so: {endings:?}");
     // A world in which nothing happens proves nothing.
     for ending in ["killed", "left", "not begun", "rolled back", "stuck", "swapped"] {

@@ -12,9 +12,28 @@ const ADAPTERS: [&str; 7] = ["docker", "compose", "nginx", "hooks", "journal", "
 
 /// What the core does not know.
 const IMPURE: [&str; 22] = [
-    "tokio", "futures_util", "bollard", "wasmtime", "wasmtime_wasi", "reqwest", "rustls", "rustix", "clap", "jiff",
-    "std::fs", "std::io", "std::process", "std::env", "std::thread", "std::os", "Instant", "SystemTime", "TcpStream",
-    "TcpListener", "UdpSocket", "async",
+    "tokio",
+    "futures_util",
+    "bollard",
+    "wasmtime",
+    "wasmtime_wasi",
+    "reqwest",
+    "rustls",
+    "rustix",
+    "clap",
+    "jiff",
+    "std::fs",
+    "std::io",
+    "std::process",
+    "std::env",
+    "std::thread",
+    "std::os",
+    "Instant",
+    "SystemTime",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "async",
 ];
 
 fn host() -> PathBuf {
@@ -156,10 +175,12 @@ fn every_test_file_is_run() {
     assert!(!manifest.contains("autotests"), "`autotests` in Cargo.toml hides test files");
     let files = files("tests");
     let is_test = |text: &String| text.contains("#[test]") || text.contains("#[tokio::test");
-    let declares = |text: &String, name: &str| code(text).any(|(_, line)| {
-        let line = line.trim();
-        line.strip_prefix("pub ").unwrap_or(line) == format!("mod {name};")
-    });
+    let declares = |text: &String, name: &str| {
+        code(text).any(|(_, line)| {
+            let line = line.trim();
+            line.strip_prefix("pub ").unwrap_or(line) == format!("mod {name};")
+        })
+    };
     let found = files.iter().filter(|(file, text)| match file.rsplit_once('/') {
         None => !is_test(text),
         Some((_, name)) => {
@@ -178,6 +199,9 @@ fn the_rules_find_what_breaks_them() {
         strangers("docker/exec.rs", "use crate::model::X;\n// crate::live\nuse crate::{live, run};\n", &CORE),
         ["src/docker/exec.rs:3: use crate::{live, run};"]
     );
-    assert_eq!(strangers("ui.rs", "use super::*;\nuse super::journal::Lock;\n", &CORE), ["src/ui.rs:2: use super::journal::Lock;"]);
+    assert_eq!(
+        strangers("ui.rs", "use super::*;\nuse super::journal::Lock;\n", &CORE),
+        ["src/ui.rs:2: use super::journal::Lock;"]
+    );
     assert!(has_word("use tokio::sync;", "tokio") && !has_word("let tokios = 1;", "tokio"));
 }

@@ -67,7 +67,9 @@ fn check_refused(services: Vec<ObservedService>, expected: &str) {
 
 #[test]
 fn a_proxied_service() {
-    check(vec![app()], "\
+    check(
+        vec![app()],
+        "\
 plan for app of project demo: 7 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   2  start       app: start what was created, in demo_default
@@ -76,7 +78,8 @@ plan for app of project demo: 7 steps
   5  drain       app: until no nginx worker uses demo-app-1, at most 30s
   6  commit      from here the run only goes forward
   7  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
-");
+",
+    );
 }
 
 #[test]
@@ -126,7 +129,9 @@ plan for app, jobs of project demo: 11 steps
 #[test]
 fn stop_first_stops_the_old_before_the_candidate_starts() {
     let settings = Settings { order: Order::StopFirst, ..Settings::default() };
-    check(vec![ObservedService { settings: settings.clone(), ..app() }], "\
+    check(
+        vec![ObservedService { settings: settings.clone(), ..app() }],
+        "\
 plan for app of project demo: 8 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   2  stop-old    app: stop demo-app-1, grace 10s (order: stop-first, two must never run: a gap begins)
@@ -136,7 +141,8 @@ plan for app of project demo: 8 steps
   6  drain       app: until no nginx worker uses demo-app-1, at most 30s
   7  commit      from here the run only goes forward
   8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
-");
+",
+    );
     check(vec![ObservedService { settings, ..worker("jobs") }], "\
 plan for jobs of project demo: 6 steps
   1  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
@@ -151,7 +157,9 @@ plan for jobs of project demo: 6 steps
 #[test]
 fn hooks_are_asked_in_order_and_for_a_rollback_in_reverse() {
     let hooks = vec![hook("migrate", &[Phase::PreStart, Phase::Rollback]), hook("judge", &Phase::ALL)];
-    check(vec![ObservedService { hooks, ..app() }], "\
+    check(
+        vec![ObservedService { hooks, ..app() }],
+        "\
 plan for app of project demo: 11 steps
   1  pre-start   app: ask migrate, judge (before anything is created)
   2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
@@ -164,7 +172,8 @@ plan for app of project demo: 11 steps
   9  commit      from here the run only goes forward
  10  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
  11  finish      app: ask judge (swapped)
-");
+",
+    );
 }
 
 #[test]
@@ -227,7 +236,9 @@ fn a_watch_keeps_both_running() {
         ..Settings::default()
     };
     let hooks = vec![hook("judge", &[Phase::Health])];
-    check(vec![ObservedService { settings: settings.clone(), hooks, ..app() }], "\
+    check(
+        vec![ObservedService { settings: settings.clone(), hooks, ..app() }],
+        "\
 plan for app of project demo: 8 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   2  start       app: start what was created, in demo_default
@@ -237,7 +248,8 @@ plan for app of project demo: 8 steps
   6  drain       app: until no nginx worker uses demo-app-1, at most 2m
   7  commit      from here the run only goes forward
   8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
-");
+",
+    );
     check(vec![ObservedService { settings, ..worker("jobs") }], "\
 plan for jobs of project demo: 6 steps
   1  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
@@ -289,45 +301,60 @@ note: left alone, as they do not run: demo-app-3, demo-app-4
 
 #[test]
 fn a_container_name_is_refused() {
-    check_refused(vec![ObservedService { container_name: Some("web".to_owned()), ..app() }], "\
+    check_refused(
+        vec![ObservedService { container_name: Some("web".to_owned()), ..app() }],
+        "\
 service `app` has `container_name: web`, and two containers can't share a name
   remove `container_name` from `services: app:`, then `docker compose up -d app` once
-");
+",
+    );
 }
 
 #[test]
 fn fixed_ports_are_refused() {
-    check_refused(vec![ObservedService { fixed_ports: vec!["8080:80".to_owned(), "443:443".to_owned()], ..app() }], "\
+    check_refused(
+        vec![ObservedService { fixed_ports: vec!["8080:80".to_owned(), "443:443".to_owned()], ..app() }],
+        "\
 service `app` publishes the fixed port `8080:80`, and two containers can't share it
   let nginx publish the port: remove `ports` from `services: app:` (use `expose` for the inner port)
 service `app` publishes the fixed port `443:443`, and two containers can't share it
   let nginx publish the port: remove `ports` from `services: app:` (use `expose` for the inner port)
-");
+",
+    );
 }
 
 #[test]
 fn a_service_that_does_not_run_is_refused() {
-    check_refused(vec![ObservedService { live: Vec::new(), stopped: vec![container("app", 1)], ..app() }], "\
+    check_refused(
+        vec![ObservedService { live: Vec::new(), stopped: vec![container("app", 1)], ..app() }],
+        "\
 service `app` is not running, so there is nothing to replace
   start it with `docker compose up -d app`
-");
+",
+    );
 }
 
 #[test]
 fn a_missing_image_is_refused() {
-    check_refused(vec![ObservedService { image: None, ..app() }], "\
+    check_refused(
+        vec![ObservedService { image: None, ..app() }],
+        "\
 the image of service `app` is not there
   `docker compose build app` or `docker compose pull app`
-");
+",
+    );
 }
 
 #[test]
 fn what_the_adapters_found_is_refused_in_their_words() {
     let problem = Failure::new("`nginx` is unhealthy").hint("see `docker compose logs nginx`");
-    check_refused(vec![ObservedService { image: None, problems: vec![problem], ..app() }], "\
+    check_refused(
+        vec![ObservedService { image: None, problems: vec![problem], ..app() }],
+        "\
 `nginx` is unhealthy
   see `docker compose logs nginx`
-");
+",
+    );
 }
 
 #[test]
@@ -339,7 +366,9 @@ fn every_reason_is_told_at_once() {
         fixed_ports: vec!["8080:80".to_owned()],
         ..app()
     };
-    check_refused(vec![bad, worker("fine"), ObservedService { image: None, ..worker("jobs") }], "\
+    check_refused(
+        vec![bad, worker("fine"), ObservedService { image: None, ..worker("jobs") }],
+        "\
 service `app` is not running, so there is nothing to replace
   start it with `docker compose up -d app`
 service `app` has `container_name: web`, and two containers can't share a name
@@ -350,7 +379,8 @@ the image of service `app` is not there
   `docker compose build app` or `docker compose pull app`
 the image of service `jobs` is not there
   `docker compose build jobs` or `docker compose pull jobs`
-");
+",
+    );
 }
 
 #[test]
@@ -361,12 +391,20 @@ fn the_port_is_the_settled_one_or_the_only_one() {
     };
     assert_eq!(of(Some(80), &[1, 2]), Ok(80));
     assert_eq!(of(None, &[9000]), Ok(9000));
-    assert_eq!(of(None, &[]), Err("\
+    assert_eq!(
+        of(None, &[]),
+        Err("\
 service `app` exposes no port, so the port that nginx talks to is unknown
-  write `x-swap: { port: 8000 }` under `services: app:` in the compose file".to_owned()));
-    assert_eq!(of(None, &[80, 443]), Err("\
+  write `x-swap: { port: 8000 }` under `services: app:` in the compose file"
+            .to_owned())
+    );
+    assert_eq!(
+        of(None, &[80, 443]),
+        Err("\
 service `app` exposes several ports (80, 443)
-  write the one that nginx talks to as `x-swap: { port: 80 }` under `services: app:`".to_owned()));
+  write the one that nginx talks to as `x-swap: { port: 80 }` under `services: app:`"
+            .to_owned())
+    );
 }
 
 #[test]
@@ -374,9 +412,16 @@ fn every_undo_is_printed_like_a_step() {
     let settings = Settings { order: Order::StopFirst, ..Settings::default() };
     let hooks = vec![hook("first", &[Phase::PreStart, Phase::Rollback]), hook("second", &[Phase::Rollback])];
     let plan = outcome(vec![ObservedService { settings, hooks, ..app() }]).expect("a plan");
-    let undo: Vec<String> =
-        plan.steps.iter().map(|step| format!("{:<11} {}", step.verb(), step.undo().map_or_else(|| "-".to_owned(), |undo| undo.to_string()))).collect();
-    assert_eq!(undo.join("\n"), "\
+    let undo: Vec<String> = plan
+        .steps
+        .iter()
+        .map(|step| {
+            format!("{:<11} {}", step.verb(), step.undo().map_or_else(|| "-".to_owned(), |undo| undo.to_string()))
+        })
+        .collect();
+    assert_eq!(
+        undo.join("\n"),
+        "\
 pre-start   rollback    app: ask second, first (unwinding)
 create      remove      app: remove what was created
 stop-old    start-old   app: start demo-app-1 again
@@ -385,7 +430,8 @@ healthy     -
 switch      switch-back app: /etc/nginx/swap/app.conf names demo-app-1 again, test, reload, confirm
 drain       -
 commit      -
-retire      -");
+retire      -"
+    );
 }
 
 #[test]

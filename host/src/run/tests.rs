@@ -156,7 +156,8 @@ fn a_failure_before_the_commit_undoes_in_reverse() {
 
 #[test]
 fn several_services_are_undone_from_the_last_step_on() {
-    let services = vec![observed("app", true, false, Order::StartFirst), observed("jobs", false, false, Order::StartFirst)];
+    let services =
+        vec![observed("app", true, false, Order::StartFirst), observed("jobs", false, false, Order::StartFirst)];
     let plan = planned(services);
     // create create start start healthy healthy switch drain commit retire retire
     check_rest(&plan, &format!("{}start 7, fail 7", done_below(7)), "switch-back stop stop remove remove RolledBack");
@@ -258,7 +259,8 @@ fn hooks_that_were_asked_are_not_asked_again() {
 fn a_step_that_could_not_be_recorded_as_done_is_undone() {
     let plan = app();
     check_rest(&plan, &format!("{}fail 3", done_below(4)), "switch-back stop remove RolledBack");
-    let illegal = "internal: event 14 of the run can't follow those before it: step 6 is Done, so it can't become Failed";
+    let illegal =
+        "internal: event 14 of the run can't follow those before it: step 6 is Done, so it can't become Failed";
     check(&plan, &format!("{}fail 6", done_below(7)), illegal);
 }
 
@@ -281,15 +283,36 @@ fn events_that_no_run_writes_are_refused() {
         ("done 0", "event 0 of the run can't follow those before it: step 0 is Todo, so it can't become Done"),
         ("fail 0", "event 0 of the run can't follow those before it: step 0 is Todo, so it can't become Failed"),
         ("start 1", "event 0 of the run can't follow those before it: step 1 starts before step 0 is done"),
-        ("start 0, done 0, start 0", "event 2 of the run can't follow those before it: step 0 is Done, so it can't become Started"),
+        (
+            "start 0, done 0, start 0",
+            "event 2 of the run can't follow those before it: step 0 is Done, so it can't become Started",
+        ),
         ("start 99", "event 0 of the run can't follow those before it: the plan has no step 99"),
-        ("start 0, undo 0", "event 1 of the run can't follow those before it: step 0 is undone while the run goes forward"),
-        ("signal, undo 0", "event 1 of the run can't follow those before it: step 0 is Todo, so there is nothing to undo"),
+        (
+            "start 0, undo 0",
+            "event 1 of the run can't follow those before it: step 0 is undone while the run goes forward",
+        ),
+        (
+            "signal, undo 0",
+            "event 1 of the run can't follow those before it: step 0 is Todo, so there is nothing to undo",
+        ),
         ("start 0, fail 0, undo 99", "event 2 of the run can't follow those before it: the plan has no step 99"),
-        ("start 0, fail 0, start 0", "event 2 of the run can't follow those before it: step 0 starts while the run is unwound"),
-        ("start 0, fail 0, undone 0", "event 2 of the run can't follow those before it: step 0 is Failed, not being undone"),
-        ("start 0, fail 0, undo-fail 0", "event 2 of the run can't follow those before it: step 0 is Failed, not being undone"),
-        ("start 0, fail 0, undo 0, undone 0, undo 0", "event 4 of the run can't follow those before it: step 0 is Undone, so there is nothing to undo"),
+        (
+            "start 0, fail 0, start 0",
+            "event 2 of the run can't follow those before it: step 0 starts while the run is unwound",
+        ),
+        (
+            "start 0, fail 0, undone 0",
+            "event 2 of the run can't follow those before it: step 0 is Failed, not being undone",
+        ),
+        (
+            "start 0, fail 0, undo-fail 0",
+            "event 2 of the run can't follow those before it: step 0 is Failed, not being undone",
+        ),
+        (
+            "start 0, fail 0, undo 0, undone 0, undo 0",
+            "event 4 of the run can't follow those before it: step 0 is Undone, so there is nothing to undo",
+        ),
     ];
     for (text, expected) in cases {
         check(&plan, text, &format!("internal: {expected}"));
@@ -393,7 +416,8 @@ fn explore(plan: &Plan) -> usize {
 
 #[test]
 fn every_reachable_state_is_sound_and_comes_to_rest() {
-    let both = || vec![observed("app", true, false, Order::StartFirst), observed("jobs", false, true, Order::StopFirst)];
+    let both =
+        || vec![observed("app", true, false, Order::StartFirst), observed("jobs", false, true, Order::StopFirst)];
     let plans = [
         ("app", app()),
         ("app with hooks", app_with_hooks()),
@@ -437,7 +461,14 @@ fn one_of_each() -> Vec<Event> {
             reach: Some(Reach { network: Some("demo_default".to_owned()), port: 80 }),
             grace,
         },
-        Step::AwaitHealthy { service: service(), checks, port: Some(80), successes: 1, hooks: hooks(), timeout: second },
+        Step::AwaitHealthy {
+            service: service(),
+            checks,
+            port: Some(80),
+            successes: 1,
+            hooks: hooks(),
+            timeout: second,
+        },
         Step::PreSwap { service: service(), hooks: hooks() },
         Step::Switch { service: service(), front: front(), from: old(), drain: second },
         Step::PostSwap { service: service(), hooks: hooks() },
@@ -461,7 +492,8 @@ fn one_of_each() -> Vec<Event> {
     };
     let process = |pid| Process { pid, start: 123_456 };
     let generation = Generation { boot: "5f2d".to_owned(), master: process(1), workers: vec![process(7)] };
-    let failure = || Failure::new("candidate is not healthy").hint("see its log").tail(["connection refused".to_owned()]);
+    let failure =
+        || Failure::new("candidate is not healthy").hint("see its log").tail(["connection refused".to_owned()]);
     vec![
         Event::Planned { plan },
         Event::Started { step: 0 },

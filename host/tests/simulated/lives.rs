@@ -171,7 +171,11 @@ impl Story {
     /// After everything a swap of the next version must simply work.
     fn swap_again(&self, world: &RefCell<Universe>) {
         let mut now = world.borrow_mut();
-        if now.disturbed() || now.violation.is_some() || matches!(now.chance, Chance::Script { .. }) || now.chance.below(4) != 0 {
+        if now.disturbed()
+            || now.violation.is_some()
+            || matches!(now.chance, Chance::Script { .. })
+            || now.chance.below(4) != 0
+        {
             return;
         }
         now.settle();
@@ -257,4 +261,3 @@ fn candidates_run(world: &Universe, plan: &Plan) -> bool {
     };
     facts.candidates.values().flatten().filter(|candidate| candidate.address.is_some()).all(|c| runs(&c.id))
 }
-

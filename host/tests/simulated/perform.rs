@@ -233,7 +233,13 @@ impl Universe {
         Ok(())
     }
 
-    fn await_healthy(&mut self, step: &Step, service: usize, candidates: &[Container], timeout: Duration) -> Effect<Learnt> {
+    fn await_healthy(
+        &mut self,
+        step: &Step,
+        service: usize,
+        candidates: &[Container],
+        timeout: Duration,
+    ) -> Effect<Learnt> {
         let deadline = self.now + timeout.as_millis() as u64;
         for candidate in candidates {
             loop {
@@ -375,7 +381,14 @@ impl Universe {
         Ok(containers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect())
     }
 
-    fn switch_back(&mut self, step: &Step, service: usize, front: &Front, to: &[Container], drain: Duration) -> Effect<Learnt> {
+    fn switch_back(
+        &mut self,
+        step: &Step,
+        service: usize,
+        front: &Front,
+        to: &[Container],
+        drain: Duration,
+    ) -> Effect<Learnt> {
         if !self.rules.back_switches {
             return Ok(Learnt::Nothing);
         }

@@ -186,8 +186,7 @@ pub struct Universe {
 impl Universe {
     /// A world without services.
     pub fn new(chance: Chance, rules: Rules) -> Self {
-        let nginx =
-            Nginx { master: 1, generation: 1, files: Vec::new(), loaded: Vec::new(), former: Vec::new() };
+        let nginx = Nginx { master: 1, generation: 1, files: Vec::new(), loaded: Vec::new(), former: Vec::new() };
         Self {
             now: 0,
             services: Vec::new(),
@@ -237,7 +236,8 @@ impl Universe {
     pub fn address_for(&mut self, service: usize) -> SocketAddr {
         let service = &self.services[service];
         if service.stop_first {
-            let taken: Vec<_> = service.containers.iter().filter(|c| c.life == Life::Running).filter_map(|c| c.address).collect();
+            let taken: Vec<_> =
+                service.containers.iter().filter(|c| c.life == Life::Running).filter_map(|c| c.address).collect();
             let free = service.containers.iter().filter_map(|c| c.address).find(|address| !taken.contains(address));
             if let Some(free) = free {
                 return free;
@@ -252,7 +252,14 @@ impl Universe {
         let id = self.next;
         let service = &mut self.services[service];
         let image = service.image;
-        service.containers.push(Simulated { id, image, life: Life::Created, address: None, ready_at: None, foreign: false });
+        service.containers.push(Simulated {
+            id,
+            image,
+            life: Life::Created,
+            address: None,
+            ready_at: None,
+            foreign: false,
+        });
         service.containers.len() - 1
     }
 
@@ -289,7 +296,9 @@ impl Universe {
         let named = self.nginx.files[service].iter().flatten().any(|server| server.id == container.id);
         let address = container.address;
         let uses = |former: &&Former| {
-            former.leave_at > now && !former.cut && former.servers[service].iter().any(|server| Some(*server) == address)
+            former.leave_at > now
+                && !former.cut
+                && former.servers[service].iter().any(|server| Some(*server) == address)
         };
         let used = self.nginx.former.iter().find(uses).map(|former| former.generation);
         let excused = seen.stop_first || address.is_some_and(|address| seen.harmed.contains(&address));
@@ -343,7 +352,8 @@ impl Universe {
         let mut wrong = None;
         for (index, service) in self.services.iter().enumerate().filter(|(_, service)| !service.stop_first) {
             let answers = |address: &SocketAddr| {
-                service.containers.iter().any(|c| c.address == Some(*address) && c.ready(now)) || service.harmed.contains(address)
+                service.containers.iter().any(|c| c.address == Some(*address) && c.ready(now))
+                    || service.harmed.contains(address)
             };
             if service.proxied {
                 if let Some(bad) = self.nginx.loaded[index].iter().find(|address| !answers(address)) {
@@ -386,7 +396,9 @@ impl Universe {
             if service.disturbed {
                 continue;
             }
-            if here.len() != planned.live.len() || here.iter().any(|c| !c.ready(self.now.max(c.ready_at.unwrap_or(u64::MAX)))) {
+            if here.len() != planned.live.len()
+                || here.iter().any(|c| !c.ready(self.now.max(c.ready_at.unwrap_or(u64::MAX))))
+            {
                 wrong.push(format!("`{name}` has not {} containers that serve: {here:?}", planned.live.len()));
             }
             if service.proxied {
@@ -394,7 +406,10 @@ impl Universe {
                     here.iter().filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
                 let addresses: Vec<SocketAddr> = serving.iter().map(|server| server.address).collect();
                 if self.nginx.loaded[index] != addresses {
-                    wrong.push(format!("requests for `{name}` go to {:?} instead of {addresses:?}", self.nginx.loaded[index]));
+                    wrong.push(format!(
+                        "requests for `{name}` go to {:?} instead of {addresses:?}",
+                        self.nginx.loaded[index]
+                    ));
                 }
                 if self.nginx.files[index].as_ref().is_some_and(|file| *file != serving) {
                     wrong.push(format!("the upstream of `{name}` is {:?}", self.nginx.files[index]));
@@ -424,8 +439,10 @@ impl Universe {
         self.nginx.hash(&mut hasher);
         for event in self.disk.durable.iter().chain(&self.disk.doubtful) {
             std::mem::discriminant(event).hash(&mut hasher);
-            if let Event::Started { step } | Event::Done { step, .. } | Event::Failed { step, .. } | Event::UndoStarted { step } =
-                event
+            if let Event::Started { step }
+            | Event::Done { step, .. }
+            | Event::Failed { step, .. }
+            | Event::UndoStarted { step } = event
             {
                 step.hash(&mut hasher);
             }

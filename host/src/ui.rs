@@ -248,6 +248,10 @@ fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String> {
         | Step::PostSwap { service, hooks }
         | Step::Rollback { service, hooks }
         | Step::Finish { service, hooks } => format!("{service}: {} agreed", hooks.join(", ")),
+        Step::Adopt { service, front, live } => {
+            format!("{service}: {} names {}", front.file(service), with_addresses(live))
+        }
+        Step::Release { service, front } => format!("{service}: {} is removed again", front.file(service)),
         Step::Create { service, image, .. } => {
             let created = match learnt {
                 Learnt::Candidates { containers } => names(containers),

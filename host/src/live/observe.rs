@@ -222,6 +222,7 @@ impl Site {
             container: proxy.map(|seen| container(seen, None)),
             directory: observation.nginx.folder.clone(),
             before: observation.folder.upstream.clone(),
+            current: names_exactly(observation.folder.upstream.as_deref(), &observed.live),
             tuning,
             resolver: observation.fallback(port).map(|fallback| fallback.resolver),
             network,
@@ -319,6 +320,13 @@ pub(super) fn is_nginx(seen: &Seen) -> bool {
     names_nginx(&seen.image_name)
         || seen.command.iter().any(|word| names_nginx(word))
         || seen.mounts.iter().any(|mount| mount.destination.trim_end_matches('/') == nginx::DEFAULT_FOLDER)
+}
+
+/// Tells whether the upstream file names these containers and no others.
+fn names_exactly(upstream: Option<&str>, live: &[Container]) -> bool {
+    let Some(file) = upstream.and_then(|text| nginx::parse(text).ok()) else { return false };
+    let named = |container: &Container| file.servers.iter().any(|server| Some(server.address) == container.address);
+    file.servers.len() == live.len() && live.iter().all(named)
 }
 
 /// Returns where users come, as this machine reaches it: the proxy's published port, else its own address.

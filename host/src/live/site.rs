@@ -12,7 +12,7 @@ use crate::docker::{Docker, Endpoint};
 use crate::hooks::{self, Hooks};
 use crate::journal::Folder;
 use crate::model::{Failure, Image, ServiceName, Settings};
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::run::{Event, Facts};
 use crate::ui::Display;
 
@@ -91,10 +91,14 @@ impl Site {
         self.docker.settle().await;
     }
 
-    /// Tells whether every candidate that the run knows of still runs; without any, there is nothing to contradict.
+    /// Tells whether every candidate that the run has started still runs; without any, there is nothing to contradict.
     pub async fn candidates_run(&self, plan: &Plan, events: &[Event]) -> bool {
         let facts = Facts::of(plan, events);
-        for candidate in facts.candidates.values().flatten().filter(|candidate| candidate.address.is_some()) {
+        let started = events.iter().filter_map(|event| match event {
+            Event::Done { step, .. } => plan.steps.get(*step).filter(|step| matches!(step, Step::Start { .. })),
+            _ => None,
+        });
+        for candidate in started.filter_map(Step::service).flat_map(|service| facts.candidates(service)) {
             match self.docker.inspect(&candidate.id).await {
                 Ok(Some(seen)) if seen.runs() => {}
                 _ => return false,

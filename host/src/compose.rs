@@ -65,6 +65,11 @@ impl Compose {
         *self.version.get_or_init(ask).await
     }
 
+    /// Returns the name that the project has by the usual rules, without asking the tool: good for looking ahead.
+    pub fn likely_name(&self) -> String {
+        place::Place::find(&self.options, &self.working_directory(), self.tool.is_v1()).name
+    }
+
     /// Returns the folder in which compose runs: the one that the options name, else this process's.
     fn working_directory(&self) -> PathBuf {
         let here = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));

@@ -39,6 +39,8 @@ pub struct ObservedService {
     pub stopped: Vec<Container>,
     /// The image that candidates are made of; `None`: the engine has no such image.
     pub image: Option<Image>,
+    /// What compose calls that image.
+    pub image_name: String,
     /// `container_name` of the compose file.
     pub container_name: Option<String>,
     /// Published ports that two containers can't share, as `8080:80`.
@@ -70,6 +72,7 @@ impl ObservedService {
             live: Vec::new(),
             stopped: Vec::new(),
             image: None,
+            image_name: String::new(),
             container_name: None,
             fixed_ports: Vec::new(),
             healthcheck: None,
@@ -646,7 +649,7 @@ fn refusals(seen: &ObservedService) -> Vec<Failure> {
     }
     if seen.image.is_none() && seen.problems.is_empty() {
         refusals.push(
-            Failure::new(format!("the image of service `{service}` is not there"))
+            Failure::new(format!("the image `{}` of service `{service}` is not there", seen.image_name))
                 .hint(format!("`docker compose build {service}` or `docker compose pull {service}`")),
         );
     }

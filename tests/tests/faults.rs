@@ -108,7 +108,7 @@ fn a_candidate_that_exits_fails_at_once_with_its_last_lines() {
 fn a_missing_image_is_refused() {
     let stack = Stack::up();
     stack.edit("docker-compose.yml", &format!("{}-app", stack.project), &format!("{}-nowhere", stack.project));
-    says(&changes_nothing(&stack, &["app"], REFUSED), &["the image of service `app` is not there", "hint: "]);
+    says(&changes_nothing(&stack, &["app"], REFUSED), &["of service `app` is not there", "hint: "]);
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Compose {
         stdin: Option<Vec<u8>>,
     ) -> Result<(Value, Vec<String>), Failure> {
         let line = self.tool.command_line(&self.options, &["config"]);
-        let output = run(&self.tool.command(options, &["config"]), directory, stdin, LIMIT).await;
+        let output = run(&self.tool.reading_command(options, &["config"]), directory, stdin, LIMIT).await;
         let output = output.map_err(|error| not_started(&line, directory, &error))?;
         let said = messages(&output.stderr);
         if !output.ok() {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
 use crate::docker::{self, Docker, LogMark, Seen};
@@ -56,9 +57,22 @@ pub struct FrontDoor {
 #[derive(Default)]
 pub struct FrontDoors {
     open: Mutex<HashMap<ProxyChoice, Arc<FrontDoor>>>,
+    /// Shells that were opened ahead of need, by container.
+    ready: Mutex<HashMap<String, Beside>>,
 }
 
 impl FrontDoors {
+    /// Opens shells beside what may be an nginx, so that they are there when it is looked at. What fails is tried again
+    /// then, and says why.
+    pub async fn prepare(&self, docker: &Docker, containers: &[&Seen]) {
+        let shells = containers.iter().map(|seen| beside(docker, &seen.id, None));
+        for (seen, shell) in containers.iter().zip(join_all(shells).await) {
+            if let Ok(shell) = shell {
+                self.ready.lock().await.insert(seen.id.clone(), shell);
+            }
+        }
+    }
+
     /// Looks at nginx for a service and keeps the shell open for the steps that follow.
     ///
     /// `container` is the proxy's container, or `None` for an nginx on this host.
@@ -69,7 +83,11 @@ impl FrontDoors {
         container: Option<&Seen>,
         service: &ServiceName,
     ) -> Result<Observation, Failure> {
-        let (proxy, observation) = open(docker, container, service).await?;
+        let open_door = self.open.lock().await.get(choice).cloned();
+        if let Some(door) = open_door {
+            return door.proxy.observe(service, None).await;
+        }
+        let (proxy, observation) = self.enter(docker, container, service).await?;
         let door = FrontDoor { proxy, nginx: observation.nginx.clone() };
         self.open.lock().await.insert(choice.clone(), Arc::new(door));
         Ok(observation)
@@ -98,7 +116,7 @@ impl FrontDoors {
                 })?)
             }
         };
-        let (proxy, observation) = open(docker, seen.as_ref(), service).await?;
+        let (proxy, observation) = self.enter(docker, seen.as_ref(), service).await?;
         let door = Arc::new(FrontDoor { proxy, nginx: observation.nginx });
         open_doors.insert(front.proxy.clone(), door.clone());
         Ok(door)
@@ -108,31 +126,38 @@ impl FrontDoors {
     pub async fn forget(&self, choice: &ProxyChoice) {
         self.open.lock().await.remove(choice);
     }
+
+    /// Enters with a shell that can write nginx's folder: as the container's own user, else as root.
+    async fn enter(
+        &self,
+        docker: &Docker,
+        container: Option<&Seen>,
+        service: &ServiceName,
+    ) -> Result<(Proxy<Beside>, Observation), Failure> {
+        let Some(seen) = container else {
+            let proxy = Proxy::new(Beside::Host(LocalShell::new()), Place::Host);
+            let observation = proxy.observe(service, None).await?;
+            return Ok((proxy, observation));
+        };
+        let ready = self.ready.lock().await.remove(&seen.id);
+        let shell = match ready {
+            Some(shell) => shell,
+            None => beside(docker, &seen.id, None).await?,
+        };
+        let proxy = Proxy::new(shell, Place::Container);
+        let observation = proxy.observe(service, None).await?;
+        let root = seen.user.is_empty() || seen.user == "0" || seen.user == "root";
+        if root || observation.folder.writable || !observation.folder.exists {
+            return Ok((proxy, observation));
+        }
+        // An image that runs nginx without root often has a folder that only root may write.
+        let proxy = Proxy::new(beside(docker, &seen.id, Some("0")).await?, Place::Container);
+        let observation = proxy.observe(service, None).await?;
+        Ok((proxy, observation))
+    }
 }
 
-/// Opens a shell beside nginx that can write its folder: as the container's own user, else as root.
-async fn open(
-    docker: &Docker,
-    container: Option<&Seen>,
-    service: &ServiceName,
-) -> Result<(Proxy<Beside>, Observation), Failure> {
-    let Some(seen) = container else {
-        let proxy = Proxy::new(Beside::Host(LocalShell::new()), Place::Host);
-        let observation = proxy.observe(service, None).await?;
-        return Ok((proxy, observation));
-    };
-    let as_user = async |user: Option<&str>| {
-        let (shell, mark) = tokio::join!(docker.shell(&seen.id, user), docker.log_mark(&seen.id));
-        let beside = Beside::Container { shell: shell?, docker: docker.clone(), id: seen.id.clone(), mark: mark? };
-        let proxy = Proxy::new(beside, Place::Container);
-        let observation = proxy.observe(service, None).await?;
-        Ok::<_, Failure>((proxy, observation))
-    };
-    let (proxy, observation) = as_user(None).await?;
-    let root = seen.user.is_empty() || seen.user == "0" || seen.user == "root";
-    if root || observation.folder.writable || !observation.folder.exists {
-        return Ok((proxy, observation));
-    }
-    // An image that runs nginx without root often has a folder that only root may write.
-    as_user(Some("0")).await
+async fn beside(docker: &Docker, id: &str, user: Option<&str>) -> Result<Beside, Failure> {
+    let (shell, mark) = tokio::join!(docker.shell(id, user), docker.log_mark(id));
+    Ok(Beside::Container { shell: shell?, docker: docker.clone(), id: id.to_owned(), mark: mark? })
 }

@@ -65,12 +65,14 @@ impl Site {
             anonymous_volumes: newest.map(anonymous_volumes).unwrap_or_default(),
             grace: of_compose.stop_grace_period.or(newest.and_then(|seen| seen.stop_timeout)),
             front: None,
+            image_name: String::new(),
             hooks: Vec::new(),
             problems: Vec::new(),
             notices: Vec::new(),
             name,
             settings,
         };
+        observed.image_name = image_name;
         match hooks {
             Ok(hooks) => observed.hooks = hooks,
             Err(failure) => observed.problems.push(failure),
@@ -314,7 +316,8 @@ pub(super) fn container(seen: &Seen, address: Option<SocketAddr>) -> Container {
     Container { id: seen.id.clone(), name: seen.name.clone(), image: seen.image.clone(), address }
 }
 
-fn is_nginx(seen: &Seen) -> bool {
+/// Tells whether a container looks like one that runs nginx.
+pub(super) fn is_nginx(seen: &Seen) -> bool {
     let names_nginx =
         |text: &str| text.rsplit('/').next().is_some_and(|last| last.contains("nginx") || last.contains("openresty"));
     names_nginx(&seen.image_name)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use super::front::FrontDoors;
+use super::observe::is_nginx;
 use super::perform::Live;
 use crate::compose::{Compose, Options, Project, Service, Tool};
 use crate::docker::{Docker, Endpoint};
@@ -30,10 +31,18 @@ impl Site {
     /// Connects to the engine and reads the compose project, both at once.
     pub async fn open(options: &Options, display: &Display) -> Result<Self, Failure> {
         let compose = Compose::new(Tool::find()?, options.clone());
+        let doors = FrontDoors::default();
+        let guess = compose.likely_name();
         let connect = async {
             let docker = Docker::connect(Endpoint::from_environment(options.context.as_deref())?).await?;
-            let engine = docker.engine().await?;
-            Ok::<_, Failure>((docker, engine))
+            // compose takes its time to say which project this is; the likely one's front door can be entered meanwhile.
+            let enter = async {
+                let seen = docker.of_project(&guess).await.unwrap_or_default();
+                let likely: Vec<_> = seen.iter().filter(|seen| seen.runs() && is_nginx(seen)).collect();
+                doors.prepare(&docker, &likely).await;
+            };
+            let (engine, ()) = tokio::join!(docker.engine(), enter);
+            Ok::<_, Failure>((docker, engine?))
         };
         // The engine first: without it nothing else matters, and compose's words on it are the longer ones.
         let (connected, project) = tokio::join!(connect, compose.read());
@@ -46,7 +55,7 @@ impl Site {
             docker,
             compose,
             project,
-            doors: FrontDoors::default(),
+            doors,
             hook_engine: OnceCell::new(),
             hooks: std::sync::Mutex::default(),
             folder,

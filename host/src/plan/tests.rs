@@ -12,6 +12,7 @@ fn app() -> ObservedService {
 fn worker(name: &str) -> ObservedService {
     ObservedService {
         live: vec![container(name, 1)],
+        image_name: format!("demo-{name}"),
         image: Some(Image { name: format!("demo-{name}"), id: format!("sha256:{}", "0123456789abcdef".repeat(4)) }),
         networks: vec!["demo_default".to_owned()],
         ..ObservedService::empty(name.parse().expect("a name"))
@@ -339,7 +340,7 @@ fn a_missing_image_is_refused() {
     check_refused(
         vec![ObservedService { image: None, ..app() }],
         "\
-the image of service `app` is not there
+the image `demo-app` of service `app` is not there
   `docker compose build app` or `docker compose pull app`
 ",
     );
@@ -375,9 +376,9 @@ service `app` has `container_name: web`, and two containers can't share a name
   remove `container_name` from `services: app:`, then `docker compose up -d app` once
 service `app` publishes the fixed port `8080:80`, and two containers can't share it
   let nginx publish the port: remove `ports` from `services: app:` (use `expose` for the inner port)
-the image of service `app` is not there
+the image `demo-app` of service `app` is not there
   `docker compose build app` or `docker compose pull app`
-the image of service `jobs` is not there
+the image `demo-jobs` of service `jobs` is not there
   `docker compose build jobs` or `docker compose pull jobs`
 ",
     );

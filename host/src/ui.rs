@@ -156,7 +156,7 @@ impl Display {
 
     /// Says a line that stays, on stderr.
     pub fn say(&self, line: &str) {
-        if self.format == Format::Json {
+        if self.format == Format::Json || self.volume == Volume::Quiet {
             return;
         }
         self.clear();

@@ -107,12 +107,14 @@ pub enum HooksCommand {
     /// Show phases, imports, needed grants, size and digest of a component.
     Inspect {
         /// The component.
-        file: PathBuf,
+        #[arg(value_name = "FILE")]
+        component: PathBuf,
     },
     /// Run a component against a scripted world, without Docker.
     Test {
         /// The component.
-        file: PathBuf,
+        #[arg(value_name = "FILE")]
+        component: PathBuf,
         /// The scenario, a YAML file.
         #[arg(long)]
         scenario: PathBuf,
@@ -120,7 +122,8 @@ pub enum HooksCommand {
     /// Ask one phase of a component about the running stack; change nothing else.
     Run {
         /// The component.
-        file: PathBuf,
+        #[arg(value_name = "FILE")]
+        component: PathBuf,
         /// The phase.
         #[arg(long, default_value = "health")]
         phase: String,

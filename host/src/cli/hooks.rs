@@ -13,8 +13,8 @@ use crate::ui::{Display, Volume};
 /// Runs a command for hook authors.
 pub async fn run(flags: &Flags, command: HooksCommand) -> Result<Exit, Ended> {
     match command {
-        HooksCommand::Inspect { file } => inspect(&file),
-        HooksCommand::Run { file, phase, service } => ask(flags, &file, &phase, &service).await,
+        HooksCommand::Inspect { component } => inspect(&component),
+        HooksCommand::Run { component, phase, service } => ask(flags, &component, &phase, &service).await,
         other => Err(Failure::new(format!("not there yet: {other:?}")).into()),
     }
 }

@@ -245,11 +245,7 @@ impl Site {
     }
 
     /// Loads the hooks of a service, once.
-    pub(super) async fn load_hooks(
-        &self,
-        service: &ServiceName,
-        specs: &[HookSpec],
-    ) -> Result<Vec<LoadedHook>, Failure> {
+    pub async fn load_hooks(&self, service: &ServiceName, specs: &[HookSpec]) -> Result<Vec<LoadedHook>, Failure> {
         if specs.is_empty() {
             return Ok(Vec::new());
         }

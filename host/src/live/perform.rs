@@ -62,17 +62,20 @@ impl World for Live<'_> {
 impl<'a> Live<'a> {
     /// Makes the world of a plan.
     pub fn new(site: &'a Site, plan: &'a Plan, display: Display) -> Self {
-        let mut probes = BTreeMap::new();
-        for step in &plan.steps {
+        Self { site, plan, display, began: std::time::Instant::now(), probes: BTreeMap::new() }
+    }
+
+    /// Begins to measure the front doors that the plan names.
+    pub fn measure(&mut self) {
+        for step in &self.plan.steps {
             let Step::Switch { service, front, .. } = step else { continue };
             let Some(url) = &front.probe else { continue };
             match Probe::start(url) {
-                Ok(probe) => drop(probes.insert(service.clone(), Arc::new(probe))),
+                Ok(probe) => drop(self.probes.insert(service.clone(), Arc::new(probe))),
                 // Hooks that need its numbers are told that there are none.
-                Err(failure) => display.say(&format!("note: {}", failure.what)),
+                Err(failure) => self.display.say(&format!("note: {}", failure.what)),
             }
         }
-        Self { site, plan, display, began: std::time::Instant::now(), probes }
     }
 
     /// Returns the probes' lines for the summary.

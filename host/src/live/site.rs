@@ -77,9 +77,13 @@ impl Site {
         &self.folder
     }
 
-    /// Makes the world in which the plan is performed.
-    pub fn world<'a>(&'a self, plan: &'a Plan, display: &Display) -> Live<'a> {
-        Live::new(self, plan, display.clone())
+    /// Makes the world in which the plan is performed. `fresh`: the run begins here, so its whole way can be measured.
+    pub fn world<'a>(&'a self, plan: &'a Plan, display: &Display, fresh: bool) -> Live<'a> {
+        let mut live = Live::new(self, plan, display.clone());
+        if fresh {
+            live.measure();
+        }
+        live
     }
 
     /// Waits for what was given up in the background, a moment at most.

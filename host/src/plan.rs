@@ -700,6 +700,9 @@ fn notices(seen: &ObservedService) -> Vec<String> {
              (name it under `volumes:` to share it)"
         ));
     }
+    if let Some(image) = seen.image.as_ref().filter(|image| seen.live.iter().all(|live| live.image == image.id)) {
+        notices.push(format!("`{}` is the image that runs already; was the new version built?", image.name));
+    }
     if !seen.stopped.is_empty() {
         notices.push(format!("left alone, as they do not run: {}", names(&seen.stopped)));
     }

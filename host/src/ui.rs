@@ -331,7 +331,8 @@ pub fn step_times(plan: &Plan, entries: &[Entry]) -> Vec<(&'static str, i64)> {
                 began.insert(*step, entry.at_ms);
             }
             Event::Done { step, .. } => {
-                let Some(verb) = plan.steps.get(*step).map(Step::verb) else { continue };
+                let told = plan.steps.get(*step).filter(|step| **step != Step::Commit);
+                let Some(verb) = told.map(Step::verb) else { continue };
                 let took = began.get(step).map_or(0, |began| entry.at_ms - began);
                 match times.iter_mut().find(|(known, _)| *known == verb) {
                     Some((_, sum)) => *sum += took,

@@ -73,6 +73,13 @@ impl Site {
             settings,
         };
         observed.image_name = image_name;
+        if live.iter().any(|seen| has_swap_folder(seen)) {
+            observed.problems.push(
+                Failure::new(format!("service `{}` is the nginx that sends requests to the others", observed.name))
+                    .hint("swap replaces what is behind nginx, not nginx itself; `docker compose up -d` recreates it"),
+            );
+            return Ok(observed);
+        }
         match hooks {
             Ok(hooks) => observed.hooks = hooks,
             Err(failure) => observed.problems.push(failure),
@@ -317,9 +324,11 @@ pub(super) fn container(seen: &Seen, address: Option<SocketAddr>) -> Container {
 pub(super) fn is_nginx(seen: &Seen) -> bool {
     let names_nginx =
         |text: &str| text.rsplit('/').next().is_some_and(|last| last.contains("nginx") || last.contains("openresty"));
-    names_nginx(&seen.image_name)
-        || seen.command.iter().any(|word| names_nginx(word))
-        || seen.mounts.iter().any(|mount| mount.destination.trim_end_matches('/') == nginx::DEFAULT_FOLDER)
+    names_nginx(&seen.image_name) || seen.command.iter().any(|word| names_nginx(word)) || has_swap_folder(seen)
+}
+
+fn has_swap_folder(seen: &Seen) -> bool {
+    seen.mounts.iter().any(|mount| mount.destination.trim_end_matches('/') == nginx::DEFAULT_FOLDER)
 }
 
 /// Tells whether the upstream file names these containers and no others.

@@ -228,8 +228,10 @@ impl<'a> Live<'a> {
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
         let door = self.door(service, front).await?;
-        // The addresses are written anew where the run began without a file of ours or an old container has moved.
-        let change = FileChange::upstream(service, front.before.clone());
+        // Where the run began without a file of ours nginx asked the engine's DNS, which still answers the candidates
+        // too: until they are gone from its memory as well, the old containers are named by address.
+        let text = front.before.clone().unwrap_or_else(|| self.upstream(service, front, to));
+        let change = FileChange::upstream(service, Some(text));
         let generation = match door.proxy.switch(&door.nginx, &[change]).await {
             Ok(generation) => generation,
             Err(failure) => {
@@ -244,6 +246,10 @@ impl<'a> Live<'a> {
                 self.display.note(&format!("{} nginx workers still use the candidates", left.len()))
             };
             let _ = door.proxy.await_drained(&generation, drain, note).await;
+        }
+        if front.before.is_none() {
+            // nginx keeps the addresses that it has read; when it starts anew the candidates are gone.
+            door.proxy.write(&door.nginx, &FileChange::upstream(service, None)).await?;
         }
         Ok(Learnt::Nothing)
     }

@@ -5,5 +5,7 @@ mod controls;
 mod door;
 mod faults;
 mod flows;
+mod hooks;
 mod interrupts;
+mod kills;
 mod rig;

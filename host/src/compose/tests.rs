@@ -138,8 +138,9 @@ fn settings_of(text: &str) -> String {
     let settings = reader.settings(&format!("services.app.{KEY}"), &value);
     match reader.finish("compose.yaml") {
         Ok(()) => show_settings(&settings),
-        Err(failure) => show_failure(&failure)
-            .replace("hint: correct compose.yaml; the README lists the keys of x-swap\n", ""),
+        Err(failure) => {
+            show_failure(&failure).replace("hint: correct compose.yaml; the README lists the keys of x-swap\n", "")
+        }
     }
 }
 

@@ -101,7 +101,7 @@ pub enum HooksCommand {
         #[arg(default_value = ".")]
         folder: PathBuf,
         /// Where to put the component; default: `<name>.wasm` in the crate's folder.
-        #[arg(long, short = 'o')]
+        #[arg(long, short)]
         out: Option<PathBuf>,
     },
     /// Show phases, imports, needed grants, size and digest of a component.
@@ -110,14 +110,14 @@ pub enum HooksCommand {
         #[arg(value_name = "FILE")]
         component: PathBuf,
     },
-    /// Run a component against a scripted world, without Docker.
+    /// Run a component against a scripted world, without Docker. Exits 1 if an answer is not the expected one.
     Test {
         /// The component.
         #[arg(value_name = "FILE")]
         component: PathBuf,
-        /// The scenario, a YAML file.
-        #[arg(long)]
-        scenario: PathBuf,
+        /// A scenario, a YAML file, or a folder of them; may be repeated.
+        #[arg(long, required = true)]
+        scenario: Vec<PathBuf>,
     },
     /// Ask one phase of a component about the running stack; change nothing else.
     Run {

@@ -109,10 +109,15 @@ impl Builder {
         self
     }
 
-    /// Runs the nginx of this Debian suite, as `bookworm`, whose nginx knows neither `resolve` nor `keepalive_min_timeout`.
-    pub fn old_nginx(mut self, suite: &str) -> Self {
+    /// Runs the nginx of this Debian suite, as `forky`; see [`images::nginx`].
+    pub fn nginx_of(mut self, suite: &str) -> Self {
         self.nginx_age = suite.to_owned();
-        self.nginx("    keepalive_min_timeout 1s;\n", "")
+        self
+    }
+
+    /// Runs the nginx of this Debian suite, as `bookworm`, whose nginx knows neither `resolve` nor `keepalive_min_timeout`.
+    pub fn old_nginx(self, suite: &str) -> Self {
+        self.nginx_of(suite).nginx("    keepalive_min_timeout 1s;\n", "")
     }
 
     /// Starts with another image of the application; see [`images::app`].

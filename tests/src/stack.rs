@@ -408,6 +408,16 @@ impl Stack {
         Ok(containers)
     }
 
+    /// Returns the names of the networks that a container is in, sorted.
+    #[track_caller]
+    pub fn networks(&self, container: &Container) -> Vec<String> {
+        let format = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+        let names = self.docker(&["inspect", "--format", format, &container.id]);
+        let mut names: Vec<String> = names.split_whitespace().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
     /// Asks the front door once, on a connection of its own.
     pub fn get(&self, path: &str) -> Result<Answer, Cause> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|_| Cause::Connect)?;

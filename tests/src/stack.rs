@@ -19,7 +19,7 @@ use crate::load::Load;
 use crate::swap::Swap;
 
 /// How long anything of a stack may take to come up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const COMPOSE: &str = "\
 services:

@@ -141,7 +141,7 @@ fn a_hook_that_loops_or_panics_unwinds_the_run() {
         let outcome =
             changes_nothing(&stack, &["--hooks", "hooks/awkward.wasm", "--set", phase, "--set", does, "app"], 4);
         says(&outcome, &["hook `awkward`", reason]);
-        assert!(outcome.took < Duration::from_secs(30), "{phase} {does} took {:?}", outcome.took);
+        assert!(outcome.took < Duration::from_secs(120), "{phase} {does} took {:?}", outcome.took);
     }
 }
 

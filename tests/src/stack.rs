@@ -19,7 +19,7 @@ use crate::load::Load;
 use crate::swap::Swap;
 
 /// How long anything of a stack may take to come up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const COMPOSE: &str = "\
 services:
@@ -411,6 +411,16 @@ impl Stack {
         }
         containers.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(containers)
+    }
+
+    /// Returns the names of the networks that a container is in, sorted.
+    #[track_caller]
+    pub fn networks(&self, container: &Container) -> Vec<String> {
+        let format = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+        let names = self.docker(&["inspect", "--format", format, &container.id]);
+        let mut names: Vec<String> = names.split_whitespace().map(str::to_owned).collect();
+        names.sort();
+        names
     }
 
     /// Asks the front door once, on a connection of its own.

@@ -133,15 +133,15 @@ fn a_hook_that_loops_or_panics_unwinds_the_run() {
     stack.edit("docker-compose.yml", "health: ./healthcheck", "health: ./healthcheck\n      timeouts: { hook: 2s }");
     stack.deploy("v2");
     for (phase, does, reason) in [
-        ("in=pre-start", "does=loop", "2s"),
+        ("in=pre-start", "does=loop", "no answer within"),
         ("in=health", "does=panic", "nobody expected this"),
         ("in=pre-swap", "does=panic", "nobody expected this"),
-        ("in=post-swap", "does=loop", "2s"),
+        ("in=post-swap", "does=loop", "no answer within"),
     ] {
         let outcome =
             changes_nothing(&stack, &["--hooks", "hooks/awkward.wasm", "--set", phase, "--set", does, "app"], 4);
         says(&outcome, &["hook `awkward`", reason]);
-        assert!(outcome.took < Duration::from_secs(30), "{phase} {does} took {:?}", outcome.took);
+        assert!(outcome.took < Duration::from_secs(120), "{phase} {does} took {:?}", outcome.took);
     }
 }
 

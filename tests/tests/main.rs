@@ -2,6 +2,7 @@
 
 mod common;
 mod controls;
+mod crowds;
 mod door;
 mod faults;
 mod flows;
@@ -9,3 +10,4 @@ mod hooks;
 mod interrupts;
 mod kills;
 mod rig;
+mod shapes;

@@ -98,6 +98,9 @@ pub mod runtime {
 #[macro_export]
 macro_rules! __export {
     ($hook:ty; $($phase:ident)*; $($needs:literal)?) => {
+        // Where nothing is exported only tests call the hook; for the compiler it is in use all the same.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = $crate::in_use::<$hook>;
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             $( $crate::__export_phase!($phase $hook); )*
@@ -112,6 +115,10 @@ macro_rules! __export {
         };
     };
 }
+
+/// Does nothing; see [`__export!`].
+#[doc(hidden)]
+pub fn in_use<H: Hook>() {}
 
 /// What the SDK writes into a component about itself.
 #[doc(hidden)]

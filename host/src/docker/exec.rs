@@ -150,10 +150,9 @@ impl Docker {
                 }
                 // What the command left in the background may hold its output open for ever.
                 () = tokio::time::sleep(Duration::from_secs(1)) => match self.exit_code(&exec).await {
-                    Ok(Some(_)) => match tokio::time::timeout(Duration::from_millis(100), output.next()).await {
-                        Ok(frame) => frame,
-                        Err(_) => None,
-                    },
+                    Ok(Some(_)) => {
+                        tokio::time::timeout(Duration::from_millis(100), output.next()).await.unwrap_or_default()
+                    }
                     _ => continue,
                 },
             };

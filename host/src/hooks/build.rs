@@ -90,9 +90,8 @@ pub fn build(folder: &Path, out: Option<&Path>) -> Result<Built, Failure> {
 /// Returns the name of the package and the component that it made.
 fn component(messages: &str, manifest: &Path) -> Option<(String, PathBuf)> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
-    let artifacts =
-        messages.filter(|message| message.reason == "compiler-artifact" && message.manifest_path == manifest);
-    let made = artifacts.last()?;
+    let is_artifact = |message: &Message| message.reason == "compiler-artifact" && message.manifest_path == manifest;
+    let made = messages.rev().find(is_artifact)?;
     let is_component = |file: &PathBuf| file.extension().is_some_and(|ending| ending == "wasm");
     let component = made.filenames.into_iter().find(is_component)?;
     Some((package(&made.package_id).to_owned(), component))

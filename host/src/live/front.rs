@@ -17,7 +17,7 @@ pub enum Beside {
     /// In nginx's container, opened by the engine.
     Container {
         /// The open shell.
-        shell: docker::Shell,
+        shell: Box<docker::Shell>,
         /// The engine, for the container's log.
         docker: Docker,
         /// The container's id.
@@ -159,5 +159,5 @@ impl FrontDoors {
 
 async fn beside(docker: &Docker, id: &str, user: Option<&str>) -> Result<Beside, Failure> {
     let (shell, mark) = tokio::join!(docker.shell(id, user), docker.log_mark(id));
-    Ok(Beside::Container { shell: shell?, docker: docker.clone(), id: id.to_owned(), mark: mark? })
+    Ok(Beside::Container { shell: Box::new(shell?), docker: docker.clone(), id: id.to_owned(), mark: mark? })
 }

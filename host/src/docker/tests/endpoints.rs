@@ -59,7 +59,8 @@ fn the_engine_is_found_as_the_docker_cli_finds_it() {
         config.join("contexts/meta").join(id).join("meta.json").display().to_string()
     };
     let home = ("HOME", home);
-    let cases: Vec<(Option<&str>, Vec<(&str, &str)>, String)> = vec![
+    type Case<'a> = (Option<&'a str>, Vec<(&'a str, &'a str)>, String);
+    let cases: Vec<Case<'_>> = vec![
         (None, vec![("DOCKER_HOST", "unix:///x.sock")], "`unix:///x.sock` (from DOCKER_HOST)".into()),
         (None, vec![home, ("DOCKER_HOST", "tcp://h")], "`tcp://h:2375` (from DOCKER_HOST)".into()),
         (

@@ -55,7 +55,7 @@ fn every_kill_and_every_way_to_go_on() {
 fn a_journal_that_is_lost_after_a_kill_leaves_the_world_to_believe() {
     let stack = Stack::up();
     let running = light_load(&stack);
-    for (boundary, version) in [("start", "v2"), ("drain", "v1")] {
+    for (boundary, version) in [("healthy", "v2"), ("drain", "v1")] {
         stack.deploy(version);
         kill_at(&stack, boundary, "started");
         std::fs::remove_dir_all(stack.state()).expect("losing the journal");

@@ -28,11 +28,8 @@ fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream, Stri
     if phases.is_empty() {
         return Err("a hook implements at least one phase".into());
     }
-    let needs = match needs(arguments)? {
-        Some(needs) => format!("needs({needs})"),
-        None => String::new(),
-    };
-    let exports = format!("::swap_hook::__export!({name}; {} {needs});", phases.join(" "));
+    let needs = needs(arguments)?.unwrap_or_default();
+    let exports = format!("::swap_hook::__export!({name}; {}; {needs});", phases.join(" "));
     exports.parse().map_err(|_| format!("`{name}` can't be exported"))
 }
 

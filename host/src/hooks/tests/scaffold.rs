@@ -134,7 +134,9 @@ fn what_the_sdk_says_of_needs_and_panics_comes_through() {
     let run = |allow: &str| {
         let scenario = format!("allow: [{allow}]\ncalls: [{{ ask: health, expect: aborted }}]");
         let report = Scenario::parse("stumbles", &scenario).unwrap().run(&engine(), file);
-        report.map(|report| report.text).map_err(|failure| format!("{}; {}", failure.what, failure.hint.unwrap_or_default()))
+        report
+            .map(|report| report.text)
+            .map_err(|failure| format!("{}; {}", failure.what, failure.hint.unwrap_or_default()))
     };
     let refused = |grant: &str| {
         Err(format!(

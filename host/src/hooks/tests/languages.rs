@@ -1,11 +1,12 @@
 //! The same hook in several languages, from `examples/hooks`: the contract is the WIT, not the SDK.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::component::wrap;
-use super::world::{engine, on_disk};
-use crate::hooks::inspect;
+use super::world::on_disk;
 use crate::hooks::scripted::{Scenario, files};
+use crate::hooks::{Engine, inspect};
 use crate::model::Phase;
 
 fn folder() -> PathBuf {
@@ -16,11 +17,14 @@ fn folder() -> PathBuf {
 fn reports(component: &Path) -> String {
     let component = component.to_str().unwrap();
     assert_eq!(inspect(component).unwrap().phases, Phase::ALL, "{component}");
+    // Each scenario loads the component, and to compile Python takes long.
+    let cache = tempfile::tempdir().unwrap();
+    let engine = Arc::new(Engine::new(Some(&cache.path().join("compiled"))).unwrap());
     let mut texts = String::new();
     for file in files(&[folder().join("scenarios")]).unwrap() {
         let name = file.display().to_string();
         let scenario = Scenario::parse(&name, &std::fs::read_to_string(&file).unwrap()).unwrap();
-        let report = scenario.run(&engine(), component).unwrap_or_else(|failure| panic!("{name}: {failure}"));
+        let report = scenario.run(&engine, component).unwrap_or_else(|failure| panic!("{name}: {failure}"));
         assert_eq!(report.wrong, 0, "{component}, {name}:\n{}", report.text);
         texts.push_str(&report.text);
     }

@@ -387,7 +387,7 @@ impl Universe {
             let bystander = |c: &&Simulated| c.image == 0;
             let here: Vec<&Simulated> = service.containers.iter().filter(|c| !bystander(c)).collect();
             let orphans = match outcome {
-                Outcome::Swapped => here.iter().any(|c| old(c)),
+                Outcome::Swapped => here.iter().any(old),
                 Outcome::RolledBack => here.iter().any(|c| !old(c) && !c.foreign),
             };
             if orphans && !(service.disturbed && here.iter().any(|c| c.foreign)) {

@@ -97,7 +97,7 @@ pub mod runtime {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {
-    ($hook:ty; $($phase:ident)* $(needs($needs:literal))?) => {
+    ($hook:ty; $($phase:ident)*; $($needs:literal)?) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             $( $crate::__export_phase!($phase $hook); )*

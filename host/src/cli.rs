@@ -20,6 +20,10 @@ pub async fn run(arguments: Arguments) -> Exit {
     };
     let display = Display::new(flags.output, volume);
     let ended = match arguments.command {
+        None if arguments.words.is_empty() => {
+            eprintln!("{}", <Arguments as clap::CommandFactory>::command().render_help());
+            return Exit::Usage;
+        }
         None => swap::swap(flags, &arguments.words, &arguments.health_command, display.clone()).await,
         Some(Command::Plan { words, health_command }) => swap::plan(flags, &words, &health_command).await,
         Some(Command::Resume { service }) => swap::resume(flags, &service, display.clone()).await,

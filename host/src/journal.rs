@@ -106,7 +106,7 @@ impl Folder {
         let path = self.runs().join(format!("{}.open", safe_name(&run.0)));
         let file = private_file(&path, OpenOptions::new().create_new(true).append(true))?;
         sync_folder(&self.runs()).map_err(|error| cannot("sync the folder of", &path, &error))?;
-        Ok(Journal { path, file })
+        Ok(Journal { path, file, good: 0, pending: Vec::new() })
     }
 
     /// Removes the oldest finished runs beyond those that are kept. What can't be removed stays.
@@ -203,10 +203,11 @@ impl Recorded {
         let mut file = private_file(&self.path, OpenOptions::new().read(true).append(true))?;
         let mut text = Vec::new();
         let whole = file.read_to_end(&mut text).map(|_| text.iter().rposition(|byte| *byte == b'\n'));
-        whole
-            .and_then(|end| file.set_len(end.map_or(0, |end| end as u64 + 1)))
+        let good = whole
+            .map(|end| end.map_or(0, |end| end as u64 + 1))
+            .and_then(|good| file.set_len(good).map(|()| good))
             .map_err(|error| cannot("reopen the journal", &self.path, &error))?;
-        Ok(Journal { path: self.path.clone(), file })
+        Ok(Journal { path: self.path.clone(), file, good, pending: Vec::new() })
     }
 }
 
@@ -230,6 +231,10 @@ pub fn parse(text: &str) -> Result<Vec<Entry>, String> {
 pub struct Journal {
     path: PathBuf,
     file: File,
+    /// How many bytes of whole lines are on the disk.
+    good: u64,
+    /// Lines that are not on the disk yet.
+    pending: Vec<u8>,
 }
 
 impl Journal {
@@ -240,16 +245,27 @@ impl Journal {
             .map_err(|error| Failure::new(format!("internal: an event can't be written: {error}")))?;
         line.push('\n');
         // One write, so that a crash tears at most the last line.
-        self.file
-            .write_all(line.as_bytes())
-            .and_then(|()| self.file.sync_data())
-            .map_err(|error| cannot("write the journal", &self.path, &error))?;
+        self.pending.extend_from_slice(line.as_bytes());
+        self.write_pending().map_err(|error| cannot("write the journal", &self.path, &error))?;
         if matches!(event, Event::Closed { .. }) {
             let closed = self.path.with_extension("jsonl");
             fs::rename(&self.path, &closed).map_err(|error| cannot("close the journal", &self.path, &error))?;
             self.path = closed;
         }
         Ok(entry)
+    }
+
+    /// Writes what is not on the disk yet, also what an earlier write that failed has left, so that there is never a gap.
+    fn write_pending(&mut self) -> io::Result<()> {
+        // Half a line of a write that failed would break the journal in its middle.
+        if self.file.metadata()?.len() != self.good {
+            self.file.set_len(self.good)?;
+        }
+        self.file.write_all(&self.pending)?;
+        self.file.sync_data()?;
+        self.good += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
     }
 
     /// Returns where the journal is.

@@ -23,3 +23,10 @@ mod site;
 pub use observe::ServiceStatus;
 pub use perform::Live;
 pub use site::Site;
+
+/// Returns the builder of every HTTP client here. TLS needs a cryptography provider, which a process settles once.
+fn http_client() -> reqwest::ClientBuilder {
+    // Fails where it is settled already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+}

@@ -14,7 +14,12 @@ fn main() -> ExitCode {
             return swap::error::Exit::Internal.into();
         }
     };
-    let exit = runtime.block_on(cli::run(arguments));
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(cli::run(arguments))));
+    let exit = ended.unwrap_or_else(|_| {
+        eprintln!("error: internal: swap has a defect, see above; what it was doing is left as it is");
+        eprintln!("hint: `swap status` tells what is live and what is unfinished; please report the lines above");
+        swap::error::Exit::Internal
+    });
     // Children and connections that are still open must not hold the answer back.
     runtime.shutdown_background();
     exit.into()

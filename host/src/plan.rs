@@ -98,6 +98,9 @@ pub struct Front {
     pub directory: String,
     /// The bytes of the service's upstream file when the run began; `None`: there was none.
     pub before: Option<String>,
+    /// Whether that file names exactly the live containers.
+    #[serde(default)]
+    pub current: bool,
     /// What swap adds in a file of its own because nobody has set it; `None`: nothing is missing or the file is there.
     pub tuning: Option<String>,
     /// The engine's DNS, where this nginx resolves the names of an upstream again and again (1.27.3): the service's
@@ -157,6 +160,16 @@ pub enum Step {
         hooks: Vec<String>,
         /// The hooks to ask, in this order, when the run is unwound.
         rollback: Vec<String>,
+    },
+    /// Name the live containers by address, where the upstream file does not: until then nginx asks the engine's DNS, or
+    /// an address of the past, and a reload would find candidates that are not ready.
+    Adopt {
+        /// The service.
+        service: ServiceName,
+        /// The nginx.
+        front: Box<Front>,
+        /// The live containers.
+        live: Vec<Container>,
     },
     /// Let compose create the candidates beside everything that exists.
     Create {
@@ -288,6 +301,13 @@ pub enum Step {
         /// The hooks to ask, in order.
         hooks: Vec<String>,
     },
+    /// Undoes `Adopt` where there was no file: nginx asks the engine's DNS again.
+    Release {
+        /// The service.
+        service: ServiceName,
+        /// The nginx.
+        front: Box<Front>,
+    },
     /// Undoes `Create`.
     RemoveCandidates {
         /// The service.
@@ -340,6 +360,7 @@ impl Step {
     pub fn verb(&self) -> &'static str {
         match self {
             Step::PreStart { .. } => "pre-start",
+            Step::Adopt { .. } => "adopt",
             Step::Create { .. } => "create",
             Step::StopOld { .. } => "stop-old",
             Step::Start { .. } => "start",
@@ -353,6 +374,7 @@ impl Step {
             Step::Retire { .. } => "retire",
             Step::Finish { .. } => "finish",
             Step::Rollback { .. } => "rollback",
+            Step::Release { .. } => "release",
             Step::RemoveCandidates { .. } => "remove",
             Step::StartOld { .. } => "start-old",
             Step::StopCandidates { .. } => "stop",
@@ -364,6 +386,8 @@ impl Step {
     pub fn service(&self) -> Option<&ServiceName> {
         match self {
             Step::PreStart { service, .. }
+            | Step::Adopt { service, .. }
+            | Step::Release { service, .. }
             | Step::Create { service, .. }
             | Step::StopOld { service, .. }
             | Step::Start { service, .. }
@@ -389,6 +413,9 @@ impl Step {
         match self {
             Step::PreStart { service, rollback, .. } if !rollback.is_empty() => {
                 Some(Step::Rollback { service: service.clone(), hooks: rollback.clone() })
+            }
+            Step::Adopt { service, front, .. } if front.before.is_none() => {
+                Some(Step::Release { service: service.clone(), front: front.clone() })
             }
             Step::Create { service, known, .. } => {
                 Some(Step::RemoveCandidates { service: service.clone(), known: known.clone() })
@@ -475,6 +502,13 @@ impl fmt::Display for Step {
             Step::PreStart { service, hooks, .. } => {
                 write!(f, "{service}: ask {} (before anything is created)", hooks.join(", "))
             }
+            Step::Adopt { service, front, live } => write!(
+                f,
+                "{service}: {} names {}, so that no reload finds what is not ready",
+                front.file(service),
+                names(live)
+            ),
+            Step::Release { service, front } => write!(f, "{service}: remove {} again", front.file(service)),
             Step::Create { service, count, beside, image, .. } => write!(
                 f,
                 "{service}: {} from {} ({}) beside {} (compose creates, so that compose owns)",
@@ -590,6 +624,7 @@ pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
     // All candidates are healthy before the first switch, so that a failure of one leaves all services untouched.
     let before_commit = [
         Service::pre_start,
+        Service::adopt,
         Service::create,
         Service::start,
         Service::await_healthy,
@@ -665,6 +700,9 @@ fn notices(seen: &ObservedService) -> Vec<String> {
              (name it under `volumes:` to share it)"
         ));
     }
+    if let Some(image) = seen.image.as_ref().filter(|image| seen.live.iter().all(|live| live.image == image.id)) {
+        notices.push(format!("`{}` is the image that runs already; was the new version built?", image.name));
+    }
     if !seen.stopped.is_empty() {
         notices.push(format!("left alone, as they do not run: {}", names(&seen.stopped)));
     }
@@ -714,6 +752,12 @@ impl<'a> Service<'a> {
         rollback.reverse();
         if !hooks.is_empty() || !rollback.is_empty() {
             steps.push(Step::PreStart { service: self.name(), hooks, rollback });
+        }
+    }
+
+    fn adopt(&self, steps: &mut Vec<Step>) {
+        if let Some(front) = self.front().filter(|front| !front.current) {
+            steps.push(Step::Adopt { service: self.name(), front, live: self.seen.live.clone() });
         }
     }
 

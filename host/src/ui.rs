@@ -156,7 +156,7 @@ impl Display {
 
     /// Says a line that stays, on stderr.
     pub fn say(&self, line: &str) {
-        if self.format == Format::Json {
+        if self.format == Format::Json || self.volume == Volume::Quiet {
             return;
         }
         self.clear();
@@ -248,6 +248,10 @@ fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String> {
         | Step::PostSwap { service, hooks }
         | Step::Rollback { service, hooks }
         | Step::Finish { service, hooks } => format!("{service}: {} agreed", hooks.join(", ")),
+        Step::Adopt { service, front, live } => {
+            format!("{service}: {} names {}", front.file(service), with_addresses(live))
+        }
+        Step::Release { service, front } => format!("{service}: {} is removed again", front.file(service)),
         Step::Create { service, image, .. } => {
             let created = match learnt {
                 Learnt::Candidates { containers } => names(containers),
@@ -327,7 +331,8 @@ pub fn step_times(plan: &Plan, entries: &[Entry]) -> Vec<(&'static str, i64)> {
                 began.insert(*step, entry.at_ms);
             }
             Event::Done { step, .. } => {
-                let Some(verb) = plan.steps.get(*step).map(Step::verb) else { continue };
+                let told = plan.steps.get(*step).filter(|step| **step != Step::Commit);
+                let Some(verb) = told.map(Step::verb) else { continue };
                 let took = began.get(step).map_or(0, |began| entry.at_ms - began);
                 match times.iter_mut().find(|(known, _)| *known == verb) {
                     Some((_, sum)) => *sum += took,

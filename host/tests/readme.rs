@@ -30,7 +30,8 @@ fn first_cells(heading: &str, index: usize) -> BTreeSet<String> {
 /// Returns the text constants of a list in the sources, as `const KEYS: [&str; 2] = ["a", "b"];`.
 fn constants(file: &str, name: &str) -> BTreeSet<String> {
     let source = text(file);
-    let declaration = source.split(&format!("const {name}:")).nth(1).unwrap_or_else(|| panic!("no `{name}` in `{file}`"));
+    let declaration =
+        source.split(&format!("const {name}:")).nth(1).unwrap_or_else(|| panic!("no `{name}` in `{file}`"));
     let list = declaration.split(';').nth(1).unwrap_or_default();
     list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -94,7 +95,8 @@ fn every_exit_code_is_in_the_table_and_in_the_help() {
     let codes: Vec<&str> = variants.lines().filter_map(|line| line.split(" = ").nth(1)?.strip_suffix(',')).collect();
     let readme = text("README.md");
     let section = readme.split("\n## ").find(|section| section.starts_with("Exit codes\n")).expect("the section");
-    let told: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()).skip(1).collect();
+    let told: Vec<&str> =
+        section.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()).skip(1).collect();
     assert_eq!(told, codes);
     let help = Arguments::command().render_long_help().to_string().replace('\n', " ");
     let help = help.split("Exit codes: ").nth(1).expect("the help tells the exit codes");

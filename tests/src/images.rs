@@ -57,6 +57,32 @@ pub fn nginx(age: &str) -> Result<String> {
     }
 }
 
+/// Makes the base images of the example with a database if they are missing.
+pub fn base_with_postgres() -> Result<()> {
+    let _lock = lock("images")?;
+    base()?;
+    if exists("swap-example/postgres") {
+        return Ok(());
+    }
+    run(Command::new(root().join("scripts/base-images")).arg("postgres")).map(drop)
+}
+
+/// Returns a prebuilt hook of `hooks/`, built if it is missing, or one of `tests/hooks/`, built if its sources are newer.
+pub fn hook(name: &str) -> Result<PathBuf> {
+    let _lock = lock("hooks")?;
+    let own = root().join("tests/hooks").join(name);
+    let (crate_folder, component) = if own.is_dir() {
+        (own, target().join(format!("test-hooks/{name}.wasm")))
+    } else {
+        (root().join("hooks").join(name), root().join(format!("hooks/{name}.wasm")))
+    };
+    let changed = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    if changed(&component).is_none_or(|built| changed(&crate_folder.join("src/lib.rs")) > Some(built)) {
+        run(Command::new(root().join("scripts/build-hook")).arg(&crate_folder).arg(&component))?;
+    }
+    Ok(component)
+}
+
 fn base() -> Result<()> {
     if exists("swap-example/php") && exists("swap-example/nginx") {
         return Ok(());

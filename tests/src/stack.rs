@@ -19,7 +19,7 @@ use crate::load::Load;
 use crate::swap::Swap;
 
 /// How long anything of a stack may take to come up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const COMPOSE: &str = "\
 services:
@@ -251,6 +251,67 @@ impl Stack {
         Self::builder().up()
     }
 
+    /// Brings up the example with a database, as it is in the repository, at v1 and with its compose file changed by
+    /// `edit`; see [`Stack::build`] for other versions.
+    ///
+    /// # Panics
+    ///
+    /// If it does not come up.
+    #[track_caller]
+    pub fn postgres(edit: impl FnOnce(String) -> String) -> Self {
+        Self::try_postgres(edit).unwrap_or_else(|error| panic!("bringing the example with a database up: {error:?}"))
+    }
+
+    fn try_postgres(edit: impl FnOnce(String) -> String) -> Result<Self> {
+        sweep();
+        images::base_with_postgres()?;
+        let mut stack = Self::new()?;
+        // The same folders beside each other as in the repository: its paths are part of the example.
+        let (root, outer) = (images::root(), stack.folder.clone());
+        fs::create_dir(outer.join("examples"))?;
+        for part in ["app", "nginx", "postgres"] {
+            run(Command::new("cp").arg("-r").arg(root.join("examples").join(part)).arg(outer.join("examples")))?;
+        }
+        fs::create_dir(outer.join("hooks"))?;
+        for hook in ["migrate", "http-health", "warmup", "slo-guard"] {
+            fs::copy(images::hook(hook)?, outer.join(format!("hooks/{hook}.wasm")))?;
+        }
+        stack.folder = outer.join("examples/postgres");
+        let text = edit(fs::read_to_string(stack.path("docker-compose.yml"))?);
+        stack.write("docker-compose.yml", &text);
+        let port = stack.door.port();
+        stack.write(
+            ".env",
+            &format!(
+                "COMPOSE_PROJECT_NAME={}\nSWAP_EXAMPLE_POSTGRES_PORT=127.0.0.1:{port}\n\
+                 SWAP_EXAMPLE_PHP=swap-example/php\nSWAP_EXAMPLE_NGINX=swap-example/nginx\n\
+                 SWAP_EXAMPLE_POSTGRES=swap-example/postgres\n",
+                stack.project
+            ),
+        );
+        fs::copy(stack.path("sources/v1.php"), stack.path("app/index.php"))?;
+        stack.try_compose(&["up", "-d", "--build"])?;
+        eventually(format!("`/up` at {}", stack.door), PATIENCE, || {
+            stack.get("/up").is_ok_and(|answer| answer.status == 200)
+        });
+        Ok(stack)
+    }
+
+    /// Puts a hook of the repository, or one of the tests' own, into the stack's folder `hooks`. Panics if it can't be built.
+    #[track_caller]
+    pub fn hook(&self, name: &str) {
+        let component = images::hook(name).unwrap_or_else(|error| panic!("building the hook `{name}`: {error:?}"));
+        fs::create_dir_all(self.path("hooks")).expect("making a folder");
+        fs::copy(component, self.path(&format!("hooks/{name}.wasm"))).expect("copying a hook");
+    }
+
+    /// Builds a version of the example with a database, as its users do. Panics if that fails.
+    #[track_caller]
+    pub fn build(&self, version: &str) {
+        fs::copy(self.path(&format!("sources/{version}.php")), self.path("app/index.php")).expect("copying a version");
+        self.compose(&["build", "app"]);
+    }
+
     fn new() -> Result<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let project = format!("swaptest-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -352,6 +413,16 @@ impl Stack {
         Ok(containers)
     }
 
+    /// Returns the names of the networks that a container is in, sorted.
+    #[track_caller]
+    pub fn networks(&self, container: &Container) -> Vec<String> {
+        let format = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+        let names = self.docker(&["inspect", "--format", format, &container.id]);
+        let mut names: Vec<String> = names.split_whitespace().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
     /// Asks the front door once, on a connection of its own.
     pub fn get(&self, path: &str) -> Result<Answer, Cause> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|_| Cause::Connect)?;
@@ -380,6 +451,19 @@ impl Stack {
     /// Returns the folder that swap keeps its journal in.
     pub fn state(&self) -> PathBuf {
         self.path("state")
+    }
+
+    /// Returns the journals of the runs that are not over.
+    pub fn open_runs(&self) -> Vec<String> {
+        let below = files_below(&self.state()).into_iter();
+        below.filter(|(path, _)| path.ends_with(".open")).map(|(_, journal)| journal).collect()
+    }
+
+    /// Tells whether any process works in the stack's folder, as compose does for swap.
+    pub fn is_worked_in(&self) -> bool {
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let mut folders = processes.filter_map(|process| fs::read_link(process.path().join("cwd")).ok());
+        folders.any(|folder| folder.starts_with(&self.folder))
     }
 
     /// Returns all that a failed run must leave as it was, as text: containers, networks, volumes, the files that nginx
@@ -459,7 +543,7 @@ fn remove(project: &str) {
         "docker ps -aq {filter} | xargs -r docker rm -fv
          docker network ls -q {filter} | xargs -r docker network rm
          docker volume ls -q {filter} | xargs -r docker volume rm
-         docker images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' '{project}-*' | xargs -r docker rmi"
+         docker images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' '{project}[\\-_]*' | xargs -r docker rmi"
     );
     let _ = succeeds(Command::new("sh").args(["-c", &script]));
 }

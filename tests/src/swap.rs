@@ -19,7 +19,7 @@ use crate::eventually::eventually_some;
 use crate::images;
 use crate::stack::Stack;
 
-/// No call takes longer; what still runs then is killed and the test fails.
+/// No call takes longer unless [`Swap::limit`] says so; what still runs then is killed and the test fails.
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// A call that is not yet made.
@@ -30,6 +30,7 @@ pub struct Swap<'a> {
     environment: Vec<(String, OsString)>,
     folder: PathBuf,
     wrapper: Vec<String>,
+    limit: Duration,
 }
 
 /// What a call did.
@@ -59,7 +60,14 @@ impl<'a> Swap<'a> {
             environment: vec![("SWAP_STATE_DIR".into(), stack.state().into())],
             folder: stack.path("."),
             wrapper: Vec::new(),
+            limit: LIMIT,
         }
+    }
+
+    /// Lets it take so long, as where it waits for others.
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// Sets a variable of the environment.
@@ -130,7 +138,7 @@ impl<'a> Swap<'a> {
                 String::from_utf8_lossy(&text).into_owned()
             })
         });
-        Started { stack: self.stack, child, begun, lines, out, err }
+        Started { stack: self.stack, child, begun, limit: self.limit, lines, out, err }
     }
 }
 
@@ -140,6 +148,7 @@ pub struct Started<'a> {
     stack: &'a Stack,
     child: Child,
     begun: Instant,
+    limit: Duration,
     lines: Arc<Mutex<Vec<(Instant, String)>>>,
     out: Option<JoinHandle<()>>,
     err: Option<JoinHandle<String>>,
@@ -148,13 +157,13 @@ pub struct Started<'a> {
 impl Started<'_> {
     /// Waits until a step has reached an event, as `("switch", "started")`; needs `--output json`.
     ///
-    /// Panics if the call ends or 60 seconds pass before.
+    /// Panics if the call ends or 180 seconds pass before: a machine that is busy with much else takes long.
     #[track_caller]
     pub fn until(&mut self, verb: &str, event: &str) {
         let wanted = |line: &str| {
             serde_json::from_str::<Value>(line).is_ok_and(|line| line["verb"] == verb && line["event"] == event)
         };
-        eventually_some(format!("`{verb}` to be `{event}`"), Duration::from_secs(60), || {
+        eventually_some(format!("`{verb}` to be `{event}`"), LIMIT, || {
             let found = self.lines.lock().expect("the lines").iter().any(|(_, line)| wanted(line));
             if !found && matches!(self.child.try_wait(), Ok(Some(_))) {
                 // Its last lines may still be on their way; they are there when the pipe is closed.
@@ -197,10 +206,10 @@ impl Started<'_> {
             if let Some(status) = self.child.try_wait()? {
                 break status;
             }
-            if self.begun.elapsed() > LIMIT {
+            if self.begun.elapsed() > self.limit {
                 self.child.kill()?;
                 self.child.wait()?;
-                anyhow::bail!("swap still ran after {LIMIT:?}");
+                anyhow::bail!("swap still ran after {:?}", self.limit);
             }
             // The kernel's account of ended children counts compose and the docker CLI too, so the process itself is asked.
             peak_kib = peak(self.child.id()).unwrap_or(peak_kib);

@@ -9,9 +9,21 @@ use crate::common::{changes_nothing, compose_recreates_nothing, light_load, lost
 
 #[test]
 fn swap_under_mixed_load_loses_nothing() {
+    swaps_under_mixed_load(4);
+}
+
+#[test]
+#[ignore = "takes minutes: SWAP_TEST_SWAPS swaps, 100 unless set"]
+fn a_hundred_swaps_under_mixed_load_lose_nothing() {
+    let count = std::env::var("SWAP_TEST_SWAPS").ok().and_then(|count| count.parse().ok());
+    swaps_under_mixed_load(count.unwrap_or(100));
+}
+
+#[track_caller]
+fn swaps_under_mixed_load(count: usize) {
     let stack = Stack::up();
     let running = mixed_load(&stack);
-    for version in ["v2", "v1", "v2", "v1"] {
+    for version in ["v2", "v1"].into_iter().cycle().take(count) {
         stack.deploy(version);
         stack.swap(["app"]).expect_exit(0);
         assert_eq!(stack.version().as_deref(), Ok(version));

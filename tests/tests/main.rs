@@ -2,8 +2,12 @@
 
 mod common;
 mod controls;
+mod crowds;
 mod door;
 mod faults;
 mod flows;
+mod hooks;
 mod interrupts;
+mod kills;
 mod rig;
+mod shapes;

@@ -29,10 +29,10 @@ fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream, Stri
         return Err("a hook implements at least one phase".into());
     }
     let needs = match needs(arguments)? {
-        Some(needs) => format!("needs({needs})"),
+        Some(needs) => needs,
         None => String::new(),
     };
-    let exports = format!("::swap_hook::__export!({name}; {} {needs});", phases.join(" "));
+    let exports = format!("::swap_hook::__export!({name}; {}; {needs});", phases.join(" "));
     exports.parse().map_err(|_| format!("`{name}` can't be exported"))
 }
 

@@ -101,26 +101,29 @@ pub enum HooksCommand {
         #[arg(default_value = ".")]
         folder: PathBuf,
         /// Where to put the component; default: `<name>.wasm` in the crate's folder.
-        #[arg(long, short = 'o')]
+        #[arg(long, short)]
         out: Option<PathBuf>,
     },
     /// Show phases, imports, needed grants, size and digest of a component.
     Inspect {
         /// The component.
-        file: PathBuf,
+        #[arg(value_name = "FILE")]
+        component: PathBuf,
     },
-    /// Run a component against a scripted world, without Docker.
+    /// Run a component against a scripted world, without Docker. Exits 1 if an answer is not the expected one.
     Test {
         /// The component.
-        file: PathBuf,
-        /// The scenario, a YAML file.
-        #[arg(long)]
-        scenario: PathBuf,
+        #[arg(value_name = "FILE")]
+        component: PathBuf,
+        /// A scenario, a YAML file, or a folder of them; may be repeated.
+        #[arg(long, required = true)]
+        scenario: Vec<PathBuf>,
     },
     /// Ask one phase of a component about the running stack; change nothing else.
     Run {
         /// The component.
-        file: PathBuf,
+        #[arg(value_name = "FILE")]
+        component: PathBuf,
         /// The phase.
         #[arg(long, default_value = "health")]
         phase: String,
@@ -167,13 +170,13 @@ pub struct Flags {
     #[arg(long, global = true, value_name = "SERVICE", help_heading = "Swap")]
     pub proxy: Option<String>,
     /// How long a candidate may take to become healthy [default: 60s].
-    #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Swap")]
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration, help_heading = "Swap")]
     pub timeout: Option<Duration>,
     /// How long requests that are under way may go on at the old container [default: 30s].
-    #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Swap")]
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration, help_heading = "Swap")]
     pub drain: Option<Duration>,
     /// How long both run after the switch, and a bad candidate is switched back [default: 0s].
-    #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Swap")]
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration, help_heading = "Swap")]
     pub watch: Option<Duration>,
     /// Ask for a path, or a URL, through the front door all through the run and count what fails.
     #[arg(long, global = true, value_name = "URL", help_heading = "Swap")]
@@ -182,7 +185,7 @@ pub struct Flags {
     #[arg(long, global = true, help_heading = "Swap")]
     pub stop_first: bool,
     /// Wait so long for another run that holds the service.
-    #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Swap")]
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration, help_heading = "Swap")]
     pub wait: Option<Duration>,
 
     /// Lines for people, or one JSON object a line.
@@ -209,6 +212,16 @@ impl Flags {
             ..Options::default()
         }
     }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    humantime::parse_duration(text).map_err(|_| match text.parse::<f64>() {
+        Ok(_) => format!("`{text}` has no unit: write `{text}s` for seconds"),
+        Err(_) => format!("`{text}` is not a duration; durations are written as `5s`, `1m30s` or `500ms`"),
+    })
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -1,22 +1,69 @@
 //! `swap hooks …`: for those who write hooks.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::arguments::{Flags, HooksCommand};
 use crate::error::{Ended, Exit};
-use crate::hooks;
+use crate::hooks::scripted::{self, Scenario};
+use crate::hooks::{self, Built, Engine};
 use crate::live::Site;
-use crate::model::{Failure, Phase, ServiceName};
+use crate::model::{Failure, Phase, ServiceName, printable};
 use crate::ui::{Display, Volume};
 
 /// Runs a command for hook authors.
 pub async fn run(flags: &Flags, command: HooksCommand) -> Result<Exit, Ended> {
     match command {
-        HooksCommand::Inspect { file } => inspect(&file),
-        HooksCommand::Run { file, phase, service } => ask(flags, &file, &phase, &service).await,
-        other => Err(Failure::new(format!("not there yet: {other:?}")).into()),
+        HooksCommand::Inspect { component } => inspect(&component),
+        HooksCommand::Run { component, phase, service } => ask(flags, &component, &phase, &service).await,
+        HooksCommand::New { folder } => new(&folder),
+        HooksCommand::Build { folder, out } => build(&folder, out.as_deref()),
+        HooksCommand::Test { component, scenario } => test(&component, &scenario),
     }
+}
+
+/// Makes a crate and says what to do with it.
+fn new(folder: &Path) -> Result<Exit, Ended> {
+    hooks::scaffold(folder)?;
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let _ = write!(
+        std::io::stdout(),
+        "made the hook `{name}` in {folder}: its code is src/lib.rs\n\n  \
+         cd {folder}\n  \
+         cargo test                                             natively, without WebAssembly\n  \
+         swap hooks build                                       makes {name}.wasm\n  \
+         swap hooks test {name}.wasm --scenario scenarios\n  \
+         swap --hooks {name}.wasm SERVICE\n",
+        folder = printable(&folder.to_string_lossy()),
+    );
+    Ok(Exit::Swapped)
+}
+
+/// Builds a component and says what it is.
+fn build(folder: &Path, out: Option<&Path>) -> Result<Exit, Ended> {
+    let Built { file, inspection } = hooks::build(folder, out)?;
+    let _ = writeln!(std::io::stdout(), "built       {}\n{inspection}", printable(&file.to_string_lossy()));
+    Ok(Exit::Swapped)
+}
+
+/// Runs a component through scenarios and prints each call.
+fn test(file: &Path, scenarios: &[PathBuf]) -> Result<Exit, Ended> {
+    let engine = Arc::new(Engine::new(hooks::default_cache_folder().as_deref())?);
+    let scenarios = scripted::files(scenarios)?;
+    let mut wrong = 0;
+    for path in &scenarios {
+        let name = path.to_string_lossy();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::new(format!("reading scenario `{}`: {error}", printable(&name))))?;
+        let report = Scenario::parse(&name, &text)?.run(&engine, &file.to_string_lossy())?;
+        if scenarios.len() > 1 {
+            let _ = writeln!(std::io::stdout(), "=== {}", printable(&name));
+        }
+        let _ = write!(std::io::stdout(), "{}", report.text);
+        wrong += report.wrong;
+    }
+    Ok(if wrong == 0 { Exit::Swapped } else { Exit::NOT_AS_EXPECTED })
 }
 
 /// Shows what a component says about itself.

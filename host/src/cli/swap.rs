@@ -23,13 +23,18 @@ pub async fn swap(flags: &Flags, words: &[String], command: &[String], display: 
     let site = Site::open(&flags.place(), &display).await?;
     let targets = targets(words, command, &site.services()).map_err(usage)?;
     let _locks = hold(&site, &targets.services, flags.wait, &display).await?;
+    let mut signals = None;
     for service in &targets.services {
         for recorded in site.folder().unfinished(service)? {
-            unwind_first(&site, &recorded, &display).await?;
+            let signals = listen(&mut signals)?;
+            if let Some(exit) = clean_up(&site, flags, &recorded, signals, &display).await? {
+                return Ok(exit);
+            }
         }
     }
     let plan = make_plan(&site, flags, &targets).await?;
-    execute(&site, &plan, Begin::Fresh, began_ms, &display).await
+    let ran = execute(&site, &plan, Begin::Fresh, listen(&mut signals)?, &display).await?;
+    Ok(report(&plan, &ran, began_ms, &display))
 }
 
 /// Prints what `swap` would do.
@@ -52,7 +57,7 @@ pub async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> R
         display.last(&format!("nothing to resume: no run of `{service}` is unfinished"));
         return Ok(Exit::Swapped);
     };
-    take_up(&site, &recorded, Goal::Forward, &display).await
+    take_up(&site, flags, &recorded, Goal::Forward, &display).await
 }
 
 /// Unwinds a run that was killed; without one, swaps back to the image before the last swap.
@@ -60,7 +65,7 @@ pub async fn rollback(flags: &Flags, service: &ServiceName, display: Display) ->
     let began_ms = Timestamp::now().as_millisecond();
     let site = Site::open(&flags.place(), &display).await?;
     if let Some((recorded, _locks)) = unfinished(&site, flags, service, &display).await? {
-        return take_up(&site, &recorded, Goal::Back, &display).await;
+        return take_up(&site, flags, &recorded, Goal::Back, &display).await;
     }
     let _locks = hold(&site, std::slice::from_ref(service), flags.wait, &display).await?;
     let former = former_image(&site, service)?;
@@ -68,7 +73,8 @@ pub async fn rollback(flags: &Flags, service: &ServiceName, display: Display) ->
     display.say(&format!("rollback: `{}` is {} again", image.name, crate::plan::short(&image.id)));
     let targets = Targets { services: vec![service.clone()], health: None };
     let plan = make_plan(&site, flags, &targets).await?;
-    execute(&site, &plan, Begin::Fresh, began_ms, &display).await
+    let ran = execute(&site, &plan, Begin::Fresh, &mut listen_to_signals()?, &display).await?;
+    Ok(report(&plan, &ran, began_ms, &display))
 }
 
 /// Returns the image that the last finished swap of the service replaced.
@@ -161,25 +167,59 @@ async fn unfinished(
 }
 
 /// Unwinds (or, after its commit, finishes) a run that another process left, before a new one begins.
-async fn unwind_first(site: &Site, recorded: &Recorded, display: &Display) -> Result<(), Ended> {
-    let services: Vec<ServiceName> =
-        recorded.plan().iter().flat_map(|plan| &plan.services).map(|s| s.name.clone()).collect();
-    display.say(&format!("run {} of {} was left unfinished: cleaning up first", recorded.run, join(&services)));
-    match take_up(site, recorded, Goal::Back, display).await? {
-        Exit::Swapped | Exit::RolledBack => Ok(()),
-        exit => Err(Ended { exit, failures: Vec::new() }),
-    }
-}
-
-async fn take_up(site: &Site, recorded: &Recorded, goal: Goal, display: &Display) -> Result<Exit, Ended> {
+///
+/// Returns the exit code if the new one must not begin.
+async fn clean_up(
+    site: &Site,
+    flags: &Flags,
+    recorded: &Recorded,
+    signals: &mut Signals,
+    display: &Display,
+) -> Result<Option<Exit>, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
     let Some(plan) = recorded.plan().cloned() else {
         recorded.reopen()?.discard();
-        return Ok(Exit::RolledBack);
+        return Ok(None);
     };
-    let goal =
-        if goal == Goal::Forward && !site.candidates_run(&plan, &recorded.events()).await { Goal::Back } else { goal };
-    execute(site, &plan, Begin::Again(recorded, goal), began_ms, display).await
+    display.say(&format!("run {} was left unfinished: cleaning up first", recorded.run));
+    load_hooks(site, flags, &plan).await;
+    let ran = execute(site, &plan, Begin::Again(recorded, Goal::Back), signals, display).await?;
+    match ran.end {
+        End::Over(_) if signals.borrow().is_empty() => {
+            display.say(&format!("run {} is cleaned up", recorded.run));
+            Ok(None)
+        }
+        _ => Ok(Some(report(&plan, &ran, began_ms, display))),
+    }
+}
+
+async fn take_up(
+    site: &Site,
+    flags: &Flags,
+    recorded: &Recorded,
+    goal: Goal,
+    display: &Display,
+) -> Result<Exit, Ended> {
+    let began_ms = Timestamp::now().as_millisecond();
+    let Some(plan) = recorded.plan().cloned() else {
+        recorded.reopen()?.discard();
+        display.last(&format!("run {} had not begun; nothing is left of it", recorded.run));
+        return Ok(Exit::Swapped);
+    };
+    load_hooks(site, flags, &plan).await;
+    let lost = goal == Goal::Forward && !site.candidates_run(&plan, &recorded.events()).await;
+    let goal = if lost { Goal::Back } else { goal };
+    let ran = execute(site, &plan, Begin::Again(recorded, goal), &mut listen_to_signals()?, display).await?;
+    Ok(report(&plan, &ran, began_ms, display))
+}
+
+/// Loads the hooks that a run of another process asks. What is missing is told by the step that needs it.
+async fn load_hooks(site: &Site, flags: &Flags, plan: &Plan) {
+    for planned in &plan.services {
+        if let Ok(settings) = overridden(site.settings(&planned.name), flags, None) {
+            let _ = site.load_hooks(&planned.name, &settings.hooks).await;
+        }
+    }
 }
 
 /// How a run begins in this process.
@@ -210,8 +250,20 @@ impl Record for Recorder {
     }
 }
 
-async fn execute(site: &Site, plan: &Plan, begin: Begin<'_>, began_ms: i64, display: &Display) -> Result<Exit, Ended> {
-    let mut signals = signals()?;
+/// What a run did in this process.
+struct Ran {
+    end: End,
+    entries: Vec<Entry>,
+}
+
+async fn execute(
+    site: &Site,
+    plan: &Plan,
+    begin: Begin<'_>,
+    signals: &mut Signals,
+    display: &Display,
+) -> Result<Ran, Ended> {
+    let fresh = matches!(begin, Begin::Fresh);
     let (journal, mut events, entries, first) = match begin {
         Begin::Fresh => {
             let journal = site.folder().begin(&plan.run)?;
@@ -229,19 +281,20 @@ async fn execute(site: &Site, plan: &Plan, begin: Begin<'_>, began_ms: i64, disp
         return Err(failure.into());
     }
     events.push(first);
-    let world = site.world(plan, display);
-    let end = engine::run(plan, &mut events, &world, &mut recorder, &mut signals)
+    let world = site.world(plan, display, fresh);
+    let end = engine::run(plan, &mut events, &world, &mut recorder, signals)
         .await
         .map_err(|illegal| Ended::new(Exit::Internal, Failure::new(illegal.to_string())))?;
     site.settle().await;
     world.probe_lines().iter().for_each(|line| display.say(line));
-    Ok(report(plan, &recorder.entries, began_ms, end, display))
+    Ok(Ran { end, entries: recorder.entries })
 }
 
 /// Tells how the run ended and returns the exit code that says the same.
-fn report(plan: &Plan, entries: &[Entry], began_ms: i64, end: End, display: &Display) -> Exit {
+fn report(plan: &Plan, ran: &Ran, began_ms: i64, display: &Display) -> Exit {
+    let entries = &ran.entries;
     let services: Vec<ServiceName> = plan.services.iter().map(|service| service.name.clone()).collect();
-    match end {
+    match &ran.end {
         End::Over(Outcome::Swapped) => {
             display.last(&ui::summary(plan, entries, began_ms));
             Exit::Swapped
@@ -259,7 +312,7 @@ fn report(plan: &Plan, entries: &[Entry], began_ms: i64, end: End, display: &Dis
                 _ => None,
             });
             display.failure(&why.unwrap_or_else(|| Failure::new(format!("`{step}` can't be done"))));
-            display.say(&serves(plan, entries));
+            display.last(&serves(plan, entries));
             display.last(&format!(
                 "stuck at {}: mend what the error names, then `swap resume {}`",
                 step.verb(),
@@ -268,7 +321,7 @@ fn report(plan: &Plan, entries: &[Entry], began_ms: i64, end: End, display: &Dis
             Exit::Stuck
         }
         End::Left => {
-            display.say(&serves(plan, entries));
+            display.last(&serves(plan, entries));
             display.last(&format!(
                 "left as it is; `swap resume {0}` finishes, `swap rollback {0}` unwinds",
                 join(&services)
@@ -297,8 +350,18 @@ fn join(services: &[ServiceName]) -> String {
     services.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(" ")
 }
 
+/// The signals that have come so far.
+type Signals = watch::Receiver<Vec<String>>;
+
+fn listen(signals: &mut Option<Signals>) -> Result<&mut Signals, Failure> {
+    if signals.is_none() {
+        *signals = Some(listen_to_signals()?);
+    }
+    signals.as_mut().ok_or_else(|| Failure::new("internal: no signals"))
+}
+
 /// Collects SIGINT, SIGTERM and SIGHUP from now on instead of dying of them.
-fn signals() -> Result<watch::Receiver<Vec<String>>, Failure> {
+fn listen_to_signals() -> Result<Signals, Failure> {
     let (sender, receiver) = watch::channel(Vec::new());
     for (name, kind) in
         [("SIGINT", SignalKind::interrupt()), ("SIGTERM", SignalKind::terminate()), ("SIGHUP", SignalKind::hangup())]

@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// There were mistakes; `files` names where, as `compose.yml + compose.override.yml`.
     pub fn finish(self, files: &str) -> Result<(), Failure> {
-        let cure = format!("correct {files}; `swap --help` and the README list the keys of {KEY}");
+        let cure = format!("correct {files}; the README lists the keys of {KEY}");
         match &self.mistakes[..] {
             [] => Ok(()),
             [one] => Err(Failure::new(format!("{files}: {one}")).hint(cure)),

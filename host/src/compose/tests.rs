@@ -138,8 +138,9 @@ fn settings_of(text: &str) -> String {
     let settings = reader.settings(&format!("services.app.{KEY}"), &value);
     match reader.finish("compose.yaml") {
         Ok(()) => show_settings(&settings),
-        Err(failure) => show_failure(&failure)
-            .replace("hint: correct compose.yaml; `swap --help` and the README list the keys of x-swap\n", ""),
+        Err(failure) => {
+            show_failure(&failure).replace("hint: correct compose.yaml; the README lists the keys of x-swap\n", "")
+        }
     }
 }
 
@@ -302,7 +303,7 @@ b
         "error: docker-compose.yml: 2 mistakes in x-swap
   `x-swap.watch`: `3` has no unit: write `3s` for seconds
   `services.app.x-swap.port`: `x` is not a whole number from 1 to 65535
-hint: correct docker-compose.yml; `swap --help` and the README list the keys of x-swap
+hint: correct docker-compose.yml; the README lists the keys of x-swap
 "
     );
 }

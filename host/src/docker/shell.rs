@@ -183,16 +183,13 @@ impl Shell {
                 }))
             }
             Ok(false) => Err(Broken::Failed(
-                Failure::new(format!(
-                    "the shell in container `{container}` ended while it ran `{}`",
-                    printable(script)
-                ))
-                .tail(out.body().lines().chain(err.body().lines()).map(str::to_owned)),
+                Failure::new(format!("the shell in container `{container}` ended while it ran {}", brief(script)))
+                    .tail(out.body().lines().chain(err.body().lines()).map(str::to_owned)),
             )),
             Err(_) => Err(Broken::Failed(
                 Failure::new(format!(
-                    "the shell in container `{container}` did not finish `{}` within {}",
-                    printable(script),
+                    "the shell in container `{container}` did not finish {} within {}",
+                    brief(script),
                     humantime::format_duration(limit)
                 ))
                 .tail(out.body().lines().chain(err.body().lines()).map(str::to_owned)),
@@ -309,9 +306,23 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }
 
+/// Returns a script as a message names it: a line as it is, of a longer one its length, because nobody reads it there.
+fn brief(script: &str) -> String {
+    match script.trim().lines().count() {
+        0 | 1 => format!("`{}`", printable(script.trim())),
+        lines => format!("a script of {lines} lines"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_script_is_named_by_its_length() {
+        assert_eq!(brief("echo a; sleep 1\n"), "`echo a; sleep 1`");
+        assert_eq!(brief("(\necho a\n)\n"), "a script of 3 lines");
+    }
 
     /// Feeds all scripts to one shell of this machine; returns code, stdout and whether there was a stderr.
     fn run_in(shell: &[&str], scripts: &[&str]) -> Vec<(i32, String, bool)> {

@@ -13,6 +13,8 @@
 //! capabilities   the one trait through which hooks reach the world
 //! context        what a call is about
 //! bindings       generated from `guest-sdk/wit`
+//! scaffold       a new crate for `swap hooks new`
+//! build          from a crate to a component, for `swap hooks build`
 //! scripted       a world from a text file, with a virtual clock, for `swap hooks test`
 //! ```
 //!
@@ -23,6 +25,7 @@
 //! named.
 
 mod bindings;
+mod build;
 mod cache;
 mod capabilities;
 mod context;
@@ -33,9 +36,11 @@ mod host;
 mod inspection;
 mod limits;
 mod log;
+mod scaffold;
 pub mod scripted;
 mod set;
 
+pub use build::{Built, build};
 pub use capabilities::{
     Capabilities, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Endpoint, Error,
     HttpRequest, HttpResponse, Measurement, ShowLine, Subject, Window,
@@ -46,6 +51,7 @@ pub use hook::{Hook, Reply};
 pub use inspection::{Inspection, inspect};
 pub use limits::Limits;
 pub use log::{Channel, Line, Log};
+pub use scaffold::scaffold;
 pub use set::{Health, Hooks, expand};
 
 #[cfg(test)]

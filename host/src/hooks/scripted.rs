@@ -17,6 +17,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -223,6 +224,30 @@ pub struct Report {
     pub text: String,
     /// How many calls did not answer what was expected.
     pub wrong: usize,
+}
+
+/// Replaces folders by the scenarios (`*.yaml`) in them, sorted.
+///
+/// # Errors
+/// A folder that can't be read or has no scenario.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let shown = printable(&path.to_string_lossy());
+        let entries = path.read_dir().map_err(|error| Failure::new(format!("reading `{shown}`: {error}")))?;
+        let is_scenario = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "yaml");
+        let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_scenario).collect();
+        if found.is_empty() {
+            return Err(Failure::new(format!("`{shown}` has no scenario")).hint("a scenario's file ends in `.yaml`"));
+        }
+        found.sort();
+        files.extend(found);
+    }
+    Ok(files)
 }
 
 impl Scenario {

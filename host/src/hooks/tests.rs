@@ -3,6 +3,8 @@
 mod component;
 mod contract;
 mod hostile;
+mod languages;
 mod library;
+mod scaffold;
 mod scenarios;
 mod world;

@@ -348,7 +348,7 @@ impl Reality {
             return Ok(client.clone());
         }
         // swap follows redirects itself, because each needs its grant.
-        let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        let mut builder = super::http_client().redirect(reqwest::redirect::Policy::none()).no_proxy();
         if let Some(address) = address {
             builder = builder.resolve(host, address);
         }

@@ -73,6 +73,13 @@ impl Site {
             settings,
         };
         observed.image_name = image_name;
+        if live.iter().any(|seen| has_swap_folder(seen)) {
+            observed.problems.push(
+                Failure::new(format!("service `{}` is the nginx that sends requests to the others", observed.name))
+                    .hint("swap replaces what is behind nginx, not nginx itself; `docker compose up -d` recreates it"),
+            );
+            return Ok(observed);
+        }
         match hooks {
             Ok(hooks) => observed.hooks = hooks,
             Err(failure) => observed.problems.push(failure),
@@ -222,6 +229,7 @@ impl Site {
             container: proxy.map(|seen| container(seen, None)),
             directory: observation.nginx.folder.clone(),
             before: observation.folder.upstream.clone(),
+            current: names_exactly(observation.folder.upstream.as_deref(), &observed.live),
             tuning,
             resolver: observation.fallback(port).map(|fallback| fallback.resolver),
             network,
@@ -245,11 +253,7 @@ impl Site {
     }
 
     /// Loads the hooks of a service, once.
-    pub(super) async fn load_hooks(
-        &self,
-        service: &ServiceName,
-        specs: &[HookSpec],
-    ) -> Result<Vec<LoadedHook>, Failure> {
+    pub async fn load_hooks(&self, service: &ServiceName, specs: &[HookSpec]) -> Result<Vec<LoadedHook>, Failure> {
         if specs.is_empty() {
             return Ok(Vec::new());
         }
@@ -320,9 +324,18 @@ pub(super) fn container(seen: &Seen, address: Option<SocketAddr>) -> Container {
 pub(super) fn is_nginx(seen: &Seen) -> bool {
     let names_nginx =
         |text: &str| text.rsplit('/').next().is_some_and(|last| last.contains("nginx") || last.contains("openresty"));
-    names_nginx(&seen.image_name)
-        || seen.command.iter().any(|word| names_nginx(word))
-        || seen.mounts.iter().any(|mount| mount.destination.trim_end_matches('/') == nginx::DEFAULT_FOLDER)
+    names_nginx(&seen.image_name) || seen.command.iter().any(|word| names_nginx(word)) || has_swap_folder(seen)
+}
+
+fn has_swap_folder(seen: &Seen) -> bool {
+    seen.mounts.iter().any(|mount| mount.destination.trim_end_matches('/') == nginx::DEFAULT_FOLDER)
+}
+
+/// Tells whether the upstream file names these containers and no others.
+fn names_exactly(upstream: Option<&str>, live: &[Container]) -> bool {
+    let Some(file) = upstream.and_then(|text| nginx::parse(text).ok()) else { return false };
+    let named = |container: &Container| file.servers.iter().any(|server| Some(server.address) == container.address);
+    file.servers.len() == live.len() && live.iter().all(named)
 }
 
 /// Returns where users come, as this machine reaches it: the proxy's published port, else its own address.

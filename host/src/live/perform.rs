@@ -17,7 +17,7 @@ use crate::engine::World;
 use crate::model::{Container, Failure, ServiceName};
 use crate::nginx::{self, FileChange, Shell, TUNING_FILE, UpstreamFile};
 use crate::plan::{Front, Plan, Reach, Step, names};
-use crate::run::{Facts, Learnt};
+use crate::run::{Facts, Generation, Learnt};
 use crate::ui::Display;
 
 /// The real world of one run.
@@ -34,6 +34,8 @@ impl World for Live<'_> {
     async fn perform(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
         match step {
             Step::PreStart { service, .. } => self.pre_start(service, facts).await,
+            Step::Adopt { service, front, live } => self.adopt(service, front, live).await,
+            Step::Release { service, front } => self.release(service, front).await,
             Step::Create { service, count, known, .. } => self.create(service, *count, known).await,
             Step::StopOld { old, grace, .. } => self.stop_old(old, *grace).await,
             Step::Start { service, networks, reach, .. } => self.start(service, networks, reach.as_ref(), facts).await,
@@ -43,11 +45,14 @@ impl World for Live<'_> {
             Step::PostSwap { service, .. } => self.post_swap(service, facts).await,
             Step::Watch { service, time, .. } => health::watch(self, service, *time, facts).await,
             Step::Drain { service, front, timeout, .. } => self.drain(service, front, *timeout, facts).await,
-            Step::Commit => Ok(Learnt::Nothing),
-            Step::Retire { service, old, grace, front } => self.retire(service, old, *grace, front.as_deref()).await,
+            Step::Commit => self.commit(facts).await,
+            Step::Retire { service, old, grace, front } => {
+                self.must_run(facts.candidates(service)).await?;
+                self.retire(service, old, *grace, front.as_deref()).await
+            }
             Step::Finish { service, .. } => self.finish(service, facts).await,
             Step::Rollback { service, .. } => self.rollback(service, facts).await,
-            Step::RemoveCandidates { service, known } => self.remove_candidates(service, known).await,
+            Step::RemoveCandidates { service, known } => self.remove_candidates(service, known, facts).await,
             Step::StartOld { service, old, front } => self.start_old(service, old, front.as_deref()).await,
             Step::StopCandidates { service, grace } => self.stop_candidates(service, *grace, facts).await,
             Step::SwitchBack { service, front, to, drain } => self.switch_back(service, front, to, *drain, facts).await,
@@ -62,17 +67,20 @@ impl World for Live<'_> {
 impl<'a> Live<'a> {
     /// Makes the world of a plan.
     pub fn new(site: &'a Site, plan: &'a Plan, display: Display) -> Self {
-        let mut probes = BTreeMap::new();
-        for step in &plan.steps {
+        Self { site, plan, display, began: std::time::Instant::now(), probes: BTreeMap::new() }
+    }
+
+    /// Begins to measure the front doors that the plan names.
+    pub fn measure(&mut self) {
+        for step in &self.plan.steps {
             let Step::Switch { service, front, .. } = step else { continue };
             let Some(url) = &front.probe else { continue };
             match Probe::start(url) {
-                Ok(probe) => drop(probes.insert(service.clone(), Arc::new(probe))),
+                Ok(probe) => drop(self.probes.insert(service.clone(), Arc::new(probe))),
                 // Hooks that need its numbers are told that there are none.
-                Err(failure) => display.say(&format!("note: {}", failure.what)),
+                Err(failure) => self.display.say(&format!("note: {}", failure.what)),
             }
         }
-        Self { site, plan, display, began: std::time::Instant::now(), probes }
     }
 
     /// Returns the probes' lines for the summary.
@@ -143,6 +151,61 @@ impl<'a> Live<'a> {
         }
     }
 
+    /// Twice: the same bytes are written and nginx reloads once more.
+    async fn adopt(&self, service: &ServiceName, front: &Front, live: &[Container]) -> Result<Learnt, Failure> {
+        let mut changes = vec![FileChange::upstream(service, Some(self.upstream(service, front, live)))];
+        changes.extend(tuning(front));
+        self.change(service, front, &changes).await?;
+        Ok(Learnt::Nothing)
+    }
+
+    /// Twice: a file that is gone stays gone.
+    async fn release(&self, service: &ServiceName, front: &Front) -> Result<Learnt, Failure> {
+        let mut changes = vec![FileChange::upstream(service, None)];
+        changes.extend(tuning(front).map(|tuning| FileChange { text: None, ..tuning }));
+        self.change(service, front, &changes).await?;
+        Ok(Learnt::Nothing)
+    }
+
+    /// Changes nginx's files and makes it obey them. After a failure nginx is found anew: it may have been restarted.
+    async fn change(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        changes: &[FileChange],
+    ) -> Result<Generation, Failure> {
+        let door = self.door(service, front).await?;
+        match door.proxy.switch(&door.nginx, changes).await {
+            Ok(generation) => Ok(generation),
+            Err(failure) => {
+                self.site.doors.forget(&front.proxy).await;
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// From here on the run only goes forward, so what it goes forward to must run.
+    async fn commit(&self, facts: &Facts) -> Result<Learnt, Failure> {
+        for candidates in facts.candidates.values() {
+            self.must_run(candidates).await?;
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    async fn must_run(&self, candidates: &[Container]) -> Result<(), Failure> {
+        for candidate in candidates {
+            match self.site.docker.inspect(&candidate.id).await? {
+                Some(seen) if seen.runs() => {}
+                Some(seen) => {
+                    let lines = self.site.docker.logs_tail(&candidate.id, 15).await.unwrap_or_default();
+                    return Err(Failure::new(format!("candidate `{}` is {}", candidate.name, seen.state)).tail(lines));
+                }
+                None => return Err(gone(candidate)),
+            }
+        }
+        Ok(())
+    }
+
     /// Twice: a stopped container stays stopped.
     async fn stop_old(&self, old: &[Container], grace: Option<Duration>) -> Result<Learnt, Failure> {
         try_join_all(old.iter().map(|container| self.site.docker.stop(&container.id, grace))).await?;
@@ -161,10 +224,9 @@ impl<'a> Live<'a> {
         let reach = Reach { network: front.network.clone(), port: front.port };
         let located = try_join_all(old.iter().map(|container| self.located(container, Some(&reach)))).await?;
         // A container that was stopped may have got another address.
-        if front.before.is_some() && located.iter().zip(old).any(|(now, then)| now.address != then.address) {
-            let door = self.door(service, front).await?;
+        if located.iter().zip(old).any(|(now, then)| now.address != then.address) {
             let text = self.upstream(service, front, &located);
-            door.proxy.switch(&door.nginx, &[FileChange::upstream(service, Some(text))]).await?;
+            self.change(service, front, &[FileChange::upstream(service, Some(text))]).await?;
         }
         Ok(Learnt::Nothing)
     }
@@ -194,23 +256,14 @@ impl<'a> Live<'a> {
         if let Some(lost) = candidates.iter().find(|candidate| candidate.address.is_none()) {
             return Err(Failure::new(format!("candidate `{}` has no address that nginx could use", lost.name)));
         }
+        self.must_run(candidates).await?;
         let mut changes = vec![FileChange::upstream(service, Some(self.upstream(service, front, candidates)))];
-        if let Some(tuning) = &front.tuning {
-            changes.push(FileChange { name: TUNING_FILE.to_owned(), text: Some(tuning.clone()) });
+        changes.extend(tuning(front));
+        let generation = self.change(service, front, &changes).await?;
+        if let Some(probe) = self.probes.get(service) {
+            probe.switched();
         }
-        let door = self.door(service, front).await?;
-        match door.proxy.switch(&door.nginx, &changes).await {
-            Ok(generation) => {
-                if let Some(probe) = self.probes.get(service) {
-                    probe.switched();
-                }
-                Ok(Learnt::Former { generation })
-            }
-            Err(failure) => {
-                self.site.doors.forget(&front.proxy).await;
-                Err(failure.into())
-            }
-        }
+        Ok(Learnt::Former { generation })
     }
 
     /// Twice: as for the switch.
@@ -224,16 +277,16 @@ impl<'a> Live<'a> {
         drain: Duration,
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
-        let door = self.door(service, front).await?;
-        // The addresses are written anew where the run began without a file of ours or an old container has moved.
-        let change = FileChange::upstream(service, front.before.clone());
-        let generation = match door.proxy.switch(&door.nginx, &[change]).await {
-            Ok(generation) => generation,
-            Err(failure) => {
-                self.site.doors.forget(&front.proxy).await;
-                return Err(failure.into());
-            }
+        let stop_first =
+            self.plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service));
+        // With stop-first the old containers still lie still; they are started, and named anew, by the undo of that.
+        let located = if stop_first { to.to_vec() } else { self.revived(service, front, to).await? };
+        let text = match &front.before {
+            Some(before) if front.current && located == to => before.clone(),
+            _ => self.upstream(service, front, &located),
         };
+        let generation = self.change(service, front, &[FileChange::upstream(service, Some(text))]).await?;
+        let door = self.door(service, front).await?;
         self.display.note(&format!("{service}: {} serves again", names(to)));
         if self.any_runs(facts.candidates(service)).await {
             // Requests that are still at the candidates after that are cut: they are to go.
@@ -243,6 +296,25 @@ impl<'a> Live<'a> {
             let _ = door.proxy.await_drained(&generation, drain, note).await;
         }
         Ok(Learnt::Nothing)
+    }
+
+    /// Returns the old containers with their present addresses; those that somebody stopped are started first.
+    async fn revived(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        old: &[Container],
+    ) -> Result<Vec<Container>, Failure> {
+        let reach = Reach { network: front.network.clone(), port: front.port };
+        let mut located = Vec::new();
+        for container in old {
+            let Some(seen) = self.site.docker.inspect(&container.id).await? else { continue };
+            if !seen.runs() {
+                self.site.docker.start(&container.id).await?;
+            }
+            located.push(self.located(container, Some(&reach)).await?);
+        }
+        if located.is_empty() { Err(nothing_left(service, old)) } else { Ok(located) }
     }
 
     async fn any_runs(&self, containers: &[Container]) -> bool {
@@ -313,8 +385,7 @@ impl<'a> Live<'a> {
             return Err(Failure::new(format!("`{file}` is not as this run wrote it, so what it names may be in use"))
                 .hint(format!("see who changed it, then `swap resume {service}`")));
         };
-        let named =
-            |container: &&Container| upstream.servers.iter().any(|server| Some(server.address) == container.address);
+        let named = |container: &&Container| upstream.servers.iter().any(|server| container.id.starts_with(&server.id));
         match old.iter().find(named) {
             Some(container) => {
                 Err(Failure::new(format!("`{file}` names {} again, so it is not stopped", container.name))
@@ -341,29 +412,53 @@ impl<'a> Live<'a> {
     }
 
     /// Twice: what is removed stays removed. Their anonymous volumes are as new as they are, and go with them.
-    async fn remove_candidates(&self, service: &ServiceName, known: &[String]) -> Result<Learnt, Failure> {
+    async fn remove_candidates(
+        &self,
+        service: &ServiceName,
+        known: &[String],
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
         self.refuse_if_alone(service).await?;
-        let candidates = self.not_known(service, known).await?;
-        let removed = candidates.iter().map(|seen| async {
-            self.site.docker.stop(&seen.id, Some(Duration::ZERO)).await?;
-            self.site.docker.remove(&seen.id, true).await
+        // What others created meanwhile is theirs, as soon as it is recorded what is ours.
+        let candidates: Vec<String> = match facts.candidates(service) {
+            [] => self.not_known(service, known).await?.into_iter().map(|seen| seen.id).collect(),
+            recorded => recorded.iter().map(|container| container.id.clone()).collect(),
+        };
+        let removed = candidates.iter().map(|id| async {
+            self.site.docker.stop(id, Some(Duration::ZERO)).await?;
+            self.site.docker.remove(id, true).await
         });
         try_join_all(removed).await?;
         Ok(Learnt::Nothing)
     }
 
-    /// Somebody must serve: where the old containers were removed by somebody else, the candidates stay.
+    /// Somebody must serve: where the old containers were removed by somebody else, the candidates stay; where they were
+    /// stopped, they are started. With stop-first it was we who stopped them.
     async fn refuse_if_alone(&self, service: &ServiceName) -> Result<(), Failure> {
         let planned = self.plan.services.iter().find(|planned| planned.name == *service);
         let old = planned.map_or(&[][..], |planned| &planned.live);
+        let stop_first =
+            self.plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service));
+        let mut left = false;
         for container in old {
-            if self.site.docker.inspect(&container.id).await?.is_some() {
-                return Ok(());
+            let Some(seen) = self.site.docker.inspect(&container.id).await? else { continue };
+            left = true;
+            if !seen.runs() && !stop_first {
+                self.site.docker.start(&container.id).await?;
             }
         }
-        Err(Failure::new(format!("somebody removed {} during the run, so the candidates are kept", names(old)))
-            .hint(format!("`docker compose up -d {service}` settles which containers there should be")))
+        if left { Ok(()) } else { Err(nothing_left(service, old)) }
     }
+}
+
+/// Returns what swap adds to nginx's settings, if anything.
+fn tuning(front: &Front) -> Option<FileChange> {
+    front.tuning.as_ref().map(|text| FileChange { name: TUNING_FILE.to_owned(), text: Some(text.clone()) })
+}
+
+fn nothing_left(service: &ServiceName, old: &[Container]) -> Failure {
+    Failure::new(format!("somebody removed {} during the run, so the candidates are kept", names(old)))
+        .hint(format!("`docker compose up -d {service}` settles which containers there should be"))
 }
 
 fn gone(candidate: &Container) -> Failure {

@@ -87,7 +87,7 @@ impl Probe {
                         .hint("write it as `http://localhost:8080/`")
                 },
             )?;
-        let client = reqwest::Client::builder()
+        let client = super::http_client()
             .no_proxy()
             .timeout(PATIENCE)
             .pool_max_idle_per_host(0)

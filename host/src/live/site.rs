@@ -12,7 +12,7 @@ use crate::docker::{Docker, Endpoint};
 use crate::hooks::{self, Hooks};
 use crate::journal::Folder;
 use crate::model::{Failure, Image, ServiceName, Settings};
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::run::{Event, Facts};
 use crate::ui::Display;
 
@@ -77,9 +77,13 @@ impl Site {
         &self.folder
     }
 
-    /// Makes the world in which the plan is performed.
-    pub fn world<'a>(&'a self, plan: &'a Plan, display: &Display) -> Live<'a> {
-        Live::new(self, plan, display.clone())
+    /// Makes the world in which the plan is performed. `fresh`: the run begins here, so its whole way can be measured.
+    pub fn world<'a>(&'a self, plan: &'a Plan, display: &Display, fresh: bool) -> Live<'a> {
+        let mut live = Live::new(self, plan, display.clone());
+        if fresh {
+            live.measure();
+        }
+        live
     }
 
     /// Waits for what was given up in the background, a moment at most.
@@ -87,10 +91,14 @@ impl Site {
         self.docker.settle().await;
     }
 
-    /// Tells whether every candidate that the run knows of still runs; without any, there is nothing to contradict.
+    /// Tells whether every candidate that the run has started still runs; without any, there is nothing to contradict.
     pub async fn candidates_run(&self, plan: &Plan, events: &[Event]) -> bool {
         let facts = Facts::of(plan, events);
-        for candidate in facts.candidates.values().flatten().filter(|candidate| candidate.address.is_some()) {
+        let started = events.iter().filter_map(|event| match event {
+            Event::Done { step, .. } => plan.steps.get(*step).filter(|step| matches!(step, Step::Start { .. })),
+            _ => None,
+        });
+        for candidate in started.filter_map(Step::service).flat_map(|service| facts.candidates(service)) {
             match self.docker.inspect(&candidate.id).await {
                 Ok(Some(seen)) if seen.runs() => {}
                 _ => return false,

@@ -34,6 +34,7 @@ fn front() -> Front {
         container: Some(container("nginx", 9)),
         directory: "/etc/nginx/swap/".to_owned(),
         before: None,
+        current: true,
         tuning: None,
         resolver: None,
         network: Some("demo_default".to_owned()),

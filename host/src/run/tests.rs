@@ -26,6 +26,7 @@ fn front() -> Front {
         container: Some(container("nginx")),
         directory: "/etc/nginx/swap".to_owned(),
         before: Some("upstream app {}\n".to_owned()),
+        current: false,
         tuning: Some("keepalive_min_timeout 5s;\n".to_owned()),
         resolver: "127.0.0.11".parse().ok(),
         network: Some("demo_default".to_owned()),

@@ -128,6 +128,7 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 container: None,
                 directory: "/etc/nginx/swap".to_owned(),
                 before: world.nginx.files[index].as_deref().map(text),
+                current: true,
                 tuning: None,
                 resolver: None,
                 network: None,

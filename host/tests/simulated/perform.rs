@@ -128,6 +128,17 @@ impl Universe {
                 Ok(Learnt::Nothing)
             }
             Step::Finish { .. } | Step::PreSwap { .. } | Step::PostSwap { .. } => Ok(Learnt::Nothing),
+            Step::Adopt { live, .. } => {
+                let places = live.iter().filter_map(|live| self.place(service, live));
+                let containers = places.map(|index| &self.services[service].containers[index]);
+                let servers = containers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
+                self.write(step, service, Some(servers))?;
+                Ok(Learnt::Nothing)
+            }
+            Step::Release { .. } => {
+                self.write(step, service, None)?;
+                Ok(Learnt::Nothing)
+            }
             Step::Create { count, known, .. } => self.create(step, service, *count, known),
             Step::Start { service: name, .. } => self.start_candidates(step, service, facts.candidates(name)),
             Step::StopOld { old, .. } => {

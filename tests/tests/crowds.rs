@@ -1,0 +1,72 @@
+//! Many who swap at once: one at a time holds the service, and never are there more containers than there should be.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use scenarios::eventually::eventually;
+use scenarios::stack::Stack;
+
+use crate::common::{holds_no_lock, light_load, lost_nothing};
+
+/// How long one may wait for all others.
+const LIMIT: Duration = Duration::from_secs(3600);
+
+/// How many: `SWAP_TEST_CROWD`, else few enough for every day.
+fn crowd(default: usize) -> usize {
+    std::env::var("SWAP_TEST_CROWD").ok().and_then(|count| count.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn of_many_swaps_at_once_one_swaps_and_the_others_are_told_who() {
+    let stack = Stack::up();
+    // The one that swaps has not swapped before the others have given up.
+    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    stack.deploy("v2");
+    let running = light_load(&stack);
+    let (count, ended) = (crowd(8), AtomicUsize::new(0));
+    let mut codes: Vec<i32> = std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..count)
+            .map(|_| {
+                scope.spawn(|| {
+                    let outcome = stack.swap(["app"]).start().wait().expect("its end");
+                    ended.fetch_add(1, Ordering::Relaxed);
+                    assert!(outcome.code == 0 || outcome.stderr.contains("another run holds `app`"), "{outcome:?}");
+                    outcome.code
+                })
+            })
+            .collect();
+        eventually("all but one to end", Duration::from_secs(170), || ended.load(Ordering::Relaxed) + 1 >= count);
+        stack.exec("app", "touch /data/go");
+        calls.into_iter().map(|call| call.join().expect("a call")).collect()
+    });
+    codes.sort_unstable();
+    let expected: Vec<i32> = std::iter::once(0).chain(vec![6; count - 1]).collect();
+    assert_eq!(codes, expected);
+    lost_nothing(running);
+    is_one(&stack);
+}
+
+#[test]
+fn many_swaps_that_wait_for_each_other_all_swap() {
+    let stack = Stack::up();
+    stack.deploy("v2");
+    let running = light_load(&stack);
+    let count = crowd(4);
+    let codes: Vec<i32> = std::thread::scope(|scope| {
+        let call =
+            || scope.spawn(|| stack.swap(["--wait", "1h", "app"]).limit(LIMIT).start().wait().expect("its end").code);
+        let calls: Vec<_> = std::iter::repeat_with(call).take(count).collect();
+        calls.into_iter().map(|call| call.join().expect("a call")).collect()
+    });
+    assert_eq!(codes, vec![0; count]);
+    lost_nothing(running);
+    is_one(&stack);
+}
+
+#[track_caller]
+fn is_one(stack: &Stack) {
+    assert_eq!(stack.version().as_deref(), Ok("v2"));
+    assert_eq!(stack.containers("app").len(), 1, "{}", stack.world());
+    assert_eq!(stack.open_runs(), [""; 0]);
+    holds_no_lock(stack);
+}

@@ -1,0 +1,175 @@
+//! kill -9 at every step: users are served throughout, and whatever is typed next ends in one version and nothing else.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use scenarios::eventually::eventually;
+use scenarios::stack::{Container, Stack};
+use serde_json::Value;
+
+use crate::common::{compose_recreates_nothing, holds_no_lock, light_load, lost_nothing, says};
+
+/// Where a run is killed: when a step has begun, and when it is done. The late ones come first, because a run that began
+/// without an upstream file has the most to undo there.
+const BOUNDARIES: [(&str, &str); 14] = [
+    ("drain", "started"),
+    ("create", "started"),
+    ("retire", "started"),
+    ("healthy", "started"),
+    ("switch", "started"),
+    ("start", "done"),
+    ("switch", "done"),
+    ("drain", "done"),
+    ("create", "done"),
+    ("commit", "started"),
+    ("commit", "done"),
+    ("healthy", "done"),
+    ("start", "started"),
+    ("retire", "done"),
+];
+
+#[test]
+fn swap_again_after_a_kill_swaps() {
+    survive(Then::Again, third(0));
+}
+
+#[test]
+fn resume_after_a_kill_finishes() {
+    survive(Then::Resume, third(1));
+}
+
+#[test]
+fn rollback_after_a_kill_unwinds() {
+    survive(Then::Rollback, third(2));
+}
+
+#[test]
+#[ignore = "takes minutes: every boundary with every way to go on"]
+fn every_kill_and_every_way_to_go_on() {
+    for then in [Then::Again, Then::Resume, Then::Rollback] {
+        survive(then, BOUNDARIES.to_vec());
+    }
+}
+
+#[test]
+fn a_journal_that_is_lost_after_a_kill_leaves_the_world_to_believe() {
+    let stack = Stack::up();
+    let running = light_load(&stack);
+    for (boundary, version) in [("start", "v2"), ("drain", "v1")] {
+        stack.deploy(version);
+        kill_at(&stack, boundary, "started");
+        std::fs::remove_dir_all(stack.state()).expect("losing the journal");
+        stack.swap(["app"]).expect_exit(0);
+        assert_eq!(stack.version().as_deref(), Ok(version), "killed at {boundary}");
+        let containers = stack.containers("app");
+        let images: Vec<&str> = containers.iter().map(|container| container.image.as_str()).collect();
+        assert!(images.windows(2).all(|pair| pair[0] == pair[1]), "several versions run: {containers:?}");
+        is_settled(&stack, &containers);
+    }
+    lost_nothing(running);
+}
+
+/// What is typed after the kill.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Then {
+    Again,
+    Resume,
+    Rollback,
+}
+
+/// Every third boundary: with three ways to go on each has its turn.
+fn third(first: usize) -> Vec<(&'static str, &'static str)> {
+    BOUNDARIES.into_iter().skip(first).step_by(3).collect()
+}
+
+#[track_caller]
+fn survive(then: Then, boundaries: Vec<(&'static str, &'static str)>) {
+    let stack = Stack::up();
+    let running = light_load(&stack);
+    let mut serving = "v1";
+    for (verb, event) in boundaries {
+        let case = format!("{then:?} after `{verb}` was `{event}`");
+        println!("--- {case}");
+        let next = if serving == "v1" { "v2" } else { "v1" };
+        stack.deploy(next);
+        kill_at(&stack, verb, event);
+        assert!(stack.version().is_ok(), "{case}: nobody serves");
+        let left = Left::of(&stack);
+        if left != Left::Nothing {
+            let status = stack.swap(["status", "app"]).expect_exit(0);
+            says(&status, &["`swap resume app` finishes", "`swap rollback app` unwinds"]);
+        }
+        let (words, code, version): (&[&'static str], i32, &'static str) = match (then, left) {
+            (Then::Again, _) => (&["app"], 0, next),
+            (Then::Resume, _) => (&["resume", "app"], 0, next),
+            (Then::Rollback, Left::Uncommitted) => (&["rollback", "app"], 4, serving),
+            // A run that is committed only goes forward.
+            (Then::Rollback, Left::Committed) => (&["rollback", "app"], 0, next),
+            // Nothing is unfinished, so the last swap is what is gone back on.
+            (Then::Rollback, Left::Nothing) => (&["rollback", "app"], 0, serving),
+        };
+        let outcome = stack.swap(words).expect_exit(code);
+        println!("{}{}", outcome.stderr, outcome.stdout);
+        assert_eq!(stack.version().as_deref(), Ok(version), "{case}");
+        let containers = stack.containers("app");
+        assert_eq!(containers.len(), 1, "{case}\n{}", stack.world());
+        is_settled(&stack, &containers);
+        assert_eq!(running.failures(), [], "{case}");
+        let log = stack.compose(&["logs", "--no-color", "nginx"]);
+        let lost: Vec<&str> = log.lines().filter(|line| line.contains("while connecting to upstream")).collect();
+        assert!(lost.is_empty(), "{case}: nginx still asks who is gone\n{}", lost.join("\n"));
+        serving = version;
+    }
+    lost_nothing(running);
+    // What was rolled back is still what the image's name means.
+    stack.deploy(serving);
+    compose_recreates_nothing(&stack);
+}
+
+/// Begins a swap and kills it, it alone, when a step has reached an event. What it started may go on to its end.
+#[track_caller]
+pub fn kill_at(stack: &Stack, verb: &str, event: &str) {
+    let mut swap = stack.swap(["--output", "json", "app"]).start();
+    swap.until(verb, event);
+    swap.signal(Signal::KILL);
+    let code = swap.wait().expect("its end").code;
+    // At the last boundary it may have ended by itself.
+    assert!(code == 137 || code == 0, "exit {code}");
+}
+
+/// What a killed run has left.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Left {
+    Nothing,
+    Uncommitted,
+    Committed,
+}
+
+impl Left {
+    #[track_caller]
+    fn of(stack: &Stack) -> Self {
+        let open = stack.open_runs();
+        let Some(journal) = open.first() else { return Left::Nothing };
+        assert_eq!(open.len(), 1, "{open:?}");
+        let lines: Vec<Value> = journal.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let steps = lines.first().and_then(|line| line["plan"]["steps"].as_array()).expect("a plan");
+        let commit = steps.iter().position(|step| step["do"] == "commit").expect("a commit");
+        let committed = lines.iter().any(|line| line["event"] == "done" && line["step"] == commit);
+        if committed { Left::Committed } else { Left::Uncommitted }
+    }
+}
+
+/// Checks that nothing is under way or half done, and that nginx is told of all containers.
+#[track_caller]
+fn is_settled(stack: &Stack, containers: &[Container]) {
+    assert!(containers.iter().all(|container| container.state == "running"), "{containers:?}");
+    assert_eq!(stack.open_runs(), [""; 0]);
+    holds_no_lock(stack);
+    let upstream = std::fs::read_to_string(stack.path("nginx/swap/app.conf")).unwrap_or_default();
+    let missing = containers.iter().find(|container| !upstream.contains(&format!("{}:80", container.address)));
+    // Without a file, as before the first swap, nginx asks the engine's DNS.
+    assert!(upstream.is_empty() || missing.is_none(), "nginx does not know {missing:?}:\n{upstream}");
+    // A compose that a killed run has left could still make a container.
+    eventually("what swap started to end", Duration::from_secs(20), || !stack.is_worked_in());
+    assert_eq!(stack.containers("app"), containers, "somebody was left behind who went on");
+}

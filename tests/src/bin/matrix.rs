@@ -169,9 +169,9 @@ fn read(folder: &Path, name: &str) -> Result<Option<Cell>> {
 fn table(rows: &[(&str, Option<Cell>)]) -> String {
     let kept = [Kind::Get.name(), Kind::Post.name()];
     let mut table = "\
-| engine | compose | nginx | swaps | median swap | requests | failed: keep-alive GET | keep-alive POST | all other | \
+| engine | compose | nginx | swaps | requests | failed: keep-alive GET | keep-alive POST | all other | \
 POSTs lost or doubled | `up -d` then recreates |
-|---|---|---|--:|--:|--:|--:|--:|--:|--:|---|
+|---|---|---|--:|--:|--:|--:|--:|--:|---|
 "
     .to_owned();
     for (name, cell) in rows {
@@ -179,7 +179,7 @@ POSTs lost or doubled | `up -d` then recreates |
             None => {
                 let mut versions = name.split('/');
                 let mut next = || versions.next().unwrap_or_default();
-                format!("| {} | {} | {} | not run |  |  |  |  |  |  |  |", next(), next(), next())
+                format!("| {} | {} | {} | not run |  |  |  |  |  |  |", next(), next(), next())
             }
             Some(cell) => {
                 let failed = |kind: &str| cell.failed.get(kind).copied().unwrap_or_default();
@@ -188,12 +188,11 @@ POSTs lost or doubled | `up -d` then recreates |
                 let recreated =
                     if cell.recreated.is_empty() { "nothing".to_owned() } else { cell.recreated.join(", ") };
                 format!(
-                    "| {} | {} | {} | {} | {:.1} s | {} | {} | {} | {others} | {} | {recreated} |",
+                    "| {} | {} | {} | {} | {} | {} | {} | {others} | {} | {recreated} |",
                     cell.engine,
                     cell.compose,
                     cell.nginx,
                     cell.swaps,
-                    cell.swap_ms as f64 / 1000.0,
                     cell.requests,
                     failed(kept[0]),
                     failed(kept[1]),
@@ -217,7 +216,6 @@ mod tests {
             compose: "1.29.2".into(),
             nginx: "1.22.1".into(),
             swaps: 10,
-            swap_ms: 3456,
             requests: 9001,
             failed: BTreeMap::from([("keep-alive get".into(), 7), ("keep-alive post".into(), 2), ("slow".into(), 1)]),
             posts_doubled: 1,
@@ -225,10 +223,10 @@ mod tests {
             ..Cell::default()
         };
         let expected = "\
-| engine | compose | nginx | swaps | median swap | requests | failed: keep-alive GET | keep-alive POST | all other | POSTs lost or doubled | `up -d` then recreates |
-|---|---|---|--:|--:|--:|--:|--:|--:|--:|---|
-| 20.10.24+dfsg1 | 1.29.2 | 1.22.1 | 10 | 3.5 s | 9001 | 7 | 2 | 1 | 1 | p_app_1 |
-| 28 | 2.40 | 1.30 | not run |  |  |  |  |  |  |  |
+| engine | compose | nginx | swaps | requests | failed: keep-alive GET | keep-alive POST | all other | POSTs lost or doubled | `up -d` then recreates |
+|---|---|---|--:|--:|--:|--:|--:|--:|---|
+| 20.10.24+dfsg1 | 1.29.2 | 1.22.1 | 10 | 9001 | 7 | 2 | 1 | 1 | p_app_1 |
+| 28 | 2.40 | 1.30 | not run |  |  |  |  |  |  |
 ";
         assert_eq!(table(&[("20.10/1.29/1.22", Some(cell)), ("28/2.40/1.30", None)]), expected);
     }

@@ -42,7 +42,7 @@ fn swap_tells_each_step_and_ends_in_a_fact() {
     let outcome = stack.swap(["app"]).expect_exit(0);
     let verbs: Vec<&str> =
         outcome.stderr.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
-    assert_eq!(verbs, ["create", "start", "healthy", "switch", "drain", "retire"], "{}", outcome.stderr);
+    assert_eq!(verbs, ["adopt", "create", "start", "healthy", "switch", "drain", "retire"], "{}", outcome.stderr);
     let fact = "swapped app: [project]-app-1 → [project]-app-2 in [time] (";
     assert!(outcome.stdout.starts_with(fact) && outcome.stdout.lines().count() == 1, "{}", outcome.stdout);
 }

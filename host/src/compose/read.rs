@@ -81,7 +81,12 @@ impl Compose {
             } else {
                 format!("`{line}` must print the project before swap can read it")
             };
-            let what = format!("`{line}` in `{}` failed with exit code {}", directory.display(), output.code);
+            let mut what = format!("`{line}` in `{}` failed with exit code {}", directory.display(), output.code);
+            if !nothing {
+                // Newer tools name a line and not its file.
+                let place = Place::find(&self.options, &self.working_directory(), self.tool.is_v1());
+                what = format!("{what} on {}", place.files_text());
+            }
             return Err(Failure::new(what).hint(cure).tail(last(said)));
         }
         // Both tools write each `$` twice, because what they print is meant to be read by compose again.

@@ -41,7 +41,7 @@ fn observed(text: &str, proxied: bool, hooks: bool, order: Order) -> ObservedSer
         settings: Settings { order, ..Settings::default() },
         live: vec![container(text)],
         image: Some(Image { name: "demo".to_owned(), id: "sha256:2".to_owned() }),
-        front: proxied.then(front),
+        front: proxied.then(|| Front { current: true, ..front() }),
         hooks: if hooks { vec![all] } else { Vec::new() },
         ..ObservedService::empty(name(text))
     }

@@ -277,8 +277,7 @@ impl<'a> Live<'a> {
         drain: Duration,
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
-        let stop_first =
-            self.plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service));
+        let stop_first = self.stops_first(service);
         // With stop-first the old containers still lie still; they are started, and named anew, by the undo of that.
         let located = if stop_first { to.to_vec() } else { self.revived(service, front, to).await? };
         let text = match &front.before {
@@ -315,6 +314,11 @@ impl<'a> Live<'a> {
             located.push(self.located(container, Some(&reach)).await?);
         }
         if located.is_empty() { Err(nothing_left(service, old)) } else { Ok(located) }
+    }
+
+    /// Tells whether the old containers of a service are stopped before its candidates start.
+    fn stops_first(&self, service: &ServiceName) -> bool {
+        self.plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service))
     }
 
     async fn any_runs(&self, containers: &[Container]) -> bool {
@@ -437,8 +441,7 @@ impl<'a> Live<'a> {
     async fn refuse_if_alone(&self, service: &ServiceName) -> Result<(), Failure> {
         let planned = self.plan.services.iter().find(|planned| planned.name == *service);
         let old = planned.map_or(&[][..], |planned| &planned.live);
-        let stop_first =
-            self.plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service));
+        let stop_first = self.stops_first(service);
         let mut left = false;
         for container in old {
             let Some(seen) = self.site.docker.inspect(&container.id).await? else { continue };

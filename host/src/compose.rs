@@ -58,11 +58,17 @@ impl Compose {
             if self.tool.is_v1() {
                 return [1, 29, 2];
             }
-            let line = self.tool.command(&Options::default(), &["version", "--short"]);
+            let line = self.tool.quick_command(&Options::default(), &["version", "--short"]);
             let answer = read::run(&line, &self.working_directory(), None, 1024).await;
             answer.ok().and_then(|answer| tool::parse_version(&answer.stdout)).unwrap_or([u32::MAX; 3])
         };
         *self.version.get_or_init(ask).await
+    }
+
+    /// Asks for the tool's version in the background, so that it is known when a command needs it.
+    pub fn ask_version(&self) {
+        let compose = self.clone();
+        tokio::spawn(async move { compose.version().await });
     }
 
     /// Returns the name that the project has by the usual rules, without asking the tool: good for looking ahead.

@@ -29,7 +29,7 @@ struct RunLine {
 /// Tells what is live, what is unfinished and what to type.
 pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, Volume::Normal);
-    let site = Site::open(&flags.place(), &display).await?;
+    let site = Site::open(&flags.place(), None, &display).await?;
     let known = site.services();
     if let Some(unknown) = services.iter().find(|service| !known.contains(service)) {
         return Err(Ended::new(Exit::Usage, unknown_service(unknown.as_str(), &known)));
@@ -68,7 +68,7 @@ pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
 /// Lists the last runs, newest first.
 pub async fn history(flags: &Flags, service: Option<&ServiceName>) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, Volume::Normal);
-    let site = Site::open(&flags.place(), &display).await?;
+    let site = Site::open(&flags.place(), None, &display).await?;
     if let Some(service) = service.filter(|service| !site.services().contains(service)) {
         return Err(Ended::new(Exit::Usage, unknown_service(service.as_str(), &site.services())));
     }

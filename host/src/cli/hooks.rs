@@ -80,7 +80,7 @@ async fn ask(flags: &Flags, file: &Path, phase: &str, service: &ServiceName) -> 
         Ended::new(Exit::Usage, Failure::new(format!("phase `{phase}` not found (phases: {})", known.join(", "))))
     })?;
     let display = Display::new(flags.output, Volume::Verbose);
-    let site = Site::open(&flags.place(), &display).await?;
+    let site = Site::open(&flags.place(), None, &display).await?;
     let mut settings = super::arguments::overridden(site.settings(service), flags, None)
         .map_err(|failure| Ended::new(Exit::Usage, failure))?;
     settings.hooks = vec![crate::model::HookSpec {

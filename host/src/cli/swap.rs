@@ -20,7 +20,7 @@ use crate::ui::{self, Display};
 /// Swaps the services that the words name.
 pub async fn swap(flags: &Flags, words: &[String], command: &[String], display: Display) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
-    let site = Site::open(&flags.place(), &display).await?;
+    let site = Site::open(&flags.place(), likely(words).as_ref(), &display).await?;
     let targets = targets(words, command, &site.services()).map_err(usage)?;
     let _locks = hold(&site, &targets.services, flags.wait, &display).await?;
     let mut signals = None;
@@ -40,7 +40,7 @@ pub async fn swap(flags: &Flags, words: &[String], command: &[String], display: 
 /// Prints what `swap` would do.
 pub async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, ui::Volume::Quiet);
-    let site = Site::open(&flags.place(), &display).await?;
+    let site = Site::open(&flags.place(), likely(words).as_ref(), &display).await?;
     let targets = targets(words, command, &site.services()).map_err(usage)?;
     let plan = make_plan(&site, flags, &targets).await?;
     match flags.output {
@@ -52,7 +52,7 @@ pub async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result
 
 /// Goes on with a run that was killed.
 pub async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> Result<Exit, Ended> {
-    let site = Site::open(&flags.place(), &display).await?;
+    let site = Site::open(&flags.place(), Some(service), &display).await?;
     let Some((recorded, _locks)) = unfinished(&site, flags, service, &display).await? else {
         display.last(&format!("nothing to resume: no run of `{service}` is unfinished"));
         return Ok(Exit::Swapped);
@@ -63,7 +63,7 @@ pub async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> R
 /// Unwinds a run that was killed; without one, swaps back to the image before the last swap.
 pub async fn rollback(flags: &Flags, service: &ServiceName, display: Display) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
-    let site = Site::open(&flags.place(), &display).await?;
+    let site = Site::open(&flags.place(), Some(service), &display).await?;
     if let Some((recorded, _locks)) = unfinished(&site, flags, service, &display).await? {
         return take_up(&site, flags, &recorded, Goal::Back, &display).await;
     }
@@ -91,6 +91,11 @@ fn former_image(site: &Site, service: &ServiceName) -> Result<String, Failure> {
     }
     Err(Failure::new(format!("no finished swap of `{service}` is known, so there is nothing to go back to"))
         .hint(format!("build or tag the version that you want, then `swap {service}`")))
+}
+
+/// Returns the service that the words name first, before anybody knows which services there are.
+fn likely(words: &[String]) -> Option<ServiceName> {
+    words.first()?.parse().ok()
 }
 
 async fn make_plan(site: &Site, flags: &Flags, targets: &Targets) -> Result<Plan, Ended> {

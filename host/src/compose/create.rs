@@ -42,7 +42,7 @@ impl Compose {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let line = self.command_line(&words);
         let directory = self.working_directory();
-        let output = run(&self.tool.command(&self.options, &words), &directory, None, LIMIT).await;
+        let output = run(&self.tool.quick_command(&self.options, &words), &directory, None, LIMIT).await;
         let output = output.map_err(|error| not_started(&line, &directory, &error))?;
         if output.ok() {
             return Ok(());
@@ -85,7 +85,7 @@ impl Compose {
             let words = ["ps", "-a", "-q", name.as_str()];
             let line = self.command_line(&words);
             let directory = self.working_directory();
-            let output = run(&self.tool.command(&self.options, &words), &directory, None, LIMIT).await;
+            let output = run(&self.tool.quick_command(&self.options, &words), &directory, None, LIMIT).await;
             let output = output.map_err(|error| not_started(&line, &directory, &error))?;
             if !output.ok() {
                 let what =

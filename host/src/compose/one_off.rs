@@ -97,7 +97,7 @@ impl Compose {
         // Not with the environment, which may hold secrets.
         let line = self.command_line(&[&one_off.words()[..], &[one_off.service.as_str()]].concat());
         let directory = self.working_directory();
-        let child = start(&self.tool.command(&self.options, &words), &directory, one_off.stdin.clone())
+        let child = start(&self.tool.quick_command(&self.options, &words), &directory, one_off.stdin.clone())
             .map_err(|error| not_started(&line, &directory, &error))?;
         let mut guard = EndedOnDrop(Some(child));
         let Some(child) = guard.0.as_mut() else { return Err(Failure::new("internal: a child vanished")) };

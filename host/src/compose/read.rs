@@ -38,9 +38,7 @@ impl Compose {
         // All profiles, because `up app` takes a service of an inactive profile too. But such a service may need what
         // is not there, an env_file for instance; then the project is what compose itself would read.
         let everything = Options { profiles: vec!["*".to_owned()], ..self.options.clone() };
-        // The version is wanted later; asked beside, it costs nothing.
-        let (printed, _) = tokio::join!(self.config(&everything, &here, None), self.version());
-        let (config, warnings) = match printed {
+        let (config, warnings) = match self.config(&everything, &here, None).await {
             Ok(printed) => printed,
             Err(_) => self.config(&self.options, &here, None).await?,
         };
@@ -68,7 +66,7 @@ impl Compose {
         stdin: Option<Vec<u8>>,
     ) -> Result<(Value, Vec<String>), Failure> {
         let line = self.tool.command_line(&self.options, &["config"]);
-        let output = run(&self.tool.reading_command(options, &["config"]), directory, stdin, LIMIT).await;
+        let output = run(&self.tool.quick_command(options, &["config"]), directory, stdin, LIMIT).await;
         let output = output.map_err(|error| not_started(&line, directory, &error))?;
         let said = messages(&output.stderr);
         if !output.ok() {

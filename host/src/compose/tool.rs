@@ -192,13 +192,14 @@ impl Tool {
         line
     }
 
-    /// Returns the program and all its arguments for a command that only reads the project's files.
+    /// Returns the program and all its arguments that do the same as [`Tool::command`] in the least time.
     ///
-    /// A plugin is a program of its own, which saves the docker CLI's start: half of the time that reading takes.
-    pub(super) fn reading_command(&self, options: &Options, words: &[impl AsRef<str>]) -> Vec<OsString> {
+    /// A plugin is a program of its own, which saves the docker CLI's two starts: half of the time that reading takes.
+    pub(super) fn quick_command(&self, options: &Options, words: &[impl AsRef<str>]) -> Vec<OsString> {
         let plugin =
             || plugin_folders().into_iter().map(|folder| folder.join("docker-compose")).find(|file| is_program(file));
         match self {
+            // These flags are the CLI's own.
             Tool::Plugin(_) if options.engine_flags().is_empty() => match plugin() {
                 Some(plugin) => Tool::Standalone(plugin).command(options, words),
                 None => self.command(options, words),

@@ -57,20 +57,31 @@ pub struct FrontDoor {
 #[derive(Default)]
 pub struct FrontDoors {
     open: Mutex<HashMap<ProxyChoice, Arc<FrontDoor>>>,
-    /// Shells that were opened ahead of need, by container.
-    ready: Mutex<HashMap<String, Beside>>,
+    /// What was opened ahead of need, by container.
+    ready: Mutex<HashMap<String, Ready>>,
+}
+
+/// An nginx that was entered before anybody knew whether it is the right one.
+struct Ready {
+    proxy: Proxy<Beside>,
+    /// What was seen of it for the service that is likely meant.
+    seen: Option<(ServiceName, Observation)>,
 }
 
 impl FrontDoors {
-    /// Opens shells beside what may be an nginx, so that they are there when it is looked at. What fails is tried again
-    /// then, and says why.
-    pub async fn prepare(&self, docker: &Docker, containers: &[&Seen]) {
-        let shells = containers.iter().map(|seen| beside(docker, &seen.id, None));
-        for (seen, shell) in containers.iter().zip(join_all(shells).await) {
-            if let Ok(shell) = shell {
-                self.ready.lock().await.insert(seen.id.clone(), shell);
-            }
-        }
+    /// Opens shells beside what may be an nginx, and looks at it for the service that is likely meant, so that both are
+    /// there when they are needed. What fails is tried again then, and says why.
+    pub async fn prepare(&self, docker: &Docker, containers: &[&Seen], likely: Option<&ServiceName>) {
+        let enter = |id: String| async move {
+            let proxy = Proxy::new(beside(docker, &id, None).await.ok()?, Place::Container);
+            let seen = match likely {
+                Some(service) => proxy.observe(service, None).await.ok().map(|seen| (service.clone(), seen)),
+                None => None,
+            };
+            Some((id, Ready { proxy, seen }))
+        };
+        let entered = join_all(containers.iter().map(|seen| enter(seen.id.clone()))).await;
+        self.ready.lock().await.extend(entered.into_iter().flatten());
     }
 
     /// Looks at nginx for a service and keeps the shell open for the steps that follow.
@@ -140,12 +151,15 @@ impl FrontDoors {
             return Ok((proxy, observation));
         };
         let ready = self.ready.lock().await.remove(&seen.id);
-        let shell = match ready {
-            Some(shell) => shell,
-            None => beside(docker, &seen.id, None).await?,
+        let (proxy, observed) = match ready {
+            Some(Ready { proxy, seen }) => (proxy, seen),
+            None => (Proxy::new(beside(docker, &seen.id, None).await?, Place::Container), None),
         };
-        let proxy = Proxy::new(shell, Place::Container);
-        let observation = proxy.observe(service, None).await?;
+        // It was seen before this run held the service, so another run may have changed swap's files meanwhile.
+        let observation = match observed {
+            Some((likely, early)) if likely == *service && proxy.unchanged(service, &early).await? => early,
+            _ => proxy.observe(service, None).await?,
+        };
         let root = seen.user.is_empty() || seen.user == "0" || seen.user == "root";
         if root || observation.folder.writable || !observation.folder.exists {
             return Ok((proxy, observation));

@@ -33,6 +33,7 @@ pub struct ServiceStatus {
 impl Site {
     /// Looks at the services that are to be swapped, each with its settings. Changes nothing.
     pub async fn observe(&self, wanted: Vec<(ServiceName, Settings)>) -> Result<Observed, Failure> {
+        self.compose.ask_version();
         let seen = self.docker.of_project(&self.project.name).await?;
         let mut services = Vec::new();
         for (name, settings) in wanted {

@@ -29,7 +29,9 @@ pub struct Site {
 
 impl Site {
     /// Connects to the engine and reads the compose project, both at once.
-    pub async fn open(options: &Options, display: &Display) -> Result<Self, Failure> {
+    ///
+    /// `likely` is the service that the command seems to be about: nginx is looked at for it while compose still reads.
+    pub async fn open(options: &Options, likely: Option<&ServiceName>, display: &Display) -> Result<Self, Failure> {
         let compose = Compose::new(Tool::find()?, options.clone());
         let doors = FrontDoors::default();
         let guess = compose.likely_name();
@@ -38,8 +40,8 @@ impl Site {
             // compose takes its time to say which project this is; the likely one's front door can be entered meanwhile.
             let enter = async {
                 let seen = docker.of_project(&guess).await.unwrap_or_default();
-                let likely: Vec<_> = seen.iter().filter(|seen| seen.runs() && is_nginx(seen)).collect();
-                doors.prepare(&docker, &likely).await;
+                let nginxes: Vec<_> = seen.iter().filter(|seen| seen.runs() && is_nginx(seen)).collect();
+                doors.prepare(&docker, &nginxes, likely).await;
             };
             let (engine, ()) = tokio::join!(docker.engine(), enter);
             Ok::<_, Failure>((docker, engine?))

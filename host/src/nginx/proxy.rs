@@ -221,6 +221,15 @@ impl<S: Shell> Proxy<S> {
         Ok(Observation { nginx, configuration, folder, resolver, place: self.place })
     }
 
+    /// Tells whether swap's folder is still as an observation found it. Cheap: nginx itself is not asked again.
+    pub async fn unchanged(&self, service: &ServiceName, observation: &Observation) -> Result<bool, Failure> {
+        let marker = marker();
+        let path = observation.folder.path.clone();
+        let body = format!("MARK={marker}\n{}", folder_script(&path, service));
+        let sections = sections(&self.run(&body).await?, &marker)?;
+        Ok(read_folder(path, service, &sections) == observation.folder)
+    }
+
     /// Writes, or removes, one file of swap's folder atomically; nginx is not told.
     ///
     /// May run twice: the same bytes are renamed over themselves.

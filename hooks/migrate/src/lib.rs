@@ -8,6 +8,9 @@
 //!
 //! The store remembers by image digest what was done and what was begun, so that a migration is not run twice, also
 //! after a crash. One that was begun and not finished is run again: a migration must stand that.
+//!
+//! `rollback` is for what only the new version uses: the old version serves on while it runs, and must not lose a
+//! column or a table that it reads. A migration that only adds needs none.
 
 use swap_hook::exec::Command;
 use swap_hook::{Context, Failure, Hook, Outcome, config, log, state};

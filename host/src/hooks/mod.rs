@@ -52,7 +52,7 @@ pub use inspection::{Inspection, inspect};
 pub use limits::Limits;
 pub use log::{Channel, Line, Log};
 pub use scaffold::scaffold;
-pub use set::{Health, Hooks, expand};
+pub use set::{Asked, Health, Hooks, expand};
 
 #[cfg(test)]
 mod tests;

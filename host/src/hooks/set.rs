@@ -73,53 +73,53 @@ impl Hooks {
         self.0.iter().map(Hook::loaded).collect()
     }
 
-    /// Asks the hooks of `pre-start`, `pre-swap`, `post-swap` or `finish` in order. Stops at the first that fails.
+    /// Asks the hooks of `pre-start`, `pre-swap` or `post-swap` in order. Stops at the first that fails.
     ///
     /// # Errors
     /// The failure of that hook, signed.
-    pub async fn in_order(
-        &self,
-        phase: Phase,
-        context: &Context,
-        capabilities: &Arc<dyn Capabilities>,
-        limits: Limits,
-        log: &Log,
-    ) -> Result<(), Failure> {
+    pub async fn in_order(&self, phase: Phase, asked: &Asked<'_>) -> Result<(), Failure> {
         for hook in self.of(phase) {
-            failed(hook.call(phase, context, capabilities.clone(), limits, log.clone()).await)?;
+            failed(asked.of(hook, phase).await)?;
         }
         Ok(())
     }
 
-    /// Asks the hooks of `rollback`, the last one first. One that fails does not hold up the others. Returns the failures.
-    pub async fn in_reverse(
-        &self,
-        phase: Phase,
-        context: &Context,
-        capabilities: &Arc<dyn Capabilities>,
-        limits: Limits,
-        log: &Log,
-    ) -> Vec<Failure> {
+    /// Tells the hooks of `finish` in order, or those of `rollback` in reverse. One that fails does not hold up the
+    /// others. Returns the failures.
+    pub async fn tell_all(&self, phase: Phase, asked: &Asked<'_>) -> Vec<Failure> {
+        let mut hooks: Vec<&Hook> = self.of(phase).collect();
+        if phase == Phase::Rollback {
+            hooks.reverse();
+        }
         let mut failures = Vec::new();
-        for hook in self.of(phase).rev() {
-            let reply = hook.call(phase, context, capabilities.clone(), limits, log.clone()).await;
-            failures.extend(failed(reply).err());
+        for hook in hooks {
+            failures.extend(failed(asked.of(hook, phase).await).err());
         }
         failures
     }
 
     /// Asks all health hooks at once. Ends as soon as all have answered.
-    pub async fn health(
-        &self,
-        context: &Context,
-        capabilities: &Arc<dyn Capabilities>,
-        limits: Limits,
-        log: &Log,
-    ) -> Health {
-        let calls = self
-            .of(Phase::Health)
-            .map(|hook| hook.call(Phase::Health, context, capabilities.clone(), limits, log.clone()));
-        agree(join_all(calls).await)
+    pub async fn health(&self, asked: &Asked<'_>) -> Health {
+        agree(join_all(self.of(Phase::Health).map(|hook| asked.of(hook, Phase::Health))).await)
+    }
+}
+
+/// What all hooks of a phase are asked with.
+#[derive(Clone)]
+pub struct Asked<'a> {
+    /// What the call is about.
+    pub context: &'a Context,
+    /// What hooks can do to the world.
+    pub capabilities: Arc<dyn Capabilities>,
+    /// What each may use.
+    pub limits: Limits,
+    /// Where their lines go.
+    pub log: Log,
+}
+
+impl Asked<'_> {
+    async fn of(&self, hook: &Hook, phase: Phase) -> Result<Reply, Failure> {
+        hook.call(phase, self.context, self.capabilities.clone(), self.limits, self.log.clone()).await
     }
 }
 

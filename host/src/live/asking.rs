@@ -16,9 +16,9 @@ use super::site::Site;
 use crate::compose::{Compose, OneOff};
 use crate::docker::{Command, Docker, Inside, Reach, Seen, probe};
 use crate::hooks::{
-    Capabilities, Channel, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Context,
-    Endpoint, Error, Health, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member, Stage, Subject,
-    Window,
+    Asked, Capabilities, Channel, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage,
+    Context, Endpoint, Error, Health, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member, Stage,
+    Subject, Window,
 };
 use crate::model::{Container, Failure, Phase, RunId, ServiceName, Settings};
 use crate::plan::{PlannedService, Step};
@@ -41,7 +41,12 @@ impl Live<'_> {
     }
 
     pub(super) async fn finish(&self, service: &ServiceName, facts: &Facts) -> Result<Learnt, Failure> {
-        self.ask_in_order(Phase::Finish, service, Stage::Live, facts).await
+        let hooks = self.hooks(service)?;
+        let context = self.context(service, None, Stage::Live, facts);
+        let mut failures = hooks.tell_all(Phase::Finish, &self.asked(&context, service)).await.into_iter();
+        let Some(first) = failures.next() else { return Ok(Learnt::Nothing) };
+        failures.for_each(|failure| self.display.say(&format!("  note: {}", failure.what)));
+        Err(first)
     }
 
     /// Asks the `rollback` hooks, all of them and the last one first; a failure of one does not hold up the others.
@@ -49,8 +54,7 @@ impl Live<'_> {
         let hooks = self.hooks(service)?;
         let mut context = self.context(service, None, Stage::Candidate, facts);
         context.reason = Some("the run is unwound".to_owned());
-        let (capabilities, log) = (self.capabilities(service), self.log());
-        for failure in hooks.in_reverse(Phase::Rollback, &context, &capabilities, self.limits(service), &log).await {
+        for failure in hooks.tell_all(Phase::Rollback, &self.asked(&context, service)).await {
             // What the new version left behind must not keep the old one from serving.
             self.display.say(&format!("  note: {}", failure.what));
         }
@@ -66,8 +70,12 @@ impl Live<'_> {
     ) -> Result<Learnt, Failure> {
         let hooks = self.hooks(service)?;
         let context = self.context(service, None, stage, facts);
-        hooks.in_order(phase, &context, &self.capabilities(service), self.limits(service), &self.log()).await?;
+        hooks.in_order(phase, &self.asked(&context, service)).await?;
         Ok(Learnt::Nothing)
+    }
+
+    fn asked<'c>(&self, context: &'c Context, service: &ServiceName) -> Asked<'c> {
+        Asked { context, capabilities: self.capabilities(service), limits: self.limits(service), log: self.log() }
     }
 
     /// Asks all health hooks about one candidate, at once.
@@ -88,7 +96,7 @@ impl Live<'_> {
         }
         let stage = if facts.former.contains_key(service) { Stage::Live } else { Stage::Candidate };
         let context = Context { attempt, elapsed, ..self.context(service, Some(candidate), stage, facts) };
-        hooks.health(&context, &self.capabilities(service), self.limits(service), &self.log()).await
+        hooks.health(&self.asked(&context, service)).await
     }
 
     /// Returns the hooks of a service. A resumed run must be given the hooks that its plan names.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::component::{component, core, plain, runner};
 use super::world::{Kept, Small, context, load, on_disk, spec, tight};
-use crate::hooks::{Engine, Health, Hook, Hooks, Reply, expand, inspect};
+use crate::hooks::{Asked, Engine, Health, Hook, Hooks, Reply, expand, inspect};
 use crate::model::Phase;
 
 #[tokio::test]
@@ -101,8 +101,10 @@ async fn several_hooks_agree_in_order_and_in_reverse() {
     assert_eq!(hooks.iter().map(Hook::name).collect::<Vec<_>>(), ["first", "first-2"]);
     let kept = Kept::default();
     let world: Arc<dyn crate::hooks::Capabilities> = Arc::new(Small::default());
-    assert_eq!(hooks.in_reverse(Phase::Rollback, &context(), &world, tight(), &kept.log()).await, []);
-    hooks.in_order(Phase::Rollback, &context(), &world, tight(), &kept.log()).await.unwrap();
+    let context = context();
+    let asked = Asked { context: &context, capabilities: world, limits: tight(), log: kept.log() };
+    assert_eq!(hooks.tell_all(Phase::Rollback, &asked).await, []);
+    hooks.in_order(Phase::Rollback, &asked).await.unwrap();
     assert_eq!(
         kept.lines(),
         [
@@ -112,7 +114,24 @@ async fn several_hooks_agree_in_order_and_in_reverse() {
             "first-2 rollback Info: other"
         ]
     );
-    assert_eq!(hooks.health(&context(), &world, tight(), &kept.log()).await, Health::Healthy);
+    assert_eq!(hooks.health(&asked).await, Health::Healthy);
+}
+
+#[tokio::test]
+async fn all_hooks_are_told_of_the_end_though_one_fails() {
+    let bad = on_disk("bad", &plain(Phase::Finish, "unreachable"));
+    let imports = r#"(import "swap:hooks/log@0.1.0" "info" (func $info (param i32 i32)))"#;
+    let body = "(call $info (i32.const 1024) (i32.const 4)) (i32.const 0)";
+    let data = r#"(data (i32.const 1024) "told")"#;
+    let good = on_disk("good", &component(Phase::Finish, &core(Phase::Finish, imports, body, data)));
+    let hooks = Hooks::load(&super::world::engine(), &[spec(&bad, &[]), spec(&good, &[])]).unwrap();
+    let (kept, context) = (Kept::default(), context());
+    let world: Arc<dyn crate::hooks::Capabilities> = Arc::new(Small::default());
+    let asked = Asked { context: &context, capabilities: world, limits: tight(), log: kept.log() };
+    let failures = hooks.tell_all(Phase::Finish, &asked).await;
+    let texts: Vec<&str> = failures.iter().map(|failure| failure.what.as_str()).collect();
+    assert_eq!(texts, ["hook `bad` (finish) aborted: wasm trap: wasm `unreachable` instruction executed"]);
+    assert_eq!(kept.lines(), ["good finish Info: told"]);
 }
 
 #[tokio::test]
@@ -131,7 +150,9 @@ async fn health_hooks_must_all_agree() {
     let specs = [spec(&healthy, &[]), spec(&short, &[]), spec(&long, &[])];
     let hooks = Hooks::load(&super::world::engine(), &specs).unwrap();
     let world: Arc<dyn crate::hooks::Capabilities> = Arc::new(Small::default());
-    let health = hooks.health(&context(), &world, tight(), &Kept::default().log()).await;
+    let context = context();
+    let asked = Asked { context: &context, capabilities: world, limits: tight(), log: Kept::default().log() };
+    let health = hooks.health(&asked).await;
     let Health::NotYet { retry_after, progress, failure } = health else { panic!("{health:?}") };
     assert_eq!(retry_after, Some(std::time::Duration::from_secs(2)));
     assert_eq!(progress, Some(40));

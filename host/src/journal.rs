@@ -3,7 +3,7 @@
 //! Everything is below one private folder (0700, files 0600):
 //!
 //! ```text
-//! <state>/<engine>/<project>/<service>.lock      who holds the service
+//! <state>/<engine>/<project>/<service>.lock      who holds the service, and his token
 //! <state>/<engine>/<project>/runs/<run>.open     the journal of a run that is not over
 //! <state>/<engine>/<project>/runs/<run>.jsonl    the journal of a run that is over
 //! ```
@@ -118,28 +118,28 @@ impl Folder {
         }
     }
 
-    /// Takes the lock of a service, or says who holds it.
-    pub fn lock(&self, service: &ServiceName) -> Result<Lock, LockError> {
+    /// Takes the lock of a service for a holder, or says who holds it. The token is what no other holder has.
+    pub fn lock(&self, service: &ServiceName, holder: &str, token: &str) -> Result<Lock, LockError> {
         let path = self.path.join(format!("{service}.lock"));
         let mut file = private_file(&path, OpenOptions::new().create(true).truncate(false).read(true).write(true))
             .map_err(LockError::Failed)?;
-        match file.try_lock() {
+        let locked = file.try_lock();
+        let mut said = String::new();
+        let _ = file.read_to_string(&mut said);
+        let mut lines = said.lines().map(str::to_owned);
+        let former = lines.next().unwrap_or_default();
+        match locked {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                return Err(LockError::Busy(holder.trim().to_owned()));
-            }
+            Err(TryLockError::WouldBlock) => return Err(LockError::Busy(former)),
             Err(TryLockError::Error(error)) => return Err(LockError::Failed(cannot("lock", &path, &error))),
         }
-        let holder = holder();
         let write = |file: &mut File| {
             file.set_len(0)?;
             file.rewind()?;
-            file.write_all(holder.as_bytes())
+            file.write_all(format!("{holder}\n{token}\n").as_bytes())
         };
         write(&mut file).map_err(|error| LockError::Failed(cannot("write", &path, &error)))?;
-        Ok(Lock { _file: file })
+        Ok(Lock { _file: file, former: lines.next() })
     }
 }
 
@@ -156,14 +156,14 @@ pub enum LockError {
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+    former: Option<String>,
 }
 
-/// Returns who we are, for those who wait.
-fn holder() -> String {
-    let user = std::env::var("USER").unwrap_or_else(|_| rustix::process::geteuid().as_raw().to_string());
-    let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let since = Timestamp::now().round(jiff::Unit::Second).unwrap_or_default();
-    format!("pid {} of {user} on {node} since {since}\n", std::process::id())
+impl Lock {
+    /// Returns the token of the last one who held it here before: he has let it go, or is dead.
+    pub fn former(&self) -> Option<&str> {
+        self.former.as_deref()
+    }
 }
 
 /// A journal that was read back.

@@ -33,6 +33,7 @@ impl Ending {
             Ending::Engine(End::Over(Outcome::RolledBack)) => "rolled back",
             Ending::Engine(End::Stuck(_)) => "stuck",
             Ending::Engine(End::Left) => "left",
+            Ending::Engine(End::Lost(_)) => "lost",
             Ending::Illegal(_) => "illegal",
             Ending::NotBegun => "not begun",
         }

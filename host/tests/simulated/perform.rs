@@ -36,6 +36,13 @@ impl World for Performer<'_> {
         }
     }
 
+    async fn holds(&self) -> Result<(), Failure> {
+        match self.0.borrow().lost {
+            true => Err(Failure::new("somebody else holds the service")),
+            false => Ok(()),
+        }
+    }
+
     async fn pause(&self, time: Duration) {
         let dead = {
             let mut world = self.0.borrow_mut();
@@ -67,11 +74,12 @@ impl Universe {
 
     /// A point between two effects of a step, at which anything may go wrong.
     fn point(&mut self, step: &Step) -> Effect {
-        let mut faults = [Fault::Crash; 4 + Foreign::ALL.len()];
+        let mut faults = [Fault::Crash; 5 + Foreign::ALL.len()];
         faults[1] = Fault::Fail;
         faults[2] = Fault::FailForGood;
         faults[3] = Fault::Signal;
-        for (fault, foreign) in faults[4..].iter_mut().zip(Foreign::ALL) {
+        faults[4] = Fault::LosesLock;
+        for (fault, foreign) in faults[5..].iter_mut().zip(Foreign::ALL) {
             *fault = Fault::Foreign(foreign);
         }
         self.now += 10;
@@ -80,6 +88,10 @@ impl Universe {
                 Fault::Foreign(foreign) => {
                     let service = step.service().map_or(0, |name| self.index(name));
                     self.meddle(service, foreign);
+                }
+                Fault::LosesLock => {
+                    self.tell(|| "  (taken for dead)".to_owned());
+                    self.lost = true;
                 }
                 Fault::Signal => {
                     // Some people press Ctrl-C twice.

@@ -168,6 +168,8 @@ pub struct Universe {
     pub signals: watch::Sender<Vec<String>>,
     /// swap was killed: nothing that it would do happens.
     pub dead: bool,
+    /// Another run holds the services.
+    pub lost: bool,
     /// The kind of step that fails until swap is started again.
     pub broken: Option<&'static str>,
     /// The containers that were live when the run began.
@@ -196,6 +198,7 @@ impl Universe {
             rules,
             signals: watch::channel(Vec::new()).0,
             dead: false,
+            lost: false,
             broken: None,
             live: Vec::new(),
             meddled: false,

@@ -6,6 +6,7 @@
 //! <state>/<engine>/<project>/<service>.lock      who holds the service, and his token
 //! <state>/<engine>/<project>/runs/<run>.open     the journal of a run that is not over
 //! <state>/<engine>/<project>/runs/<run>.jsonl    the journal of a run that is over
+//! <state>/<engine>/<project>/runs/<run>.torn     a journal that could not be read, kept for a person
 //! ```
 //!
 //! A journal has one event a line. A line is written and synced before the next effect begins; a torn last line is what
@@ -100,10 +101,42 @@ impl Folder {
             .collect())
     }
 
+    /// Tells what is known here of a run.
+    pub fn past(&self, run: &RunId) -> Past {
+        let (open, over) = (self.journal_of(run, "open"), self.journal_of(run, "jsonl"));
+        match Recorded::read(run.clone(), open) {
+            Ok(recorded) if recorded.plan().is_some() => Past::Open,
+            _ if over.exists() => Past::Over,
+            _ => Past::Unknown,
+        }
+    }
+
+    /// Writes the journal of a run that another process began, as far as it is known, to be gone on with. One that can't be
+    /// read makes place.
+    pub fn write(&self, run: &RunId, events: &[Event]) -> Result<(), Failure> {
+        let torn = self.journal_of(run, "open");
+        match fs::rename(&torn, self.journal_of(run, "torn")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot("rename", &torn, &error)),
+            _ => {}
+        }
+        let mut journal = self.begin(run)?;
+        match events.iter().try_for_each(|event| journal.append(event).map(drop)) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                journal.discard();
+                Err(failure)
+            }
+        }
+    }
+
+    fn journal_of(&self, run: &RunId, ending: &str) -> PathBuf {
+        self.runs().join(format!("{}.{ending}", safe_name(&run.0)))
+    }
+
     /// Begins the journal of a run.
     pub fn begin(&self, run: &RunId) -> Result<Journal, Failure> {
         self.forget_old_runs();
-        let path = self.runs().join(format!("{}.open", safe_name(&run.0)));
+        let path = self.journal_of(run, "open");
         let file = private_file(&path, OpenOptions::new().create_new(true).append(true))?;
         sync_folder(&self.runs()).map_err(|error| cannot("sync the folder of", &path, &error))?;
         Ok(Journal { path, file, good: 0, pending: Vec::new() })
@@ -141,6 +174,17 @@ impl Folder {
         write(&mut file).map_err(|error| LockError::Failed(cannot("write", &path, &error)))?;
         Ok(Lock { _file: file, former: lines.next() })
     }
+}
+
+/// What the folder tells of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// It has a journal that can be read, and is not over.
+    Open,
+    /// It is over.
+    Over,
+    /// Nothing.
+    Unknown,
 }
 
 /// Why a lock was not had.

@@ -5,6 +5,7 @@
 //! ```text
 //! lock      one run at a time, on whatever machine
 //! holder    who holds a service, and whether he lives (pure)
+//! elsewhere runs whose journal is lost or on another machine
 //! site      engine, compose project, journal folder: what every command needs
 //! observe   the world → [`Observed`](crate::plan::Observed)
 //! perform   [`Step`](crate::plan::Step) → calls of the adapters
@@ -15,6 +16,7 @@
 //! ```
 
 mod asking;
+mod elsewhere;
 mod front;
 mod health;
 mod holder;

@@ -39,8 +39,13 @@ pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
     for status in site.status(&wanted).await? {
         let service: ServiceName = status.service.parse().map_err(crate::model::Failure::new)?;
         let unfinished = site.folder().unfinished(&service)?;
-        let unfinished = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
+        let mut unfinished: Vec<String> = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
         let holder = site.holder(&service).await?;
+        // What somebody is at work on is his.
+        if holder.as_ref().is_none_or(|holder| holder.dead) {
+            let elsewhere = site.runs_without_journal(std::slice::from_ref(&service)).await?;
+            unfinished.extend(elsewhere.iter().map(|plan| plan.run.to_string()));
+        }
         lines.push(ServiceStatus { unfinished, holder, ..status });
     }
     if flags.output == Format::Json {

@@ -65,11 +65,14 @@ pub async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result
 pub async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> Result<Exit, Ended> {
     let site = Site::open(&flags.place(), Some(service), &display).await?;
     let mut signals = listen_to_signals()?;
-    let Some((recorded, held)) = unfinished(&site, flags, service, &mut signals, &display).await? else {
-        display.last(&format!("nothing to resume: no run of `{service}` is unfinished"));
-        return Ok(Exit::Swapped);
+    let (recorded, held) = unfinished(&site, flags, service, &mut signals, &display).await?;
+    let ended = match &recorded {
+        Some(recorded) => take_up(&site, flags, recorded, Goal::Forward, (&held, &mut signals), &display).await,
+        None => {
+            display.last(&format!("nothing to resume: no run of `{service}` is unfinished"));
+            Ok(Exit::Swapped)
+        }
     };
-    let ended = take_up(&site, flags, &recorded, Goal::Forward, (&held, &mut signals), &display).await;
     held.release().await;
     ended
 }
@@ -79,13 +82,11 @@ pub async fn rollback(flags: &Flags, service: &ServiceName, display: Display) ->
     let began_ms = Timestamp::now().as_millisecond();
     let site = Site::open(&flags.place(), Some(service), &display).await?;
     let mut signals = listen_to_signals()?;
-    if let Some((recorded, held)) = unfinished(&site, flags, service, &mut signals, &display).await? {
-        let ended = take_up(&site, flags, &recorded, Goal::Back, (&held, &mut signals), &display).await;
-        held.release().await;
-        return ended;
-    }
-    let held = hold(&site, std::slice::from_ref(service), flags, &mut signals, &display).await?;
-    let ended = go_back(&site, flags, service, (&held, &mut signals), began_ms, &display).await;
+    let (recorded, held) = unfinished(&site, flags, service, &mut signals, &display).await?;
+    let ended = match &recorded {
+        Some(recorded) => take_up(&site, flags, recorded, Goal::Back, (&held, &mut signals), &display).await,
+        None => go_back(&site, flags, service, (&held, &mut signals), began_ms, &display).await,
+    };
     held.release().await;
     ended
 }
@@ -151,7 +152,9 @@ fn run_id() -> RunId {
     RunId(format!("{}-{random:04x}", Timestamp::now().strftime("%Y%m%d-%H%M%S")))
 }
 
-/// Holds the services, or says who does.
+/// Holds the services, and those that unfinished runs of them are about too, or says who does.
+///
+/// Afterwards every unfinished run of these services has a journal here.
 async fn hold(
     site: &Site,
     services: &[ServiceName],
@@ -159,24 +162,58 @@ async fn hold(
     signals: &mut Signals,
     display: &Display,
 ) -> Result<Held, Ended> {
-    let mut held = site.hold_nothing(display);
-    let take = async {
-        held.take(services, flags.wait.unwrap_or_default()).await.map_err(|not_held| match not_held {
-            NotHeld::Failed(failure) => failure.into(),
-            NotHeld::Busy { service, holder } => {
-                let failure = Failure::new(format!("another run holds `{service}`: {holder}"))
-                    .hint(format!("wait for it with `swap --wait 60s {service}`"));
-                Ended::new(Exit::Busy, failure)
+    let mut wanted = services.to_vec();
+    for service in services {
+        wanted.extend(site.folder().unfinished(service)?.iter().filter_map(Recorded::plan).flat_map(services_of));
+    }
+    loop {
+        wanted.sort();
+        wanted.dedup();
+        let mut held = site.hold_nothing(display);
+        match unless_interrupted(signals, take(site, &mut held, &wanted, flags, display)).await {
+            Ok(more) if more.is_empty() => return Ok(held),
+            Ok(more) => {
+                held.release().await;
+                wanted.extend(more);
             }
-        })
-    };
-    match unless_interrupted(signals, take).await {
-        Ok(()) => Ok(held),
-        Err(ended) => {
-            held.release().await;
-            Err(ended)
+            Err(ended) => {
+                held.release().await;
+                return Err(ended);
+            }
         }
     }
+}
+
+/// Takes the services and makes journals of the runs that have none here. Returns which more services those are about; without
+/// them nothing was done.
+async fn take(
+    site: &Site,
+    held: &mut Held,
+    services: &[ServiceName],
+    flags: &Flags,
+    display: &Display,
+) -> Result<Vec<ServiceName>, Ended> {
+    held.take(services, flags.wait.unwrap_or_default()).await.map_err(|not_held| match not_held {
+        NotHeld::Failed(failure) => failure.into(),
+        NotHeld::Busy { service, holder } => {
+            let failure = Failure::new(format!("another run holds `{service}`: {holder}"))
+                .hint(format!("wait for it with `swap --wait 60s {service}`"));
+            Ended::new(Exit::Busy, failure)
+        }
+    })?;
+    let plans = site.runs_without_journal(services).await?;
+    let more: Vec<ServiceName> =
+        plans.iter().flat_map(services_of).filter(|service| !services.contains(service)).collect();
+    if more.is_empty() {
+        for plan in &plans {
+            site.presume(plan, display).await?;
+        }
+    }
+    Ok(more)
+}
+
+fn services_of(plan: &Plan) -> Vec<ServiceName> {
+    plan.services.iter().map(|planned| planned.name.clone()).collect()
 }
 
 /// Gives something up that changes nothing when a signal comes: what is held must be let go.
@@ -195,28 +232,24 @@ async fn unless_interrupted<T>(
     }
 }
 
-/// Returns the newest unfinished run of the service with the locks of all its services held.
+/// Holds the service and returns its newest unfinished run, if there is one.
 async fn unfinished(
     site: &Site,
     flags: &Flags,
     service: &ServiceName,
     signals: &mut Signals,
     display: &Display,
-) -> Result<Option<(Recorded, Held)>, Ended> {
+) -> Result<(Option<Recorded>, Held), Ended> {
     let known = site.services();
     if !known.contains(service) {
         return Err(usage(unknown_service(service.as_str(), &known)));
     }
-    let Some(recorded) = site.folder().unfinished(service)?.into_iter().next() else { return Ok(None) };
-    let services: Vec<ServiceName> =
-        recorded.plan().iter().flat_map(|plan| &plan.services).map(|s| s.name.clone()).collect();
-    let held = hold(site, &services, flags, signals, display).await?;
-    // Whoever held the service may have finished it meanwhile.
-    match site.folder().unfinished(service).map(|runs| runs.into_iter().next()) {
-        Ok(Some(recorded)) => Ok(Some((recorded, held))),
-        other => {
+    let held = hold(site, std::slice::from_ref(service), flags, signals, display).await?;
+    match site.folder().unfinished(service) {
+        Ok(runs) => Ok((runs.into_iter().next(), held)),
+        Err(failure) => {
             held.release().await;
-            Ok(other.map(|_| None)?)
+            Err(failure.into())
         }
     }
 }
@@ -236,6 +269,10 @@ async fn clean_up(
         recorded.reopen()?.discard();
         return Ok(None);
     };
+    if forgets(site, recorded, &plan, Goal::Back).await? {
+        display.say(&format!("run {} was left unfinished, and others have settled since what runs", recorded.run));
+        return Ok(None);
+    }
     display.say(&format!("run {} was left unfinished: cleaning up first", recorded.run));
     load_hooks(site, flags, &plan).await;
     let ran = execute(site, &plan, Begin::Again(recorded, Goal::Back), (held, &mut *signals), display).await?;
@@ -265,8 +302,23 @@ async fn take_up(
     load_hooks(site, flags, &plan).await;
     let lost = goal == Goal::Forward && !site.candidates_run(&plan, &recorded.events()).await;
     let goal = if lost { Goal::Back } else { goal };
+    if forgets(site, recorded, &plan, goal).await? {
+        display.last(&format!("run {} is forgotten: others have settled since what runs", recorded.run));
+        return Ok(Exit::Swapped);
+    }
     let ran = execute(site, &plan, Begin::Again(recorded, goal), (held, signals), display).await?;
     Ok(report(&plan, &ran, began_ms, display))
+}
+
+/// Forgets a run that is to go back where nothing is left to go back to. The world is believed.
+async fn forgets(site: &Site, recorded: &Recorded, plan: &Plan, goal: Goal) -> Result<bool, Failure> {
+    let committed = State::of(plan, &recorded.events()).is_ok_and(|state| state.committed());
+    if committed || goal == Goal::Forward || !site.settled_by_others(plan).await? {
+        return Ok(false);
+    }
+    recorded.reopen()?.discard();
+    site.unpublish(&recorded.run).await;
+    Ok(true)
 }
 
 /// Loads the hooks that a run of another process asks. What is missing is told by the step that needs it.
@@ -330,9 +382,16 @@ async fn execute(
         }
     };
     let mut recorder = Recorder { journal, entries, display: display.clone() };
-    if let Err(failure) = recorder.record(plan, &first) {
-        if events.is_empty() {
+    // The engine makes its copy while the disk takes the journal.
+    let publish = async {
+        if fresh {
+            site.publish(plan, held, display).await;
+        }
+    };
+    if let (_, Err(failure)) = tokio::join!(publish, async { recorder.record(plan, &first) }) {
+        if fresh {
             recorder.journal.discard();
+            site.unpublish(&plan.run).await;
         }
         return Err(failure.into());
     }
@@ -341,7 +400,12 @@ async fn execute(
     let end = engine::run(plan, &mut events, &world, &mut recorder, signals)
         .await
         .map_err(|illegal| Ended::new(Exit::Internal, Failure::new(illegal.to_string())))?;
-    site.settle().await;
+    let over = async {
+        if matches!(end, End::Over(_)) {
+            site.unpublish(&plan.run).await;
+        }
+    };
+    tokio::join!(site.settle(), over);
     world.probe_lines().iter().for_each(|line| display.say(line));
     Ok(Ran { end, entries: recorder.entries })
 }

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::holder::{BEAT, Evidence, Holder, TOKEN, Verdict, Watch, beat_name, judge, lock_name};
+use super::holder::{BEAT, Evidence, Holder, SILENCE, TOKEN, Verdict, Watch, beat_name, judge, lock_name};
 use super::site::Site;
 use crate::docker::{Docker, NoMark};
 use crate::journal::{self, LockError};
@@ -81,6 +81,7 @@ impl Held {
             me: this_process(),
             services: Mutex::default(),
             proven: Mutex::default(),
+            sign: Mutex::default(),
             lost: Mutex::default(),
         };
         Self {
@@ -180,6 +181,10 @@ impl Held {
                 Verdict::Lives if Instant::now() >= deadline => {
                     return Err(NotHeld::Busy { service: service.clone(), holder: holder.to_string() });
                 }
+                Verdict::Unknown if !told => {
+                    told = true;
+                    self.display.say(&format!("another run holds `{service}`: {holder}; looking whether it lives"));
+                }
                 Verdict::Lives | Verdict::Unknown => self.waits(&mut told, service, &holder.to_string()),
             }
             tokio::time::sleep(PAUSE).await;
@@ -205,6 +210,11 @@ impl Held {
         if self.volumes.recently_proven() { self.volumes.not_lost() } else { self.volumes.prove().await }
     }
 
+    /// Tells whether the engine makes no volumes.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
+    }
+
     /// Lets go of everything.
     pub async fn release(mut self) {
         if let Some((stop, keeper)) = self.keeper.take() {
@@ -227,8 +237,10 @@ struct Volumes {
     project: String,
     me: Holder,
     services: Mutex<Vec<(ServiceName, String)>>,
-    /// The machine's time of the last proof.
-    proven: Mutex<Option<Duration>>,
+    /// When it was seen for the last time that they are ours.
+    proven: Mutex<Option<Moment>>,
+    /// When we gave the last sign of life.
+    sign: Mutex<Option<Moment>>,
     /// Who took us for dead.
     lost: Mutex<Option<Failure>>,
 }
@@ -236,14 +248,12 @@ struct Volumes {
 impl Volumes {
     fn add(&self, service: ServiceName, name: String) {
         locked(&self.services).push((service, name));
-        *locked(&self.proven) = awake();
+        *locked(&self.proven) = Some(Moment::now());
+        *locked(&self.sign) = Some(Moment::now());
     }
 
     fn recently_proven(&self) -> bool {
-        match (awake(), *locked(&self.proven)) {
-            (Some(now), Some(then)) => now.saturating_sub(then) < PROVEN,
-            _ => false,
-        }
+        locked(&self.proven).is_some_and(|then| then.elapsed() < PROVEN)
     }
 
     fn not_lost(&self) -> Result<(), Failure> {
@@ -253,21 +263,26 @@ impl Volumes {
     /// Asks the engine whether every service is still ours.
     async fn prove(&self) -> Result<(), Failure> {
         self.not_lost()?;
-        let before = awake();
+        let before = Moment::now();
         let services = locked(&self.services).clone();
         for (service, name) in services {
+            let silent = locked(&self.sign).map_or(Duration::MAX, |then| then.elapsed());
             let seen = match self.docker.marked(&name).await {
-                Ok(Some(mark)) => Some(mark),
-                Ok(None) => self.docker.mark(&name, &self.me.labels(&self.project)).await.ok(),
-                Err(_) => None,
+                Ok(None) if silent < SILENCE => {
+                    // Nobody can have taken us for dead already, so somebody pruned volumes.
+                    self.docker.mark(&name, &self.me.labels(&self.project)).await.ok().map(Some)
+                }
+                seen => seen.ok(),
             };
             // An engine that does not answer refuses the effect itself.
-            let Some(mark) = seen else { return Ok(()) };
-            let holder = Holder::of(&mark.labels);
-            if holder.as_ref().is_some_and(|holder| holder.token == self.me.token) {
-                continue;
-            }
-            let who = holder.map_or_else(|| format!("whoever made volume `{name}`"), |holder| holder.to_string());
+            let Some(seen) = seen else { return Ok(()) };
+            let holder = seen.as_ref().and_then(|mark| Holder::of(&mark.labels));
+            let who = match (seen, holder) {
+                (_, Some(holder)) if holder.token == self.me.token => continue,
+                (_, Some(holder)) => holder.to_string(),
+                (Some(mark), None) => format!("whoever made volume `{}`", mark.name),
+                (None, None) => "a run that is over".to_owned(),
+            };
             let failure = Failure::new(format!(
                 "`{service}` was taken over by {who}: this process gave no sign of life for too long"
             ))
@@ -275,7 +290,7 @@ impl Volumes {
             *locked(&self.lost) = Some(failure.clone());
             return Err(failure);
         }
-        *locked(&self.proven) = before;
+        *locked(&self.proven) = Some(before);
         Ok(())
     }
 }
@@ -292,8 +307,11 @@ async fn keep(volumes: Arc<Volumes>, mut stopped: oneshot::Receiver<()>) {
         if volumes.prove().await.is_err() {
             return;
         }
+        let before = Moment::now();
         // A sign that can't be given is missed by those who watch, and the next one is not.
-        let _ = volumes.docker.mark(&beat_name(token, number), &labels).await;
+        if volumes.docker.mark(&beat_name(token, number), &labels).await.is_ok() {
+            *locked(&volumes.sign) = Some(before);
+        }
         let _ = volumes.docker.unmark(&beat_name(token, number - 1)).await;
     }
 }
@@ -359,8 +377,28 @@ fn stat(process: &str) -> Option<(u64, char)> {
     Some((words.nth(18)?.parse().ok()?, state))
 }
 
-/// Returns the time since the machine's boot, sleep included: the usual clock stands still while a laptop sleeps.
-fn awake() -> Option<Duration> {
-    let uptime = fs::read_to_string("/proc/uptime").ok()?;
-    uptime.split_whitespace().next()?.parse().ok().map(Duration::from_secs_f64)
+/// A point in time from which a laptop's sleep counts, and a virtual machine's as soon as somebody has set its clock.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    /// Since the machine's boot, sleep included; the process's usual clock stands still while a laptop sleeps.
+    awake: Option<Duration>,
+    clock: Timestamp,
+}
+
+impl Moment {
+    fn now() -> Self {
+        let uptime = fs::read_to_string("/proc/uptime").ok();
+        let awake = uptime.and_then(|uptime| uptime.split_whitespace().next()?.parse().ok());
+        Self { awake: awake.map(Duration::from_secs_f64), clock: Timestamp::now() }
+    }
+
+    /// Returns the longest time that may have passed since.
+    fn elapsed(self) -> Duration {
+        let now = Self::now();
+        let clock = Duration::try_from(now.clock.duration_since(self.clock)).unwrap_or_default();
+        match (self.awake, now.awake) {
+            (Some(then), Some(now)) => clock.max(now.saturating_sub(then)),
+            _ => Duration::MAX,
+        }
+    }
 }

@@ -192,7 +192,11 @@ impl<'a> Live<'a> {
 
     /// From here on the run only goes forward, so what it goes forward to must run.
     async fn commit(&self, facts: &Facts) -> Result<Learnt, Failure> {
-        for candidates in facts.candidates.values() {
+        for planned in &self.plan.services {
+            let candidates = facts.candidates(&planned.name);
+            if candidates.is_empty() {
+                return Err(Failure::new(format!("no candidate of `{}` is known that could replace it", planned.name)));
+            }
             self.must_run(candidates).await?;
         }
         Ok(Learnt::Nothing)

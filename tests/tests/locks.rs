@@ -19,7 +19,7 @@ fn a_run_elsewhere_is_told_who_holds_the_service_and_may_wait() {
     first.until("healthy", "started");
     // Another machine has to see a sign of life; another user of this one sees the process.
     let busy = stack.swap(["app"]).elsewhere("far-away").expect_exit(6);
-    says(&busy, &["another run holds `app`: pid [pid] of ", " since ", "swap --wait 60s app"]);
+    says(&busy, &["another run holds `app`: pid [pid] of ", " since ", "swap --wait [time] app"]);
     let other_user = stack.swap(["app"]).env("SWAP_STATE_DIR", stack.state().join("other")).expect_exit(6);
     says(&other_user, &["another run holds `app`: pid [pid] of "]);
     says(&stack.swap(["status", "app"]).elsewhere("far-away").expect_exit(0), &["app: a run holds it: pid [pid] of "]);
@@ -99,7 +99,7 @@ fn a_lock_that_somebody_pruned_is_made_again() {
 #[track_caller]
 fn patient_stack() -> Stack {
     let stack = Stack::up();
-    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go && ./healthcheck");
     stack.deploy("v2");
     stack
 }

@@ -269,13 +269,16 @@ async fn clean_up(
         recorded.reopen()?.discard();
         return Ok(None);
     };
-    if forgets(site, recorded, &plan, Goal::Back).await? {
+    let forward = matches!(recorded.entries.last(), Some(Entry { event: Event::Resumed { goal: Goal::Forward }, .. }));
+    let forward = forward && site.candidates_run(&plan, &recorded.events()).await;
+    let goal = if forward { Goal::Forward } else { Goal::Back };
+    if forgets(site, recorded, &plan, goal).await? {
         display.say(&format!("run {} was left unfinished, and others have settled since what runs", recorded.run));
         return Ok(None);
     }
     display.say(&format!("run {} was left unfinished: cleaning up first", recorded.run));
     load_hooks(site, flags, &plan).await;
-    let ran = execute(site, &plan, Begin::Again(recorded, Goal::Back), (held, &mut *signals), display).await?;
+    let ran = execute(site, &plan, Begin::Again(recorded, goal), (held, &mut *signals), display).await?;
     match ran.end {
         End::Over(_) if signals.borrow().is_empty() => {
             display.say(&format!("run {} is cleaned up", recorded.run));

@@ -31,6 +31,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// For so long a look at the volume is proof enough that nobody took us for dead.
 const PROVEN: Duration = Duration::from_secs(1);
 
+/// How long the engine may take to let go.
+const PARTING: Duration = Duration::from_secs(5);
+
 /// Why a service is not held.
 #[derive(Debug)]
 pub enum NotHeld {
@@ -215,18 +218,22 @@ impl Held {
         self.refused
     }
 
-    /// Lets go of everything.
+    /// Lets go of everything. An engine that does not answer is not waited for: what stays there names a dead process.
     pub async fn release(mut self) {
-        if let Some((stop, keeper)) = self.keeper.take() {
-            // Not aborted: what it has just asked for would be made after all is removed.
-            let _ = stop.send(());
-            let _ = keeper.await;
-        }
+        let keeper = self.keeper.take();
         let volumes = &self.volumes;
-        if !self.files.is_empty() && !self.refused {
-            // Also what was asked for and given up. What can't be removed names a dead process.
-            let _ = volumes.docker.unmark_all(TOKEN, &volumes.me.token).await;
-        }
+        let release = async {
+            if let Some((stop, keeper)) = keeper {
+                // Not aborted: what it has just asked for would be made after all is removed.
+                let _ = stop.send(());
+                let _ = keeper.await;
+            }
+            if !self.files.is_empty() && !self.refused {
+                // Also what was asked for and given up.
+                let _ = volumes.docker.unmark_all(TOKEN, &volumes.me.token).await;
+            }
+        };
+        let _ = tokio::time::timeout(PARTING, release).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Event, Learnt};
+use super::{Event, Goal, Learnt};
 use crate::model::{Container, ServiceName};
 use crate::plan::{Plan, Step};
 
@@ -25,10 +25,12 @@ pub struct Traces {
     pub names_others: bool,
 }
 
-/// Returns the events that such a run must have recorded, the plan itself first.
+/// Returns the events that such a run must have recorded, the plan itself first; where it must go forward, its last event says
+/// so.
 ///
-/// What may have been done counts as done, because every undo may run where there is nothing to undo. The commit counts only
-/// where the run has begun to retire, which comes after it; before that the way back is always open.
+/// What may have been done counts as done, because every undo may run where there is nothing to undo. It goes forward only
+/// where it has begun to retire, which comes after the commit; before that the way back is open. Where an old container
+/// still runs then, it is switched and drained once more: perhaps it was somebody else who removed the others.
 pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event> {
     let nothing = Traces::default();
     let of = |service: &ServiceName| traces.get(service).unwrap_or(&nothing);
@@ -40,12 +42,13 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     let replaced = all().all(|(planned, traces)| {
         traces.candidates_run == planned.live.len() && (traces.names_candidates || !fronted(&planned.name))
     });
-    // With stop-first they lie still long before the commit.
-    let retiring = all().any(|(planned, traces)| {
+    // Services are retired in their order. With stop-first the old ones lie still long before the commit.
+    let retiring = all().next().is_some_and(|(planned, traces)| {
         let left = if stops_first(&planned.name) { traces.old_there } else { traces.old_run };
         left < planned.live.len()
     });
-    let committed = replaced && retiring;
+    let forward = replaced && retiring;
+    let committed = forward && all().all(|(_, traces)| traces.old_run == 0);
     // A candidate that was never started gets no requests. One that was may have ended after the switch, and even where
     // the file names the old ones again nginx may not have read it since.
     let switched = all().all(|(planned, traces)| traces.candidates_started == planned.live.len())
@@ -67,6 +70,9 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
         // There is nothing to go forward to.
         events.push(Event::Interrupted { signal: "the loss of its journal".to_owned() });
     }
+    if forward {
+        events.push(Event::Resumed { goal: Goal::Forward });
+    }
     events
 }
 
@@ -77,7 +83,6 @@ fn is_switch(step: &Step, service: &ServiceName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{app, container, rest};
-    use super::super::{Event, Goal};
     use super::*;
 
     /// Returns what a run with one old container does when it is taken up with such traces, by its verbs.
@@ -86,7 +91,9 @@ mod tests {
         let plan = app();
         let service = plan.services[0].name.clone();
         let mut events = presume(&plan, &[(service, traces)].into());
-        events.push(Event::Resumed { goal: Goal::Back });
+        if !matches!(events.last(), Some(Event::Resumed { .. })) {
+            events.push(Event::Resumed { goal: Goal::Back });
+        }
         assert_eq!(rest(&plan, events), expected);
     }
 
@@ -135,6 +142,14 @@ mod tests {
     fn a_run_that_has_begun_to_retire_goes_forward() {
         check(Traces { old_run: 0, ..switched() }, "retire Swapped");
         check(Traces { old_run: 0, old_there: 0, ..switched() }, "retire Swapped");
+        // Of two that were live one still runs, and nobody knows who removed the other.
+        let mut plan = app();
+        plan.services[0].live.push(container("second"));
+        let service = plan.services[0].name.clone();
+        let replicas = Traces { candidates: vec![container("a"), container("b")], ..switched() };
+        let replicas = Traces { candidates_started: 2, candidates_run: 2, ..replicas };
+        let events = presume(&plan, &[(service, replicas)].into());
+        assert_eq!(rest(&plan, events), "start healthy switch drain commit retire Swapped");
         // The old one ended by itself, before there was a candidate in its place.
         check(Traces { old_run: 0, ..runs() }, "switch-back stop remove RolledBack");
         check(Traces { old_run: 0, ..created() }, "stop remove RolledBack");

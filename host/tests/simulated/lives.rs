@@ -161,6 +161,8 @@ impl Story {
             if loses {
                 now.lose_journal(plan);
             }
+            let presumed_forward = matches!(now.disk.durable.last(), Some(Event::Resumed { goal: Goal::Forward }));
+            let back = back && !presumed_forward;
             let goal = if back || !candidates_run(&now, plan) { Goal::Back } else { Goal::Forward };
             let committed = State::of(plan, &now.disk.durable).is_ok_and(|state| state.committed());
             now.disk.closed = false;

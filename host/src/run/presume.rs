@@ -53,9 +53,12 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     // the file names the old ones again nginx may not have read it since.
     let switched = all().all(|(planned, traces)| traces.candidates_started == planned.live.len())
         || all().any(|(_, traces)| traces.names_others);
+    // What is there and is not of its making was made by others since.
+    let created = all().any(|(_, traces)| !traces.candidates.is_empty() || traces.names_others);
     let mut events = vec![Event::Planned { plan: plan.clone() }];
     for (step, what) in plan.steps.iter().enumerate() {
         let learnt = match what {
+            Step::Create { .. } if !created => break,
             Step::Create { service, .. } | Step::Start { service, .. } => {
                 Learnt::Candidates { containers: of(service).candidates.clone() }
             }
@@ -115,7 +118,7 @@ mod tests {
 
     #[test]
     fn before_the_commit_all_that_may_have_been_done_is_undone() {
-        check(before(), "stop remove RolledBack");
+        check(before(), "RolledBack");
         check(created(), "stop remove RolledBack");
         check(runs(), "switch-back stop remove RolledBack");
         check(switched(), "switch-back stop remove RolledBack");
@@ -133,7 +136,7 @@ mod tests {
             events.push(Event::Resumed { goal: Goal::Forward });
             rest(&plan, events)
         };
-        assert_eq!(forward(before()), "stop remove RolledBack");
+        assert_eq!(forward(before()), "RolledBack");
         assert_eq!(forward(created()), "start healthy switch drain commit retire Swapped");
         assert_eq!(forward(switched()), "start healthy switch drain commit retire Swapped");
     }

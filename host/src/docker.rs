@@ -16,6 +16,7 @@ mod ssh;
 #[cfg(test)]
 mod tests;
 mod transport;
+pub mod volumes;
 
 use std::fmt;
 use std::future::Future;
@@ -30,6 +31,7 @@ pub use exec::{Command, ExecError, Stream};
 pub use logs::LogMark;
 pub use probe::{Inside, Listening, Reach};
 pub use shell::Shell;
+pub use volumes::{Mark, NoMark};
 
 /// How long one question to the engine may take that has no reason to take long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -187,7 +189,7 @@ fn short(id: &str) -> &str {
 }
 
 /// Returns 128 random bits as text, for marks that no program can guess.
-fn token() -> String {
+pub fn token() -> String {
     use std::hash::{BuildHasher, RandomState};
     let word = || RandomState::new().hash_one(std::time::Instant::now());
     format!("{:016x}{:016x}", word(), word())

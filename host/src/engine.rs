@@ -19,6 +19,11 @@ pub trait World {
     /// The future may be dropped where [`Step::interruptible`] says so; the run is then unwound.
     fn perform(&self, step: &Step, facts: &Facts) -> impl Future<Output = Result<Learnt, Failure>>;
 
+    /// Makes sure that the run still holds its services; fails with who has them now.
+    ///
+    /// Asked before every effect: a process that slept may have been taken for dead.
+    fn holds(&self) -> impl Future<Output = Result<(), Failure>>;
+
     /// Waits before an undo that failed is tried again.
     fn pause(&self, time: Duration) -> impl Future<Output = ()>;
 }
@@ -37,6 +42,8 @@ pub enum End {
     Over(Outcome),
     /// A person is needed: this step, or its undo, can't be done.
     Stuck(Step),
+    /// Another run has the services now. This one does nothing more, not even to undo what it did.
+    Lost(Failure),
     /// A person asked a second time: the run is left as it is, for `swap resume`.
     Left,
 }
@@ -58,7 +65,13 @@ pub async fn run(
         if signals.borrow().len() > 1 {
             return Ok(End::Left);
         }
-        match decide(plan, run.events)? {
+        let next = decide(plan, run.events)?;
+        if matches!(next, Next::Do(_) | Next::Undo(_))
+            && let Err(failure) = world.holds().await
+        {
+            return Ok(End::Lost(failure));
+        }
+        match next {
             Next::Do(step) => {
                 if let Some(end) = run.forward(step, world, signals).await {
                     return Ok(end);

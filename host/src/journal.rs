@@ -3,9 +3,10 @@
 //! Everything is below one private folder (0700, files 0600):
 //!
 //! ```text
-//! <state>/<engine>/<project>/<service>.lock      who holds the service
+//! <state>/<engine>/<project>/<service>.lock      who holds the service, and his token
 //! <state>/<engine>/<project>/runs/<run>.open     the journal of a run that is not over
 //! <state>/<engine>/<project>/runs/<run>.jsonl    the journal of a run that is over
+//! <state>/<engine>/<project>/runs/<run>.torn     a journal that could not be read, kept for a person
 //! ```
 //!
 //! A journal has one event a line. A line is written and synced before the next effect begins; a torn last line is what
@@ -100,10 +101,42 @@ impl Folder {
             .collect())
     }
 
+    /// Tells what is known here of a run.
+    pub fn past(&self, run: &RunId) -> Past {
+        let (open, over) = (self.journal_of(run, "open"), self.journal_of(run, "jsonl"));
+        match Recorded::read(run.clone(), open) {
+            Ok(recorded) if recorded.plan().is_some() => Past::Open,
+            _ if over.exists() => Past::Over,
+            _ => Past::Unknown,
+        }
+    }
+
+    /// Writes the journal of a run that another process began, as far as it is known, to be gone on with. One that can't be
+    /// read makes place.
+    pub fn write(&self, run: &RunId, events: &[Event]) -> Result<(), Failure> {
+        let torn = self.journal_of(run, "open");
+        match fs::rename(&torn, self.journal_of(run, "torn")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot("rename", &torn, &error)),
+            _ => {}
+        }
+        let mut journal = self.begin(run)?;
+        match events.iter().try_for_each(|event| journal.append(event).map(drop)) {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                journal.discard();
+                Err(failure)
+            }
+        }
+    }
+
+    fn journal_of(&self, run: &RunId, ending: &str) -> PathBuf {
+        self.runs().join(format!("{}.{ending}", safe_name(&run.0)))
+    }
+
     /// Begins the journal of a run.
     pub fn begin(&self, run: &RunId) -> Result<Journal, Failure> {
         self.forget_old_runs();
-        let path = self.runs().join(format!("{}.open", safe_name(&run.0)));
+        let path = self.journal_of(run, "open");
         let file = private_file(&path, OpenOptions::new().create_new(true).append(true))?;
         sync_folder(&self.runs()).map_err(|error| cannot("sync the folder of", &path, &error))?;
         Ok(Journal { path, file, good: 0, pending: Vec::new() })
@@ -118,29 +151,40 @@ impl Folder {
         }
     }
 
-    /// Takes the lock of a service, or says who holds it.
-    pub fn lock(&self, service: &ServiceName) -> Result<Lock, LockError> {
+    /// Takes the lock of a service for a holder, or says who holds it. The token is what no other holder has.
+    pub fn lock(&self, service: &ServiceName, holder: &str, token: &str) -> Result<Lock, LockError> {
         let path = self.path.join(format!("{service}.lock"));
         let mut file = private_file(&path, OpenOptions::new().create(true).truncate(false).read(true).write(true))
             .map_err(LockError::Failed)?;
-        match file.try_lock() {
+        let locked = file.try_lock();
+        let mut said = String::new();
+        let _ = file.read_to_string(&mut said);
+        let mut lines = said.lines().map(str::to_owned);
+        let former = lines.next().unwrap_or_default();
+        match locked {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                return Err(LockError::Busy(holder.trim().to_owned()));
-            }
+            Err(TryLockError::WouldBlock) => return Err(LockError::Busy(former)),
             Err(TryLockError::Error(error)) => return Err(LockError::Failed(cannot("lock", &path, &error))),
         }
-        let holder = holder();
         let write = |file: &mut File| {
             file.set_len(0)?;
             file.rewind()?;
-            file.write_all(holder.as_bytes())
+            file.write_all(format!("{holder}\n{token}\n").as_bytes())
         };
         write(&mut file).map_err(|error| LockError::Failed(cannot("write", &path, &error)))?;
-        Ok(Lock { _file: file })
+        Ok(Lock { _file: file, former: lines.next() })
     }
+}
+
+/// What the folder tells of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// It has a journal that can be read, and is not over.
+    Open,
+    /// It is over.
+    Over,
+    /// Nothing.
+    Unknown,
 }
 
 /// Why a lock was not had.
@@ -156,14 +200,14 @@ pub enum LockError {
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+    former: Option<String>,
 }
 
-/// Returns who we are, for those who wait.
-fn holder() -> String {
-    let user = std::env::var("USER").unwrap_or_else(|_| rustix::process::geteuid().as_raw().to_string());
-    let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let since = Timestamp::now().round(jiff::Unit::Second).unwrap_or_default();
-    format!("pid {} of {user} on {node} since {since}\n", std::process::id())
+impl Lock {
+    /// Returns the token of the last one who held it here before: he has let it go, or is dead.
+    pub fn former(&self) -> Option<&str> {
+        self.former.as_deref()
+    }
 }
 
 /// A journal that was read back.

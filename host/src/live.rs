@@ -3,6 +3,9 @@
 //! # Layout
 //!
 //! ```text
+//! lock      one run at a time, on whatever machine
+//! holder    who holds a service, and whether he lives (pure)
+//! elsewhere runs whose journal is lost or on another machine
 //! site      engine, compose project, journal folder: what every command needs
 //! observe   the world → [`Observed`](crate::plan::Observed)
 //! perform   [`Step`](crate::plan::Step) → calls of the adapters
@@ -13,13 +16,17 @@
 //! ```
 
 mod asking;
+mod elsewhere;
 mod front;
 mod health;
+mod holder;
+mod lock;
 mod observe;
 mod perform;
 mod probe;
 mod site;
 
+pub use lock::{Held, Holding, NotHeld};
 pub use observe::ServiceStatus;
 pub use perform::Live;
 pub use site::Site;

@@ -3,12 +3,16 @@
 //! A run is its plan and the events that were recorded. [`decide`] is the only place that knows what comes next; it
 //! serves a first run, a resumed one and an unwinding one alike.
 
+mod presume;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Container, Failure, ServiceName};
 use crate::plan::{Plan, Step};
+
+pub use presume::{Traces, presume};
 
 /// How often the undo of a step is tried before a person is needed.
 pub const UNDO_TRIES: u8 = 3;

@@ -453,6 +453,14 @@ impl Stack {
         self.path("state")
     }
 
+    /// Returns the volumes by which runs tell each other that they are at work.
+    #[track_caller]
+    pub fn marks(&self) -> Vec<String> {
+        let filter = format!("label=swap.project={}", self.project);
+        let names = self.docker(&["volume", "ls", "--filter", &filter, "--format", "{{.Name}}"]);
+        names.lines().map(str::to_owned).collect()
+    }
+
     /// Returns the journals of the runs that are not over.
     pub fn open_runs(&self) -> Vec<String> {
         let below = files_below(&self.state()).into_iter();
@@ -543,6 +551,7 @@ fn remove(project: &str) {
         "docker ps -aq {filter} | xargs -r docker rm -fv
          docker network ls -q {filter} | xargs -r docker network rm
          docker volume ls -q {filter} | xargs -r docker volume rm
+         docker volume ls -q --filter label=swap.project={project} | xargs -r docker volume rm
          docker images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' '{project}[\\-_]*' | xargs -r docker rmi"
     );
     let _ = succeeds(Command::new("sh").args(["-c", &script]));

@@ -88,6 +88,13 @@ impl<'a> Swap<'a> {
         self
     }
 
+    /// Calls it as if on another machine: with a state folder of its own and in a machine's name of its own.
+    pub fn elsewhere(self, node: &str) -> Self {
+        let state = self.stack.state().join(node);
+        let script = "hostname \"$0\"; exec \"$@\"";
+        self.env("SWAP_STATE_DIR", state).through(&["unshare", "--uts", "sh", "-c", script, node])
+    }
+
     /// Makes the call and waits for its end. Panics unless it exits with this code; the message has all that it said.
     #[track_caller]
     pub fn expect_exit(self, code: i32) -> Outcome {

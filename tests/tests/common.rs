@@ -56,9 +56,10 @@ pub fn changes_nothing(stack: &Stack, arguments: &[&'static str], code: i32) -> 
     outcome
 }
 
-/// Checks that no run holds a service: the lock is gone with its process.
+/// Checks that no run holds a service: the lock is gone with its process, and from the engine.
 #[track_caller]
 pub fn holds_no_lock(stack: &Stack) {
+    assert_eq!(stack.marks(), [""; 0]);
     let mut folders = vec![stack.state()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {

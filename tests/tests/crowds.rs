@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use scenarios::eventually::eventually;
 use scenarios::stack::Stack;
+use scenarios::swap::Swap;
 
 use crate::common::{holds_no_lock, light_load, lost_nothing};
 
@@ -26,9 +27,11 @@ fn of_many_swaps_at_once_one_swaps_and_the_others_are_told_who() {
     let (count, ended) = (crowd(8), AtomicUsize::new(0));
     let mut codes: Vec<i32> = std::thread::scope(|scope| {
         let calls: Vec<_> = (0..count)
-            .map(|_| {
-                scope.spawn(|| {
-                    let outcome = stack.swap(["app"]).start().wait().expect("its end");
+            .map(|caller| {
+                let (stack, ended) = (&stack, &ended);
+                scope.spawn(move || {
+                    let call = from_one_of_three(stack.swap(["app"]), stack, caller);
+                    let outcome = call.start().wait().expect("its end");
                     ended.fetch_add(1, Ordering::Relaxed);
                     assert!(outcome.code == 0 || outcome.stderr.contains("another run holds `app`"), "{outcome:?}");
                     outcome.code
@@ -53,14 +56,24 @@ fn many_swaps_that_wait_for_each_other_all_swap() {
     let running = light_load(&stack);
     let count = crowd(4);
     let codes: Vec<i32> = std::thread::scope(|scope| {
-        let call =
-            || scope.spawn(|| stack.swap(["--wait", "1h", "app"]).limit(LIMIT).start().wait().expect("its end").code);
-        let calls: Vec<_> = std::iter::repeat_with(call).take(count).collect();
+        let call = |caller| {
+            let call = from_one_of_three(stack.swap(["--wait", "1h", "app"]).limit(LIMIT), &stack, caller);
+            scope.spawn(|| call.start().wait().expect("its end").code)
+        };
+        let calls: Vec<_> = (0..count).map(call).collect();
         calls.into_iter().map(|call| call.join().expect("a call")).collect()
     });
     assert_eq!(codes, vec![0; count]);
     lost_nothing(running);
     is_one(&stack);
+}
+
+/// Two users with folders of their own, and a third with the folder of the tests: the files of one say nothing to another.
+fn from_one_of_three<'a>(call: Swap<'a>, stack: &Stack, caller: usize) -> Swap<'a> {
+    match caller % 3 {
+        0 => call,
+        other => call.env("SWAP_STATE_DIR", stack.state().join(format!("user-{other}"))),
+    }
 }
 
 #[track_caller]

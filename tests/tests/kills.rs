@@ -55,18 +55,53 @@ fn every_kill_and_every_way_to_go_on() {
 fn a_journal_that_is_lost_after_a_kill_leaves_the_world_to_believe() {
     let stack = Stack::up();
     let running = light_load(&stack);
-    for (boundary, version) in [("healthy", "v2"), ("drain", "v1")] {
+    let boundaries = [
+        ("adopt", "started"),
+        ("healthy", "started"),
+        ("switch", "done"),
+        ("create", "started"),
+        ("drain", "done"),
+        ("retire", "started"),
+        ("retire", "done"),
+    ];
+    for ((verb, event), version) in boundaries.into_iter().zip(["v2", "v1"].into_iter().cycle()) {
+        println!("--- `{verb}` was `{event}`");
         stack.deploy(version);
-        kill_at(&stack, boundary, "started");
+        kill_at(&stack, verb, event);
         std::fs::remove_dir_all(stack.state()).expect("losing the journal");
-        stack.swap(["app"]).expect_exit(0);
-        assert_eq!(stack.version().as_deref(), Ok(version), "killed at {boundary}");
+        let outcome = stack.swap(["app"]).expect_exit(0);
+        println!("{}{}", outcome.stderr, outcome.stdout);
+        assert_eq!(stack.version().as_deref(), Ok(version));
         let containers = stack.containers("app");
-        let images: Vec<&str> = containers.iter().map(|container| container.image.as_str()).collect();
-        assert!(images.windows(2).all(|pair| pair[0] == pair[1]), "several versions run: {containers:?}");
+        assert_eq!(containers.len(), 1, "{}", stack.world());
         is_settled(&stack, &containers);
     }
+    // What people add after a swap is theirs and live, though no upstream file names it.
+    stack.compose(&["up", "-d", "--no-recreate", "--scale", "app=2"]);
+    stack.deploy("v1");
+    stack.swap(["app"]).expect_exit(0);
+    let containers = stack.containers("app");
+    assert_eq!(containers.len(), 2, "{}", stack.world());
+    is_settled(&stack, &containers);
     lost_nothing(running);
+}
+
+#[test]
+fn a_worker_whose_journal_is_lost_is_not_doubled() {
+    let stack = Stack::builder().worker("{ proxy: none }").up();
+    for (verb, event) in [("healthy", "started"), ("commit", "done"), ("retire", "started")] {
+        println!("--- `{verb}` was `{event}`");
+        kill_swap_of("worker", &stack, verb, event);
+        std::fs::remove_dir_all(stack.state()).expect("losing the journal");
+        let before: Vec<String> = stack.containers("worker").into_iter().map(|container| container.id).collect();
+        let outcome = stack.swap(["worker"]).expect_exit(0);
+        println!("{}{}", outcome.stderr, outcome.stdout);
+        let workers = stack.containers("worker");
+        assert_eq!(workers.len(), 1, "{}", stack.world());
+        assert!(workers[0].state == "running" && !before.contains(&workers[0].id), "{}", stack.world());
+        assert_eq!(stack.open_runs(), [""; 0]);
+        holds_no_lock(&stack);
+    }
 }
 
 /// What is typed after the kill.
@@ -129,7 +164,12 @@ fn survive(then: Then, boundaries: Vec<(&'static str, &'static str)>) {
 /// Begins a swap and kills it, it alone, when a step has reached an event. What it started may go on to its end.
 #[track_caller]
 pub fn kill_at(stack: &Stack, verb: &str, event: &str) {
-    let mut swap = stack.swap(["--output", "json", "app"]).start();
+    kill_swap_of("app", stack, verb, event);
+}
+
+#[track_caller]
+fn kill_swap_of(service: &'static str, stack: &Stack, verb: &str, event: &str) {
+    let mut swap = stack.swap(["--output", "json", service]).start();
     swap.until(verb, event);
     swap.signal(Signal::KILL);
     let code = swap.wait().expect("its end").code;

@@ -9,5 +9,6 @@ mod flows;
 mod hooks;
 mod interrupts;
 mod kills;
+mod locks;
 mod rig;
 mod shapes;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::arguments::Flags;
 use crate::error::{Ended, Exit};
 use crate::journal::Recorded;
-use crate::live::{ServiceStatus, Site};
+use crate::live::{Holding, ServiceStatus, Site};
 use crate::model::{ServiceName, unknown_service};
 use crate::plan::{names, short};
 use crate::run::{Event, Outcome};
@@ -37,9 +37,16 @@ pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
     let wanted = if services.is_empty() { known } else { services.to_vec() };
     let mut lines = Vec::new();
     for status in site.status(&wanted).await? {
-        let unfinished = site.folder().unfinished(&status.service.parse().map_err(crate::model::Failure::new)?)?;
-        let unfinished = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
-        lines.push(ServiceStatus { unfinished, ..status });
+        let service: ServiceName = status.service.parse().map_err(crate::model::Failure::new)?;
+        let unfinished = site.folder().unfinished(&service)?;
+        let mut unfinished: Vec<String> = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
+        let holder = site.holder(&service).await?;
+        // What somebody is at work on is his.
+        if holder.as_ref().is_none_or(|holder| holder.dead) {
+            let elsewhere = site.runs_without_journal(std::slice::from_ref(&service)).await?;
+            unfinished.extend(elsewhere.iter().map(|plan| plan.run.to_string()));
+        }
+        lines.push(ServiceStatus { unfinished, holder, ..status });
     }
     if flags.output == Format::Json {
         print(&serde_json::to_string(&lines).unwrap_or_default());
@@ -54,6 +61,13 @@ pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
     for line in &lines {
         if !line.beside.is_empty() {
             print(&format!("{}: {} runs beside and gets no requests", line.service, line.beside.join(", ")));
+        }
+        match &line.holder {
+            Some(Holding { dead: false, who }) => print(&format!("{}: a run holds it: {who}", line.service)),
+            Some(Holding { dead: true, who }) => {
+                print(&format!("{}: the run that held it is dead: {who}; the next `swap` takes over", line.service));
+            }
+            None => {}
         }
         for run in &line.unfinished {
             print(&format!(

@@ -1,17 +1,16 @@
 //! `swap`, `swap plan`, `swap resume`, `swap rollback`: the commands that are about a run.
 
-use std::time::Duration;
+use std::future::Future;
 
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::arguments::{Flags, Targets, overridden, targets};
 use crate::engine::{self, End, Record};
 use crate::error::{Ended, Exit};
-use crate::journal::{Journal, Lock, LockError, Recorded};
-use crate::live::Site;
+use crate::journal::{Journal, Recorded};
+use crate::live::{Held, NotHeld, Site};
 use crate::model::{Failure, RunId, ServiceName, unknown_service};
 use crate::plan::{Plan, plan as plan_of};
 use crate::run::{Entry, Event, Goal, Outcome, State};
@@ -22,19 +21,31 @@ pub async fn swap(flags: &Flags, words: &[String], command: &[String], display: 
     let began_ms = Timestamp::now().as_millisecond();
     let site = Site::open(&flags.place(), likely(words).as_ref(), &display).await?;
     let targets = targets(words, command, &site.services()).map_err(usage)?;
-    let _locks = hold(&site, &targets.services, flags.wait, &display).await?;
-    let mut signals = None;
+    let mut signals = listen_to_signals()?;
+    let held = hold(&site, &targets.services, flags, &mut signals, &display).await?;
+    let ended = swap_held(&site, flags, &targets, (&held, &mut signals), began_ms, &display).await;
+    held.release().await;
+    ended
+}
+
+async fn swap_held(
+    site: &Site,
+    flags: &Flags,
+    targets: &Targets,
+    (held, signals): (&Held, &mut Signals),
+    began_ms: i64,
+    display: &Display,
+) -> Result<Exit, Ended> {
     for service in &targets.services {
         for recorded in site.folder().unfinished(service)? {
-            let signals = listen(&mut signals)?;
-            if let Some(exit) = clean_up(&site, flags, &recorded, signals, &display).await? {
+            if let Some(exit) = clean_up(site, flags, &recorded, (held, &mut *signals), display).await? {
                 return Ok(exit);
             }
         }
     }
-    let plan = make_plan(&site, flags, &targets).await?;
-    let ran = execute(&site, &plan, Begin::Fresh, listen(&mut signals)?, &display).await?;
-    Ok(report(&plan, &ran, began_ms, &display))
+    let plan = unless_interrupted(signals, make_plan(site, flags, targets)).await?;
+    let ran = execute(site, &plan, Begin::Fresh, (held, signals), display).await?;
+    Ok(report(&plan, &ran, began_ms, display))
 }
 
 /// Prints what `swap` would do.
@@ -53,28 +64,49 @@ pub async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result
 /// Goes on with a run that was killed.
 pub async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> Result<Exit, Ended> {
     let site = Site::open(&flags.place(), Some(service), &display).await?;
-    let Some((recorded, _locks)) = unfinished(&site, flags, service, &display).await? else {
-        display.last(&format!("nothing to resume: no run of `{service}` is unfinished"));
-        return Ok(Exit::Swapped);
+    let mut signals = listen_to_signals()?;
+    let (recorded, held) = unfinished(&site, flags, service, &mut signals, &display).await?;
+    let ended = match &recorded {
+        Some(recorded) => take_up(&site, flags, recorded, Goal::Forward, (&held, &mut signals), &display).await,
+        None => {
+            display.last(&format!("nothing to resume: no run of `{service}` is unfinished"));
+            Ok(Exit::Swapped)
+        }
     };
-    take_up(&site, flags, &recorded, Goal::Forward, &display).await
+    held.release().await;
+    ended
 }
 
 /// Unwinds a run that was killed; without one, swaps back to the image before the last swap.
 pub async fn rollback(flags: &Flags, service: &ServiceName, display: Display) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
     let site = Site::open(&flags.place(), Some(service), &display).await?;
-    if let Some((recorded, _locks)) = unfinished(&site, flags, service, &display).await? {
-        return take_up(&site, flags, &recorded, Goal::Back, &display).await;
-    }
-    let _locks = hold(&site, std::slice::from_ref(service), flags.wait, &display).await?;
-    let former = former_image(&site, service)?;
+    let mut signals = listen_to_signals()?;
+    let (recorded, held) = unfinished(&site, flags, service, &mut signals, &display).await?;
+    let ended = match &recorded {
+        Some(recorded) => take_up(&site, flags, recorded, Goal::Back, (&held, &mut signals), &display).await,
+        None => go_back(&site, flags, service, (&held, &mut signals), began_ms, &display).await,
+    };
+    held.release().await;
+    ended
+}
+
+/// Swaps back to the image before the last swap.
+async fn go_back(
+    site: &Site,
+    flags: &Flags,
+    service: &ServiceName,
+    (held, signals): (&Held, &mut Signals),
+    began_ms: i64,
+    display: &Display,
+) -> Result<Exit, Ended> {
+    let former = former_image(site, service)?;
     let image = site.retag(service, &former).await?;
     display.say(&format!("rollback: `{}` is {} again", image.name, crate::plan::short(&image.id)));
     let targets = Targets { services: vec![service.clone()], health: None };
-    let plan = make_plan(&site, flags, &targets).await?;
-    let ran = execute(&site, &plan, Begin::Fresh, &mut listen_to_signals()?, &display).await?;
-    Ok(report(&plan, &ran, began_ms, &display))
+    let plan = unless_interrupted(signals, make_plan(site, flags, &targets)).await?;
+    let ran = execute(site, &plan, Begin::Fresh, (held, signals), display).await?;
+    Ok(report(&plan, &ran, began_ms, display))
 }
 
 /// Returns the image that the last finished swap of the service replaced.
@@ -120,55 +152,106 @@ fn run_id() -> RunId {
     RunId(format!("{}-{random:04x}", Timestamp::now().strftime("%Y%m%d-%H%M%S")))
 }
 
-/// Takes the locks of the services in a fixed order, so that two runs never wait for each other.
+/// Holds the services, and those that unfinished runs of them are about too, or says who does.
+///
+/// Afterwards every unfinished run of these services has a journal here.
 async fn hold(
     site: &Site,
     services: &[ServiceName],
-    wait: Option<Duration>,
+    flags: &Flags,
+    signals: &mut Signals,
     display: &Display,
-) -> Result<Vec<Lock>, Ended> {
-    let mut ordered = services.to_vec();
-    ordered.sort();
-    let deadline = Instant::now() + wait.unwrap_or_default();
-    let mut locks = Vec::new();
-    for service in &ordered {
-        loop {
-            match site.folder().lock(service) {
-                Ok(lock) => break locks.push(lock),
-                Err(LockError::Failed(failure)) => return Err(failure.into()),
-                Err(LockError::Busy(holder)) if Instant::now() >= deadline => {
-                    let failure = Failure::new(format!("another run holds `{service}`: {holder}"))
-                        .hint(format!("wait for it with `swap --wait 60s {service}`"));
-                    return Err(Ended::new(Exit::Busy, failure));
-                }
-                Err(LockError::Busy(holder)) => {
-                    display.note(&format!("another run holds `{service}`: {holder}"));
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+) -> Result<Held, Ended> {
+    let mut wanted = services.to_vec();
+    for service in services {
+        wanted.extend(site.folder().unfinished(service)?.iter().filter_map(Recorded::plan).flat_map(services_of));
+    }
+    loop {
+        wanted.sort();
+        wanted.dedup();
+        let mut held = site.hold_nothing(display);
+        match unless_interrupted(signals, take(site, &mut held, &wanted, flags, display)).await {
+            Ok(more) if more.is_empty() => return Ok(held),
+            Ok(more) => {
+                held.release().await;
+                wanted.extend(more);
+            }
+            Err(ended) => {
+                held.release().await;
+                return Err(ended);
             }
         }
     }
-    Ok(locks)
 }
 
-/// Returns the newest unfinished run of the service with the locks of all its services held.
+/// Takes the services and makes journals of the runs that have none here. Returns which more services those are about; without
+/// them nothing was done.
+async fn take(
+    site: &Site,
+    held: &mut Held,
+    services: &[ServiceName],
+    flags: &Flags,
+    display: &Display,
+) -> Result<Vec<ServiceName>, Ended> {
+    held.take(services, flags.wait.unwrap_or_default()).await.map_err(|not_held| match not_held {
+        NotHeld::Failed(failure) => failure.into(),
+        NotHeld::Busy { service, holder } => {
+            let failure = Failure::new(format!("another run holds `{service}`: {holder}"))
+                .hint(format!("wait for it with `swap --wait 60s {service}`"));
+            Ended::new(Exit::Busy, failure)
+        }
+    })?;
+    let plans = site.runs_without_journal(services).await?;
+    let more: Vec<ServiceName> =
+        plans.iter().flat_map(services_of).filter(|service| !services.contains(service)).collect();
+    if more.is_empty() {
+        for plan in &plans {
+            site.presume(plan, display).await?;
+        }
+    }
+    Ok(more)
+}
+
+fn services_of(plan: &Plan) -> Vec<ServiceName> {
+    plan.services.iter().map(|planned| planned.name.clone()).collect()
+}
+
+/// Gives something up that changes nothing when a signal comes: what is held must be let go.
+async fn unless_interrupted<T>(
+    signals: &mut Signals,
+    work: impl Future<Output = Result<T, Ended>>,
+) -> Result<T, Ended> {
+    tokio::select! {
+        worked = work => worked,
+        signal = async {
+            match signals.wait_for(|signals| !signals.is_empty()).await {
+                Ok(signals) => signals[0].clone(),
+                Err(_) => std::future::pending().await,
+            }
+        } => Err(Ended::new(Exit::RolledBack, Failure::new(format!("{signal}: nothing was changed")))),
+    }
+}
+
+/// Holds the service and returns its newest unfinished run, if there is one.
 async fn unfinished(
     site: &Site,
     flags: &Flags,
     service: &ServiceName,
+    signals: &mut Signals,
     display: &Display,
-) -> Result<Option<(Recorded, Vec<Lock>)>, Ended> {
+) -> Result<(Option<Recorded>, Held), Ended> {
     let known = site.services();
     if !known.contains(service) {
         return Err(usage(unknown_service(service.as_str(), &known)));
     }
-    let Some(recorded) = site.folder().unfinished(service)?.into_iter().next() else { return Ok(None) };
-    let services: Vec<ServiceName> =
-        recorded.plan().iter().flat_map(|plan| &plan.services).map(|s| s.name.clone()).collect();
-    let locks = hold(site, &services, flags.wait, display).await?;
-    // Whoever held the lock may have finished it meanwhile.
-    let still = site.folder().unfinished(service)?.into_iter().next();
-    Ok(still.map(|recorded| (recorded, locks)))
+    let held = hold(site, std::slice::from_ref(service), flags, signals, display).await?;
+    match site.folder().unfinished(service) {
+        Ok(runs) => Ok((runs.into_iter().next(), held)),
+        Err(failure) => {
+            held.release().await;
+            Err(failure.into())
+        }
+    }
 }
 
 /// Unwinds (or, after its commit, finishes) a run that another process left, before a new one begins.
@@ -178,7 +261,7 @@ async fn clean_up(
     site: &Site,
     flags: &Flags,
     recorded: &Recorded,
-    signals: &mut Signals,
+    (held, signals): (&Held, &mut Signals),
     display: &Display,
 ) -> Result<Option<Exit>, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
@@ -186,9 +269,16 @@ async fn clean_up(
         recorded.reopen()?.discard();
         return Ok(None);
     };
+    let forward = matches!(recorded.entries.last(), Some(Entry { event: Event::Resumed { goal: Goal::Forward }, .. }));
+    let forward = forward && site.candidates_run(&plan, &recorded.events()).await;
+    let goal = if forward { Goal::Forward } else { Goal::Back };
+    if forgets(site, recorded, &plan, goal).await? {
+        display.say(&format!("run {} was left unfinished, and others have settled since what runs", recorded.run));
+        return Ok(None);
+    }
     display.say(&format!("run {} was left unfinished: cleaning up first", recorded.run));
     load_hooks(site, flags, &plan).await;
-    let ran = execute(site, &plan, Begin::Again(recorded, Goal::Back), signals, display).await?;
+    let ran = execute(site, &plan, Begin::Again(recorded, goal), (held, &mut *signals), display).await?;
     match ran.end {
         End::Over(_) if signals.borrow().is_empty() => {
             display.say(&format!("run {} is cleaned up", recorded.run));
@@ -203,6 +293,7 @@ async fn take_up(
     flags: &Flags,
     recorded: &Recorded,
     goal: Goal,
+    (held, signals): (&Held, &mut Signals),
     display: &Display,
 ) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
@@ -214,8 +305,23 @@ async fn take_up(
     load_hooks(site, flags, &plan).await;
     let lost = goal == Goal::Forward && !site.candidates_run(&plan, &recorded.events()).await;
     let goal = if lost { Goal::Back } else { goal };
-    let ran = execute(site, &plan, Begin::Again(recorded, goal), &mut listen_to_signals()?, display).await?;
+    if forgets(site, recorded, &plan, goal).await? {
+        display.last(&format!("run {} is forgotten: others have settled since what runs", recorded.run));
+        return Ok(Exit::Swapped);
+    }
+    let ran = execute(site, &plan, Begin::Again(recorded, goal), (held, signals), display).await?;
     Ok(report(&plan, &ran, began_ms, display))
+}
+
+/// Forgets a run that is to go back where nothing is left to go back to. The world is believed.
+async fn forgets(site: &Site, recorded: &Recorded, plan: &Plan, goal: Goal) -> Result<bool, Failure> {
+    let committed = State::of(plan, &recorded.events()).is_ok_and(|state| state.committed());
+    if committed || goal == Goal::Forward || !site.settled_by_others(plan).await? {
+        return Ok(false);
+    }
+    recorded.reopen()?.discard();
+    site.unpublish(&recorded.run).await;
+    Ok(true)
 }
 
 /// Loads the hooks that a run of another process asks. What is missing is told by the step that needs it.
@@ -265,7 +371,7 @@ async fn execute(
     site: &Site,
     plan: &Plan,
     begin: Begin<'_>,
-    signals: &mut Signals,
+    (held, signals): (&Held, &mut Signals),
     display: &Display,
 ) -> Result<Ran, Ended> {
     let fresh = matches!(begin, Begin::Fresh);
@@ -279,18 +385,30 @@ async fn execute(
         }
     };
     let mut recorder = Recorder { journal, entries, display: display.clone() };
-    if let Err(failure) = recorder.record(plan, &first) {
-        if events.is_empty() {
+    // The engine makes its copy while the disk takes the journal.
+    let publish = async {
+        if fresh {
+            site.publish(plan, held, display).await;
+        }
+    };
+    if let (_, Err(failure)) = tokio::join!(publish, async { recorder.record(plan, &first) }) {
+        if fresh {
             recorder.journal.discard();
+            site.unpublish(&plan.run).await;
         }
         return Err(failure.into());
     }
     events.push(first);
-    let world = site.world(plan, display, fresh);
+    let world = site.world(plan, held, display, fresh);
     let end = engine::run(plan, &mut events, &world, &mut recorder, signals)
         .await
         .map_err(|illegal| Ended::new(Exit::Internal, Failure::new(illegal.to_string())))?;
-    site.settle().await;
+    let over = async {
+        if matches!(end, End::Over(_)) {
+            site.unpublish(&plan.run).await;
+        }
+    };
+    tokio::join!(site.settle(), over);
     world.probe_lines().iter().for_each(|line| display.say(line));
     Ok(Ran { end, entries: recorder.entries })
 }
@@ -325,6 +443,11 @@ fn report(plan: &Plan, ran: &Ran, began_ms: i64, display: &Display) -> Exit {
             ));
             Exit::Stuck
         }
+        End::Lost(failure) => {
+            display.failure(failure);
+            display.last("left as it is: another run has taken over");
+            Exit::Stuck
+        }
         End::Left => {
             display.last(&serves(plan, entries));
             display.last(&format!(
@@ -357,13 +480,6 @@ fn join(services: &[ServiceName]) -> String {
 
 /// The signals that have come so far.
 type Signals = watch::Receiver<Vec<String>>;
-
-fn listen(signals: &mut Option<Signals>) -> Result<&mut Signals, Failure> {
-    if signals.is_none() {
-        *signals = Some(listen_to_signals()?);
-    }
-    signals.as_mut().ok_or_else(|| Failure::new("internal: no signals"))
-}
 
 /// Collects SIGINT, SIGTERM and SIGHUP from now on instead of dying of them.
 fn listen_to_signals() -> Result<Signals, Failure> {

@@ -193,7 +193,8 @@ impl Site {
         let plan = crate::plan::plan(RunId("by-hand".to_owned()), &observed).map_err(|failures| {
             failures.into_iter().next().unwrap_or_else(|| Failure::new("nothing could be planned"))
         })?;
-        let live = Live::new(self, &plan, display.clone());
+        let held = self.hold_nothing(display);
+        let live = Live::new(self, &plan, &held, display.clone());
         if live.hooks(service)?.of(phase).next().is_none() {
             return Err(Failure::new(format!("the hook does not implement the phase `{phase}`"))
                 .hint("`swap hooks inspect FILE` lists its phases"));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use super::lock::Holding;
 use super::site::Site;
 use crate::compose;
 use crate::docker::Seen;
@@ -28,6 +29,8 @@ pub struct ServiceStatus {
     pub upstream: Option<String>,
     /// The unfinished runs.
     pub unfinished: Vec<String>,
+    /// The run that is at work on it.
+    pub holder: Option<Holding>,
 }
 
 impl Site {
@@ -296,6 +299,7 @@ impl Site {
                 beside: beside.iter().map(|seen| seen.name.clone()).collect(),
                 upstream: known.map(|(path, file)| format!("{path} (run {})", file.run)),
                 unfinished: Vec::new(),
+                holder: None,
             });
         }
         Ok(lines)

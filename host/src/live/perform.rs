@@ -9,6 +9,7 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::front::FrontDoor;
 use super::health;
+use super::lock::Held;
 use super::observe::container;
 use super::probe::Probe;
 use super::site::Site;
@@ -24,6 +25,7 @@ use crate::ui::Display;
 pub struct Live<'a> {
     pub(super) site: &'a Site,
     pub(super) plan: &'a Plan,
+    held: &'a Held,
     pub(super) display: Display,
     pub(super) began: std::time::Instant,
     /// One probe for each URL that a service of the plan names.
@@ -59,6 +61,10 @@ impl World for Live<'_> {
         }
     }
 
+    async fn holds(&self) -> Result<(), Failure> {
+        self.held.still().await
+    }
+
     async fn pause(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
@@ -66,8 +72,8 @@ impl World for Live<'_> {
 
 impl<'a> Live<'a> {
     /// Makes the world of a plan.
-    pub fn new(site: &'a Site, plan: &'a Plan, display: Display) -> Self {
-        Self { site, plan, display, began: std::time::Instant::now(), probes: BTreeMap::new() }
+    pub fn new(site: &'a Site, plan: &'a Plan, held: &'a Held, display: Display) -> Self {
+        Self { site, plan, held, display, began: std::time::Instant::now(), probes: BTreeMap::new() }
     }
 
     /// Begins to measure the front doors that the plan names.
@@ -186,7 +192,11 @@ impl<'a> Live<'a> {
 
     /// From here on the run only goes forward, so what it goes forward to must run.
     async fn commit(&self, facts: &Facts) -> Result<Learnt, Failure> {
-        for candidates in facts.candidates.values() {
+        for planned in &self.plan.services {
+            let candidates = facts.candidates(&planned.name);
+            if candidates.is_empty() {
+                return Err(Failure::new(format!("no candidate of `{}` is known that could replace it", planned.name)));
+            }
             self.must_run(candidates).await?;
         }
         Ok(Learnt::Nothing)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 use super::front::FrontDoors;
+use super::lock::Held;
 use super::observe::is_nginx;
 use super::perform::Live;
 use crate::compose::{Compose, Options, Project, Service, Tool};
@@ -80,8 +81,8 @@ impl Site {
     }
 
     /// Makes the world in which the plan is performed. `fresh`: the run begins here, so its whole way can be measured.
-    pub fn world<'a>(&'a self, plan: &'a Plan, display: &Display, fresh: bool) -> Live<'a> {
-        let mut live = Live::new(self, plan, display.clone());
+    pub fn world<'a>(&'a self, plan: &'a Plan, held: &'a Held, display: &Display, fresh: bool) -> Live<'a> {
+        let mut live = Live::new(self, plan, held, display.clone());
         if fresh {
             live.measure();
         }

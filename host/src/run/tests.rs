@@ -11,7 +11,7 @@ fn name(text: &str) -> ServiceName {
     text.parse().expect("a name")
 }
 
-fn container(id: &str) -> Container {
+pub(super) fn container(id: &str) -> Container {
     Container {
         id: id.to_owned(),
         name: format!("demo-{id}"),
@@ -53,7 +53,7 @@ fn planned(services: Vec<ObservedService>) -> Plan {
 }
 
 /// create start healthy switch drain commit retire.
-fn app() -> Plan {
+pub(super) fn app() -> Plan {
     planned(vec![observed("app", true, false, Order::StartFirst)])
 }
 
@@ -110,7 +110,7 @@ fn check(plan: &Plan, text: &str, expected: &str) {
 }
 
 /// Goes on from the events while everything succeeds, and returns the verbs of what is done.
-fn rest(plan: &Plan, mut events: Vec<Event>) -> String {
+pub(super) fn rest(plan: &Plan, mut events: Vec<Event>) -> String {
     let mut verbs = Vec::new();
     loop {
         match decide(plan, &events).expect("the events are legal") {

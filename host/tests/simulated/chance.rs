@@ -15,6 +15,8 @@ pub enum Fault {
     FailForGood,
     /// The disk takes no journal any more until swap is started again.
     DiskFull,
+    /// swap slept, and another run has taken it for dead.
+    LosesLock,
     /// A signal comes.
     Signal,
     /// Somebody else does something.

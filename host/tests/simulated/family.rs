@@ -25,11 +25,13 @@ pub struct Shape {
     pub scale: usize,
     /// swap has written its upstream file before.
     pub known: bool,
+    /// That file names an address of the past: somebody recreated the container since.
+    pub stale: bool,
     /// A container of it exists that does not run.
     pub bystander: bool,
 }
 
-const APP: Shape = Shape { proxied: true, stop_first: false, scale: 1, known: true, bystander: false };
+const APP: Shape = Shape { proxied: true, stop_first: false, scale: 1, known: true, stale: false, bystander: false };
 const WORKER: Shape = Shape { proxied: false, known: false, ..APP };
 
 /// Returns all kinds of projects.
@@ -40,6 +42,7 @@ pub fn families() -> Vec<Family> {
         plain("app", vec![APP]),
         full("app with hooks", vec![APP]),
         plain("first swap of app", vec![Shape { known: false, ..APP }]),
+        plain("app after somebody recreated it", vec![Shape { stale: true, ..APP }]),
         full("replicas and a bystander", vec![Shape { scale: 2, bystander: true, ..APP }]),
         plain("worker", vec![WORKER]),
         full("worker replicas", vec![Shape { scale: 2, ..WORKER }]),
@@ -79,6 +82,11 @@ pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
             let servers = world.services[index].containers.iter();
             world.nginx.files[index] =
                 Some(servers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect());
+        }
+        if shape.stale {
+            let address = world.fresh_address();
+            world.nginx.files[index] = Some(vec![Server { id: 0, address }]);
+            world.services[index].harmed.push(address);
         }
         if shape.bystander {
             let new = world.new_container(index);
@@ -128,7 +136,7 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 container: None,
                 directory: "/etc/nginx/swap".to_owned(),
                 before: world.nginx.files[index].as_deref().map(text),
-                current: true,
+                current: names_exactly(world.nginx.files[index].as_deref(), &service.containers),
                 tuning: None,
                 resolver: None,
                 network: None,
@@ -140,6 +148,13 @@ fn observe(family: &Family, world: &Universe) -> Observed {
         }
     });
     Observed { project: "demo".to_owned(), services: services.collect() }
+}
+
+/// Tells whether an upstream file names these containers, as far as they run, and no others.
+pub fn names_exactly(file: Option<&[Server]>, containers: &[Simulated]) -> bool {
+    let running = || containers.iter().filter(|c| c.life == Life::Running);
+    let named = |c: &Simulated| file.iter().copied().flatten().any(|server| Some(server.address) == c.address);
+    file.is_some_and(|file| file.len() == running().count()) && running().all(named)
 }
 
 /// Returns an upstream file's text.

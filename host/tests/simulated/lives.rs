@@ -1,19 +1,21 @@
 //! One run and everything that takes it up after it was killed, stuck or left.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use swap::engine::{self, End};
-use swap::plan::Plan;
-use swap::run::{Event, Facts, Goal, IllegalEvent, Outcome, State};
+use swap::model::ServiceName;
+use swap::plan::{Plan, Step};
+use swap::run::{Event, Facts, Goal, IllegalEvent, Outcome, State, Traces, presume};
 
 use super::chance::Chance;
 use super::family::{Family, begin, new_version, planned};
 use super::perform::Performer;
 use super::record::Recorder;
-use super::world::{Life, Rules, Universe};
+use super::world::{Life, Rules, Simulated, Universe};
 
 /// How one process ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +35,7 @@ impl Ending {
             Ending::Engine(End::Over(Outcome::RolledBack)) => "rolled back",
             Ending::Engine(End::Stuck(_)) => "stuck",
             Ending::Engine(End::Left) => "left",
+            Ending::Engine(End::Lost(_)) => "lost",
             Ending::Illegal(_) => "illegal",
             Ending::NotBegun => "not begun",
         }
@@ -46,6 +49,8 @@ pub enum Then {
     Forward,
     /// `swap rollback`, or `swap`, which unwinds first.
     Back,
+    /// `swap` on another machine, or here after the journal was lost: what was done is presumed, and unwound.
+    WithoutJournal,
     /// One or the other.
     Either,
 }
@@ -75,7 +80,8 @@ pub struct Told {
 
 /// What may need a person: old containers that can't be removed, undoing, and a commit of which nobody knows whether it
 /// is on the disk. Everything else that fails is unwound.
-const MAY_BE_STUCK: [&str; 7] = ["commit", "retire", "rollback", "remove", "start-old", "stop", "switch-back"];
+const MAY_BE_STUCK: [&str; 8] =
+    ["commit", "retire", "rollback", "release", "remove", "start-old", "stop", "switch-back"];
 
 /// How many processes take a run up before the last one, to which nothing happens.
 const TRIES: usize = 3;
@@ -147,11 +153,17 @@ impl Story {
             if tries == TRIES && matches!(now.chance, Chance::Random { .. }) {
                 now.chance = Chance::Calm;
             }
-            let back = match self.then {
-                Then::Forward => false,
-                Then::Back => true,
-                Then::Either => now.chance.below(2) == 1,
+            let (back, loses) = match self.then {
+                Then::Forward => (false, false),
+                Then::Back => (true, false),
+                Then::WithoutJournal => (true, true),
+                Then::Either => (now.chance.below(2) == 1, now.chance.below(6) == 5),
             };
+            if loses {
+                now.lose_journal(plan);
+            }
+            let presumed_forward = matches!(now.disk.durable.last(), Some(Event::Resumed { goal: Goal::Forward }));
+            let back = back && !presumed_forward;
             let goal = if back || !candidates_run(&now, plan) { Goal::Back } else { Goal::Forward };
             let committed = State::of(plan, &now.disk.durable).is_ok_and(|state| state.committed());
             now.disk.closed = false;
@@ -249,6 +261,47 @@ fn ready<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
+    }
+}
+
+impl Universe {
+    /// Nobody has the journal any more: the copy of the plan on the engine and the world tell what it must have said.
+    fn lose_journal(&mut self, plan: &Plan) {
+        self.tell(|| "(the journal is lost)".to_owned());
+        let traces = plan.services.iter().map(|planned| (planned.name.clone(), self.traces(plan, &planned.name)));
+        self.disk.durable = presume(plan, &traces.collect());
+        self.disk.doubtful.clear();
+    }
+
+    fn traces(&self, plan: &Plan, name: &ServiceName) -> Traces {
+        let service = &self.services[self.index(name)];
+        let (known, count) = plan
+            .steps
+            .iter()
+            .find_map(|step| match step {
+                Step::Create { service: of, known, count, .. } if of == name => Some((known, *count)),
+                _ => None,
+            })
+            .unwrap_or_else(|| panic!("the plan creates nothing of `{name}`"));
+        let is_known = |c: &&Simulated| known.contains(&format!("c{}", c.id));
+        let created: Vec<&Simulated> = service.containers.iter().filter(|c| !is_known(c)).take(count).collect();
+        let live = plan.services.iter().find(|planned| planned.name == *name).map(|planned| &planned.live);
+        let is_old = |c: &&Simulated| live.into_iter().flatten().any(|live| live.id == format!("c{}", c.id));
+        let old: Vec<&Simulated> = service.containers.iter().filter(is_old).collect();
+        let file = self.nginx.files[self.index(name)].iter().flatten();
+        let named: BTreeSet<String> = file.map(|server| format!("c{}", server.id)).collect();
+        let ids = |all: &[&Simulated]| all.iter().map(|c| format!("c{}", c.id)).collect::<BTreeSet<_>>();
+        let planned: BTreeSet<String> = live.into_iter().flatten().map(|live| live.id.clone()).collect();
+        let runs = |c: &&&Simulated| c.life == Life::Running;
+        Traces {
+            candidates: created.iter().map(|c| c.seen(&service.name, service.proxied)).collect(),
+            candidates_started: created.iter().filter(|c| c.life != Life::Created).count(),
+            candidates_run: created.iter().filter(runs).count(),
+            old_there: old.len(),
+            old_run: old.iter().filter(runs).count(),
+            names_candidates: !named.is_empty() && named == ids(&created),
+            names_others: !named.is_empty() && named != planned,
+        }
     }
 }
 

@@ -36,6 +36,13 @@ impl World for Performer<'_> {
         }
     }
 
+    async fn holds(&self) -> Result<(), Failure> {
+        match self.0.borrow().lost {
+            true => Err(Failure::new("somebody else holds the service")),
+            false => Ok(()),
+        }
+    }
+
     async fn pause(&self, time: Duration) {
         let dead = {
             let mut world = self.0.borrow_mut();
@@ -67,11 +74,12 @@ impl Universe {
 
     /// A point between two effects of a step, at which anything may go wrong.
     fn point(&mut self, step: &Step) -> Effect {
-        let mut faults = [Fault::Crash; 4 + Foreign::ALL.len()];
+        let mut faults = [Fault::Crash; 5 + Foreign::ALL.len()];
         faults[1] = Fault::Fail;
         faults[2] = Fault::FailForGood;
         faults[3] = Fault::Signal;
-        for (fault, foreign) in faults[4..].iter_mut().zip(Foreign::ALL) {
+        faults[4] = Fault::LosesLock;
+        for (fault, foreign) in faults[5..].iter_mut().zip(Foreign::ALL) {
             *fault = Fault::Foreign(foreign);
         }
         self.now += 10;
@@ -80,6 +88,10 @@ impl Universe {
                 Fault::Foreign(foreign) => {
                     let service = step.service().map_or(0, |name| self.index(name));
                     self.meddle(service, foreign);
+                }
+                Fault::LosesLock => {
+                    self.tell(|| "  (taken for dead)".to_owned());
+                    self.lost = true;
                 }
                 Fault::Signal => {
                     // Some people press Ctrl-C twice.
@@ -163,6 +175,9 @@ impl Universe {
             }
             Step::Commit => {
                 if self.rules.commit_looks {
+                    if self.live.iter().any(|(name, _)| facts.candidates(name).is_empty()) {
+                        return failed("no candidate is known");
+                    }
                     for (name, candidates) in &facts.candidates {
                         let service = self.index(name);
                         self.judge(service, candidates)?;
@@ -294,7 +309,6 @@ impl Universe {
 
     /// Writes the upstream file and makes nginx obey it. The shell beside nginx goes on without swap, or does not.
     fn write(&mut self, step: &Step, service: usize, servers: Option<Vec<Server>>) -> Effect {
-        self.pin();
         let before = std::mem::replace(&mut self.nginx.files[service], servers);
         self.tell(|| "  . the upstream file is written".to_owned());
         let stopped = self.point(step);
@@ -309,23 +323,6 @@ impl Universe {
             self.check();
         }
         stopped
-    }
-
-    /// Names the live containers of the run's other services by address, where no file of ours does: nginx would ask the
-    /// engine's DNS for them when it reloads, and find their candidates too.
-    fn pin(&mut self) {
-        if !self.rules.reload_pins {
-            return;
-        }
-        for (name, live) in self.live.clone() {
-            let service = self.index(&name);
-            if self.services[service].proxied && self.nginx.files[service].is_none() {
-                let places = live.iter().filter_map(|live| self.place(service, live));
-                let containers = places.map(|index| &self.services[service].containers[index]);
-                let servers = containers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
-                self.nginx.files[service] = Some(servers);
-            }
-        }
     }
 
     /// Returns the workers that may still serve what nginx served before.
@@ -404,8 +401,15 @@ impl Universe {
             return Ok(Learnt::Nothing);
         }
         let before = front.before.as_deref().map(family::parsed);
+        let planned = || {
+            let server = |old: &Container| {
+                let id = old.id.strip_prefix('c')?.parse().ok()?;
+                Some(Server { id, address: old.address? })
+            };
+            to.iter().filter_map(server).collect()
+        };
         let servers = if self.services[service].stop_first {
-            before
+            Some(planned())
         } else if self.rules.back_starts_old {
             let servers = self.start_old(step, service, to)?;
             if servers.is_empty() {
@@ -413,11 +417,7 @@ impl Universe {
             }
             if before.is_none() && !self.rules.back_by_address { None } else { Some(servers) }
         } else {
-            let to = to.iter().filter_map(|old| {
-                let id = old.id.strip_prefix('c')?.parse().ok()?;
-                Some(Server { id, address: old.address? })
-            });
-            Some(before.unwrap_or_else(|| to.collect()))
+            Some(planned())
         };
         self.write(step, service, servers)?;
         if self.rules.back_waits {

@@ -72,6 +72,7 @@ impl Universe {
         self.disk.full = false;
         self.broken = None;
         self.dead = false;
+        self.lost = false;
         self.signals = tokio::sync::watch::channel(Vec::new()).0;
     }
 }

@@ -24,8 +24,6 @@ pub struct Rules {
     /// `SwitchBack` names the old containers where no file of ours was there before: the service's name would resolve
     /// to the candidates too.
     pub back_by_address: bool,
-    /// Whatever reloads nginx names the live containers of the run's services that have no file of ours yet.
-    pub reload_pins: bool,
     /// `SwitchBack` switches back at all.
     pub back_switches: bool,
     /// `SwitchBack` waits for the workers that still use the candidates.
@@ -43,7 +41,6 @@ impl Rules {
         retire_looks: true,
         back_starts_old: true,
         back_by_address: true,
-        reload_pins: true,
         back_switches: true,
         back_waits: true,
         keeps_the_last: true,
@@ -168,6 +165,8 @@ pub struct Universe {
     pub signals: watch::Sender<Vec<String>>,
     /// swap was killed: nothing that it would do happens.
     pub dead: bool,
+    /// Another run holds the services.
+    pub lost: bool,
     /// The kind of step that fails until swap is started again.
     pub broken: Option<&'static str>,
     /// The containers that were live when the run began.
@@ -196,6 +195,7 @@ impl Universe {
             rules,
             signals: watch::channel(Vec::new()).0,
             dead: false,
+            lost: false,
             broken: None,
             live: Vec::new(),
             meddled: false,
@@ -401,7 +401,9 @@ impl Universe {
             {
                 wrong.push(format!("`{name}` has not {} containers that serve: {here:?}", planned.live.len()));
             }
-            if service.proxied {
+            let past = |address: &SocketAddr| service.harmed.contains(address);
+            let untouched = outcome == Outcome::RolledBack && self.nginx.loaded[index].iter().all(past);
+            if service.proxied && !untouched {
                 let serving: Vec<Server> =
                     here.iter().filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
                 let addresses: Vec<SocketAddr> = serving.iter().map(|server| server.address).collect();

@@ -1,0 +1,160 @@
+//! What a run must have done whose journal nobody has: from its plan, and from what the world is like now.
+
+use std::collections::BTreeMap;
+
+use super::{Event, Goal, Learnt};
+use crate::model::{Container, ServiceName};
+use crate::plan::{Plan, Step};
+
+/// What is left of a run in one service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traces {
+    /// The containers that it must have created, with their addresses where they run.
+    pub candidates: Vec<Container>,
+    /// How many of those were ever started.
+    pub candidates_started: usize,
+    /// How many of those run.
+    pub candidates_run: usize,
+    /// How many of the containers that were live when it began are there, running or not.
+    pub old_there: usize,
+    /// How many of those run.
+    pub old_run: usize,
+    /// Whether its upstream file names the candidates and nobody else.
+    pub names_candidates: bool,
+    /// Whether that file is there and names others than the old containers.
+    pub names_others: bool,
+}
+
+/// Returns the events that such a run must have recorded, the plan itself first; where it must go forward, its last event says
+/// so.
+///
+/// What may have been done counts as done, because every undo may run where there is nothing to undo. It goes forward only
+/// where it has begun to retire, which comes after the commit; before that the way back is open. Where an old container
+/// still runs then, it is switched and drained once more: perhaps it was somebody else who removed the others.
+pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event> {
+    let nothing = Traces::default();
+    let of = |service: &ServiceName| traces.get(service).unwrap_or(&nothing);
+    let all = || plan.services.iter().map(|planned| (planned, of(&planned.name)));
+    let fronted = |service: &ServiceName| plan.steps.iter().any(|step| is_switch(step, service));
+    let stops_first = |service: &ServiceName| {
+        plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service))
+    };
+    let replaced = all().all(|(planned, traces)| {
+        traces.candidates_run == planned.live.len() && (traces.names_candidates || !fronted(&planned.name))
+    });
+    // Services are retired in their order. With stop-first the old ones lie still long before the commit.
+    let retiring = all().next().is_some_and(|(planned, traces)| {
+        let left = if stops_first(&planned.name) { traces.old_there } else { traces.old_run };
+        left < planned.live.len()
+    });
+    let forward = replaced && retiring;
+    let committed = forward && all().all(|(_, traces)| traces.old_run == 0);
+    // A candidate that was never started gets no requests. One that was may have ended after the switch, and even where
+    // the file names the old ones again nginx may not have read it since.
+    let switched = all().all(|(planned, traces)| traces.candidates_started == planned.live.len())
+        || all().any(|(_, traces)| traces.names_others);
+    // What is there and is not of its making was made by others since.
+    let created = all().any(|(_, traces)| !traces.candidates.is_empty() || traces.names_others);
+    let mut events = vec![Event::Planned { plan: plan.clone() }];
+    for (step, what) in plan.steps.iter().enumerate() {
+        let learnt = match what {
+            Step::Create { .. } if !created => break,
+            Step::Create { service, .. } | Step::Start { service, .. } => {
+                Learnt::Candidates { containers: of(service).candidates.clone() }
+            }
+            Step::Switch { .. } if !switched => break,
+            Step::Commit if !committed => break,
+            Step::Retire { .. } => break,
+            _ => Learnt::Nothing,
+        };
+        events.extend([Event::Started { step }, Event::Done { step, learnt }]);
+    }
+    if all().any(|(planned, traces)| traces.candidates.len() != planned.live.len()) {
+        // There is nothing to go forward to.
+        events.push(Event::Interrupted { signal: "the loss of its journal".to_owned() });
+    }
+    if forward {
+        events.push(Event::Resumed { goal: Goal::Forward });
+    }
+    events
+}
+
+fn is_switch(step: &Step, service: &ServiceName) -> bool {
+    matches!(step, Step::Switch { service: of, .. } if of == service)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{app, container, rest};
+    use super::*;
+
+    /// Returns what a run with one old container does when it is taken up with such traces, by its verbs.
+    #[track_caller]
+    fn check(traces: Traces, expected: &str) {
+        let plan = app();
+        let service = plan.services[0].name.clone();
+        let mut events = presume(&plan, &[(service, traces)].into());
+        if !matches!(events.last(), Some(Event::Resumed { .. })) {
+            events.push(Event::Resumed { goal: Goal::Back });
+        }
+        assert_eq!(rest(&plan, events), expected);
+    }
+
+    fn before() -> Traces {
+        Traces { old_there: 1, old_run: 1, ..Traces::default() }
+    }
+
+    fn created() -> Traces {
+        Traces { candidates: vec![container("new")], ..before() }
+    }
+
+    fn runs() -> Traces {
+        Traces { candidates_started: 1, candidates_run: 1, ..created() }
+    }
+
+    fn switched() -> Traces {
+        Traces { names_candidates: true, names_others: true, ..runs() }
+    }
+
+    #[test]
+    fn before_the_commit_all_that_may_have_been_done_is_undone() {
+        check(before(), "RolledBack");
+        check(created(), "stop remove RolledBack");
+        check(runs(), "switch-back stop remove RolledBack");
+        check(switched(), "switch-back stop remove RolledBack");
+        check(Traces { candidates_run: 0, ..switched() }, "switch-back stop remove RolledBack");
+        // The file names the old one again, and nginx may still ask the candidate that has ended.
+        check(Traces { candidates_run: 0, ..runs() }, "switch-back stop remove RolledBack");
+    }
+
+    #[test]
+    fn without_all_candidates_there_is_no_way_forward() {
+        let plan = app();
+        let service = plan.services[0].name.clone();
+        let forward = |traces: Traces| {
+            let mut events = presume(&plan, &[(service.clone(), traces)].into());
+            events.push(Event::Resumed { goal: Goal::Forward });
+            rest(&plan, events)
+        };
+        assert_eq!(forward(before()), "RolledBack");
+        assert_eq!(forward(created()), "start healthy switch drain commit retire Swapped");
+        assert_eq!(forward(switched()), "start healthy switch drain commit retire Swapped");
+    }
+
+    #[test]
+    fn a_run_that_has_begun_to_retire_goes_forward() {
+        check(Traces { old_run: 0, ..switched() }, "retire Swapped");
+        check(Traces { old_run: 0, old_there: 0, ..switched() }, "retire Swapped");
+        // Of two that were live one still runs, and nobody knows who removed the other.
+        let mut plan = app();
+        plan.services[0].live.push(container("second"));
+        let service = plan.services[0].name.clone();
+        let replicas = Traces { candidates: vec![container("a"), container("b")], ..switched() };
+        let replicas = Traces { candidates_started: 2, candidates_run: 2, ..replicas };
+        let events = presume(&plan, &[(service, replicas)].into());
+        assert_eq!(rest(&plan, events), "start healthy switch drain commit retire Swapped");
+        // The old one ended by itself, before there was a candidate in its place.
+        check(Traces { old_run: 0, ..runs() }, "switch-back stop remove RolledBack");
+        check(Traces { old_run: 0, ..created() }, "stop remove RolledBack");
+    }
+}

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use crate::failpoint;
 use crate::model::{Failure, RunId, ServiceName};
 use crate::plan::Plan;
 use crate::run::{Entry, Event};
@@ -105,7 +106,8 @@ impl Folder {
         self.forget_old_runs();
         let path = self.runs().join(format!("{}.open", safe_name(&run.0)));
         let file = private_file(&path, OpenOptions::new().create_new(true).append(true))?;
-        sync_folder(&self.runs()).map_err(|error| cannot("sync the folder of", &path, &error))?;
+        let made = sync_folder(&self.runs()).and_then(|()| failpoint::pass(|| "after journal made"));
+        made.map_err(|error| cannot("sync the folder of", &path, &error))?;
         Ok(Journal { path, file, good: 0, pending: Vec::new() })
     }
 
@@ -246,10 +248,13 @@ impl Journal {
         line.push('\n');
         // One write, so that a crash tears at most the last line.
         self.pending.extend_from_slice(line.as_bytes());
-        self.write_pending().map_err(|error| cannot("write the journal", &self.path, &error))?;
+        let point = |when: &str| failpoint::pass(|| format!("{when} journal {}", event.name()));
+        let written = point("before").and_then(|()| self.write_pending()).and_then(|()| point("after"));
+        written.map_err(|error| cannot("write the journal", &self.path, &error))?;
         if matches!(event, Event::Closed { .. }) {
             let closed = self.path.with_extension("jsonl");
-            fs::rename(&self.path, &closed).map_err(|error| cannot("close the journal", &self.path, &error))?;
+            let renamed = fs::rename(&self.path, &closed).and_then(|()| failpoint::pass(|| "after journal renamed"));
+            renamed.map_err(|error| cannot("close the journal", &self.path, &error))?;
             self.path = closed;
         }
         Ok(entry)
@@ -342,6 +347,25 @@ mod tests {
         assert_eq!(safe_name("../../etc"), "_.._.._etc");
         assert_eq!(safe_name("JDMK:BCBN"), "JDMK_BCBN");
         assert_eq!(safe_name("a\u{1b}\nb"), "a__b");
+    }
+
+    #[test]
+    fn whatever_a_journal_holds_is_read_decided_and_told_without_a_panic() {
+        let corpus = [include_str!("../tests/journals/v1.jsonl")];
+        crate::mutated::texts(&corpus, |text| {
+            let Ok(entries) = parse(text) else { return };
+            let plan = entries.iter().find_map(|entry| match &entry.event {
+                Event::Planned { plan } => Some(plan.clone()),
+                _ => None,
+            });
+            let Some(plan) = plan else { return };
+            let events: Vec<Event> = entries.into_iter().map(|entry| entry.event).collect();
+            let _ = crate::run::decide(&plan, &events);
+            let _ = crate::run::Facts::of(&plan, &events);
+            for line in plan.to_string().lines() {
+                crate::mutated::harmless("a line of the plan", &line.replace('\t', " "));
+            }
+        });
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Display {
             return;
         }
         self.clear();
-        eprintln!("{line}");
+        eprintln!("{}", shown(line));
     }
 
     /// Says a failure with what it printed and with its cure.
@@ -180,7 +180,7 @@ impl Display {
         }
         self.clear();
         // Nobody may be listening any more; the swap has happened all the same.
-        let _ = writeln!(io::stdout(), "{line}");
+        let _ = writeln!(io::stdout(), "{}", shown(line));
     }
 
     fn failed(&self, step: Option<&Step>, failure: &Failure, elapsed: Option<i64>) {
@@ -189,6 +189,7 @@ impl Display {
     }
 
     fn step_line(&self, line: &str, elapsed: Option<i64>) {
+        let line = printable(line);
         self.clear();
         match elapsed {
             Some(elapsed) => eprintln!("  {line}  {}", seconds(elapsed)),
@@ -214,14 +215,19 @@ impl Display {
     }
 }
 
+/// Returns text of several lines as a terminal may have it: only its line ends are obeyed.
+fn shown(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
 /// Returns a failure as people read it: what, its last lines, the cure; each line ends with a newline.
 pub fn failure_text(failure: &Failure) -> String {
     let mut text = format!("error: {}\n", printable(&failure.what).replace("\\n", "\n       "));
     for line in &failure.tail {
-        text.push_str(&format!("  | {line}\n"));
+        text.push_str(&format!("  | {}\n", printable(line)));
     }
     if let Some(hint) = &failure.hint {
-        text.push_str(&format!("hint: {hint}\n"));
+        text.push_str(&format!("hint: {}\n", shown(hint)));
     }
     text
 }

@@ -4,6 +4,7 @@ mod common;
 mod controls;
 mod crowds;
 mod door;
+mod failpoints;
 mod faults;
 mod flows;
 mod hooks;

@@ -14,6 +14,7 @@ use super::script::{marker, quote, quote_all, subshell};
 use super::tuning::{self, TUNING_FILE};
 use super::upstream::{Fallback, file_name};
 use super::{DEFAULT_FOLDER, Shell};
+use crate::failpoint;
 use crate::model::{Failure, Output, ServiceName, printable};
 use crate::run::{Generation, Process};
 
@@ -237,7 +238,7 @@ impl<S: Shell> Proxy<S> {
         let files = Files::new(nginx, std::slice::from_ref(change))?;
         let body =
             format!("{}prepare || exit 1\napply || {{ restore; exit 1; }}\ntidy\nsync_folder\n", files.functions());
-        let output = self.run(&body).await?;
+        let output = self.change("write", &body).await?;
         if output.ok() { Ok(()) } else { Err(not_written(&nginx.folder, &output)) }
     }
 
@@ -258,7 +259,8 @@ impl<S: Shell> Proxy<S> {
         for _ in 0..3 {
             let body = self.switch_script(nginx, master, &files, restarted);
             // Without an answer nobody knows how far the script came.
-            let output = self.run(&body).await.map_err(|failure| SwitchFailure { failure, restored: false })?;
+            let output =
+                self.change("switch", &body).await.map_err(|failure| SwitchFailure { failure, restored: false })?;
             let answer = Answer::read(&output);
             match answer.result.as_str() {
                 "switched" => return Ok(Generation { boot: answer.boot, master, workers: answer.old }),
@@ -384,6 +386,18 @@ impl<S: Shell> Proxy<S> {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Runs a script that has an effect.
+    async fn change(&self, name: &str, body: &str) -> Result<Output, Failure> {
+        let point = async |when: &str| {
+            let passed = failpoint::reach(|| format!("{when} nginx {name}")).await;
+            passed.map_err(|error| Failure::new(format!("nginx: {error}")))
+        };
+        point("before").await?;
+        let output = self.run(body).await?;
+        point("after").await?;
+        Ok(output)
     }
 
     async fn run(&self, body: &str) -> Result<Output, Failure> {
@@ -789,4 +803,24 @@ fn not_written(folder: &str, output: &Output) -> Failure {
 fn cut(output: &Output) -> Failure {
     Failure::new(format!("the shell beside nginx answered only in part (exit code {})", output.code))
         .tail(output.stderr.lines().rev().take(5).map(str::to_owned).collect::<Vec<_>>().into_iter().rev())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_script_answers_is_read() {
+        let corpus = [
+            "switched changed\nboot 5f2d\nold 7 123456\nold 8 123457\nmessage\n",
+            "refused restored\nboot 5f2d\nmessage\n2026/01/31 [emerg] 7#7: bind() to 0.0.0.0:80 failed\n",
+        ];
+        crate::mutated::texts(&corpus, |text| {
+            let output = Output { code: 0, stdout: text.to_owned(), stderr: String::new() };
+            let answer = Answer::read(&output);
+            reasons(&answer.message).iter().for_each(|reason| crate::mutated::harmless("a reason", reason));
+            let _ = sections(&output, "swap-mark");
+            let _ = engine_dns(text);
+        });
+    }
 }

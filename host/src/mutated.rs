@@ -74,6 +74,12 @@ pub(crate) fn harmless(what: &str, text: &str) {
     assert!(!text.chars().any(crate::model::is_control), "{what} has a control character: {text:?}");
 }
 
+/// As [`harmless`], for lines that are shown: a tab is what it is.
+#[track_caller]
+pub(crate) fn harmless_line(what: &str, line: &str) {
+    harmless(what, &line.replace('\t', " "));
+}
+
 struct Told<'a> {
     seed: u64,
     input: &'a [u8],

@@ -85,6 +85,15 @@ pub fn is_settled(stack: &Stack, containers: &[Container]) {
     assert_eq!(stack.containers("app"), containers, "somebody was left behind who went on");
 }
 
+/// Checks that one container of the application serves and that no run goes on.
+#[track_caller]
+pub fn ends_with_one_version(stack: &Stack) {
+    eventually("a version to serve", Duration::from_secs(20), || stack.version().is_ok());
+    let running = stack.containers("app").into_iter().filter(|container| container.state == "running").count();
+    assert_eq!(running, 1, "{}", stack.world());
+    holds_no_lock(stack);
+}
+
 /// Checks that no run holds a service: the lock is gone with its process.
 #[track_caller]
 pub fn holds_no_lock(stack: &Stack) {

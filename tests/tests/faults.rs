@@ -10,7 +10,7 @@ use scenarios::command::run;
 use scenarios::eventually::eventually;
 use scenarios::stack::{Container, Stack, compose_tool};
 
-use crate::common::{changes_nothing, converged, holds_no_lock, light_load, lost_nothing, says};
+use crate::common::{changes_nothing, converged, ends_with_one_version, holds_no_lock, light_load, lost_nothing, says};
 
 const REFUSED: i32 = 3;
 const ROLLED_BACK: i32 = 4;
@@ -568,14 +568,6 @@ fn kill(stack: &Stack, which: impl Fn(&str, &Container) -> bool) {
 /// Holds an old worker of nginx by a connection that says nothing.
 fn hold_the_drain(stack: &Stack) -> std::net::TcpStream {
     std::net::TcpStream::connect(stack.door).expect("a connection")
-}
-
-#[track_caller]
-fn ends_with_one_version(stack: &Stack) {
-    eventually("a version to serve", Duration::from_secs(20), || stack.version().is_ok());
-    let running = stack.containers("app").into_iter().filter(|container| container.state == "running").count();
-    assert_eq!(running, 1, "{}", stack.world());
-    holds_no_lock(stack);
 }
 
 fn free_port() -> u16 {

@@ -10,5 +10,7 @@ mod flows;
 mod hooks;
 mod interrupts;
 mod kills;
+mod privacy;
+mod restarts;
 mod rig;
 mod shapes;

@@ -12,7 +12,7 @@ use super::read::{assemble, messages, yaml};
 use super::settings::{KEY, Reader};
 use super::{Compose, Options, Tool, overlay};
 use crate::model::{Failure, Settings};
-use crate::mutated::harmless;
+use crate::mutated::{harmless, harmless_line};
 
 mod engine;
 
@@ -158,7 +158,7 @@ fn whatever_is_printed_gives_harmless_names_or_a_refusal() {
                     let paths = settings.hooks.iter().map(|hook| &hook.file).chain(&settings.probe);
                     paths.for_each(|path| harmless("a path", path));
                 }
-                project.warnings.iter().for_each(|warning| harmless("a warning", warning));
+                project.warnings.iter().for_each(|warning| harmless_line("a warning", warning));
             }
         }
     });
@@ -178,7 +178,7 @@ fn a_name_with_a_control_character_is_refused() {
 }
 
 fn harmless_lines(text: &str) {
-    text.lines().for_each(|line| harmless("a message", &line.replace('\t', " ")));
+    text.lines().for_each(|line| harmless_line("a message", line));
 }
 
 /// Reads `x-swap` of the service `app` beside `nginx`.

@@ -818,7 +818,7 @@ mod tests {
         crate::mutated::texts(&corpus, |text| {
             let output = Output { code: 0, stdout: text.to_owned(), stderr: String::new() };
             let answer = Answer::read(&output);
-            reasons(&answer.message).iter().for_each(|reason| crate::mutated::harmless("a reason", reason));
+            reasons(&answer.message).iter().for_each(|reason| crate::mutated::harmless_line("a reason", reason));
             let _ = sections(&output, "swap-mark");
             let _ = engine_dns(text);
         });

@@ -41,16 +41,15 @@ fn a_sample_of_kills_and_signals_is_survived() {
     let stack = Stack::up();
     let running = light_load(&stack);
     let mut stage = Stage { stack: &stack, running: &running, serving: "v1" };
-    for (play, action, count, offset) in [
-        (SWAP, "kill", 5, 0),
-        (SWAP, "int", 3, 1),
-        (SWAP, "term", 2, 2),
-        (UNWIND, "kill", 3, 0),
-        (RESUME, "kill", 2, 1),
-    ] {
+    for (play, actions) in
+        [(SWAP, &[("kill", 4), ("int", 2), ("term", 1)][..]), (UNWIND, &[("kill", 2)]), (RESUME, &[("kill", 1)])]
+    {
         let points = stage.points(play);
-        let step = points.len().div_ceil(count);
-        stage.survive(play, action, points.iter().skip(offset * step / 3).step_by(step));
+        for (turn, (action, count)) in actions.iter().enumerate() {
+            // Not the same points for each action.
+            let step = points.len() / count;
+            stage.survive(play, action, points.iter().skip(step * (turn + 1) / 4).step_by(step).take(*count));
+        }
     }
     lost_nothing(running);
 }

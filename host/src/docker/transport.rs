@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use bollard::BollardRequest;
 use http_body_util::Empty;
-use hyper::body::Bytes;
-use hyper::{Method, Request, Uri};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -74,7 +74,7 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<Answered, Failure> {
             let _turn = turns.acquire().await;
             let effect = effect(request.method(), request.uri().path());
             failpoint(effect.as_deref(), "before").await?;
-            let response = client.request(request).await?;
+            let response = asked(&client, request, || bollard::body_full(Bytes::new())).await?;
             failpoint(effect.as_deref(), "after").await?;
             Ok(response)
         }
@@ -87,6 +87,29 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<Answered, Failure> {
     )
     .map_err(|error| Failure::new(format!("the Docker engine at {endpoint}: {error}")))?;
     Ok(Answered { api, api_version })
+}
+
+/// Sends a request. What only asks is asked again when an engine that is being restarted breaks the connection off.
+async fn asked<B>(
+    client: &Client<Connector, B>,
+    request: Request<B>,
+    empty: impl Fn() -> B,
+) -> Result<Response<Incoming>, hyper_util::client::legacy::Error>
+where
+    B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let repeatable = *request.method() == Method::GET;
+    let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
+    let began = Instant::now();
+    let mut answer = client.request(request).await;
+    while repeatable && answer.is_err() && began.elapsed() < AWAY {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut again = Request::new(empty());
+        (*again.method_mut(), *again.uri_mut(), *again.headers_mut()) = (method.clone(), uri.clone(), headers.clone());
+        answer = client.request(again).await;
+    }
+    answer
 }
 
 /// Names what a request changes, as `POST containers/start`; `None` if it only asks.

@@ -589,30 +589,43 @@ impl<'a> Files<'a> {
     fn functions(&self) -> String {
         let (mut prepare, mut apply, mut restore, mut tidy) =
             (String::new(), String::new(), String::new(), String::new());
-        for FileChange { name, text } in self.changes {
+        for (at, FileChange { name, text }) in self.changes.iter().enumerate() {
             let (new, old) = (format!("\"$FOLDER\"/.{name}.swap-new"), format!("\"$FOLDER\"/.{name}.swap-old"));
             let file = format!("\"$FOLDER\"/{name}");
-            // The old bytes stay as they are, whatever they are: a second name, or where that can't be, a copy.
+            // What is there already is not written again: also where nothing can be written any more, nginx can be made to
+            // obey it. The old bytes stay as they are, whatever they are: a second name, or where that can't be, a copy.
+            if let Some(text) = text {
+                prepare += &format!(
+                    "  if [ \"$(cat {file} 2>/dev/null && printf .)\" = {} ]; then SAME{at}=1; fi\n",
+                    quote(&format!("{text}."))
+                );
+            }
             prepare += &format!(
                 "  if [ -d {file} ]; then echo \"$FOLDER/{name} is a directory\" >&2; return 1; fi\n  \
+                 if [ -n \"$SAME{at}\" ]; then if [ -n \"$SYNC\" ]; then sync {file} 2>/dev/null; fi; else\n  \
                  if [ -e {old} ]; then rm -f {old} || return 1; fi\n  \
                  if [ -e {file} ]; then ln {file} {old} 2>/dev/null || cp -p {file} {old} || return 1; fi\n"
             );
+            let unless_same = format!("[ -n \"$SAME{at}\" ] ||");
             match text {
                 Some(text) => {
                     prepare += &format!(
                         "  printf '%s' {} > {new} || return 1\n  if [ -n \"$SYNC\" ]; then sync {new} || return 1; fi\n",
                         quote(text)
                     );
-                    apply += &format!("  mv -f {new} {file} || return 1\n");
+                    apply += &format!("  {unless_same} mv -f {new} {file} || return 1\n");
                 }
                 None => apply += &format!("  rm -f {file} || return 1\n"),
             }
-            restore += &format!("  if [ -e {old} ]; then mv -f {old} {file} || R=1; else rm -f {file} || R=1; fi\n");
+            prepare += "  fi\n";
+            restore += &format!(
+                "  {unless_same} if [ -e {old} ]; then mv -f {old} {file} || R=1; else rm -f {file} || R=1; fi\n"
+            );
             tidy += &format!(" {old} {new}");
         }
+        let same: String = (0..self.changes.len()).map(|at| format!("SAME{at}=\n")).collect();
         format!(
-            "FOLDER={}\nSYNC={}\numask 022\n\
+            "FOLDER={}\nSYNC={}\n{same}umask 022\n\
              prepare() {{\n{prepare}  return 0\n}}\n\
              apply() {{\n{apply}  return 0\n}}\n\
              restore() {{\n  R=0\n{restore}  return $R\n}}\n\

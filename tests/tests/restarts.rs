@@ -163,8 +163,11 @@ impl Engine {
 fn daemon(folder: &Path, live_restore: bool) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).expect("a log");
     let path = |name: &str| folder.join(name).display().to_string();
+    // Nothing of the machine's own settings.
+    std::fs::write(folder.join("daemon.json"), "{}").expect("settings");
     let mut command = Command::new("dockerd");
     command
+        .args(["--config-file", &path("daemon.json")])
         .args(["--host", &format!("unix://{}", path("docker.sock"))])
         .args(["--data-root", &path("data"), "--exec-root", &path("exec"), "--pidfile", &path("pid")])
         // Its proxies would end with it, and with them the front door.

@@ -592,6 +592,7 @@ impl<'a> Files<'a> {
         for (at, FileChange { name, text }) in self.changes.iter().enumerate() {
             let (new, old) = (format!("\"$FOLDER\"/.{name}.swap-new"), format!("\"$FOLDER\"/.{name}.swap-old"));
             let file = format!("\"$FOLDER\"/{name}");
+            // By `cat`, which says why it can't write; some shells only know of an error.
             // What is there already is not written again: also where nothing can be written any more, nginx can be made to
             // obey it. The old bytes stay as they are, whatever they are: a second name, or where that can't be, a copy.
             if let Some(text) = text {
@@ -610,7 +611,7 @@ impl<'a> Files<'a> {
             match text {
                 Some(text) => {
                     prepare += &format!(
-                        "  printf '%s' {} > {new} || return 1\n  if [ -n \"$SYNC\" ]; then sync {new} || return 1; fi\n",
+                        "  printf '%s' {} | cat > {new} || return 1\n  if [ -n \"$SYNC\" ]; then sync {new} || return 1; fi\n",
                         quote(text)
                     );
                     apply += &format!("  {unless_same} mv -f {new} {file} || return 1\n");
@@ -809,8 +810,12 @@ fn engine_dns(resolv: &str) -> Option<IpAddr> {
 fn not_written(folder: &str, output: &Output) -> Failure {
     let lines: Vec<String> = output.stderr.lines().map(printable).collect();
     let reason = lines.last().map(|line| format!(": {line}")).unwrap_or_default();
-    Failure::new(format!("writing into the upstream folder `{folder}` failed{reason}"))
-        .hint("make it writable for the user that nginx's shell runs as")
+    let full = reason.contains("No space left");
+    Failure::new(format!("writing into the upstream folder `{folder}` failed{reason}")).hint(if full {
+        "free some disk space where that folder is"
+    } else {
+        "make it writable for the user that nginx's shell runs as"
+    })
 }
 
 fn cut(output: &Output) -> Failure {

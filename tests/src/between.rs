@@ -95,11 +95,7 @@ impl State {
     fn pass_on(&self, mut from: UnixStream, mut to: UnixStream, answers: bool) {
         let mut buffer = vec![0; 64 * 1024];
         let mut passed = 0;
-        loop {
-            let count = match from.read(&mut buffer) {
-                Ok(count @ 1..) => count,
-                _ => break,
-            };
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
             let mut whole = count;
             match self.settled() {
                 Manner::Slow(delay) if answers => std::thread::sleep(delay),

@@ -592,7 +592,6 @@ impl<'a> Files<'a> {
         for (at, FileChange { name, text }) in self.changes.iter().enumerate() {
             let (new, old) = (format!("\"$FOLDER\"/.{name}.swap-new"), format!("\"$FOLDER\"/.{name}.swap-old"));
             let file = format!("\"$FOLDER\"/{name}");
-            // By `cat`, which says why it can't write; some shells only know of an error.
             // What is there already is not written again: also where nothing can be written any more, nginx can be made to
             // obey it. The old bytes stay as they are, whatever they are: a second name, or where that can't be, a copy.
             if let Some(text) = text {
@@ -610,6 +609,7 @@ impl<'a> Files<'a> {
             let unless_same = format!("[ -n \"$SAME{at}\" ] ||");
             match text {
                 Some(text) => {
+                    // By `cat`, which says why it can't write; some shells only know of an error.
                     prepare += &format!(
                         "  printf '%s' {} | cat > {new} || return 1\n  if [ -n \"$SYNC\" ]; then sync {new} || return 1; fi\n",
                         quote(text)

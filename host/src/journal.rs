@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! <state>/<engine>/<project>/<service>.lock      who holds the service, and his token
+//! <state>/<engine>/<project>/runs/<run>.new      the journal of a run that has no plan yet
 //! <state>/<engine>/<project>/runs/<run>.open     the journal of a run that is not over
 //! <state>/<engine>/<project>/runs/<run>.jsonl    the journal of a run that is over
 //! <state>/<engine>/<project>/runs/<run>.torn     a journal that could not be read, kept for a person
@@ -16,15 +17,23 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::failpoint;
 use crate::model::{Failure, RunId, ServiceName};
 use crate::plan::Plan;
 use crate::run::{Entry, Event};
 
 /// How many runs of a project the history keeps.
 const KEPT_RUNS: usize = 100;
+
+/// How a journal's name ends that has no plan yet: of a run that is killed then, nothing is left to do.
+const UNWRITTEN: &str = "new";
+
+/// How old a journal without a plan is when its run must be dead.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
 /// The version of the journal's lines; a reader refuses a later one.
 const VERSION: u32 = 1;
@@ -136,14 +145,26 @@ impl Folder {
     /// Begins the journal of a run.
     pub fn begin(&self, run: &RunId) -> Result<Journal, Failure> {
         self.forget_old_runs();
-        let path = self.journal_of(run, "open");
+        let path = self.journal_of(run, UNWRITTEN);
+        // The same run twice would mix two stories.
+        if path.with_extension("open").exists() {
+            return Err(cannot("make", &path.with_extension("open"), &io::ErrorKind::AlreadyExists.into()));
+        }
         let file = private_file(&path, OpenOptions::new().create_new(true).append(true))?;
-        sync_folder(&self.runs()).map_err(|error| cannot("sync the folder of", &path, &error))?;
+        failpoint::pass(|| "after journal made").map_err(|error| cannot("make", &path, &error))?;
         Ok(Journal { path, file, good: 0, pending: Vec::new() })
     }
 
-    /// Removes the oldest finished runs beyond those that are kept. What can't be removed stays.
+    /// Removes the oldest finished runs beyond those that are kept, and what runs have left that were killed before they had
+    /// a plan. What can't be removed stays.
     fn forget_old_runs(&self) {
+        for path in fs::read_dir(self.runs()).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            let age = || fs::metadata(&path).ok()?.modified().ok()?.elapsed().ok();
+            // A living run has written its plan long before.
+            if path.extension().is_some_and(|end| end == UNWRITTEN) && age().is_some_and(|age| age > LEFT_BEHIND) {
+                let _ = fs::remove_file(path);
+            }
+        }
         let runs = self.list().unwrap_or_default();
         let finished = runs.iter().filter(|(_, path)| path.extension().is_some_and(|end| end == "jsonl"));
         for (_, path) in finished.skip(KEPT_RUNS) {
@@ -290,13 +311,25 @@ impl Journal {
         line.push('\n');
         // One write, so that a crash tears at most the last line.
         self.pending.extend_from_slice(line.as_bytes());
-        self.write_pending().map_err(|error| cannot("write the journal", &self.path, &error))?;
+        let point = |when: &str| failpoint::pass(|| format!("{when} journal {}", event.name()));
+        let written = point("before").and_then(|()| self.write_pending()).and_then(|()| point("after"));
+        written.map_err(|error| cannot("write the journal", &self.path, &error))?;
+        if self.path.extension().is_some_and(|end| end == UNWRITTEN) {
+            self.name("open").map_err(|error| cannot("name the journal", &self.path, &error))?;
+        }
         if matches!(event, Event::Closed { .. }) {
-            let closed = self.path.with_extension("jsonl");
-            fs::rename(&self.path, &closed).map_err(|error| cannot("close the journal", &self.path, &error))?;
-            self.path = closed;
+            self.name("jsonl").map_err(|error| cannot("close the journal", &self.path, &error))?;
         }
         Ok(entry)
+    }
+
+    /// Gives the journal the name that says how far its run is, durably.
+    fn name(&mut self, ending: &str) -> io::Result<()> {
+        let name = self.path.with_extension(ending);
+        fs::rename(&self.path, &name)?;
+        self.path = name;
+        self.path.parent().map_or(Ok(()), sync_folder)?;
+        failpoint::pass(|| format!("after journal named {ending}"))
     }
 
     /// Writes what is not on the disk yet, also what an earlier write that failed has left, so that there is never a gap.
@@ -386,6 +419,99 @@ mod tests {
         assert_eq!(safe_name("../../etc"), "_.._.._etc");
         assert_eq!(safe_name("JDMK:BCBN"), "JDMK_BCBN");
         assert_eq!(safe_name("a\u{1b}\nb"), "a__b");
+    }
+
+    #[test]
+    fn what_is_kept_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&root.path().join("state"), "ENGINE", "demo").unwrap();
+        let _journal = folder.begin(&RunId("20260131-154502-9f3a".to_owned())).unwrap();
+        let _lock = folder.lock(&"app".parse().unwrap(), "pid 1", "token").unwrap();
+        let (mut open, mut modes) = (vec![root.path().join("state")], Vec::new());
+        while let Some(path) = open.pop() {
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            modes.push((metadata.is_dir(), metadata.permissions().mode() & 0o777));
+            if metadata.is_dir() {
+                open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            }
+        }
+        assert!(modes.len() >= 6, "{modes:?}");
+        assert!(modes.iter().all(|(folder, mode)| *mode == if *folder { 0o700 } else { 0o600 }), "{modes:?}");
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_folder_or_a_file_is_refused() {
+        use std::os::unix::fs::symlink;
+        let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let victim = elsewhere.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        symlink(elsewhere.path(), root.path().join("ENGINE")).unwrap();
+        let refused = Folder::open(root.path(), "ENGINE", "demo").unwrap_err();
+        assert!(refused.what.contains("is not a folder of its own"), "{refused}");
+        let folder = Folder::open(root.path(), "OTHER", "demo").unwrap();
+        symlink(&victim, folder.path().join("app.lock")).unwrap();
+        symlink(&victim, folder.path().join("runs/20260131-154502-9f3a.new")).unwrap();
+        assert!(matches!(folder.lock(&"app".parse().unwrap(), "pid 1", "token"), Err(LockError::Failed(_))));
+        assert!(folder.begin(&RunId("20260131-154502-9f3a".to_owned())).is_err());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let open = root.path().join("state");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = Folder::open(&open, "ENGINE", "demo").unwrap_err();
+        assert!(refused.what.contains("can be changed by others"), "{refused}");
+    }
+
+    #[test]
+    fn the_last_runs_are_kept_and_unfinished_ones_always() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path(), "ENGINE", "demo").unwrap();
+        let run = |number: usize| RunId(format!("20260131-{number:06}-9f3a"));
+        let begin = |number: usize| {
+            let mut journal = folder.begin(&run(number)).unwrap();
+            journal.append(&Event::Started { step: 0 }).unwrap();
+            journal
+        };
+        drop(begin(0));
+        for number in 1..=KEPT_RUNS + 5 {
+            let mut journal = begin(number);
+            journal.append(&Event::Closed { outcome: crate::run::Outcome::Swapped }).unwrap();
+        }
+        drop(begin(999));
+        let dead = folder.path().join("runs/20260131-154502-9f3a.new");
+        fs::write(&dead, "").unwrap();
+        File::options().write(true).open(&dead).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        drop(folder.begin(&run(998)).unwrap());
+        assert!(!dead.exists() && folder.path().join("runs").join("20260131-000998-9f3a.new").exists());
+        let kept: Vec<RunId> = folder.list().unwrap().into_iter().map(|(run, _)| run).collect();
+        assert_eq!(kept.len(), KEPT_RUNS + 2);
+        assert_eq!((&kept[0], &kept[1], &kept[kept.len() - 2]), (&run(999), &run(KEPT_RUNS + 5), &run(6)));
+        assert_eq!(kept.last(), Some(&run(0)), "a run that is not over was forgotten");
+    }
+
+    #[test]
+    fn whatever_a_journal_holds_is_read_decided_and_told_without_a_panic() {
+        let corpus = [include_str!("../tests/journals/v1.jsonl")];
+        crate::mutated::texts(&corpus, |text| {
+            let Ok(entries) = parse(text) else { return };
+            let plan = entries.iter().find_map(|entry| match &entry.event {
+                Event::Planned { plan } => Some(plan.clone()),
+                _ => None,
+            });
+            let Some(plan) = plan else { return };
+            let events: Vec<Event> = entries.into_iter().map(|entry| entry.event).collect();
+            let _ = crate::run::decide(&plan, &events);
+            let _ = crate::run::Facts::of(&plan, &events);
+            for line in plan.to_string().lines() {
+                crate::mutated::harmless_line("a line of the plan", line);
+            }
+        });
     }
 
     #[test]

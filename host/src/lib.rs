@@ -11,6 +11,8 @@
 //! 1  docker  compose  nginx  hooks  journal  store  ui     adapters; they never import one another
 //! 0  run → plan → model                       PURE: no tokio, bollard, wasmtime, file, clock
 //! ```
+//!
+//! Beside them `failpoint`, by which tests kill and fail what the adapters do; a release has nothing of it.
 
 pub mod cli;
 pub mod error;
@@ -18,6 +20,8 @@ pub mod error;
 pub mod live;
 
 pub mod engine;
+
+pub mod failpoint;
 
 pub mod compose;
 pub mod docker;
@@ -32,3 +36,6 @@ pub mod run;
 pub mod plan;
 
 pub mod model;
+
+#[cfg(test)]
+mod mutated;

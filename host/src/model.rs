@@ -327,11 +327,18 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Returns the text without what could move a terminal's cursor or fake a line: control characters are escaped.
+/// Returns the text without what could move a terminal's cursor, fake a line or turn one around: control characters are
+/// escaped, and those that change the direction of writing too.
 pub fn printable(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() && c != '\t' { c.escape_default().to_string() } else { c.to_string() })
+        .map(|c| if is_control(c) && c != '\t' { c.escape_default().to_string() } else { c.to_string() })
         .collect()
+}
+
+/// Tells whether a character is obeyed instead of shown: one of the control characters, a line's or paragraph's end, or one
+/// that changes the direction of writing.
+pub fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Returns the failure for a name that is no service, with what it may have meant.
@@ -393,5 +400,6 @@ mod tests {
     #[test]
     fn printable_text_moves_no_cursor() {
         assert_eq!(printable("a\u{1b}[2Jb\tc\r\n"), "a\\u{1b}[2Jb\tc\\r\\n");
+        assert_eq!(printable("exit \u{202e}0\u{9b}2J"), "exit \\u{202e}0\\u{9b}2J");
     }
 }

@@ -33,6 +33,7 @@ pub use config::{Configuration, ErrorLog, Include, Pass, Target, Version};
 pub use folder::{Folder, Mount};
 pub use local::LocalShell;
 pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, SwitchFailure, Worker};
+pub use script::quote;
 pub use tuning::TUNING_FILE;
 pub use upstream::{Fallback, NotParsed, Server, UpstreamFile, file_name, parse, render};
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Check, Container, Failure, Image, LoadedHook, Order, Phase, ProxyChoice, RunId, ServiceName, Settings, millis,
+    printable,
 };
 
 /// How long a candidate without requests may take to stop when a run is unwound.
@@ -585,10 +586,10 @@ impl fmt::Display for Plan {
         let names: Vec<&str> = self.services.iter().map(|service| service.name.as_str()).collect();
         writeln!(f, "plan for {} of project {}: {} steps", names.join(", "), self.project, self.steps.len())?;
         for (index, step) in self.steps.iter().enumerate() {
-            writeln!(f, "{:>3}  {step}", index + 1)?;
+            writeln!(f, "{:>3}  {}", index + 1, printable(&step.to_string()))?;
         }
         for notice in &self.notices {
-            writeln!(f, "note: {notice}")?;
+            writeln!(f, "note: {}", printable(notice))?;
         }
         Ok(())
     }

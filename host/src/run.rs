@@ -80,6 +80,24 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Returns its name, as in a journal: `undo-started`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Planned { .. } => "planned",
+            Event::Started { .. } => "started",
+            Event::Done { .. } => "done",
+            Event::Failed { .. } => "failed",
+            Event::UndoStarted { .. } => "undo-started",
+            Event::Undone { .. } => "undone",
+            Event::UndoFailed { .. } => "undo-failed",
+            Event::Interrupted { .. } => "interrupted",
+            Event::Resumed { .. } => "resumed",
+            Event::Closed { .. } => "closed",
+        }
+    }
+}
+
 /// An event and its time: one line of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {

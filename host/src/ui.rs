@@ -80,7 +80,7 @@ impl Display {
             if let Event::Started { step } | Event::UndoStarted { step } = entry.event {
                 state.began.insert(step, entry.at_ms);
             }
-            step.and_then(|step| state.began.get(&step)).map(|began| entry.at_ms - began)
+            step.and_then(|step| state.began.get(&step)).map(|began| entry.at_ms.saturating_sub(*began))
         };
         if self.format == Format::Json {
             let what = step.and_then(|step| plan.steps.get(step));
@@ -160,7 +160,7 @@ impl Display {
             return;
         }
         self.clear();
-        eprintln!("{line}");
+        eprintln!("{}", shown(line));
     }
 
     /// Says a failure with what it printed and with its cure.
@@ -180,7 +180,7 @@ impl Display {
         }
         self.clear();
         // Nobody may be listening any more; the swap has happened all the same.
-        let _ = writeln!(io::stdout(), "{line}");
+        let _ = writeln!(io::stdout(), "{}", shown(line));
     }
 
     fn failed(&self, step: Option<&Step>, failure: &Failure, elapsed: Option<i64>) {
@@ -189,6 +189,7 @@ impl Display {
     }
 
     fn step_line(&self, line: &str, elapsed: Option<i64>) {
+        let line = printable(line);
         self.clear();
         match elapsed {
             Some(elapsed) => eprintln!("  {line}  {}", seconds(elapsed)),
@@ -214,14 +215,19 @@ impl Display {
     }
 }
 
+/// Returns text of several lines as a terminal may have it: only its line ends are obeyed.
+pub fn shown(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
 /// Returns a failure as people read it: what, its last lines, the cure; each line ends with a newline.
 pub fn failure_text(failure: &Failure) -> String {
     let mut text = format!("error: {}\n", printable(&failure.what).replace("\\n", "\n       "));
     for line in &failure.tail {
-        text.push_str(&format!("  | {line}\n"));
+        text.push_str(&format!("  | {}\n", printable(line)));
     }
     if let Some(hint) = &failure.hint {
-        text.push_str(&format!("hint: {hint}\n"));
+        text.push_str(&format!("hint: {}\n", shown(hint)));
     }
     text
 }
@@ -310,8 +316,8 @@ pub fn summary(plan: &Plan, entries: &[Entry], began_ms: i64) -> String {
         format!("{}: {} → {}", service.name, names(&service.live), names(facts.candidates(&service.name)))
     };
     let pairs: Vec<String> = plan.services.iter().map(pair).collect();
-    let observed = entries.first().map_or(0, |first| first.at_ms - began_ms);
-    let whole = entries.last().map_or(0, |last| last.at_ms - began_ms);
+    let observed = entries.first().map_or(0, |first| first.at_ms.saturating_sub(began_ms));
+    let whole = entries.last().map_or(0, |last| last.at_ms.saturating_sub(began_ms));
     let times: Vec<String> = std::iter::once(("observe", observed))
         .chain(step_times(plan, entries))
         .filter(|(_, ms)| *ms >= 5)
@@ -333,7 +339,7 @@ pub fn step_times(plan: &Plan, entries: &[Entry]) -> Vec<(&'static str, i64)> {
             Event::Done { step, .. } => {
                 let told = plan.steps.get(*step).filter(|step| **step != Step::Commit);
                 let Some(verb) = told.map(Step::verb) else { continue };
-                let took = began.get(step).map_or(0, |began| entry.at_ms - began);
+                let took = began.get(step).map_or(0, |began| entry.at_ms.saturating_sub(*began));
                 match times.iter_mut().find(|(known, _)| *known == verb) {
                     Some((_, sum)) => *sum += took,
                     None => times.push((verb, took)),
@@ -353,7 +359,7 @@ fn gap(plan: &Plan, entries: &[Entry]) -> Option<i64> {
         .iter()
         .rev()
         .find(|entry| done(&entry.event).and_then(verb).is_some_and(|verb| matches!(verb, "healthy" | "switch")))?;
-    Some(serves.at_ms - stopped.at_ms)
+    Some(serves.at_ms.saturating_sub(stopped.at_ms))
 }
 
 fn started(event: &Event) -> Option<usize> {

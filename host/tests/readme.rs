@@ -117,8 +117,36 @@ fn every_default_time_is_told_as_it_is() {
 }
 
 #[test]
+fn every_fault_in_the_table_has_its_test() {
+    fn sources(folder: &Path, text: &mut String) {
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                text.push_str(&fs::read_to_string(&path).expect("a source"));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut tests = String::new();
+    ["host/src", "host/tests", "tests/tests"].iter().for_each(|folder| sources(&root.join(folder), &mut tests));
+    let page = text("docs/faults.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| fault |"));
+    let mut faults = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "fault, outcome, exit, test: {row}");
+        let name = cells[3].trim_matches('`');
+        assert!(tests.contains(&format!("fn {name}()")), "`{name}` is no test: {row}");
+        faults += 1;
+    }
+    assert!(faults > 30, "the table has {faults} rows");
+}
+
+#[test]
 fn every_link_leads_somewhere() {
-    for page in ["README.md", "docs/architecture.md"] {
+    for page in ["README.md", "docs/architecture.md", "docs/faults.md"] {
         let folder = Path::new(page).parent().expect("a folder");
         let text = text(page);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

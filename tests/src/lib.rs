@@ -6,12 +6,14 @@
 //! load → clients → http     clients that never retry and count every failure
 //! report                    what they saw: numbers, a table, JSON
 //! stack → images            a private copy of a compose project, gone when the test ends
+//! between                   a socket between swap and the engine, that delays, cuts and hangs
 //! swap                      runs the `swap` binary and compares all that it prints
 //! eventually                waits for a fact, never for a time
 //! ```
 //!
 //! **Invariant:** nothing here uses swap's own code: the rig must not share its mistakes.
 
+pub mod between;
 pub mod clients;
 pub mod command;
 pub mod eventually;

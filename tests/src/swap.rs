@@ -167,10 +167,19 @@ impl Started<'_> {
     /// Panics if the call ends or 180 seconds pass before: a machine that is busy with much else takes long.
     #[track_caller]
     pub fn until(&mut self, verb: &str, event: &str) {
-        let wanted = |line: &str| {
-            serde_json::from_str::<Value>(line).is_ok_and(|line| line["verb"] == verb && line["event"] == event)
-        };
-        eventually_some(format!("`{verb}` to be `{event}`"), LIMIT, || {
+        self.until_line(&format!("`{verb}` was `{event}`"), |line| line["verb"] == verb && line["event"] == event);
+    }
+
+    /// Waits until it has noticed a signal, as [`Started::until`] waits.
+    #[track_caller]
+    pub fn until_interrupted(&mut self) {
+        self.until_line("it was interrupted", |line| line["event"] == "interrupted");
+    }
+
+    #[track_caller]
+    fn until_line(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) {
+        let wanted = |line: &str| serde_json::from_str::<Value>(line).is_ok_and(|line| wanted(&line));
+        eventually_some(format!("a line that says that {what}"), LIMIT, || {
             let found = self.lines.lock().expect("the lines").iter().any(|(_, line)| wanted(line));
             if !found && matches!(self.child.try_wait(), Ok(Some(_))) {
                 // Its last lines may still be on their way; they are there when the pipe is closed.
@@ -179,11 +188,7 @@ impl Started<'_> {
                 }
                 let lines = self.lines.lock().expect("the lines").clone();
                 let text: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
-                assert!(
-                    text.iter().any(|line| wanted(line)),
-                    "swap ended before `{verb}` was `{event}`:\n{}",
-                    text.join("\n")
-                );
+                assert!(text.iter().any(|line| wanted(line)), "swap ended before {what}:\n{}", text.join("\n"));
                 return Some(());
             }
             found.then_some(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use scenarios::clients::Kind;
 use scenarios::eventually::eventually;
 use scenarios::load::Running;
-use scenarios::stack::Stack;
+use scenarios::stack::{Container, Stack};
 use scenarios::swap::Outcome;
 
 /// Starts the mixed load and waits until all kinds of requests flow.
@@ -54,6 +54,44 @@ pub fn changes_nothing(stack: &Stack, arguments: &[&'static str], code: i32) -> 
     assert_eq!(stack.world(), before, "something was left behind");
     holds_no_lock(stack);
     outcome
+}
+
+/// Checks that one container of this version serves alone, that nothing is left of what was before, and that no client has
+/// noticed anything.
+#[track_caller]
+pub fn converged(stack: &Stack, version: &str, running: &Running, case: &str) {
+    assert_eq!(stack.version().as_deref(), Ok(version), "{case}");
+    let containers = stack.containers("app");
+    assert_eq!(containers.len(), 1, "{case}\n{}", stack.world());
+    is_settled(stack, &containers);
+    assert_eq!(running.failures(), [], "{case}");
+    let log = stack.compose(&["logs", "--no-color", "nginx"]);
+    let lost: Vec<&str> = log.lines().filter(|line| line.contains("while connecting to upstream")).collect();
+    assert!(lost.is_empty(), "{case}: nginx still asks who is gone\n{}", lost.join("\n"));
+}
+
+/// Checks that nothing is under way or half done, and that nginx is told of all containers.
+#[track_caller]
+pub fn is_settled(stack: &Stack, containers: &[Container]) {
+    assert!(containers.iter().all(|container| container.state == "running"), "{containers:?}");
+    assert_eq!(stack.open_runs(), [""; 0]);
+    holds_no_lock(stack);
+    let upstream = std::fs::read_to_string(stack.path("nginx/swap/app.conf")).unwrap_or_default();
+    let missing = containers.iter().find(|container| !upstream.contains(&format!("{}:80", container.address)));
+    // Without a file, as before the first swap, nginx asks the engine's DNS.
+    assert!(upstream.is_empty() || missing.is_none(), "nginx does not know {missing:?}:\n{upstream}");
+    // A compose that a killed run has left could still make a container.
+    eventually("what swap started to end", Duration::from_secs(20), || !stack.is_worked_in());
+    assert_eq!(stack.containers("app"), containers, "somebody was left behind who went on");
+}
+
+/// Checks that one container of the application serves and that no run goes on.
+#[track_caller]
+pub fn ends_with_one_version(stack: &Stack) {
+    eventually("a version to serve", Duration::from_secs(20), || stack.version().is_ok());
+    let running = stack.containers("app").into_iter().filter(|container| container.state == "running").count();
+    assert_eq!(running, 1, "{}", stack.world());
+    holds_no_lock(stack);
 }
 
 /// Checks that no run holds a service: the lock is gone with its process, and from the engine.

@@ -1,14 +1,20 @@
 //! Bad input and faults: each ends with a plain word, the old version serves, and nothing is left behind.
 
-use std::time::Duration;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+use scenarios::between::{Between, Manner};
+use scenarios::command::run;
 use scenarios::eventually::eventually;
-use scenarios::stack::Stack;
+use scenarios::stack::{Container, Stack, compose_tool};
 
-use crate::common::{changes_nothing, holds_no_lock, light_load, lost_nothing, says};
+use crate::common::{changes_nothing, converged, ends_with_one_version, holds_no_lock, light_load, lost_nothing, says};
 
 const REFUSED: i32 = 3;
 const ROLLED_BACK: i32 = 4;
+const STUCK: i32 = 5;
 const USAGE: i32 = 2;
 
 #[test]
@@ -226,12 +232,347 @@ fn an_engine_whose_containers_cannot_be_reached_from_here_swaps_all_the_same() {
     assert_eq!(stack.version().as_deref(), Ok("v2"));
 }
 
+#[test]
+fn an_engine_that_answers_slowly_swaps_all_the_same() {
+    let stack = Stack::up();
+    let engine = engine_between(&stack);
+    stack.deploy("v2");
+    let running = light_load(&stack);
+    engine.set(Manner::Slow(Duration::from_millis(30)));
+    stack.swap(["app"]).env("DOCKER_HOST", engine.host()).expect_exit(0);
+    lost_nothing(running);
+    assert_eq!(stack.version().as_deref(), Ok("v2"));
+}
+
+#[test]
+fn an_engine_that_hangs_from_the_start_is_refused_in_time() {
+    let stack = Stack::up();
+    let engine = engine_between(&stack);
+    engine.set(Manner::Silent);
+    let outcome = stack.swap(["app"]).env("DOCKER_HOST", engine.host()).expect_exit(REFUSED);
+    says(&outcome, &["engine.sock", "it did not answer within"]);
+    assert!(outcome.took < Duration::from_secs(30), "it waited {:?}", outcome.took);
+}
+
+#[test]
+fn an_engine_that_hangs_in_the_middle_is_left_by_two_ctrl_c() {
+    let (stack, engine) = waiting_between();
+    let running = light_load(&stack);
+    let mut swap = stack.swap(["--output", "json", "app"]).env("DOCKER_HOST", engine.host()).start();
+    swap.until("healthy", "started");
+    engine.set(Manner::Silent);
+    swap.signal(Signal::INT);
+    swap.until_interrupted();
+    let asked = Instant::now();
+    swap.signal(Signal::INT);
+    swap.expect_exit(STUCK);
+    assert!(asked.elapsed() < Duration::from_secs(20), "it went on for {:?}", asked.elapsed());
+    engine.set(Manner::Honest);
+    stack.exec("app", "touch /data/go");
+    stack.swap(["app"]).expect_exit(0);
+    converged(&stack, "v2", &running, "after the engine hung");
+    lost_nothing(running);
+}
+
+#[test]
+#[ignore = "takes minutes: every call waits for its limit"]
+fn an_engine_that_hangs_for_good_is_given_up() {
+    let (stack, engine) = waiting_between();
+    let running = light_load(&stack);
+    let call = stack.swap(["--output", "json", "app"]).env("DOCKER_HOST", engine.host());
+    let mut swap = call.limit(Duration::from_secs(280)).start();
+    swap.until("healthy", "started");
+    engine.set(Manner::Silent);
+    says(&swap.expect_exit(STUCK), &["the engine did not answer within 30s"]);
+    engine.set(Manner::Honest);
+    stack.exec("app", "touch /data/go");
+    stack.swap(["app"]).expect_exit(0);
+    converged(&stack, "v2", &running, "after the engine hung");
+    lost_nothing(running);
+}
+
+#[test]
+#[ignore = "takes minutes: compose waits for its limit"]
+fn an_engine_that_hangs_while_compose_creates_is_given_up() {
+    let stack = Stack::up();
+    let engine = engine_between(&stack);
+    stack.deploy("v2");
+    let running = light_load(&stack);
+    let call = stack.swap(["--output", "json", "app"]).env("DOCKER_HOST", engine.host());
+    let mut swap = call.limit(Duration::from_secs(280)).start();
+    swap.until("create", "started");
+    engine.set(Manner::Silent);
+    let outcome = swap.wait().expect("its end");
+    assert!([ROLLED_BACK, STUCK].contains(&outcome.code), "exit {}\n{}", outcome.code, outcome.raw);
+    engine.set(Manner::Honest);
+    stack.swap(["app"]).expect_exit(0);
+    converged(&stack, "v2", &running, "after the engine hung");
+    lost_nothing(running);
+}
+
+#[test]
+fn an_engine_that_breaks_off_for_a_moment_is_waited_for() {
+    let (stack, engine) = waiting_between();
+    let running = light_load(&stack);
+    let mut swap = stack.swap(["--output", "json", "app"]).env("DOCKER_HOST", engine.host()).start();
+    swap.until("healthy", "started");
+    engine.set(Manner::Gone);
+    // So long that swap has asked several times.
+    std::thread::sleep(Duration::from_secs(2));
+    engine.set(Manner::Honest);
+    stack.exec("app", "touch /data/go");
+    swap.expect_exit(0);
+    converged(&stack, "v2", &running, "after the engine was gone");
+    lost_nothing(running);
+}
+
+#[test]
+fn an_engine_whose_answers_are_cut_off_is_told_and_the_next_swap_mends_it() {
+    let (stack, engine) = waiting_between();
+    let running = light_load(&stack);
+    let call = stack.swap(["--output", "json", "--timeout", "3s", "app"]).env("DOCKER_HOST", engine.host());
+    let mut swap = call.start();
+    swap.until("healthy", "started");
+    engine.set(Manner::Cut(40));
+    swap.expect_exit(STUCK);
+    engine.set(Manner::Honest);
+    stack.exec("app", "touch /data/go");
+    stack.swap(["app"]).expect_exit(0);
+    converged(&stack, "v2", &running, "after the engine's answers were cut off");
+    lost_nothing(running);
+}
+
+#[test]
+fn nginx_killed_or_restarted_at_a_step_leaves_one_version_serving() {
+    let stack = Stack::up();
+    let mut next = "v2";
+    for (verb, fault) in [("healthy", "kill"), ("switch", "kill"), ("drain", "restart"), ("retire", "kill")] {
+        stack.deploy(next);
+        let nginx = stack.containers("nginx").remove(0);
+        let mut swap = stack.swap(["--output", "json", "app"]).start();
+        swap.until(verb, "started");
+        stack.docker(&[fault, &nginx.id]);
+        let outcome = swap.wait().expect("its end");
+        let told = format!("{fault} at {verb}: exit {}\n{}{}", outcome.code, outcome.raw, outcome.stderr);
+        assert!([0, ROLLED_BACK, STUCK].contains(&outcome.code), "{told}");
+        stack.docker(&["start", &nginx.id]);
+        eventually(format!("a version to serve after {told}"), Duration::from_secs(20), || stack.version().is_ok());
+        stack.swap(["app"]).expect_exit(0);
+        ends_with_one_version(&stack);
+        assert_eq!(stack.version().as_deref(), Ok(next), "{told}");
+        next = if next == "v2" { "v1" } else { "v2" };
+    }
+}
+
+#[test]
+fn a_candidate_killed_while_it_gets_healthy_is_removed() {
+    let stack = Stack::up();
+    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    stack.deploy("v2");
+    let before = stack.world();
+    let running = light_load(&stack);
+    let mut swap = stack.swap(["--output", "json", "app"]).start();
+    swap.until("healthy", "started");
+    kill(&stack, |old, container| container.id != old);
+    says(&swap.expect_exit(ROLLED_BACK), &["exited"]);
+    lost_nothing(running);
+    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+}
+
+#[test]
+fn a_candidate_killed_right_after_the_switch_is_switched_back() {
+    let stack = Stack::up();
+    stack.deploy("v2");
+    let before = stack.world();
+    let _held = hold_the_drain(&stack);
+    let mut swap = stack.swap(["--output", "json", "app"]).start();
+    swap.until("switch", "done");
+    kill(&stack, |old, container| container.id != old);
+    swap.expect_exit(ROLLED_BACK);
+    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    holds_no_lock(&stack);
+}
+
+#[test]
+fn a_candidate_killed_in_the_watch_is_switched_back() {
+    let stack = Stack::up();
+    stack.deploy("v2");
+    let before = stack.world();
+    let mut swap = stack.swap(["--output", "json", "--watch", "60s", "app"]).start();
+    swap.until("watch", "started");
+    kill(&stack, |old, container| container.id != old);
+    let outcome = swap.expect_exit(ROLLED_BACK);
+    says(&outcome, &["exited"]);
+    assert!(outcome.took < Duration::from_secs(40), "it waited {:?}", outcome.took);
+    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    holds_no_lock(&stack);
+}
+
+#[test]
+fn an_old_container_killed_in_the_drain_is_replaced_all_the_same() {
+    let stack = Stack::up();
+    stack.deploy("v2");
+    let _held = hold_the_drain(&stack);
+    let mut swap = stack.swap(["--output", "json", "app"]).start();
+    swap.until("drain", "started");
+    kill(&stack, |old, container| container.id == old);
+    swap.expect_exit(0);
+    assert_eq!(stack.version().as_deref(), Ok("v2"));
+    ends_with_one_version(&stack);
+    assert_eq!(stack.containers("app").len(), 1);
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_in_the_middle_unwinds() {
+    let stack = Stack::up();
+    stack.deploy("v2");
+    let before = stack.world();
+    let running = light_load(&stack);
+    let outcome = stack.swap(["app"]).env("SWAP_FAILPOINT", "before journal done #3=fail").expect_exit(ROLLED_BACK);
+    says(&outcome, &["can't write the journal"]);
+    lost_nothing(running);
+    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+}
+
+#[test]
+fn an_upstream_folder_that_gets_full_or_read_only_in_the_middle_unwinds() {
+    let stack = Stack::up();
+    // Once swap's file is there, nothing but the switch has to write.
+    stack.swap(["app"]).expect_exit(0);
+    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    stack.deploy("v2");
+    let before = stack.world();
+    let running = light_load(&stack);
+    let pid = stack.docker(&["inspect", "--format", "{{.State.Pid}}", &stack.containers("nginx")[0].id]);
+    let folder = "/etc/nginx/swap";
+    let full = "cp -a /etc/nginx/swap /tmp/swap && mount -t tmpfs -o size=16k full /etc/nginx/swap && \
+                cp -a /tmp/swap/. /etc/nginx/swap/; cat /dev/zero >/etc/nginx/swap/filler 2>/dev/null";
+    for (fault, cure, word) in [
+        (format!("mount -o remount,bind,ro {folder}"), format!("mount -o remount,bind,rw {folder}"), "Read-only"),
+        (full.to_owned(), format!("umount {folder}"), "No space"),
+    ] {
+        let beside = |line: &str| {
+            run(Command::new("nsenter").args(["--target", pid.trim(), "--mount", "sh", "-c", &format!("{line}; true")]))
+                .expect("a change of what nginx's container sees")
+        };
+        let mut swap = stack.swap(["--output", "json", "app"]).start();
+        swap.until("healthy", "started");
+        beside(&fault);
+        stack.exec("app", "touch /data/go");
+        says(&swap.expect_exit(ROLLED_BACK), &[word]);
+        beside(&cure);
+        stack.exec("app", "rm /data/go");
+        assert_eq!((stack.version().as_deref(), stack.world().as_str()), (Ok("v1"), before.as_str()), "{fault}");
+    }
+    lost_nothing(running);
+}
+
+#[test]
+fn a_hook_cache_that_is_full_costs_only_time() {
+    let stack = Stack::up();
+    stack.hook("app");
+    stack.deploy("v2");
+    let cache = stack.path("cache");
+    std::fs::create_dir(&cache).expect("making the folder");
+    let full = format!(
+        "mount -t tmpfs -o size=64k,mode=700 full '{0}' && {{ cat /dev/zero >'{0}/filler' 2>/dev/null; exec \"$@\"; }}",
+        cache.display()
+    );
+    let call = stack.swap(["--hooks", "hooks/app.wasm", "app"]).env("XDG_CACHE_HOME", &cache);
+    call.through(&["unshare", "--mount", "sh", "-c", &full, "sh"]).expect_exit(0);
+    assert_eq!(stack.version().as_deref(), Ok("v2"));
+}
+
+#[test]
+fn an_image_that_is_deleted_in_the_middle_unwinds_before_the_candidate_is_made_and_changes_nothing_after() {
+    let stack = Stack::up();
+    let image = format!("{}-app", stack.project);
+    stack.deploy("v2");
+    let before = stack.world();
+    stack.swap(["app"]).env("SWAP_FAILPOINT", "before compose up #1=kill").expect_exit(137);
+    stack.docker(&["rmi", &image]);
+    says(&stack.swap(["resume", "app"]).expect_exit(ROLLED_BACK), &["No such image", "hint: make the image first"]);
+    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+
+    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    stack.deploy("v2");
+    let mut swap = stack.swap(["--output", "json", "app"]).start();
+    swap.until("healthy", "started");
+    stack.docker(&["rmi", &image]);
+    stack.exec("app", "touch /data/go");
+    swap.expect_exit(0);
+    assert_eq!(stack.version().as_deref(), Ok("v2"));
+    stack.deploy("v2");
+}
+
+#[test]
+fn a_compose_tool_that_vanishes_in_the_middle_unwinds() {
+    let stack = Stack::up();
+    stack.deploy("v2");
+    let before = stack.world();
+    let running = light_load(&stack);
+    let tool = stack.path("compose");
+    // It is gone as soon as it has read the project.
+    let line = "case \"$*\" in *config*) rm -f \"$0\";; esac\n";
+    stack.write("compose", &format!("#!/bin/sh\n{line}exec {} \"$@\"\n", compose_tool().join(" ")));
+    std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    let outcome = stack.swap(["app"]).env("SWAP_COMPOSE", &tool).expect_exit(ROLLED_BACK);
+    says(&outcome, &["compose", "No such file"]);
+    lost_nothing(running);
+    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+}
+
+#[test]
+fn containers_that_come_back_with_other_addresses_serve_without_a_word() {
+    let stack = Stack::builder().app_line("restart: unless-stopped").up();
+    stack.deploy("v2");
+    stack.swap(["app"]).expect_exit(0);
+    let (app, nginx) = (stack.containers("app").remove(0), stack.containers("nginx").remove(0));
+    stack.docker(&["stop", "-t", "1", &nginx.id, &app.id]);
+    // The lowest free addresses are given first: others take the former ones, and nobody there listens.
+    let network = &stack.networks(&app)[0];
+    let label = format!("com.docker.compose.project={}", stack.project);
+    for _ in 0..3 {
+        stack.docker(&["run", "-d", "--network", network, "--label", &label, &app.image, "sleep", "1000"]);
+    }
+    stack.docker(&["start", &nginx.id]);
+    stack.docker(&["start", &app.id]);
+    let now = stack.containers("app").remove(0);
+    assert_ne!(now.address, app.address, "the address is the same, so nothing is proven");
+    eventually("v2 to serve", Duration::from_secs(20), || stack.version().as_deref() == Ok("v2"));
+    let running = light_load(&stack);
+    stack.deploy("v1");
+    stack.swap(["app"]).expect_exit(0);
+    lost_nothing(running);
+    assert_eq!(stack.version().as_deref(), Ok("v1"));
+}
+
+/// Brings a stack up whose candidate gets healthy when `/data/go` is there, with v2 to come and a socket before the engine.
+fn waiting_between() -> (Stack, Between) {
+    let stack = Stack::up();
+    let engine = engine_between(&stack);
+    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    stack.deploy("v2");
+    (stack, engine)
+}
+
+fn engine_between(stack: &Stack) -> Between {
+    Between::new(&stack.path("engine.sock")).expect("a socket between")
+}
+
+/// Kills the containers of the application for which this is true; the first word is the id of the oldest.
 #[track_caller]
-fn ends_with_one_version(stack: &Stack) {
-    eventually("a version to serve", Duration::from_secs(20), || stack.version().is_ok());
-    let running = stack.containers("app").into_iter().filter(|container| container.state == "running").count();
-    assert_eq!(running, 1, "{}", stack.world());
-    holds_no_lock(stack);
+fn kill(stack: &Stack, which: impl Fn(&str, &Container) -> bool) {
+    let containers = stack.containers("app");
+    let old = containers.iter().min_by_key(|container| container.name.clone()).expect("the old one").id.clone();
+    for container in containers.iter().filter(|container| which(&old, container)) {
+        stack.docker(&["kill", &container.id]);
+    }
+}
+
+/// Holds an old worker of nginx by a connection that says nothing.
+fn hold_the_drain(stack: &Stack) -> std::net::TcpStream {
+    std::net::TcpStream::connect(stack.door).expect("a connection")
 }
 
 fn free_port() -> u16 {

@@ -1,13 +1,10 @@
 //! kill -9 at every step: users are served throughout, and whatever is typed next ends in one version and nothing else.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
-use scenarios::eventually::eventually;
-use scenarios::stack::{Container, Stack};
+use scenarios::stack::Stack;
 use serde_json::Value;
 
-use crate::common::{compose_recreates_nothing, holds_no_lock, light_load, lost_nothing, says};
+use crate::common::{compose_recreates_nothing, converged, holds_no_lock, is_settled, light_load, lost_nothing, says};
 
 /// Where a run is killed: when a step has begun, and when it is done. The late ones come first, because a run that began
 /// without an upstream file has the most to undo there.
@@ -145,14 +142,7 @@ fn survive(then: Then, boundaries: Vec<(&'static str, &'static str)>) {
         };
         let outcome = stack.swap(words).expect_exit(code);
         println!("{}{}", outcome.stderr, outcome.stdout);
-        assert_eq!(stack.version().as_deref(), Ok(version), "{case}");
-        let containers = stack.containers("app");
-        assert_eq!(containers.len(), 1, "{case}\n{}", stack.world());
-        is_settled(&stack, &containers);
-        assert_eq!(running.failures(), [], "{case}");
-        let log = stack.compose(&["logs", "--no-color", "nginx"]);
-        let lost: Vec<&str> = log.lines().filter(|line| line.contains("while connecting to upstream")).collect();
-        assert!(lost.is_empty(), "{case}: nginx still asks who is gone\n{}", lost.join("\n"));
+        converged(&stack, version, &running, &case);
         serving = version;
     }
     lost_nothing(running);
@@ -197,19 +187,4 @@ impl Left {
         let committed = lines.iter().any(|line| line["event"] == "done" && line["step"] == commit);
         if committed { Left::Committed } else { Left::Uncommitted }
     }
-}
-
-/// Checks that nothing is under way or half done, and that nginx is told of all containers.
-#[track_caller]
-fn is_settled(stack: &Stack, containers: &[Container]) {
-    assert!(containers.iter().all(|container| container.state == "running"), "{containers:?}");
-    assert_eq!(stack.open_runs(), [""; 0]);
-    holds_no_lock(stack);
-    let upstream = std::fs::read_to_string(stack.path("nginx/swap/app.conf")).unwrap_or_default();
-    let missing = containers.iter().find(|container| !upstream.contains(&format!("{}:80", container.address)));
-    // Without a file, as before the first swap, nginx asks the engine's DNS.
-    assert!(upstream.is_empty() || missing.is_none(), "nginx does not know {missing:?}:\n{upstream}");
-    // A compose that a killed run has left could still make a container.
-    eventually("what swap started to end", Duration::from_secs(20), || !stack.is_worked_in());
-    assert_eq!(stack.containers("app"), containers, "somebody was left behind who went on");
 }

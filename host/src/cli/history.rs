@@ -12,7 +12,7 @@ use crate::live::{Holding, ServiceStatus, Site};
 use crate::model::{ServiceName, unknown_service};
 use crate::plan::{names, short};
 use crate::run::{Event, Outcome};
-use crate::ui::{Display, Format, Volume, outcome_word, seconds};
+use crate::ui::{Display, Format, Volume, outcome_word, seconds, shown};
 
 /// A run in the history.
 #[derive(Debug, Serialize)]
@@ -131,7 +131,7 @@ fn run_line(recorded: &Recorded) -> Option<RunLine> {
         services: plan.services.iter().map(|service| service.name.to_string()).collect(),
         outcome: outcome_word(outcome),
         began: began.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-        duration_ms: last.at_ms - first.at_ms,
+        duration_ms: last.at_ms.saturating_sub(first.at_ms),
         from: plan.services.iter().map(|service| names(&service.live)).collect(),
         to: plan.services.iter().map(|service| short(&service.image.id).to_owned()).collect(),
     })
@@ -151,5 +151,5 @@ fn table<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
 
 /// Prints to stdout; nobody may be listening any more, as with `swap history | head`.
 fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(std::io::stdout(), "{}", shown(text));
 }

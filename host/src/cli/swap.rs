@@ -2,7 +2,9 @@
 
 use std::future::Future;
 
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -137,7 +139,9 @@ async fn make_plan(site: &Site, flags: &Flags, targets: &Targets) -> Result<Plan
         wanted.push((service.clone(), settings));
     }
     let observed = site.observe(wanted).await?;
-    plan_of(run_id(), &observed).map_err(|failures| Ended { exit: Exit::Refused, failures })
+    let latest = site.folder().list()?.into_iter().next().map(|(run, _)| run);
+    plan_of(run_id(Timestamp::now(), latest.as_ref()), &observed)
+        .map_err(|failures| Ended { exit: Exit::Refused, failures })
 }
 
 fn usage(failure: Failure) -> Ended {
@@ -145,11 +149,20 @@ fn usage(failure: Failure) -> Ended {
 }
 
 /// Returns a new run's id: sortable by time, and with a random part.
-fn run_id() -> RunId {
+///
+/// It is later than the latest run's, also where the clock was set back: what is sorted by it is what ran last.
+fn run_id(now: Timestamp, latest: Option<&RunId>) -> RunId {
+    const FORM: &str = "%Y%m%d-%H%M%S";
+    let now = now.to_zoned(TimeZone::UTC).datetime();
+    let latest = latest.and_then(|run| run.0.get(..15)).and_then(|text| DateTime::strptime(FORM, text).ok());
+    let time = match latest.and_then(|latest| latest.checked_add(SignedDuration::from_secs(1)).ok()) {
+        Some(next) if next > now => next,
+        _ => now,
+    };
     use std::hash::{BuildHasher, Hasher};
     // The standard library seeds this from the system's randomness.
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish() as u16;
-    RunId(format!("{}-{random:04x}", Timestamp::now().strftime("%Y%m%d-%H%M%S")))
+    RunId(format!("{}-{random:04x}", time.strftime(FORM)))
 }
 
 /// Holds the services, and those that unfinished runs of them are about too, or says who does.
@@ -496,4 +509,25 @@ fn listen_to_signals() -> Result<Signals, Failure> {
         });
     }
     Ok(receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_the_order_of_runs() {
+        let id = |now: &str, latest: Option<&str>| {
+            let latest = latest.map(|text| RunId(text.to_owned()));
+            run_id(now.parse().unwrap(), latest.as_ref()).0[..15].to_owned()
+        };
+        let now = "2026-01-31T15:45:02Z";
+        assert_eq!(id(now, None), "20260131-154502");
+        assert_eq!(id(now, Some("20260131-154500-9f3a")), "20260131-154502");
+        assert_eq!(id(now, Some("20260131-154502-9f3a")), "20260131-154503");
+        assert_eq!(id(now, Some("20301231-235959-9f3a")), "20310101-000000");
+        for odd in ["", "x", "99999999-999999-0000", "2026013\u{e9}-154500-9f3a"] {
+            assert_eq!(id(now, Some(odd)), "20260131-154502");
+        }
+    }
 }

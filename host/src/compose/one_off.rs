@@ -1,7 +1,7 @@
 //! One-off containers, for hooks: migrations in the new image.
 
 use super::Compose;
-use super::process::{EndedOnDrop, finish, start};
+use super::process::{EndedOnDrop, finish, point, start};
 use super::read::not_started;
 use crate::model::{Failure, Output, ServiceName};
 
@@ -97,18 +97,22 @@ impl Compose {
         // Not with the environment, which may hold secrets.
         let line = self.command_line(&[&one_off.words()[..], &[one_off.service.as_str()]].concat());
         let directory = self.working_directory();
-        let child = start(&self.tool.quick_command(&self.options, &words), &directory, one_off.stdin.clone())
-            .map_err(|error| not_started(&line, &directory, &error))?;
+        let words = self.tool.quick_command(&self.options, &words);
+        let failed = |error| not_started(&line, &directory, &error);
+        point(&words, "before").await.map_err(failed)?;
+        let child = start(&words, &directory, one_off.stdin.clone()).map_err(failed)?;
         let mut guard = EndedOnDrop(Some(child));
         let Some(child) = guard.0.as_mut() else { return Err(Failure::new("internal: a child vanished")) };
+        point(&words, "during").await.map_err(failed)?;
         let mut chatter = Chatter::new(self.tool.is_v1());
         let ended = finish(child, LIMIT, |stream, line| {
             for line in chatter.filter(stream, line) {
                 on_line(stream, &line);
             }
         });
-        let mut output = ended.await.map_err(|error| not_started(&line, &directory, &error))?;
+        let mut output = ended.await.map_err(failed)?;
         guard.0 = None;
+        point(&words, "after").await.map_err(failed)?;
         if let Some(line) = chatter.rest(output.code) {
             on_line(Stream::Stderr, &line);
         }

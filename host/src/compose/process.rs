@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::failpoint;
 use crate::model::Output;
 
 /// How long output may still come after the child itself has ended, from something that inherited its pipes.
@@ -27,6 +28,14 @@ pub enum Stream {
     Stdout,
     /// Standard error.
     Stderr,
+}
+
+/// Passes a failpoint if the command has an effect.
+pub(super) async fn point(line: &[OsString], when: &str) -> io::Result<()> {
+    match line.iter().filter_map(|word| word.to_str()).find(|word| ["up", "run"].contains(word)) {
+        Some(effect) => failpoint::reach(|| format!("{when} compose {effect}")).await,
+        None => Ok(()),
+    }
 }
 
 /// Starts a command in its own process group, without a terminal.

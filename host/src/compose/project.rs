@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::place::Place;
-use crate::model::{Failure, ServiceName, Settings};
+use crate::model::{Failure, ServiceName, Settings, is_control, printable};
 
 /// A compose project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,9 +163,34 @@ pub(super) fn parse(config: &Value, place: &Place) -> Result<Project, Failure> {
             Failure::new(format!("reading {}: {error}", place.files_text()))
                 .hint("service names have letters, digits, `.`, `_` and `-`")
         })?;
-        services.insert(key, service.resolve(&name, &networks, &volumes));
+        let service = service.resolve(&name, &networks, &volumes);
+        if let Some(what) = service.names().find(|name| name.chars().any(is_control)) {
+            return Err(strange(place, what));
+        }
+        services.insert(key, service);
+    }
+    if name.chars().any(is_control) {
+        return Err(strange(place, &name));
     }
     Ok(Project { name, directory: place.directory.clone(), files: place.files.clone(), services, warnings: Vec::new() })
+}
+
+impl Service {
+    /// Returns what is a name, a path or an option of it.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let optional = [&self.image, &self.container_name, &self.network_mode, &self.restart, &self.pull_policy]
+            .into_iter()
+            .flatten();
+        let mounted = self.volumes.iter().flat_map(|mount| mount.source.iter().chain([&mount.kind, &mount.target]));
+        let listed = self.networks.iter().chain(&self.profiles).chain(self.ports.iter().map(|port| &port.protocol));
+        optional.chain(mounted).chain(listed).map(String::as_str)
+    }
+}
+
+/// Refuses a name that could move a terminal's cursor or fake a line wherever it is shown.
+fn strange(place: &Place, name: &str) -> Failure {
+    Failure::new(format!("reading {}: `{}` has a control character", place.files_text(), printable(name)))
+        .hint("names and paths have none")
 }
 
 impl ConfigService {

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::place::Place;
 use super::project::Project;
@@ -13,6 +15,9 @@ use crate::model::{Failure, Output, ServiceName, printable};
 
 /// More than any project prints; only a bound.
 const LIMIT: usize = 64 * 1024 * 1024;
+
+/// How long a command may take that neither pulls nor builds nor waits for a container.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How many of compose's own lines a failure shows.
 const LINES: usize = 12;
@@ -133,8 +138,19 @@ pub(super) async fn run(
     stdin: Option<Vec<u8>>,
     limit: usize,
 ) -> std::io::Result<Output> {
+    process::point(line, "before").await?;
     let mut child = process::start(line, directory, stdin)?;
-    process::finish(&mut child, limit, |_, _| {}).await
+    process::point(line, "during").await?;
+    let Ok(output) = timeout(PATIENCE, process::finish(&mut child, limit, |_, _| {})).await else {
+        // What goes on behind our back could still make a container.
+        drop(process::EndedOnDrop(Some(child)));
+        let late =
+            format!("it did not finish within {}; does the engine answer?", humantime::format_duration(PATIENCE));
+        return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, late));
+    };
+    let output = output?;
+    process::point(line, "after").await?;
+    Ok(output)
 }
 
 /// Says that the tool itself could not be run.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::model::{Check, Failure, HookSpec, Order, ProxyChoice, ServiceName, Settings, printable};
+use crate::model::{Check, Failure, HookSpec, Order, ProxyChoice, ServiceName, Settings, is_control, printable};
 
 /// The key of the settings, in a service and at the top of the file.
 pub(super) const KEY: &str = "x-swap";
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
 
     fn probe(&mut self, path: &str, value: &Value) -> Option<String> {
         let wanted = "a path as `/` or a URL as `http://localhost:8080/`";
-        let probe = self.text(path, value, wanted)?;
+        let probe = self.name(path, value, wanted)?;
         if !["/", "http://", "https://"].iter().any(|start| probe.starts_with(start)) {
             self.mistake(path, format!("`{probe}` where {wanted} belongs"));
         }
@@ -149,6 +149,16 @@ impl<'a> Reader<'a> {
             other => self.mistake(path, format!("{} where {wanted} belongs", kind(other))),
         }
         None
+    }
+
+    /// Takes a text that is a name, a path or an address, which is shown and opened and never has a control character.
+    fn name(&mut self, path: &str, value: &Value, wanted: &str) -> Option<String> {
+        let text = self.text(path, value, wanted)?;
+        if text.chars().any(is_control) {
+            self.mistake(path, format!("`{text}` has a control character"));
+            return None;
+        }
+        Some(text)
     }
 
     fn texts(&mut self, path: &str, value: &Value, wanted: &str) -> Vec<String> {
@@ -282,7 +292,7 @@ impl<'a> Reader<'a> {
     fn hook(&mut self, path: &str, value: &Value) -> Option<HookSpec> {
         let mut hook = HookSpec { file: String::new(), config: Default::default(), allow: Vec::new() };
         if !value.is_object() {
-            hook.file = self.text(path, value, "a hook's file or `{ use: … }`")?;
+            hook.file = self.name(path, value, "a hook's file or `{ use: … }`")?;
         } else {
             let map = self.map(path, value, &HOOK_KEYS)?;
             if let Some(config) = map.get("config").filter(|config| !config.is_null()) {
@@ -297,7 +307,7 @@ impl<'a> Reader<'a> {
                 hook.allow = self.texts(&format!("{path}.allow"), allow, "a grant such as `exec:db`");
             }
             match map.get("use") {
-                Some(file) => hook.file = self.text(&format!("{path}.use"), file, "a hook's file")?,
+                Some(file) => hook.file = self.name(&format!("{path}.use"), file, "a hook's file")?,
                 None => {
                     self.mistake(path, "the key `use` with the hook's file is missing");
                     return None;

@@ -7,11 +7,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::place::Place;
-use super::project::Project;
+use super::project::{Project, Service};
 use super::read::{assemble, messages, yaml};
 use super::settings::{KEY, Reader};
 use super::{Compose, Options, Tool, overlay};
 use crate::model::{Failure, Settings};
+use crate::mutated::{harmless, harmless_line};
 
 mod engine;
 
@@ -129,6 +130,55 @@ fn both_tools_mean_the_same_project() {
         expect_file(name, &read_printed(v1));
         expect_file(name, &read_printed(v2));
     }
+}
+
+#[test]
+fn whatever_is_printed_gives_harmless_names_or_a_refusal() {
+    let shop = include_str!("testdata/shop.v2.yml");
+    let corpus = [shop, include_str!("testdata/shop.v1.yml"), include_str!("testdata/plain.v2.yml")];
+    let place = Place {
+        files: vec!["docker-compose.yml".into()],
+        directory: "/srv/shop".into(),
+        env_directory: "/srv/shop".into(),
+        name: "shop".into(),
+    };
+    crate::mutated::texts(&corpus, |text| {
+        let Ok(config) = yaml(text) else { return };
+        match assemble(&config, &place, messages(text)) {
+            Err(failure) => harmless_lines(&show_failure(&failure)),
+            Ok(project) => {
+                harmless("the project", &project.name);
+                for (name, service) in &project.services {
+                    harmless("a service", name.as_str());
+                    let Service { settings, image, container_name, networks, volumes, .. } = service;
+                    let mounted = volumes.iter().flat_map(|mount| mount.source.iter().chain([&mount.target]));
+                    for text in image.iter().chain(container_name).chain(networks).chain(mounted) {
+                        harmless("a name", text);
+                    }
+                    let paths = settings.hooks.iter().map(|hook| &hook.file).chain(&settings.probe);
+                    paths.for_each(|path| harmless("a path", path));
+                }
+                project.warnings.iter().for_each(|warning| harmless_line("a warning", warning));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_name_with_a_control_character_is_refused() {
+    let read = |line: &str| read_printed(&format!("name: shop\nservices:\n  app:\n    {line}\n"));
+    assert_eq!(
+        read(r#"image: "php\e[2J""#),
+        "error: reading docker-compose.yml: `php\\u{1b}[2J` has a control character\n\
+         hint: names and paths have none\n"
+    );
+    assert!(read(r#"volumes: [ "./a\n: /srv" ]"#).contains("`./a\\n` has a control character"));
+    assert!(read(r#"x-swap: { hooks: [ "a\e.wasm" ] }"#).contains("a control character"));
+    assert!(read(r#"x-swap: { probe: "/\e" }"#).contains("a control character"));
+}
+
+fn harmless_lines(text: &str) {
+    text.lines().for_each(|line| harmless_line("a message", line));
 }
 
 /// Reads `x-swap` of the service `app` beside `nginx`.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody, EndpointSettings, HealthStatusEnum,
@@ -16,6 +16,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 
+use super::transport::AWAY;
 use super::{Docker, Fault, ask, ask_within, short};
 use crate::model::{Failure, Image, printable};
 
@@ -377,10 +378,14 @@ impl Docker {
         let options = WaitContainerOptionsBuilder::default().condition("next-exit").build();
         let api = self.patient(u64::from(u32::MAX));
         let mut wait = std::pin::pin!(api.wait_container(id, Some(options)));
-        let mut waits = true;
+        let (mut waits, mut seen) = (true, Instant::now());
         loop {
-            if let Some(ending) = self.ended(id, restarts).await? {
-                return Ok(ending);
+            match self.ended(id, restarts).await {
+                Ok(Some(ending)) => return Ok(ending),
+                Ok(None) => seen = Instant::now(),
+                // An engine that is restarted says nothing of its containers, and they may run on.
+                Err(_) if seen.elapsed() < AWAY => {}
+                Err(failure) => return Err(failure),
             }
             tokio::select! {
                 answer = wait.next(), if waits => match answer {

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use bollard::BollardRequest;
 use http_body_util::Empty;
-use hyper::body::Bytes;
-use hyper::{Request, Uri};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -21,6 +21,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::endpoint::{Address, Endpoint, Tls};
@@ -30,6 +31,9 @@ use crate::model::{Failure, printable};
 
 /// How long the engine may take until it has answered for the first time.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long an engine that has answered may be away, as while it is restarted.
+pub(super) const AWAY: Duration = Duration::from_secs(20);
 
 /// An engine that answered.
 pub(super) struct Answered {
@@ -68,7 +72,11 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<Answered, Failure> {
         let (client, turns) = (client.clone(), turns.clone());
         async move {
             let _turn = turns.acquire().await;
-            client.request(request).await.map_err(bollard::errors::Error::from)
+            let effect = effect(request.method(), request.uri().path());
+            failpoint(effect.as_deref(), "before").await?;
+            let response = asked(&client, request, || bollard::body_full(Bytes::new())).await?;
+            failpoint(effect.as_deref(), "after").await?;
+            Ok(response)
         }
     };
     let api = bollard::Docker::connect_with_custom_transport(
@@ -79,6 +87,44 @@ pub(super) async fn connect(endpoint: &Endpoint) -> Result<Answered, Failure> {
     )
     .map_err(|error| Failure::new(format!("the Docker engine at {endpoint}: {error}")))?;
     Ok(Answered { api, api_version })
+}
+
+/// Sends a request. What only asks is asked again when an engine that is being restarted breaks the connection off.
+async fn asked<B>(
+    client: &Client<Connector, B>,
+    request: Request<B>,
+    empty: impl Fn() -> B,
+) -> Result<Response<Incoming>, hyper_util::client::legacy::Error>
+where
+    B: hyper::body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let repeatable = *request.method() == Method::GET;
+    let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
+    let began = Instant::now();
+    let mut answer = client.request(request).await;
+    while repeatable && answer.is_err() && began.elapsed() < AWAY {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut again = Request::new(empty());
+        (*again.method_mut(), *again.uri_mut(), *again.headers_mut()) = (method.clone(), uri.clone(), headers.clone());
+        answer = client.request(again).await;
+    }
+    answer
+}
+
+/// Names what a request changes, as `POST containers/start`; `None` if it only asks.
+fn effect(method: &Method, path: &str) -> Option<String> {
+    let mut parts = path.split('/').filter(|part| !part.is_empty() && !part.starts_with("v1."));
+    let (kind, verb) = (parts.next()?, parts.nth(1));
+    let asks = *method == Method::GET || *method == Method::HEAD || verb == Some("wait");
+    (!asks).then(|| {
+        [Some(format!("{method} {kind}")), verb.map(str::to_owned)].into_iter().flatten().collect::<Vec<_>>().join("/")
+    })
+}
+
+async fn failpoint(effect: Option<&str>, when: &str) -> Result<(), bollard::errors::Error> {
+    let Some(effect) = effect else { return Ok(()) };
+    Ok(crate::failpoint::reach(|| format!("{when} docker {effect}")).await?)
 }
 
 /// Says why the engine can't be reached, with the cure that this kind of failure has.
@@ -266,6 +312,11 @@ impl rustls::client::danger::ServerCertVerifier for AnyServer {
     }
 }
 
+/// Tells whether nobody listens where the engine did.
+fn is_away(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
+}
+
 /// What hyper calls for each connection that it needs.
 #[derive(Clone)]
 struct Connector(Arc<Dialer>);
@@ -282,9 +333,16 @@ impl tower_service::Service<Uri> for Connector {
     fn call(&mut self, _: Uri) -> Self::Future {
         let dialer = self.0.clone();
         Box::pin(async move {
-            match tokio::time::timeout(CONNECT, dialer.dial()).await {
-                Ok(stream) => stream.map(TokioIo::new),
-                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            let began = Instant::now();
+            loop {
+                let dialed = tokio::time::timeout(CONNECT, dialer.dial()).await;
+                match dialed.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                    // It was there before, so it is being restarted. Nothing was asked yet, so nothing is asked twice.
+                    Err(error) if is_away(&error) && began.elapsed() < AWAY => {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                    stream => return stream.map(TokioIo::new),
+                }
             }
         })
     }

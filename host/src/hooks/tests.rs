@@ -5,6 +5,7 @@ mod contract;
 mod hostile;
 mod languages;
 mod library;
+mod mutated;
 mod scaffold;
 mod scenarios;
 mod world;

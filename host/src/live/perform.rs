@@ -394,7 +394,7 @@ impl<'a> Live<'a> {
     async fn refuse_if_named(&self, service: &ServiceName, front: &Front, old: &[Container]) -> Result<(), Failure> {
         let door = self.door(service, front).await?;
         let file = front.file(service);
-        let output = door.proxy.shell().run(&format!("cat '{file}'")).await?;
+        let output = door.proxy.shell().run(&format!("cat {}", nginx::quote(&file))).await?;
         let Ok(upstream) = nginx::parse(&output.stdout) else {
             return Err(Failure::new(format!("`{file}` is not as this run wrote it, so what it names may be in use"))
                 .hint(format!("see who changed it, then `swap resume {service}`")));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::syntax::{self, Directive};
 use super::tuning::TUNING_FILE;
 use super::upstream::file_name;
-use crate::model::{Failure, ServiceName, printable};
+use crate::model::{Failure, ServiceName, is_control, printable};
 
 /// The version of nginx's core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -432,6 +432,10 @@ impl<'a> Reading<'a> {
     fn include(&self) -> Option<Include> {
         self.includes.iter().filter(|seen| seen.context == "http").find_map(|seen| {
             let folder = self.swap_folder(&absolute(&self.files.base, &seen.arguments[0]))?;
+            // No folder that swap could name in a message or in a file's comment.
+            if folder.chars().any(is_control) {
+                return None;
+            }
             Some(Include { folder, pattern: seen.arguments[0].clone(), place: seen.place.clone() })
         })
     }
@@ -781,6 +785,26 @@ warning: swap does not understand nginx's configuration `/etc/nginx/x`: line 1: 
 "
             ),
         );
+    }
+
+    #[test]
+    fn whatever_nginx_prints_gives_a_harmless_folder_or_none() {
+        let dump = "# configuration file /etc/nginx/nginx.conf:\nerror_log stderr notice;\nhttp {\n  include swap/*.conf;\n  \
+                    map $host $to { default app; ~^b app; }\n  server { location / { proxy_pass http://$to; } }\n  \
+                    upstream app { server app:80; }\n}\n\n# configuration file /etc/nginx/swap/app.conf:\n\
+                    upstream app { server 172.18.0.5:9000; }\n";
+        crate::mutated::texts(&[dump, DEBIAN], |text| {
+            for (version, dump) in [(DEBIAN, text), (text, dump)] {
+                let arguments = ["-c".to_owned(), text.to_owned()];
+                let none: &[String] = &[];
+                for arguments in [&arguments[..], none] {
+                    let read = read(version, dump, arguments, &"app".parse().unwrap(), None);
+                    if let Ok(Configuration { include: Some(include), .. }) = read {
+                        crate::mutated::harmless("the folder", &include.folder);
+                    }
+                }
+            }
+        });
     }
 
     #[test]

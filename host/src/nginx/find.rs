@@ -1,6 +1,6 @@
 //! Finds nginx's master among the processes. Pure, but for the script's text.
 
-use crate::model::{Failure, printable};
+use crate::model::{Failure, is_control, printable};
 pub use crate::run::Process;
 
 /// Lists nginx's processes: `master PID START NAMESPACE EXE` with its title in the next line, or `other PID` likewise.
@@ -68,6 +68,10 @@ pub(super) fn masters(text: &str) -> Result<Vec<Master>, Failure> {
                 let title = title.trim_end().trim_start_matches("nginx: master process ");
                 let (called, arguments) = command(title);
                 let binary = binary(called, words.next().unwrap_or_default());
+                if binary.chars().any(is_control) {
+                    others.push(format!("{pid} {}", printable(&binary)));
+                    continue;
+                }
                 masters.push((space == "same", Master { process: Process { pid, start }, binary, arguments }));
             }
             _ => others.push(format!("{pid} {}", printable(title.trim_end()))),
@@ -147,6 +151,20 @@ mod tests {
             }
         };
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn whatever_processes_call_themselves_gives_harmless_programs() {
+        let corpus = [
+            "master 1 4711 same /usr/sbin/nginx\nnginx: master process nginx -g daemon off;  \n",
+            "master 7 1 unknown \nnginx: master process /opt/x/nginx -q -p /srv/a b -c conf/n.conf -e/x/e.log\n",
+            "other 9 1 same /usr/sbin/nginx\nnginx -g daemon off;\n",
+        ];
+        crate::mutated::texts(&corpus, |text| {
+            for master in masters(text).unwrap_or_default() {
+                crate::mutated::harmless("the program", &master.binary);
+            }
+        });
     }
 
     #[test]

@@ -197,6 +197,15 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_mounted_is_read() {
+        let corpus =
+            [ROOT, "700 600 8:1 /srv/nginx /etc/nginx rw,relatime shared:1 - ext4 /dev/sda1 rw\n", "1 2 3 4 /\\040"];
+        crate::mutated::texts(&corpus, |text| {
+            mount("/etc/nginx/swap", &"app".parse().unwrap(), text);
+        });
+    }
+
+    #[test]
     fn a_host_needs_no_mount() {
         let folder = |exists, writable| Folder {
             path: "/etc/nginx/swap".into(),

@@ -14,6 +14,7 @@ use super::script::{marker, quote, quote_all, subshell};
 use super::tuning::{self, TUNING_FILE};
 use super::upstream::{Fallback, file_name};
 use super::{DEFAULT_FOLDER, Shell};
+use crate::failpoint;
 use crate::model::{Failure, Output, ServiceName, printable};
 use crate::run::{Generation, Process};
 
@@ -237,7 +238,7 @@ impl<S: Shell> Proxy<S> {
         let files = Files::new(nginx, std::slice::from_ref(change))?;
         let body =
             format!("{}prepare || exit 1\napply || {{ restore; exit 1; }}\ntidy\nsync_folder\n", files.functions());
-        let output = self.run(&body).await?;
+        let output = self.change("write", &body).await?;
         if output.ok() { Ok(()) } else { Err(not_written(&nginx.folder, &output)) }
     }
 
@@ -258,7 +259,8 @@ impl<S: Shell> Proxy<S> {
         for _ in 0..3 {
             let body = self.switch_script(nginx, master, &files, restarted);
             // Without an answer nobody knows how far the script came.
-            let output = self.run(&body).await.map_err(|failure| SwitchFailure { failure, restored: false })?;
+            let output =
+                self.change("switch", &body).await.map_err(|failure| SwitchFailure { failure, restored: false })?;
             let answer = Answer::read(&output);
             match answer.result.as_str() {
                 "switched" => return Ok(Generation { boot: answer.boot, master, workers: answer.old }),
@@ -384,6 +386,18 @@ impl<S: Shell> Proxy<S> {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Runs a script that has an effect.
+    async fn change(&self, name: &str, body: &str) -> Result<Output, Failure> {
+        let point = async |when: &str| {
+            let passed = failpoint::reach(|| format!("{when} nginx {name}")).await;
+            passed.map_err(|error| Failure::new(format!("nginx: {error}")))
+        };
+        point("before").await?;
+        let output = self.run(body).await?;
+        point("after").await?;
+        Ok(output)
     }
 
     async fn run(&self, body: &str) -> Result<Output, Failure> {
@@ -575,30 +589,44 @@ impl<'a> Files<'a> {
     fn functions(&self) -> String {
         let (mut prepare, mut apply, mut restore, mut tidy) =
             (String::new(), String::new(), String::new(), String::new());
-        for FileChange { name, text } in self.changes {
+        for (at, FileChange { name, text }) in self.changes.iter().enumerate() {
             let (new, old) = (format!("\"$FOLDER\"/.{name}.swap-new"), format!("\"$FOLDER\"/.{name}.swap-old"));
             let file = format!("\"$FOLDER\"/{name}");
-            // The old bytes stay as they are, whatever they are: a second name, or where that can't be, a copy.
+            // What is there already is not written again: also where nothing can be written any more, nginx can be made to
+            // obey it. The old bytes stay as they are, whatever they are: a second name, or where that can't be, a copy.
+            if let Some(text) = text {
+                prepare += &format!(
+                    "  if [ \"$(cat {file} 2>/dev/null && printf .)\" = {} ]; then SAME{at}=1; fi\n",
+                    quote(&format!("{text}."))
+                );
+            }
             prepare += &format!(
                 "  if [ -d {file} ]; then echo \"$FOLDER/{name} is a directory\" >&2; return 1; fi\n  \
+                 if [ -n \"$SAME{at}\" ]; then if [ -n \"$SYNC\" ]; then sync {file} 2>/dev/null; fi; else\n  \
                  if [ -e {old} ]; then rm -f {old} || return 1; fi\n  \
                  if [ -e {file} ]; then ln {file} {old} 2>/dev/null || cp -p {file} {old} || return 1; fi\n"
             );
+            let unless_same = format!("[ -n \"$SAME{at}\" ] ||");
             match text {
                 Some(text) => {
+                    // By `cat`, which says why it can't write; some shells only know of an error.
                     prepare += &format!(
-                        "  printf '%s' {} > {new} || return 1\n  if [ -n \"$SYNC\" ]; then sync {new} || return 1; fi\n",
+                        "  printf '%s' {} | cat > {new} || return 1\n  if [ -n \"$SYNC\" ]; then sync {new} || return 1; fi\n",
                         quote(text)
                     );
-                    apply += &format!("  mv -f {new} {file} || return 1\n");
+                    apply += &format!("  {unless_same} mv -f {new} {file} || return 1\n");
                 }
                 None => apply += &format!("  rm -f {file} || return 1\n"),
             }
-            restore += &format!("  if [ -e {old} ]; then mv -f {old} {file} || R=1; else rm -f {file} || R=1; fi\n");
+            prepare += "  fi\n";
+            restore += &format!(
+                "  {unless_same} if [ -e {old} ]; then mv -f {old} {file} || R=1; else rm -f {file} || R=1; fi\n"
+            );
             tidy += &format!(" {old} {new}");
         }
+        let same: String = (0..self.changes.len()).map(|at| format!("SAME{at}=\n")).collect();
         format!(
-            "FOLDER={}\nSYNC={}\numask 022\n\
+            "FOLDER={}\nSYNC={}\n{same}umask 022\n\
              prepare() {{\n{prepare}  return 0\n}}\n\
              apply() {{\n{apply}  return 0\n}}\n\
              restore() {{\n  R=0\n{restore}  return $R\n}}\n\
@@ -782,11 +810,35 @@ fn engine_dns(resolv: &str) -> Option<IpAddr> {
 fn not_written(folder: &str, output: &Output) -> Failure {
     let lines: Vec<String> = output.stderr.lines().map(printable).collect();
     let reason = lines.last().map(|line| format!(": {line}")).unwrap_or_default();
-    Failure::new(format!("writing into the upstream folder `{folder}` failed{reason}"))
-        .hint("make it writable for the user that nginx's shell runs as")
+    let full = reason.contains("No space left");
+    Failure::new(format!("writing into the upstream folder `{folder}` failed{reason}")).hint(if full {
+        "free some disk space where that folder is"
+    } else {
+        "make it writable for the user that nginx's shell runs as"
+    })
 }
 
 fn cut(output: &Output) -> Failure {
     Failure::new(format!("the shell beside nginx answered only in part (exit code {})", output.code))
         .tail(output.stderr.lines().rev().take(5).map(str::to_owned).collect::<Vec<_>>().into_iter().rev())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_script_answers_is_read() {
+        let corpus = [
+            "switched changed\nboot 5f2d\nold 7 123456\nold 8 123457\nmessage\n",
+            "refused restored\nboot 5f2d\nmessage\n2026/01/31 [emerg] 7#7: bind() to 0.0.0.0:80 failed\n",
+        ];
+        crate::mutated::texts(&corpus, |text| {
+            let output = Output { code: 0, stdout: text.to_owned(), stderr: String::new() };
+            let answer = Answer::read(&output);
+            reasons(&answer.message).iter().for_each(|reason| crate::mutated::harmless_line("a reason", reason));
+            let _ = sections(&output, "swap-mark");
+            let _ = engine_dns(text);
+        });
+    }
 }

@@ -70,3 +70,30 @@ settled() {
   return 0
 }
 "#;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_shell_sees_nothing_in_what_is_quoted() {
+        let mut words: Vec<String> = Vec::new();
+        crate::mutated::texts(&["/etc/nginx/swap", "it's", "-n $(id)", "a\nb", "`reboot`; '"], |text| {
+            if words.len() < 20_000 {
+                words.push(text.replace('\0', ""));
+            }
+        });
+        let mut shell = Command::new("sh").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = shell.stdin.take().unwrap();
+        let script: String = words.iter().map(|word| format!("printf '%s\\0' {}\n", quote(word))).collect();
+        let writer = std::thread::spawn(move || stdin.write_all(script.as_bytes()));
+        let output = shell.wait_with_output().unwrap();
+        writer.join().unwrap().unwrap();
+        let said: Vec<String> =
+            output.stdout.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        assert_eq!(said[..said.len() - 1], words);
+    }
+}

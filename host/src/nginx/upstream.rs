@@ -116,6 +116,10 @@ pub fn parse(text: &str) -> Result<UpstreamFile, NotParsed> {
     for line in comments.lines() {
         let Some(line) = line.strip_prefix("# ") else { break };
         let (key, value) = line.split_once(": ").ok_or_else(|| damaged(format!("the comment {line:?}")))?;
+        // Whatever else there is, nobody shall be shown.
+        if !value.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+            return Err(damaged(format!("the comment {line:?}")));
+        }
         match key {
             "project" => header.project = Some(value.to_owned()),
             "service" => header.service = Some(value.to_owned()),
@@ -224,6 +228,7 @@ fn host(address: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutated::harmless;
 
     fn file() -> UpstreamFile {
         UpstreamFile {
@@ -249,6 +254,37 @@ mod tests {
         let text = render(&file);
         assert_eq!(text, expected);
         assert_eq!(parse(&text), Ok(file));
+    }
+
+    #[test]
+    fn whatever_the_file_holds_gives_harmless_names_or_none() {
+        let with = UpstreamFile { fallback: fallback(), keepalive: Some(8), ..file() };
+        let corpus = [render(&file()), render(&with)];
+        crate::mutated::texts(&corpus.each_ref().map(String::as_str), |text| {
+            let Ok(file) = parse(text) else { return };
+            harmless("the project", &file.project);
+            harmless("the run", &file.run.0);
+            for server in &file.servers {
+                harmless("a container", &server.container);
+                harmless("an id", &server.id);
+            }
+            // What was understood is written again in a form that is understood.
+            assert!(parse(&render(&file)).is_ok());
+        });
+    }
+
+    #[test]
+    fn whatever_containers_are_called_stays_in_its_comment() {
+        let names = ["demo-app-1", "a\n}\nserver { listen 1;", "\u{1b}[2J", "../../etc", "", "a b", "\u{202e}x"];
+        crate::mutated::texts(&names, |name| {
+            let server = |server: Server| Server { container: name.to_owned(), id: name.to_owned(), ..server };
+            let servers = file().servers.into_iter().map(server).collect();
+            let text =
+                render(&UpstreamFile { project: name.to_owned(), run: RunId(name.to_owned()), servers, ..file() });
+            let read = parse(&text).unwrap_or_else(|why| panic!("{why}\n{text}"));
+            assert_eq!(read.servers[0].address, file().servers[0].address);
+            assert_eq!(text.lines().count(), 8, "{text}");
+        });
     }
 
     #[test]

@@ -6,10 +6,13 @@
 //! <state>/<engine>/<project>/<service>.lock      who holds the service
 //! <state>/<engine>/<project>/runs/<run>.open     the journal of a run that is not over
 //! <state>/<engine>/<project>/runs/<run>.jsonl    the journal of a run that is over
+//! <state>/<engine>/<project>/runs/<run>.trace    what was said and measured meanwhile; nothing depends on it
 //! ```
 //!
 //! A journal has one event a line. A line is written and synced before the next effect begins; a torn last line is what
 //! a crash leaves and is passed over.
+
+mod trace;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -20,7 +23,10 @@ use jiff::Timestamp;
 
 use crate::model::{Failure, RunId, ServiceName};
 use crate::plan::Plan;
+use crate::run::trace::Traced;
 use crate::run::{Entry, Event};
+
+pub use trace::TraceFile;
 
 /// How many runs of a project the history keeps.
 const KEPT_RUNS: usize = 100;
@@ -115,6 +121,7 @@ impl Folder {
         let finished = runs.iter().filter(|(_, path)| path.extension().is_some_and(|end| end == "jsonl"));
         for (_, path) in finished.skip(KEPT_RUNS) {
             let _ = fs::remove_file(path);
+            trace::remove(path);
         }
     }
 
@@ -198,6 +205,11 @@ impl Recorded {
         self.entries.iter().map(|entry| entry.event.clone()).collect()
     }
 
+    /// Reads what was said and measured during the run; what is not there is not an error.
+    pub fn trace(&self) -> Vec<Traced> {
+        trace::read(&self.path)
+    }
+
     /// Opens the journal to go on with it; a torn last line is cut off first.
     pub fn reopen(&self) -> Result<Journal, Failure> {
         let mut file = private_file(&self.path, OpenOptions::new().read(true).append(true))?;
@@ -268,6 +280,11 @@ impl Journal {
         Ok(())
     }
 
+    /// Returns the trace beside this journal, to be written.
+    pub fn trace(&self) -> TraceFile {
+        TraceFile::beside(&self.path)
+    }
+
     /// Returns where the journal is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -276,6 +293,7 @@ impl Journal {
     /// Removes a journal in which nothing happened.
     pub fn discard(self) {
         let _ = fs::remove_file(&self.path);
+        trace::remove(&self.path);
     }
 }
 

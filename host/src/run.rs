@@ -3,6 +3,8 @@
 //! A run is its plan and the events that were recorded. [`decide`] is the only place that knows what comes next; it
 //! serves a first run, a resumed one and an unwinding one alike.
 
+pub mod trace;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -11,3 +11,4 @@ mod interrupts;
 mod kills;
 mod rig;
 mod shapes;
+mod sight;

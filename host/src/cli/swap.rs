@@ -278,6 +278,8 @@ async fn execute(
             (recorded.reopen()?, recorded.events(), recorded.entries.clone(), Event::Resumed { goal })
         }
     };
+    let trace = std::sync::Mutex::new(journal.trace());
+    display.keep(move |said| trace.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(said));
     let mut recorder = Recorder { journal, entries, display: display.clone() };
     if let Err(failure) = recorder.record(plan, &first) {
         if events.is_empty() {
@@ -291,7 +293,7 @@ async fn execute(
         .await
         .map_err(|illegal| Ended::new(Exit::Internal, Failure::new(illegal.to_string())))?;
     site.settle().await;
-    world.probe_lines().iter().for_each(|line| display.say(line));
+    world.probed().into_iter().for_each(|probed| display.probed(probed));
     Ok(Ran { end, entries: recorder.entries })
 }
 

@@ -3,6 +3,7 @@
 mod arguments;
 mod history;
 mod hooks;
+mod see;
 mod swap;
 
 pub use arguments::{Arguments, Command, Flags};
@@ -29,7 +30,9 @@ pub async fn run(arguments: Arguments) -> Exit {
         Some(Command::Resume { service }) => swap::resume(flags, &service, display.clone()).await,
         Some(Command::Rollback { service }) => swap::rollback(flags, &service, display.clone()).await,
         Some(Command::Status { services }) => history::status(flags, &services).await,
-        Some(Command::History { service }) => history::history(flags, service.as_ref()).await,
+        Some(Command::History { service, limit }) => history::history(flags, service.as_ref(), limit).await,
+        Some(Command::Logs { run }) => see::logs(flags, run.as_deref()).await,
+        Some(Command::Report { run }) => see::report(flags, run.as_deref()).await,
         Some(Command::Hooks { command }) => hooks::run(flags, command).await,
     };
     match ended {

@@ -7,11 +7,14 @@
 //! <state>/<engine>/<project>/runs/<run>.new      the journal of a run that has no plan yet
 //! <state>/<engine>/<project>/runs/<run>.open     the journal of a run that is not over
 //! <state>/<engine>/<project>/runs/<run>.jsonl    the journal of a run that is over
+//! <state>/<engine>/<project>/runs/<run>.trace    what was said and measured meanwhile; nothing depends on it
 //! <state>/<engine>/<project>/runs/<run>.torn     a journal that could not be read, kept for a person
 //! ```
 //!
 //! A journal has one event a line. A line is written and synced before the next effect begins; a torn last line is what
 //! a crash leaves and is passed over.
+
+mod trace;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -24,7 +27,10 @@ use jiff::Timestamp;
 use crate::failpoint;
 use crate::model::{Failure, RunId, ServiceName};
 use crate::plan::Plan;
+use crate::run::trace::Traced;
 use crate::run::{Entry, Event};
+
+pub use trace::TraceFile;
 
 /// How many runs of a project the history keeps.
 const KEPT_RUNS: usize = 100;
@@ -169,6 +175,7 @@ impl Folder {
         let finished = runs.iter().filter(|(_, path)| path.extension().is_some_and(|end| end == "jsonl"));
         for (_, path) in finished.skip(KEPT_RUNS) {
             let _ = fs::remove_file(path);
+            trace::remove(path);
         }
     }
 
@@ -263,6 +270,11 @@ impl Recorded {
         self.entries.iter().map(|entry| entry.event.clone()).collect()
     }
 
+    /// Reads what was said and measured during the run; what is not there is not an error.
+    pub fn trace(&self) -> Vec<Traced> {
+        trace::read(&self.path)
+    }
+
     /// Opens the journal to go on with it; a torn last line is cut off first.
     pub fn reopen(&self) -> Result<Journal, Failure> {
         let mut file = private_file(&self.path, OpenOptions::new().read(true).append(true))?;
@@ -345,6 +357,11 @@ impl Journal {
         Ok(())
     }
 
+    /// Returns the trace beside this journal, to be written.
+    pub fn trace(&self) -> TraceFile {
+        TraceFile::beside(&self.path)
+    }
+
     /// Returns where the journal is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -353,6 +370,7 @@ impl Journal {
     /// Removes a journal in which nothing happened.
     pub fn discard(self) {
         let _ = fs::remove_file(&self.path);
+        trace::remove(&self.path);
     }
 }
 

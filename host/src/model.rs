@@ -264,6 +264,9 @@ pub struct Settings {
     /// What is asked for through the front door all through the run, and counted: a path, or a whole URL.
     #[serde(default)]
     pub probe: Option<String>,
+    /// How many requests per second the probe sends; `None`: the default.
+    #[serde(default)]
+    pub probe_rate: Option<u32>,
     /// The limits in time.
     pub timeouts: Timeouts,
     /// Whether the candidate starts before the old container stops.
@@ -271,6 +274,12 @@ pub struct Settings {
     /// The hooks, in order.
     pub hooks: Vec<HookSpec>,
 }
+
+/// How many requests per second a probe sends where nobody has settled it.
+pub const PROBE_RATE: u32 = 50;
+
+/// How many requests per second a probe may send: it measures, it is no load test.
+pub const MOST_PROBE_RATE: u32 = 1000;
 
 /// Durations in the journal are whole milliseconds.
 pub(crate) mod millis {

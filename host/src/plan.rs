@@ -114,6 +114,9 @@ pub struct Front {
     /// What is asked for through the front door all through the run; `None`: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,
+    /// How many requests per second ask for it; `None`: the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_rate: Option<u32>,
 }
 
 impl Front {

@@ -4,6 +4,7 @@
 //! serves a first run, a resumed one and an unwinding one alike.
 
 mod presume;
+pub mod trace;
 
 use std::collections::BTreeMap;
 

@@ -2,15 +2,32 @@
 //!
 //! Talk goes to stderr; the last line and the JSON events go to stdout.
 
+mod actions;
+mod facts;
+mod plot;
+mod report;
+mod spans;
+mod story;
+mod terminal;
+
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 
-use crate::model::{Container, Failure, printable};
-use crate::plan::{Plan, PlannedService, Step, names, short};
-use crate::run::{Entry, Event, Facts, Learnt, Outcome};
+use crate::model::{Failure, Phase, printable};
+use crate::plan::{Plan, Step};
+use crate::run::trace::{Probed, Trace};
+use crate::run::{Entry, Event, Facts, Learnt};
+
+use facts::fact;
+pub use facts::{first_failure, front_door, outcome_word, rolled_back, seconds, step_times, summary};
+pub use report::page;
+pub use spans::Told;
+pub use story::story;
+use terminal::Terminal;
 
 /// The form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -39,17 +56,42 @@ pub enum Volume {
 pub struct Display {
     format: Format,
     volume: Volume,
-    terminal: bool,
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
 struct State {
-    /// Whether the terminal's last line is one that is replaced.
-    transient: bool,
+    face: Face,
+    /// Where talk goes, where no terminal is drawn.
+    err: Box<dyn Write + Send>,
+    /// Where data and the last line go.
+    out: Box<dyn Write + Send>,
     /// When each step began, in milliseconds since 1970.
     began: BTreeMap<usize, i64>,
+    /// What failed, for the title of an annotation: `swap app: healthy failed`.
+    failed: Option<String>,
+    keeper: Option<Keeper>,
 }
+
+/// Who looks.
+#[derive(Debug)]
+enum Face {
+    /// A file, a pipe, a plain terminal.
+    Plain,
+    /// A person at a terminal.
+    Terminal(Terminal),
+    /// GitHub Actions; `open` is the title of the group that is open.
+    Actions { open: Option<String>, token: String },
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("face", &self.face).finish_non_exhaustive()
+    }
+}
+
+/// Who keeps what is said, for the report.
+#[derive(Clone)]
+struct Keeper(Arc<dyn Fn(Trace) + Send + Sync>);
 
 /// A JSON line: the event with what a script would otherwise have to look up in the plan.
 #[derive(Serialize)]
@@ -66,111 +108,172 @@ struct Line<'a> {
 }
 
 impl Display {
-    /// Makes a display; on a terminal a step that waits shows why on a line that is replaced.
+    /// Makes a display for whoever looks: a terminal, GitHub Actions (`GITHUB_ACTIONS=true`), or a file.
     pub fn new(format: Format, volume: Volume) -> Self {
-        let terminal = io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        Self { format, volume, terminal, state: Arc::default() }
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let terminal = io::stderr().is_terminal() && set("TERM").is_none_or(|term| term != "dumb");
+        let face = if format == Format::Json {
+            Face::Plain
+        } else if set("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+            Face::Actions { open: None, token: token() }
+        } else if terminal && volume > Volume::Quiet {
+            Face::Terminal(Terminal::new(ProgressDrawTarget::stderr(), set("NO_COLOR").is_none(), true))
+        } else {
+            Face::Plain
+        };
+        Self::with(format, volume, face, Box::new(io::stderr()), Box::new(io::stdout()))
+    }
+
+    fn with(
+        format: Format,
+        volume: Volume,
+        face: Face,
+        err: Box<dyn Write + Send>,
+        out: Box<dyn Write + Send>,
+    ) -> Self {
+        let state = State { face, err, out, began: BTreeMap::new(), failed: None, keeper: None };
+        Self { format, volume, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Shows an event of the run.
     pub fn show(&self, plan: &Plan, events: &[Event], entry: &Entry) {
+        let mut state = self.state();
         let step = step_of(&entry.event);
-        let elapsed = {
-            let mut state = self.state();
-            if let Event::Started { step } | Event::UndoStarted { step } = entry.event {
-                state.began.insert(step, entry.at_ms);
-            }
-            step.and_then(|step| state.began.get(&step)).map(|began| entry.at_ms.saturating_sub(*began))
-        };
+        if let Event::Started { step } | Event::UndoStarted { step } = entry.event {
+            state.began.insert(step, entry.at_ms);
+        }
+        let elapsed = step.and_then(|step| state.began.get(&step)).map(|began| entry.at_ms.saturating_sub(*began));
+        let what = step.and_then(|step| plan.steps.get(step));
         if self.format == Format::Json {
-            let what = step.and_then(|step| plan.steps.get(step));
-            self.json(&Line {
+            return state.json(&Line {
                 entry,
                 run: &plan.run.0,
                 verb: what.map(Step::verb),
                 service: what.and_then(Step::service).map(|service| service.as_str()),
                 elapsed_ms: elapsed,
             });
-            return;
+        }
+        if let Event::Failed { .. } | Event::UndoFailed { .. } = entry.event {
+            let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
+            let verb = what.map_or("", Step::verb);
+            state.failed.get_or_insert(format!("swap {}: {verb} failed", names.join(" ")));
         }
         if self.volume < Volume::Normal {
             return;
         }
+        state.live(plan, entry);
         match &entry.event {
             Event::Planned { plan } => {
                 let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
-                self.say(&format!("swap {} (project {}, run {})", names.join(" "), plan.project, plan.run));
-                plan.notices.iter().for_each(|notice| self.say(&format!("note: {notice}")));
+                state.say(&format!("swap {} (project {}, run {})", names.join(" "), plan.project, plan.run));
+                plan.notices.iter().for_each(|notice| state.say(&format!("note: {notice}")));
             }
-            Event::Done { step, learnt } => {
-                if let Some(line) = plan.steps.get(*step).and_then(|what| fact(what, learnt, &Facts::of(plan, events)))
-                {
-                    self.step_line(&line, elapsed);
+            Event::Done { learnt, .. } => {
+                if let Some(line) = what.and_then(|what| fact(what, learnt, &Facts::of(plan, events))) {
+                    state.step_line(&line, elapsed, true);
                 }
             }
-            Event::Undone { step } => {
-                if let Some(undo) = plan.steps.get(*step).and_then(Step::undo)
+            Event::Undone { .. } => {
+                if let Some(undo) = what.and_then(Step::undo)
                     && let Some(line) = fact(&undo, &Learnt::Nothing, &Facts::of(plan, events))
                 {
-                    self.step_line(&line, elapsed);
+                    state.step_line(&line, elapsed, true);
                 }
             }
-            Event::Failed { step, failure } => self.failed(plan.steps.get(*step), failure, elapsed),
-            Event::UndoFailed { step, failure } => {
-                let undo = plan.steps.get(*step).and_then(Step::undo);
-                self.failed(undo.as_ref(), failure, elapsed);
+            Event::Failed { failure, .. } => state.failed_line(what, failure, elapsed),
+            Event::UndoFailed { failure, .. } => {
+                state.failed_line(what.and_then(Step::undo).as_ref(), failure, elapsed)
             }
             Event::Interrupted { signal } => {
-                self.say(&format!("{signal}: unwinding, nothing is left behind (once more leaves the run as it is)"));
+                state.say(&format!("{signal}: unwinding, nothing is left behind (once more leaves the run as it is)"));
             }
             Event::Started { .. } | Event::UndoStarted { .. } | Event::Resumed { .. } | Event::Closed { .. } => {}
         }
     }
 
-    /// Shows why a step waits, or a line that a hook or a command printed.
+    /// Gives what is said from now on to a keeper too, whatever is shown of it.
+    pub fn keep(&self, keeper: impl Fn(Trace) + Send + Sync + 'static) {
+        self.state().keeper = Some(Keeper(Arc::new(keeper)));
+    }
+
+    /// Shows why a step waits, or what it does meanwhile.
     pub fn note(&self, text: &str) {
         let text = printable(text);
-        if self.format == Format::Json {
-            let at_ms = jiff::Timestamp::now().as_millisecond();
-            self.json(&serde_json::json!({ "v": 1, "at_ms": at_ms, "event": "note", "text": text }));
-        } else if self.volume == Volume::Verbose {
-            self.say(&format!("    {text}"));
-        } else if self.volume == Volume::Normal && self.terminal {
-            self.clear();
-            let width = 100;
-            let cut: String = text.chars().take(width).collect();
-            eprint!("  … {cut}");
-            let _ = io::stderr().flush();
-            self.state().transient = true;
+        let mut state = self.state();
+        state.keep(|| Trace::Waiting { text: text.clone() });
+        match (self.format, self.volume) {
+            (Format::Json, _) => state.json_note(serde_json::json!({ "kind": "waiting", "text": text })),
+            (_, Volume::Verbose) => state.say(&format!("    {text}")),
+            (_, Volume::Normal) => {
+                if let Face::Terminal(terminal) = &mut state.face {
+                    terminal.waits(&text);
+                }
+            }
+            (_, Volume::Quiet) => {}
         }
     }
 
-    /// Shows a line that a hook or its command said.
-    pub fn hook_line(&self, text: &str) {
-        if self.format == Format::Text && self.volume == Volume::Normal {
-            self.say(&format!("    {}", printable(text)));
-        } else {
-            self.note(text);
+    /// Shows a line that a hook or its command said; one that is not loud only on request.
+    pub fn hook_line(&self, hook: &str, phase: Phase, text: &str, loud: bool) {
+        let text = printable(text);
+        let mut state = self.state();
+        state.keep(|| Trace::Hook { hook: hook.to_owned(), phase, text: text.clone() });
+        match self.format {
+            Format::Json => {
+                state.json_note(serde_json::json!({ "kind": "hook", "hook": hook, "phase": phase, "text": text }));
+            }
+            Format::Text if self.volume == Volume::Verbose || (self.volume == Volume::Normal && loud) => {
+                state.hook_line(&format!("{hook} ({phase})"), &text, self.volume);
+            }
+            Format::Text => {}
         }
+    }
+
+    /// Says what the operator should know and that is no failure.
+    pub fn remark(&self, text: &str) {
+        let text = printable(text);
+        self.state().keep(|| Trace::Remark { text: text.clone() });
+        match self.format {
+            Format::Json => self.state().json_note(serde_json::json!({ "kind": "remark", "text": text })),
+            Format::Text => self.say(&format!("  note: {text}")),
+        }
+    }
+
+    /// Says what a probe has counted.
+    pub fn probed(&self, probed: Probed) {
+        match self.format {
+            Format::Json => self.state().json_note(serde_json::json!({
+                "kind": "probe",
+                "service": probed.service,
+                "url": probed.url,
+                "before": probed.before,
+                "since": probed.since,
+                "text": front_door(&probed),
+            })),
+            Format::Text => self.say(&front_door(&probed)),
+        }
+        self.state().keep(|| Trace::Probe(probed));
     }
 
     /// Says a line that stays, on stderr.
     pub fn say(&self, line: &str) {
-        if self.format == Format::Json || self.volume == Volume::Quiet {
-            return;
+        if self.format == Format::Text && self.volume > Volume::Quiet {
+            self.state().say(&shown(line));
         }
-        self.clear();
-        eprintln!("{}", shown(line));
     }
 
     /// Says a failure with what it printed and with its cure.
     pub fn failure(&self, failure: &Failure) {
+        let mut state = self.state();
         if self.format == Format::Json {
-            self.json(&serde_json::json!({ "v": 1, "event": "error", "failure": failure }));
-            return;
+            return state.json(&serde_json::json!({ "v": 1, "event": "error", "failure": failure }));
         }
-        self.clear();
-        eprint!("{}", failure_text(failure));
+        state.close();
+        state.say(failure_text(failure).trim_end_matches('\n'));
+        if let Face::Actions { .. } = state.face {
+            let title = state.failed.clone().unwrap_or_else(|| "swap".to_owned());
+            state.say(&actions::error(&title, failure));
+        }
     }
 
     /// Prints the last line of a run: a fact, on stdout.
@@ -178,41 +281,132 @@ impl Display {
         if self.format == Format::Json {
             return;
         }
-        self.clear();
+        let mut state = self.state();
+        state.close();
         // Nobody may be listening any more; the swap has happened all the same.
-        let _ = writeln!(io::stdout(), "{}", shown(line));
-    }
-
-    fn failed(&self, step: Option<&Step>, failure: &Failure, elapsed: Option<i64>) {
-        let verb = step.map_or("", Step::verb);
-        self.step_line(&format!("{verb:<11} failed: {}", failure.what), elapsed);
-    }
-
-    fn step_line(&self, line: &str, elapsed: Option<i64>) {
-        let line = printable(line);
-        self.clear();
-        match elapsed {
-            Some(elapsed) => eprintln!("  {line}  {}", seconds(elapsed)),
-            None => eprintln!("  {line}"),
-        }
-    }
-
-    fn clear(&self) {
-        if std::mem::take(&mut self.state().transient) {
-            // Carriage return and "erase the line": only ever sent to a terminal.
-            eprint!("\r\u{1b}[2K");
-        }
+        let _ = writeln!(state.out, "{}", shown(line));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn json(&self, line: &impl Serialize) {
-        if let Ok(text) = serde_json::to_string(line) {
-            let _ = writeln!(io::stdout(), "{text}");
+impl State {
+    /// Writes a line that stays.
+    fn say(&mut self, line: &str) {
+        self.close_group();
+        match &self.face {
+            Face::Terminal(terminal) => terminal.line(line),
+            Face::Plain | Face::Actions { .. } => drop(writeln!(self.err, "{line}")),
         }
     }
+
+    /// Moves the live part of a terminal along.
+    fn live(&mut self, plan: &Plan, entry: &Entry) {
+        self.close_group();
+        let Face::Terminal(terminal) = &mut self.face else { return };
+        let text = |step: &Step| step.to_string();
+        let kept = match &entry.event {
+            Event::Planned { plan } => {
+                let texts: Vec<String> = plan.steps.iter().map(text).collect();
+                let to_come = texts.iter().enumerate().filter(|(index, _)| plan.steps[*index] != Step::Commit);
+                terminal.plan(to_come.map(|(index, text)| (index, text.as_str())));
+                Vec::new()
+            }
+            Event::Started { step } => {
+                let text = plan.steps.get(*step).filter(|step| **step != Step::Commit).map(text);
+                let kept = terminal.end();
+                text.iter().for_each(|text| terminal.begin(Some(*step), text));
+                kept
+            }
+            Event::UndoStarted { step } => {
+                let kept = terminal.end();
+                let undo = plan.steps.get(*step).and_then(Step::undo);
+                undo.iter().for_each(|undo| terminal.begin(None, &text(undo)));
+                kept
+            }
+            Event::Closed { .. } => terminal.close(),
+            _ => terminal.end(),
+        };
+        kept.iter().for_each(|line| terminal.line(line));
+    }
+
+    /// Takes away what is only there while the run goes on.
+    fn close(&mut self) {
+        self.close_group();
+        if let Face::Terminal(terminal) = &mut self.face {
+            let kept = terminal.close();
+            kept.iter().for_each(|line| terminal.line(line));
+        }
+    }
+
+    fn close_group(&mut self) {
+        if let Face::Actions { open, token } = &mut self.face
+            && open.take().is_some()
+        {
+            let _ = writeln!(self.err, "{}", actions::end_group(token));
+        }
+    }
+
+    fn hook_line(&mut self, by: &str, text: &str, volume: Volume) {
+        match &mut self.face {
+            Face::Terminal(terminal) if volume == Volume::Normal => terminal.says(&format!("{by}: {text}")),
+            Face::Terminal(terminal) => terminal.line(&format!("    {by}: {text}")),
+            Face::Plain => drop(writeln!(self.err, "    {by}: {text}")),
+            Face::Actions { open, .. } => {
+                if open.as_deref() != Some(by) {
+                    self.close_group();
+                    if let Face::Actions { open, token } = &mut self.face {
+                        *open = Some(by.to_owned());
+                        let _ = writeln!(self.err, "{}", actions::begin_group(by, token));
+                    }
+                }
+                let _ = writeln!(self.err, "    {text}");
+            }
+        }
+    }
+
+    fn failed_line(&mut self, step: Option<&Step>, failure: &Failure, elapsed: Option<i64>) {
+        let verb = step.map_or("", Step::verb);
+        self.step_line(&format!("{verb:<11} failed: {}", failure.what), elapsed, false);
+    }
+
+    fn step_line(&mut self, line: &str, elapsed: Option<i64>, good: bool) {
+        let line = printable(line);
+        let took = elapsed.map(|elapsed| format!("  {}", seconds(elapsed))).unwrap_or_default();
+        let sign = match &self.face {
+            Face::Terminal(terminal) => format!("{} ", terminal.sign(good)),
+            _ => String::new(),
+        };
+        self.say(&format!("  {sign}{line}{took}"));
+    }
+
+    fn keep(&self, what: impl FnOnce() -> Trace) {
+        if let Some(Keeper(keep)) = &self.keeper {
+            keep(what());
+        }
+    }
+
+    fn json(&mut self, line: &impl Serialize) {
+        if let Ok(text) = serde_json::to_string(line) {
+            let _ = writeln!(self.out, "{text}");
+        }
+    }
+
+    fn json_note(&mut self, mut note: serde_json::Value) {
+        note["v"] = 1.into();
+        note["at_ms"] = jiff::Timestamp::now().as_millisecond().into();
+        note["event"] = "note".into();
+        self.json(&note);
+    }
+}
+
+/// Returns a word that nothing from outside can know, to end a part in which commands to GitHub Actions are not obeyed.
+fn token() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    // The standard library seeds this from the system's randomness.
+    format!("swap-{:016x}", std::collections::hash_map::RandomState::new().build_hasher().finish())
 }
 
 /// Returns text of several lines as a terminal may have it: only its line ends are obeyed.
@@ -244,158 +438,5 @@ fn step_of(event: &Event) -> Option<usize> {
     }
 }
 
-/// Returns what a step that is done has brought about; `None` for steps that nobody needs to see.
-fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String> {
-    let new = |service| names(facts.candidates(service));
-    let text = match step {
-        Step::PreStart { hooks, .. } if hooks.is_empty() => return None,
-        Step::PreStart { service, hooks, .. }
-        | Step::PreSwap { service, hooks }
-        | Step::PostSwap { service, hooks }
-        | Step::Rollback { service, hooks }
-        | Step::Finish { service, hooks } => format!("{service}: {} agreed", hooks.join(", ")),
-        Step::Adopt { service, front, live } => {
-            format!("{service}: {} names {}", front.file(service), with_addresses(live))
-        }
-        Step::Release { service, front } => format!("{service}: {} is removed again", front.file(service)),
-        Step::Create { service, image, .. } => {
-            let created = match learnt {
-                Learnt::Candidates { containers } => names(containers),
-                _ => new(service),
-            };
-            format!("{service}: {created} from {} ({})", image.name, short(&image.id))
-        }
-        Step::StopOld { service, old, .. } => format!("{service}: {} stopped, nobody serves", names(old)),
-        Step::Start { service, .. } => format!("{service}: {} runs", new(service)),
-        Step::AwaitHealthy { service, .. } => format!("{service}: {} is healthy", new(service)),
-        Step::Switch { service, front, .. } => {
-            format!("{service}: {} sends new requests to {}", front.proxy, with_addresses(facts.candidates(service)))
-        }
-        Step::Watch { service, .. } => format!("{service}: {} did well", new(service)),
-        Step::Drain { service, from, .. } => format!("{service}: nothing uses {} any more", names(from)),
-        Step::Commit => return None,
-        Step::Retire { service, old, .. } => format!("{service}: {} stopped and removed", names(old)),
-        Step::RemoveCandidates { service, .. } => format!("{service}: what was created is removed"),
-        Step::StartOld { service, old, .. } => format!("{service}: {} runs again", names(old)),
-        Step::StopCandidates { service, .. } => format!("{service}: what was started is stopped"),
-        Step::SwitchBack { service, front, to, .. } => {
-            format!("{service}: {} sends new requests to {} again", front.proxy, with_addresses(to))
-        }
-    };
-    Some(format!("{:<11} {text}", step.verb()))
-}
-
-fn with_addresses(containers: &[Container]) -> String {
-    let texts: Vec<String> = containers
-        .iter()
-        .map(|container| match container.address {
-            Some(address) => format!("{} ({address})", container.name),
-            None => container.name.clone(),
-        })
-        .collect();
-    texts.join(", ")
-}
-
-/// Returns a time as people read it: `0.04 s`, `1.2 s`, `75 s`.
-pub fn seconds(ms: i64) -> String {
-    let seconds = ms.max(0) as f64 / 1000.0;
-    match seconds {
-        s if s < 0.95 => format!("{s:.2} s"),
-        s if s < 60.0 => format!("{s:.1} s"),
-        s => format!("{s:.0} s"),
-    }
-}
-
-/// Returns the last line of a swap: `swapped app: demo-app-1 → demo-app-2 in 1.2 s (create 0.2, …)`.
-///
-/// `began_ms` is when the command began, in milliseconds since 1970: looking at the world counts too.
-pub fn summary(plan: &Plan, entries: &[Entry], began_ms: i64) -> String {
-    let events: Vec<Event> = entries.iter().map(|entry| entry.event.clone()).collect();
-    let facts = Facts::of(plan, &events);
-    let pair = |service: &PlannedService| {
-        format!("{}: {} → {}", service.name, names(&service.live), names(facts.candidates(&service.name)))
-    };
-    let pairs: Vec<String> = plan.services.iter().map(pair).collect();
-    let observed = entries.first().map_or(0, |first| first.at_ms.saturating_sub(began_ms));
-    let whole = entries.last().map_or(0, |last| last.at_ms.saturating_sub(began_ms));
-    let times: Vec<String> = std::iter::once(("observe", observed))
-        .chain(step_times(plan, entries))
-        .filter(|(_, ms)| *ms >= 5)
-        .map(|(verb, ms)| format!("{verb} {}", seconds(ms).trim_end_matches(" s")))
-        .collect();
-    let gap = gap(plan, entries).map(|ms| format!(", nobody served for {}", seconds(ms))).unwrap_or_default();
-    format!("swapped {} in {} ({}){gap}", pairs.join("; "), seconds(whole), times.join(", "))
-}
-
-/// Returns the time that each kind of step took, in milliseconds, in the order of the plan.
-pub fn step_times(plan: &Plan, entries: &[Entry]) -> Vec<(&'static str, i64)> {
-    let mut began = BTreeMap::new();
-    let mut times: Vec<(&'static str, i64)> = Vec::new();
-    for entry in entries {
-        match &entry.event {
-            Event::Started { step } => {
-                began.insert(*step, entry.at_ms);
-            }
-            Event::Done { step, .. } => {
-                let told = plan.steps.get(*step).filter(|step| **step != Step::Commit);
-                let Some(verb) = told.map(Step::verb) else { continue };
-                let took = began.get(step).map_or(0, |began| entry.at_ms.saturating_sub(*began));
-                match times.iter_mut().find(|(known, _)| *known == verb) {
-                    Some((_, sum)) => *sum += took,
-                    None => times.push((verb, took)),
-                }
-            }
-            _ => {}
-        }
-    }
-    times
-}
-
-/// Returns how long nobody served, in milliseconds, where the order is stop-first.
-fn gap(plan: &Plan, entries: &[Entry]) -> Option<i64> {
-    let verb = |step: usize| plan.steps.get(step).map(Step::verb);
-    let stopped = entries.iter().find(|entry| started(&entry.event).and_then(verb) == Some("stop-old"))?;
-    let serves = entries
-        .iter()
-        .rev()
-        .find(|entry| done(&entry.event).and_then(verb).is_some_and(|verb| matches!(verb, "healthy" | "switch")))?;
-    Some(serves.at_ms.saturating_sub(stopped.at_ms))
-}
-
-fn started(event: &Event) -> Option<usize> {
-    if let Event::Started { step } = event { Some(*step) } else { None }
-}
-
-fn done(event: &Event) -> Option<usize> {
-    if let Event::Done { step, .. } = event { Some(*step) } else { None }
-}
-
-/// Returns what failed first in a run, if anything did.
-pub fn first_failure(entries: &[Entry]) -> Option<&Failure> {
-    entries.iter().find_map(|entry| match &entry.event {
-        Event::Failed { failure, .. } => Some(failure),
-        _ => None,
-    })
-}
-
-/// Returns the last line of a run that was unwound.
-pub fn rolled_back(plan: &Plan) -> String {
-    let serving: Vec<String> = plan
-        .services
-        .iter()
-        .map(|service| {
-            let serve = if service.live.len() == 1 { "serves" } else { "serve" };
-            format!("{}: {} {serve}", service.name, names(&service.live))
-        })
-        .collect();
-    format!("rolled back; {}, nothing of this run is left", serving.join("; "))
-}
-
-/// Returns a word for the outcome in tables.
-pub fn outcome_word(outcome: Option<Outcome>) -> &'static str {
-    match outcome {
-        Some(Outcome::Swapped) => "swapped",
-        Some(Outcome::RolledBack) => "rolled back",
-        None => "unfinished",
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -76,7 +76,9 @@ fn every_key_of_x_swap_is_in_the_table_and_no_other() {
     let settings = "host/src/compose/settings.rs";
     assert_eq!(first_cells("Settings in the compose file", 0), constants(settings, "KEYS"));
     let readme = text("README.md");
-    for (list, beside) in [("TIMEOUT_KEYS", "`timeouts`"), ("HOOK_KEYS", "`hooks`"), ("ORDERS", "`order`")] {
+    for (list, beside) in
+        [("TIMEOUT_KEYS", "`timeouts`"), ("HOOK_KEYS", "`hooks`"), ("PROBE_KEYS", "`probe`"), ("ORDERS", "`order`")]
+    {
         let row = readme.lines().find(|line| line.starts_with(&format!("| {beside} "))).expect("a row");
         for key in constants(settings, list) {
             assert!(row.contains(&key), "`{key}` is not told beside {beside}");
@@ -146,7 +148,7 @@ fn every_fault_in_the_table_has_its_test() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    for page in ["README.md", "docs/architecture.md", "docs/faults.md"] {
+    for page in ["README.md", "docs/architecture.md", "docs/events.md", "docs/faults.md"] {
         let folder = Path::new(page).parent().expect("a folder");
         let text = text(page);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

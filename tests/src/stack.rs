@@ -444,7 +444,7 @@ impl Stack {
     }
 
     /// Makes a call of the `swap` binary in the stack's folder.
-    pub fn swap(&self, arguments: impl AsRef<[&'static str]>) -> Swap<'_> {
+    pub fn swap<'a>(&self, arguments: impl AsRef<[&'a str]>) -> Swap<'_> {
         Swap::new(self, arguments.as_ref())
     }
 

@@ -15,3 +15,4 @@ mod privacy;
 mod restarts;
 mod rig;
 mod shapes;
+mod sight;

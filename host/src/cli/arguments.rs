@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::compose::Options;
 use crate::model::{
-    Check, Failure, HookSpec, Order, ProxyChoice, ServiceName, Settings, list_services, meant, unknown_service,
+    Check, Failure, HookSpec, MOST_PROBE_RATE, Order, ProxyChoice, ServiceName, Settings, list_services, meant,
+    unknown_service,
 };
 use crate::ui::Format;
 
@@ -68,6 +69,19 @@ pub enum Command {
     History {
         /// Only runs of this service.
         service: Option<ServiceName>,
+        /// So many at most.
+        #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+        limit: usize,
+    },
+    /// Tell a run as a story: what was done and why, what it waited for, what went wrong.
+    Logs {
+        /// The run's id, or the begin of it; default: the last run.
+        run: Option<String>,
+    },
+    /// Print a run as a page for the browser: `swap report > report.html`.
+    Report {
+        /// The run's id, or the begin of it; default: the last run.
+        run: Option<String>,
     },
     /// Go on with a run that was killed.
     Resume {
@@ -181,6 +195,9 @@ pub struct Flags {
     /// Ask for a path, or a URL, through the front door all through the run and count what fails.
     #[arg(long, global = true, value_name = "URL", help_heading = "Swap")]
     pub probe: Option<String>,
+    /// How many requests per second the probe sends, 1 to 1000 [default: 50].
+    #[arg(long, global = true, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PROBE_RATE)), help_heading = "Swap")]
+    pub probe_rate: Option<u32>,
     /// Stop the old container before the new one starts: for what must never run twice.
     #[arg(long, global = true, help_heading = "Swap")]
     pub stop_first: bool,
@@ -295,6 +312,7 @@ pub fn overridden(mut settings: Settings, flags: &Flags, health: Option<&Check>)
     settings.timeouts.health = flags.timeout.unwrap_or(settings.timeouts.health);
     settings.timeouts.drain = flags.drain.unwrap_or(settings.timeouts.drain);
     settings.probe = flags.probe.clone().or(settings.probe);
+    settings.probe_rate = flags.probe_rate.or(settings.probe_rate);
     settings.watch = flags.watch.unwrap_or(settings.watch);
     if flags.stop_first {
         settings.order = Order::StopFirst;

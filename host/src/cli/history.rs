@@ -9,10 +9,10 @@ use super::arguments::Flags;
 use crate::error::{Ended, Exit};
 use crate::journal::Recorded;
 use crate::live::{Holding, ServiceStatus, Site};
-use crate::model::{ServiceName, unknown_service};
+use crate::model::{Failure, ServiceName, unknown_service};
 use crate::plan::{names, short};
-use crate::run::{Event, Outcome};
-use crate::ui::{Display, Format, Volume, outcome_word, seconds, shown};
+use crate::run::{Entry, Event, Facts, Outcome};
+use crate::ui::{Display, Format, Volume, first_failure, outcome_word, seconds, shown};
 
 /// A run in the history.
 #[derive(Debug, Serialize)]
@@ -22,8 +22,26 @@ struct RunLine {
     outcome: &'static str,
     began: String,
     duration_ms: i64,
+    /// The containers that were live before, by service.
     from: Vec<String>,
+    /// The short ids of the images, by service.
     to: Vec<String>,
+    /// The candidates, by service.
+    candidates: Vec<String>,
+    /// What failed first, if anything did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+}
+
+/// What is known of a service now, with what the journals know of it.
+#[derive(Debug, Serialize)]
+struct StatusLine {
+    #[serde(flatten)]
+    status: ServiceStatus,
+    /// When new requests began to go to the live containers; where swap has not brought them, when they started.
+    since: Option<String>,
+    /// The last run.
+    last: Option<RunLine>,
 }
 
 /// Tells what is live, what is unfinished and what to type.
@@ -35,30 +53,38 @@ pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
         return Err(Ended::new(Exit::Usage, unknown_service(unknown.as_str(), &known)));
     }
     let wanted = if services.is_empty() { known } else { services.to_vec() };
+    let runs = recorded(&site)?;
     let mut lines = Vec::new();
-    for status in site.status(&wanted).await? {
-        let service: ServiceName = status.service.parse().map_err(crate::model::Failure::new)?;
+    for mut status in site.status(&wanted).await? {
+        let service: ServiceName = status.service.parse().map_err(Failure::new)?;
+        let mine: Vec<&Recorded> = runs.iter().filter(|recorded| is_about(recorded, &status.service)).collect();
         let unfinished = site.folder().unfinished(&service)?;
-        let mut unfinished: Vec<String> = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
-        let holder = site.holder(&service).await?;
+        status.unfinished = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
+        status.holder = site.holder(&service).await?;
         // What somebody is at work on is his.
-        if holder.as_ref().is_none_or(|holder| holder.dead) {
+        if status.holder.as_ref().is_none_or(|holder| holder.dead) {
             let elsewhere = site.runs_without_journal(std::slice::from_ref(&service)).await?;
-            unfinished.extend(elsewhere.iter().map(|plan| plan.run.to_string()));
+            status.unfinished.extend(elsewhere.iter().map(|plan| plan.run.to_string()));
         }
-        lines.push(ServiceStatus { unfinished, holder, ..status });
+        let brought = mine.iter().find_map(|recorded| live_since(recorded, &status.ids)).map(clock);
+        let started = || status.started.as_deref()?.parse().ok().map(|at: Timestamp| clock(at.as_millisecond()));
+        let since = brought.or_else(started);
+        lines.push(StatusLine { since, last: mine.first().and_then(|recorded| run_line(recorded)), status });
     }
     if flags.output == Format::Json {
         print(&serde_json::to_string(&lines).unwrap_or_default());
         return Ok(Exit::Swapped);
     }
-    let head = ["SERVICE", "LIVE", "IMAGE", "UPSTREAM"].map(str::to_owned);
-    let rows = lines.iter().map(|line| {
-        let live = if line.live.is_empty() { "(not running)".to_owned() } else { line.live.join(", ") };
-        [line.service.clone(), live, line.image.clone(), line.upstream.clone().unwrap_or_else(|| "-".to_owned())]
+    let head = ["SERVICE", "LIVE", "SINCE", "IMAGE", "LAST RUN", "UPSTREAM"].map(str::to_owned);
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let rows = lines.iter().map(|StatusLine { status, since, last }| {
+        let live = if status.live.is_empty() { "(not running)".to_owned() } else { status.live.join(", ") };
+        let last = last.as_ref().map(|last| format!("{} in {}", last.outcome, seconds(last.duration_ms)));
+        let image = format!("{} {}", status.image_name, status.image).trim().to_owned();
+        [status.service.clone(), live, or_none(since.clone()), image, or_none(last), or_none(status.upstream.clone())]
     });
     print(&table(std::iter::once(head).chain(rows)));
-    for line in &lines {
+    for StatusLine { status: line, .. } in &lines {
         if !line.beside.is_empty() {
             print(&format!("{}: {} runs beside and gets no requests", line.service, line.beside.join(", ")));
         }
@@ -80,19 +106,15 @@ pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
 }
 
 /// Lists the last runs, newest first.
-pub async fn history(flags: &Flags, service: Option<&ServiceName>) -> Result<Exit, Ended> {
+pub async fn history(flags: &Flags, service: Option<&ServiceName>, limit: usize) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, Volume::Normal);
     let site = Site::open(&flags.place(), None, &display).await?;
     if let Some(service) = service.filter(|service| !site.services().contains(service)) {
         return Err(Ended::new(Exit::Usage, unknown_service(service.as_str(), &site.services())));
     }
-    let list = site.folder().list()?;
-    let lines: Vec<RunLine> = list
-        .into_iter()
-        .filter_map(|(run, path)| Recorded::read(run, path).ok())
-        .filter_map(|recorded| run_line(&recorded))
-        .filter(|line| service.is_none_or(|service| line.services.iter().any(|name| name == service.as_str())))
-        .collect();
+    let runs = recorded(&site)?;
+    let wanted = runs.iter().filter(|recorded| service.is_none_or(|service| is_about(recorded, service.as_str())));
+    let lines: Vec<RunLine> = wanted.filter_map(run_line).take(limit).collect();
     if flags.output == Format::Json {
         print(&serde_json::to_string(&lines).unwrap_or_default());
         return Ok(Exit::Swapped);
@@ -101,7 +123,7 @@ pub async fn history(flags: &Flags, service: Option<&ServiceName>) -> Result<Exi
         print("no run is recorded");
         return Ok(Exit::Swapped);
     }
-    let head = ["RUN", "SERVICES", "OUTCOME", "BEGAN", "TOOK", "FROM", "TO"].map(str::to_owned);
+    let head = ["RUN", "SERVICES", "OUTCOME", "BEGAN", "TOOK", "FROM", "TO", "IMAGE"].map(str::to_owned);
     let rows = lines.iter().map(|line| {
         [
             line.run.clone(),
@@ -110,6 +132,7 @@ pub async fn history(flags: &Flags, service: Option<&ServiceName>) -> Result<Exi
             line.began.clone(),
             seconds(line.duration_ms),
             line.from.join(", "),
+            line.candidates.join(", "),
             line.to.join(", "),
         ]
     });
@@ -121,20 +144,56 @@ fn run_line(recorded: &Recorded) -> Option<RunLine> {
     let plan = recorded.plan()?;
     let first = recorded.entries.first()?;
     let last = recorded.entries.last()?;
-    let outcome: Option<Outcome> = match last.event {
-        Event::Closed { outcome } => Some(outcome),
-        _ => None,
-    };
-    let began = Timestamp::from_millisecond(first.at_ms).ok()?.to_zoned(TimeZone::system());
+    let facts = Facts::of(plan, &recorded.events());
     Some(RunLine {
         run: recorded.run.to_string(),
         services: plan.services.iter().map(|service| service.name.to_string()).collect(),
-        outcome: outcome_word(outcome),
-        began: began.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        outcome: outcome_word(outcome(recorded)),
+        began: clock(first.at_ms),
         duration_ms: last.at_ms.saturating_sub(first.at_ms),
         from: plan.services.iter().map(|service| names(&service.live)).collect(),
         to: plan.services.iter().map(|service| short(&service.image.id).to_owned()).collect(),
+        candidates: plan.services.iter().map(|service| names(facts.candidates(&service.name))).collect(),
+        failure: first_failure(&recorded.entries).map(|failure| failure.what.clone()),
     })
+}
+
+/// Returns all runs whose journals can be read, newest first.
+fn recorded(site: &Site) -> Result<Vec<Recorded>, Failure> {
+    Ok(site.folder().list()?.into_iter().filter_map(|(run, path)| Recorded::read(run, path).ok()).collect())
+}
+
+fn is_about(recorded: &Recorded, service: &str) -> bool {
+    recorded.plan().is_some_and(|plan| plan.services.iter().any(|planned| planned.name.as_str() == service))
+}
+
+fn outcome(recorded: &Recorded) -> Option<Outcome> {
+    match recorded.entries.last()?.event {
+        Event::Closed { outcome } => Some(outcome),
+        _ => None,
+    }
+}
+
+/// Returns when a run made containers live, in milliseconds since 1970, if these are its candidates: when nginx was
+/// switched to them; for a worker, when they were healthy.
+fn live_since(recorded: &Recorded, live: &[String]) -> Option<i64> {
+    let plan = recorded.plan()?;
+    let facts = Facts::of(plan, &recorded.events());
+    let service = facts.candidates.iter().find(|(_, new)| new.iter().any(|new| live.contains(&new.id)))?.0;
+    let done = |entry: &&Entry, verb: &str| match entry.event {
+        Event::Done { step, .. } => {
+            plan.steps.get(step).is_some_and(|step| step.verb() == verb && step.service() == Some(service))
+        }
+        _ => false,
+    };
+    let when = |verb: &str| recorded.entries.iter().rev().find(|entry| done(entry, verb)).map(|entry| entry.at_ms);
+    when("switch").or_else(|| when("healthy"))
+}
+
+/// Returns a time as the clock of this machine shows it.
+fn clock(at_ms: i64) -> String {
+    let at = Timestamp::from_millisecond(at_ms).unwrap_or_default().to_zoned(TimeZone::system());
+    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Returns the rows as columns, each as wide as its widest cell.

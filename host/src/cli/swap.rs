@@ -397,6 +397,8 @@ async fn execute(
             (recorded.reopen()?, recorded.events(), recorded.entries.clone(), Event::Resumed { goal })
         }
     };
+    let trace = std::sync::Mutex::new(journal.trace());
+    display.keep(move |said| trace.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(said));
     let mut recorder = Recorder { journal, entries, display: display.clone() };
     // The engine makes its copy while the disk takes the journal.
     let publish = async {
@@ -422,7 +424,7 @@ async fn execute(
         }
     };
     tokio::join!(site.settle(), over);
-    world.probe_lines().iter().for_each(|line| display.say(line));
+    world.probed().into_iter().for_each(|probed| display.probed(probed));
     Ok(Ran { end, entries: recorder.entries })
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::model::{Check, Failure, HookSpec, Order, ProxyChoice, ServiceName, Settings, is_control, printable};
+use crate::model::{
+    Check, Failure, HookSpec, MOST_PROBE_RATE, Order, ProxyChoice, ServiceName, Settings, is_control, printable,
+};
 
 /// The key of the settings, in a service and at the top of the file.
 pub(super) const KEY: &str = "x-swap";
@@ -13,6 +15,7 @@ pub(super) const KEY: &str = "x-swap";
 const KEYS: [&str; 9] = ["port", "proxy", "health", "successes", "watch", "probe", "timeouts", "order", "hooks"];
 const TIMEOUT_KEYS: [&str; 3] = ["health", "drain", "hook"];
 const HEALTH_KEYS: [&str; 4] = ["http", "tcp", "command", "shell"];
+const PROBE_KEYS: [&str; 2] = ["url", "rate"];
 const HOOK_KEYS: [&str; 3] = ["use", "config", "allow"];
 const ORDERS: [&str; 2] = ["start-first", "stop-first"];
 const DURATIONS: &str = "durations are written as `5s`, `1m30s` or `500ms`";
@@ -44,7 +47,7 @@ impl<'a> Reader<'a> {
                 "health" => settings.health = self.health(&path, value),
                 "successes" => settings.successes = self.number(&path, value, 1, 1000).unwrap_or_default(),
                 "watch" => settings.watch = self.duration(&path, value).unwrap_or_default(),
-                "probe" => settings.probe = self.probe(&path, value),
+                "probe" => self.probe(&path, value, &mut settings),
                 "timeouts" => self.timeouts(&path, value, &mut settings),
                 "order" => settings.order = self.order(&path, value),
                 "hooks" => settings.hooks = self.hooks(&path, value),
@@ -130,7 +133,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn probe(&mut self, path: &str, value: &Value) -> Option<String> {
+    fn probe(&mut self, path: &str, value: &Value, settings: &mut Settings) {
+        let Some(map) = value.as_object() else {
+            settings.probe = self.probe_url(path, value);
+            return;
+        };
+        self.map(path, value, &PROBE_KEYS);
+        settings.probe = match map.get("url") {
+            Some(url) => self.probe_url(&format!("{path}.url"), url),
+            None => Some("/".to_owned()),
+        };
+        if let Some(rate) = map.get("rate") {
+            settings.probe_rate = self.number(&format!("{path}.rate"), rate, 1, MOST_PROBE_RATE);
+        }
+    }
+
+    fn probe_url(&mut self, path: &str, value: &Value) -> Option<String> {
         let wanted = "a path as `/` or a URL as `http://localhost:8080/`";
         let probe = self.name(path, value, wanted)?;
         if !["/", "http://", "https://"].iter().any(|start| probe.starts_with(start)) {

@@ -75,6 +75,10 @@ fn show_settings(settings: &Settings) -> String {
     if settings.watch != Duration::ZERO {
         parts.push(format!("watch {:?}", settings.watch));
     }
+    if let Some(probe) = &settings.probe {
+        let rate = settings.probe_rate.map(|rate| format!(" {rate} a second")).unwrap_or_default();
+        parts.push(format!("probe {probe}{rate}"));
+    }
     if settings.timeouts != default.timeouts {
         let limits = settings.timeouts;
         parts.push(format!("timeouts {:?} {:?} {:?}", limits.health, limits.drain, limits.hook));
@@ -224,6 +228,9 @@ fn settings_are_read_in_all_their_forms() {
         ("timeouts: { drain: 5s }", "timeouts 60s 5s 300s"),
         ("order: stop-first", "StopFirst"),
         ("successes: 3", "successes 3"),
+        ("probe: /up", "probe /up"),
+        ("probe: { url: 'http://door:8080/', rate: 200 }", "probe http://door:8080/ 200 a second"),
+        ("probe: { rate: '5' }", "probe / 5 a second"),
         ("hooks: hooks/a.wasm", "hook /srv/shop/hooks/a.wasm {} []"),
         (
             "hooks: [./a.wasm, { use: /b.wasm, allow: exec:db }]",
@@ -287,6 +294,14 @@ fn each_mistake_names_file_service_and_key() {
             format!("{app}.health.command`: an empty list where a command belongs\n"),
         ),
         ("health: [CMD]".to_owned(), format!("{app}.health`: an empty list where a command belongs\n")),
+        (
+            "probe: { rate: 2000 }".to_owned(),
+            format!("{app}.probe.rate`: `2000` is not a whole number from 1 to 1000\n"),
+        ),
+        (
+            "probe: { uri: / }".to_owned(),
+            format!("{app}.probe`: unknown key `uri`, did you mean `url`? (keys: url, rate)\n"),
+        ),
         ("timeouts: 5s".to_owned(), format!("{app}.timeouts`: `5s` where a map belongs (keys: health, drain, hook)\n")),
         (
             "timeouts: { helth: 5s }".to_owned(),

@@ -56,7 +56,7 @@ impl Live<'_> {
         context.reason = Some("the run is unwound".to_owned());
         for failure in hooks.tell_all(Phase::Rollback, &self.asked(&context, service)).await {
             // What the new version left behind must not keep the old one from serving.
-            self.display.say(&format!("  note: {}", failure.what));
+            self.display.remark(&failure.what);
         }
         Ok(Learnt::Nothing)
     }
@@ -148,11 +148,8 @@ impl Live<'_> {
     fn log(&self) -> Log {
         let display = self.display.clone();
         Arc::new(move |line: Line| {
-            let text = format!("{} ({}): {}", line.hook, line.phase, line.text);
-            match line.channel {
-                Channel::Info | Channel::Warn | Channel::Error | Channel::Command => display.hook_line(&text),
-                Channel::Deed | Channel::Debug | Channel::Stdout | Channel::Stderr => display.note(&text),
-            }
+            let loud = matches!(line.channel, Channel::Info | Channel::Warn | Channel::Error | Channel::Command);
+            display.hook_line(&line.hook, line.phase, &line.text, loud);
         })
     }
 

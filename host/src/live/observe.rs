@@ -25,6 +25,13 @@ pub struct ServiceStatus {
     pub beside: Vec<String>,
     /// The short id of the live image.
     pub image: String,
+    /// What the live containers were created from, as `demo-app` or `php:8-apache`.
+    pub image_name: String,
+    /// Since when the oldest live container runs, by the engine's clock, in RFC 3339; nothing where none is live.
+    pub started: Option<String>,
+    /// The full ids of the live containers.
+    #[serde(skip)]
+    pub ids: Vec<String>,
     /// What fronts it, and the upstream's file; nothing for a worker or before the first swap.
     pub upstream: Option<String>,
     /// The unfinished runs.
@@ -239,6 +246,7 @@ impl Site {
             network,
             port,
             probe: self.probe_url(observed, proxy),
+            probe_rate: observed.settings.probe_rate,
         })
     }
 
@@ -295,6 +303,9 @@ impl Site {
             lines.push(ServiceStatus {
                 service: name.to_string(),
                 image: live.first().map(|seen| short(&seen.image).to_owned()).unwrap_or_default(),
+                image_name: live.first().map(|seen| seen.image_name.clone()).unwrap_or_default(),
+                started: live.iter().filter_map(|seen| seen.started_at.clone()).min(),
+                ids: live.iter().map(|seen| seen.id.clone()).collect(),
                 live: live.iter().map(|seen| seen.name.clone()).collect(),
                 beside: beside.iter().map(|seen| seen.name.clone()).collect(),
                 upstream: known.map(|(path, file)| format!("{path} (run {})", file.run)),

@@ -15,9 +15,10 @@ use super::probe::Probe;
 use super::site::Site;
 use crate::docker::Seen;
 use crate::engine::World;
-use crate::model::{Container, Failure, ServiceName};
+use crate::model::{Container, Failure, PROBE_RATE, ServiceName};
 use crate::nginx::{self, FileChange, Shell, TUNING_FILE, UpstreamFile};
 use crate::plan::{Front, Plan, Reach, Step, names};
+use crate::run::trace::Probed;
 use crate::run::{Facts, Generation, Learnt};
 use crate::ui::Display;
 
@@ -81,17 +82,19 @@ impl<'a> Live<'a> {
         for step in &self.plan.steps {
             let Step::Switch { service, front, .. } = step else { continue };
             let Some(url) = &front.probe else { continue };
-            match Probe::start(url) {
+            let live = self.plan.services.iter().find(|planned| planned.name == *service);
+            let live = live.map_or(&[][..], |planned| &planned.live);
+            match Probe::start(url, front.probe_rate.unwrap_or(PROBE_RATE), live) {
                 Ok(probe) => drop(self.probes.insert(service.clone(), Arc::new(probe))),
                 // Hooks that need its numbers are told that there are none.
-                Err(failure) => self.display.say(&format!("note: {}", failure.what)),
+                Err(failure) => self.display.remark(&failure.what),
             }
         }
     }
 
-    /// Returns the probes' lines for the summary.
-    pub fn probe_lines(&self) -> Vec<String> {
-        self.probes.values().map(|probe| probe.line()).collect()
+    /// Returns what the probes have counted up to now.
+    pub fn probed(&self) -> Vec<Probed> {
+        self.probes.iter().map(|(service, probe)| probe.probed(service)).collect()
     }
 
     /// Returns the candidates as the engine sees them: whatever belongs to the service and was not there before.
@@ -132,7 +135,11 @@ impl<'a> Live<'a> {
             self.site.docker.start(&candidate.id).await.map_err(|failure| with_advice(failure, candidate))?;
             self.located(candidate, reach).await
         });
-        Ok(Learnt::Candidates { containers: try_join_all(started).await? })
+        let containers = try_join_all(started).await?;
+        if let Some(probe) = self.probes.get(service) {
+            probe.candidates(&containers);
+        }
+        Ok(Learnt::Candidates { containers })
     }
 
     /// Connects a candidate to the networks that compose 1.29 connects only when it starts a container itself.
@@ -357,7 +364,7 @@ impl<'a> Live<'a> {
             if door.proxy.drained(generation).await?.is_empty() {
                 return Ok(Learnt::Nothing);
             }
-            self.display.say(&format!("  note: {}: they are cut when the old container stops", failure.what));
+            self.display.remark(&format!("{}: they are cut when the old container stops", failure.what));
             if let Some(hint) = failure.hint {
                 self.display.say(&format!("  hint: {hint}"));
             }

@@ -1,85 +1,59 @@
 //! Sends requests through the front door all through a run and counts what users would have seen.
 //!
-//! Its numbers are the summary's line, what `metrics` answers to hooks, and what the watch is judged by.
+//! Its numbers are the summary's line, what `metrics` answers to hooks, what the watch is judged by, and the plot of the
+//! report.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use reqwest::header::HeaderMap;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::hooks::{Measurement, Window};
-use crate::model::Failure;
+use crate::model::{Container, Failure, ServiceName};
+use crate::plan::short;
+use crate::run::trace::{By, Part, Probed, Samples};
 
-/// How many requests per second are sent.
-const RATE: u32 = 50;
 /// A request without an answer after this time has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// So many requests may be under way; when all of them hang, sending more would tell nothing new.
 const MOST_UNDER_WAY: usize = 200;
-/// So many samples are kept of each window: an hour at this rate.
-const MOST_SAMPLES: usize = 180_000;
 
 /// A probe that is at work until it is dropped.
 #[derive(Debug)]
 pub struct Probe {
-    seen: Arc<Mutex<Seen>>,
+    url: String,
+    rate: u32,
+    began_ms: i64,
+    shared: Arc<Shared>,
     task: JoinHandle<()>,
 }
 
-/// One window's requests.
+/// What the requests of a probe share.
 #[derive(Debug)]
-struct Samples {
+struct Shared {
     began: Instant,
-    ended: Option<Instant>,
-    latencies: Vec<Duration>,
-    failures: u64,
-    first_failure: Option<String>,
+    samples: Mutex<Samples>,
+    /// How answers name the containers: by address, or by the short id that is a container's host name.
+    names: Mutex<Vec<(String, By)>>,
 }
 
-#[derive(Debug)]
-struct Seen {
-    before: Samples,
-    since: Option<Samples>,
-}
-
-impl Samples {
-    fn new() -> Self {
-        Self { began: Instant::now(), ended: None, latencies: Vec::new(), failures: 0, first_failure: None }
-    }
-
-    fn add(&mut self, took: Duration, failure: Option<String>) {
-        if self.latencies.len() < MOST_SAMPLES {
-            self.latencies.push(took);
-        }
-        if let Some(failure) = failure {
-            self.failures += 1;
-            self.first_failure.get_or_insert(failure);
-        }
-    }
-
-    fn measure(&self) -> Measurement {
-        let mut sorted = self.latencies.clone();
-        sorted.sort_unstable();
-        let at = |share: f64| match sorted.len() {
-            0 => Duration::ZERO,
-            count => sorted[((count as f64 * share).ceil() as usize).clamp(1, count) - 1],
-        };
-        Measurement {
-            requests: sorted.len() as u64,
-            failures: self.failures,
-            duration: self.ended.unwrap_or_else(Instant::now).duration_since(self.began),
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            max: at(1.0),
-        }
-    }
+/// The clients of a probe. Every other request is on a new connection, as a new visitor's; those between are on
+/// connections that are kept, as a browser's.
+#[derive(Debug, Clone)]
+struct Clients {
+    new: reqwest::Client,
+    kept: reqwest::Client,
 }
 
 impl Probe {
-    /// Begins to ask for the URL, [`RATE`] times a second, each time on a new connection: nothing is retried, so every
-    /// failure is one that a user would have seen.
-    pub fn start(url: &str) -> Result<Self, Failure> {
+    /// Begins to ask for the URL, `rate` times a second. `live` are the containers that answer now.
+    ///
+    /// Nothing is asked again, so every failure is one that a user would have seen. The one exception is what browsers do
+    /// too: where nginx closes a kept connection under a request, it is asked again on a new one.
+    pub fn start(url: &str, rate: u32, live: &[Container]) -> Result<Self, Failure> {
         let parsed: reqwest::Url =
             url.parse().ok().filter(|url: &reqwest::Url| matches!(url.scheme(), "http" | "https")).ok_or_else(
                 || {
@@ -87,57 +61,64 @@ impl Probe {
                         .hint("write it as `http://localhost:8080/`")
                 },
             )?;
-        let client = super::http_client()
-            .no_proxy()
-            .timeout(PATIENCE)
-            .pool_max_idle_per_host(0)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .build()
-            .map_err(|error| Failure::new(format!("the probe can't be started: {error}")))?;
-        let seen = Arc::new(Mutex::new(Seen { before: Samples::new(), since: None }));
-        let task = tokio::spawn(ask_on_and_on(client, parsed, seen.clone()));
-        Ok(Self { seen, task })
+        let client = |kept: usize| {
+            super::http_client()
+                .no_proxy()
+                .timeout(PATIENCE)
+                .pool_max_idle_per_host(kept)
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .build()
+                .map_err(|error| Failure::new(format!("the probe can't be started: {error}")))
+        };
+        let clients = Clients { new: client(0)?, kept: client(usize::MAX)? };
+        let shared = Arc::new(Shared { began: Instant::now(), samples: Mutex::default(), names: Mutex::default() });
+        shared.learn(live, By::Old);
+        let began_ms = Timestamp::now().as_millisecond();
+        let task = tokio::spawn(ask_on_and_on(clients, parsed, rate, shared.clone()));
+        Ok(Self { url: url.to_owned(), rate, began_ms, shared, task })
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        lock(&self.seen)
+    /// Learns which containers are the candidates, so that answers that name one are known to be theirs.
+    pub fn candidates(&self, candidates: &[Container]) {
+        self.shared.learn(candidates, By::New);
     }
 
     /// Notes that new requests now go to the candidates. A second switch does not begin a new window.
     pub fn switched(&self) {
-        let mut seen = self.seen();
-        if seen.since.is_none() {
-            seen.before.ended = Some(Instant::now());
-            seen.since = Some(Samples::new());
-        }
+        let at = self.shared.now();
+        // A request of the same millisecond may have begun before.
+        self.shared.samples().switched(at.saturating_add(1));
     }
 
     /// Returns what was seen in a window; `None` for the time since a switch that has not come.
     pub fn measure(&self, window: Window) -> Option<Measurement> {
-        let seen = self.seen();
-        match window {
-            Window::Before => Some(seen.before.measure()),
-            Window::SinceSwitch => seen.since.as_ref().map(Samples::measure),
-        }
+        let samples = self.shared.samples();
+        let part = match window {
+            Window::Before => Part::Before,
+            Window::SinceSwitch => Part::Since,
+        };
+        let numbers = samples.numbers(part)?;
+        let switched = samples.switched_at().unwrap_or(self.shared.now());
+        let lasted = match part {
+            Part::Before => switched,
+            Part::Since => self.shared.now().saturating_sub(switched),
+        };
+        let time = |us: u32| Duration::from_micros(us.into());
+        Some(Measurement {
+            requests: numbers.requests,
+            failures: numbers.failures,
+            duration: Duration::from_millis(lasted.into()),
+            p50: time(numbers.p50),
+            p90: time(numbers.p90),
+            p99: time(numbers.p99),
+            max: time(numbers.max),
+        })
     }
 
-    /// Returns the summary's line: `front door: 431 requests, 0 failed, p99 4.1 ms (before 3.9)`.
-    pub fn line(&self) -> String {
-        let seen = self.seen();
-        let before = seen.before.measure();
-        let since = seen.since.as_ref().map(Samples::measure);
-        let requests = before.requests + since.as_ref().map_or(0, |since| since.requests);
-        let failed = before.failures + since.as_ref().map_or(0, |since| since.failures);
-        let ms = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1000.0);
-        let latency = match &since {
-            Some(since) => format!("p99 {} ms (before {})", ms(since.p99), ms(before.p99)),
-            None => format!("p99 {} ms", ms(before.p99)),
-        };
-        let first =
-            seen.before.first_failure.as_ref().or(seen.since.as_ref().and_then(|since| since.first_failure.as_ref()));
-        let first = first.map(|why| format!("; the first: {why}")).unwrap_or_default();
-        format!("front door: {requests} requests, {failed} failed, {latency}{first}")
+    /// Returns all that was counted up to now, for the summary and the report.
+    pub fn probed(&self, service: &ServiceName) -> Probed {
+        self.shared.samples().probed(service.clone(), self.url.clone(), self.rate, self.began_ms)
     }
 }
 
@@ -147,44 +128,124 @@ impl Drop for Probe {
     }
 }
 
-fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shared {
+    fn samples(&self) -> MutexGuard<'_, Samples> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the milliseconds since the probe began.
+    fn now(&self) -> u32 {
+        millis(self.began.elapsed())
+    }
+
+    fn learn(&self, containers: &[Container], by: By) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        for container in containers {
+            names.push((short(&container.id).to_owned(), by));
+            names.extend(container.address.iter().map(|address: &SocketAddr| (address.to_string(), by)));
+        }
+    }
+
+    /// Returns who answered, where a header names the container, as `add_header X-Upstream $upstream_addr always;` makes
+    /// nginx do. Where it names several, nginx tried several, and the last one answered.
+    fn answered_by(&self, headers: &HeaderMap) -> By {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let between = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '=' | '"');
+        let words = headers.values().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(between));
+        let known = words.filter_map(|word| names.iter().find(|(name, _)| name == word));
+        known.last().map_or(By::Unknown, |(_, by)| *by)
+    }
 }
 
-async fn ask_on_and_on(client: reqwest::Client, url: reqwest::Url, seen: Arc<Mutex<Seen>>) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / RATE);
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
+async fn ask_on_and_on(clients: Clients, url: reqwest::Url, rate: u32, shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut under_way = JoinSet::new();
+    let mut keep = false;
     loop {
         ticks.tick().await;
         while under_way.try_join_next().is_some() {}
         if under_way.len() >= MOST_UNDER_WAY {
             continue;
         }
-        let (client, url, seen) = (client.clone(), url.clone(), seen.clone());
+        keep = !keep;
+        let (clients, url, shared) = (clients.clone(), url.clone(), shared.clone());
         under_way.spawn(async move {
             let began = Instant::now();
-            let failure = ask(&client, url).await.err();
-            let mut seen = lock(&seen);
-            // A request counts where it began: what the old container answers late is not the candidate's doing.
-            match &mut seen.since {
-                Some(since) if began >= since.began => since.add(began.elapsed(), failure),
-                _ => seen.before.add(began.elapsed(), failure),
-            }
+            let at = millis(began.duration_since(shared.began));
+            let (by, failure) = match ask(&clients, keep, url, &shared).await {
+                Ok(by) => (by, None),
+                Err((by, why)) => (by, Some(why)),
+            };
+            let took = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
+            shared.samples().add(at, took, by, failure);
         });
     }
 }
 
-async fn ask(client: &reqwest::Client, url: reqwest::Url) -> Result<(), String> {
-    let answered = async {
-        let response = client.get(url).send().await?;
-        let status = response.status();
-        response.bytes().await?;
-        Ok::<_, reqwest::Error>(status)
-    };
-    match answered.await {
-        Ok(status) if status.is_server_error() => Err(format!("status {}", status.as_u16())),
-        Ok(_) => Ok(()),
-        Err(error) => Err(error.to_string()),
+/// Asks once; returns who answered, and what went wrong.
+async fn ask(clients: &Clients, keep: bool, url: reqwest::Url, shared: &Shared) -> Result<By, (By, String)> {
+    let client = if keep { &clients.kept } else { &clients.new };
+    let mut sent = client.get(url.clone()).send().await;
+    if keep && sent.as_ref().is_err_and(was_closed) {
+        shared.samples().reconnected();
+        sent = clients.new.get(url).send().await;
+    }
+    let response = sent.map_err(|error| (By::Unknown, why(&error)))?;
+    let by = shared.answered_by(response.headers());
+    let status = response.status();
+    response.bytes().await.map_err(|error| (by, why(&error)))?;
+    if status.is_server_error() { Err((by, format!("status {}", status.as_u16()))) } else { Ok(by) }
+}
+
+/// Tells whether the connection ended before an answer began.
+fn was_closed(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
+}
+
+/// Returns what went wrong, down to its cause.
+fn why(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if error.is_timeout() {
+        format!("no answer within {}", humantime::format_duration(PATIENCE))
+    } else {
+        cause.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_tells_who_gave_it_where_a_header_names_the_container() {
+        let container = |id: &str, address: &str| Container {
+            id: id.repeat(8),
+            name: String::new(),
+            image: String::new(),
+            address: address.parse().ok(),
+        };
+        let shared = Shared { began: Instant::now(), samples: Mutex::default(), names: Mutex::default() };
+        shared.learn(&[container("01234567", "172.18.0.2:80")], By::Old);
+        shared.learn(&[container("89abcdef", "172.18.0.22:80")], By::New);
+        let by = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("server", "nginx".parse().unwrap());
+            headers.insert("x-upstream", value.parse().unwrap());
+            shared.answered_by(&headers)
+        };
+        assert_eq!(by("172.18.0.2:80"), By::Old);
+        assert_eq!(by("172.18.0.22:80"), By::New);
+        assert_eq!(by("172.18.0.2:80, 172.18.0.22:80"), By::New);
+        assert_eq!(by("upstream=\"172.18.0.2:80\""), By::Old);
+        assert_eq!(by("89abcdef89ab"), By::New);
+        assert_eq!(by("172.18.0.2:8080"), By::Unknown);
     }
 }

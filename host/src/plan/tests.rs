@@ -40,6 +40,7 @@ fn front() -> Front {
         network: Some("demo_default".to_owned()),
         port: 9000,
         probe: None,
+        probe_rate: None,
     }
 }
 

@@ -32,6 +32,7 @@ fn front() -> Front {
         network: Some("demo_default".to_owned()),
         port: 80,
         probe: None,
+        probe_rate: None,
     }
 }
 

@@ -142,6 +142,7 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 network: None,
                 port: 80,
                 probe: None,
+                probe_rate: None,
             }),
             hooks: if family.hooks { vec![hooks] } else { Vec::new() },
             ..ObservedService::empty(service.name.clone())

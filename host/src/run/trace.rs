@@ -1,0 +1,364 @@
+//! What was said and measured during a run, beside its events. Pure: no IO, no clock, no async.
+//!
+//! Nothing depends on it: a run whose trace is lost goes on all the same, and its report says less.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Phase, ServiceName};
+
+/// So many samples are kept of a probe; those beyond count in the totals, not in the latencies.
+const MOST_SAMPLES: usize = 360_000;
+/// So many failures of a probe are told one by one.
+const MOST_FAILURES: usize = 50;
+/// A probe's buckets are as wide as this, or wider by a whole number.
+const BUCKET_MS: u32 = 100;
+/// A probe has so many buckets at most.
+const MOST_BUCKETS: u32 = 600;
+
+/// Something that was said or measured, and when: one line of a trace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traced {
+    /// The version of this format.
+    pub v: u32,
+    /// Milliseconds since 1970.
+    pub at_ms: i64,
+    /// What it is.
+    #[serde(flatten)]
+    pub what: Trace,
+}
+
+/// What was said or measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "trace", rename_all = "kebab-case")]
+pub enum Trace {
+    /// Why a step waits, or what it does meanwhile.
+    Waiting {
+        /// The line.
+        text: String,
+    },
+    /// A line of a hook, or of a command that it runs.
+    Hook {
+        /// The hook's name.
+        hook: String,
+        /// The phase that it was asked in.
+        phase: Phase,
+        /// The line.
+        text: String,
+    },
+    /// What the operator should know and that is no failure.
+    Remark {
+        /// The line.
+        text: String,
+    },
+    /// More was said than is kept.
+    Cut,
+    /// What the probe of a service has counted from its begin to its end.
+    Probe(Probed),
+}
+
+/// What requests through the front door have met, from the begin of a run to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// The service whose front door was asked.
+    pub service: ServiceName,
+    /// What was asked for.
+    pub url: String,
+    /// How many requests per second were to be sent.
+    pub rate: u32,
+    /// When the first request could be sent, in milliseconds since 1970.
+    pub began_ms: i64,
+    /// From when on nginx was known to send new requests to the candidates, in milliseconds after the begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched: Option<u32>,
+    /// The requests that began before that; all of them without a switch.
+    pub before: Numbers,
+    /// Those that began after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Numbers>,
+    /// When a candidate answered first, in milliseconds after the begin; `None` where answers do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_new: Option<u32>,
+    /// When an old container answered last, in milliseconds after the begin; `None` where answers do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_old: Option<u32>,
+    /// How often nginx closed a kept connection under a request, which was then asked again on a new one.
+    #[serde(default)]
+    pub reconnected: u64,
+    /// The first failures, one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<ProbeFailure>,
+    /// The width of a bucket in milliseconds.
+    pub bucket_ms: u32,
+    /// The requests by when they began; buckets without one are left out.
+    pub buckets: Vec<Bucket>,
+}
+
+/// A request that got no answer, or one of 500 and above.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeFailure {
+    /// When it began, in milliseconds after the probe's begin.
+    pub at: u32,
+    /// What went wrong.
+    pub why: String,
+}
+
+/// The numbers of a window. Times are microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbers {
+    /// How many requests were answered or failed.
+    pub requests: u64,
+    /// How many failed.
+    pub failures: u64,
+    /// Half were answered within this time.
+    pub p50: u32,
+    /// 90 % were.
+    pub p90: u32,
+    /// 99 % were.
+    pub p99: u32,
+    /// All were.
+    pub max: u32,
+}
+
+/// The requests that began within one short time. In a trace: eight numbers in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[u32; 8]", into = "[u32; 8]")]
+pub struct Bucket {
+    /// Its place: it begins `index` × width after the probe's begin.
+    pub index: u32,
+    /// How many requests began in it.
+    pub requests: u32,
+    /// How many of them failed.
+    pub failures: u32,
+    /// Half were answered within so many microseconds.
+    pub p50: u32,
+    /// 99 % were.
+    pub p99: u32,
+    /// All were.
+    pub max: u32,
+    /// How many an old container answered, where answers tell.
+    pub old: u32,
+    /// How many a candidate answered, where answers tell.
+    pub new: u32,
+}
+
+impl From<[u32; 8]> for Bucket {
+    fn from([index, requests, failures, p50, p99, max, old, new]: [u32; 8]) -> Self {
+        Self { index, requests, failures, p50, p99, max, old, new }
+    }
+}
+
+impl From<Bucket> for [u32; 8] {
+    fn from(b: Bucket) -> Self {
+        [b.index, b.requests, b.failures, b.p50, b.p99, b.max, b.old, b.new]
+    }
+}
+
+/// Who answered a request, where the answer tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A container that was live when the run began.
+    Old,
+    /// A candidate.
+    New,
+    /// The answer does not tell.
+    Unknown,
+}
+
+/// One request of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sample {
+    /// When it began, in milliseconds after the probe's begin.
+    pub at: u32,
+    /// How long its answer took, in microseconds.
+    pub took: u32,
+    /// Whether it failed.
+    pub failed: bool,
+    /// Who answered.
+    pub by: By,
+}
+
+/// The requests of a probe so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Samples {
+    samples: Vec<Sample>,
+    /// The requests and failures beyond the samples, before the switch and since.
+    beyond: [(u64, u64); 2],
+    failures: Vec<ProbeFailure>,
+    switched: Option<u32>,
+    reconnected: u64,
+}
+
+/// A part of a probe's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Requests that began before the switch.
+    Before,
+    /// Requests that began after it.
+    Since,
+}
+
+impl Samples {
+    /// Takes in a request; `failure` says what went wrong with it.
+    pub fn add(&mut self, at: u32, took: u32, by: By, failure: Option<String>) {
+        let failed = failure.is_some();
+        if let Some(why) = failure.filter(|_| self.failures.len() < MOST_FAILURES) {
+            self.failures.push(ProbeFailure { at, why });
+        }
+        if self.samples.len() < MOST_SAMPLES {
+            self.samples.push(Sample { at, took, failed, by });
+        } else {
+            let beyond = &mut self.beyond[usize::from(self.is_since(at))];
+            *beyond = (beyond.0 + 1, beyond.1 + u64::from(failed));
+        }
+    }
+
+    /// Notes that a kept connection was closed under a request that was then asked again.
+    pub fn reconnected(&mut self) {
+        self.reconnected += 1;
+    }
+
+    /// Notes from when on new requests go to the candidates; a second switch changes nothing.
+    pub fn switched(&mut self, at: u32) {
+        self.switched.get_or_insert(at);
+    }
+
+    /// Returns when the switch was, in milliseconds after the begin.
+    pub fn switched_at(&self) -> Option<u32> {
+        self.switched
+    }
+
+    /// Returns the numbers of a part; `None` for the time since a switch that has not come.
+    pub fn numbers(&self, part: Part) -> Option<Numbers> {
+        let since = part == Part::Since;
+        if since && self.switched.is_none() {
+            return None;
+        }
+        let of_part = self.samples.iter().filter(|sample| self.is_since(sample.at) == since);
+        let numbers = numbers(of_part);
+        let beyond = self.beyond[usize::from(since)];
+        Some(Numbers { requests: numbers.requests + beyond.0, failures: numbers.failures + beyond.1, ..numbers })
+    }
+
+    /// Returns all that is kept of the probe when it ends.
+    pub fn probed(&self, service: ServiceName, url: String, rate: u32, began_ms: i64) -> Probed {
+        let of = |by: By| self.samples.iter().filter(move |sample| sample.by == by && !sample.failed);
+        let (bucket_ms, buckets) = buckets(&self.samples);
+        let mut failures = self.failures.clone();
+        failures.sort_by_key(|failure| failure.at);
+        Probed {
+            service,
+            url,
+            rate,
+            began_ms,
+            switched: self.switched,
+            before: self.numbers(Part::Before).unwrap_or_default(),
+            since: self.numbers(Part::Since),
+            first_new: of(By::New).map(|sample| sample.at).min(),
+            last_old: of(By::Old).map(|sample| sample.at).max(),
+            reconnected: self.reconnected,
+            failures,
+            bucket_ms,
+            buckets,
+        }
+    }
+
+    /// A request counts where it began: what the old container answers late is not the candidate's doing.
+    fn is_since(&self, at: u32) -> bool {
+        self.switched.is_some_and(|switched| at >= switched)
+    }
+}
+
+fn numbers<'a>(samples: impl Iterator<Item = &'a Sample>) -> Numbers {
+    let (mut times, mut failures) = (Vec::new(), 0);
+    for sample in samples {
+        times.push(sample.took);
+        failures += u64::from(sample.failed);
+    }
+    times.sort_unstable();
+    let at = |share: f64| match times.len() {
+        0 => 0,
+        count => times[((count as f64 * share).ceil() as usize).clamp(1, count) - 1],
+    };
+    Numbers { requests: times.len() as u64, failures, p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1.0) }
+}
+
+/// Returns the width of the buckets in milliseconds, and those that are not empty.
+fn buckets(samples: &[Sample]) -> (u32, Vec<Bucket>) {
+    let mut samples = samples.to_vec();
+    samples.sort_by_key(|sample| sample.at);
+    let last = samples.last().map_or(0, |sample| sample.at);
+    let width = BUCKET_MS * (last / (BUCKET_MS * MOST_BUCKETS) + 1);
+    let of = |samples: &[Sample]| {
+        let numbers = numbers(samples.iter());
+        let by = |by: By| samples.iter().filter(|sample| sample.by == by).count() as u32;
+        Bucket {
+            index: samples[0].at / width,
+            requests: numbers.requests as u32,
+            failures: numbers.failures as u32,
+            p50: numbers.p50,
+            p99: numbers.p99,
+            max: numbers.max,
+            old: by(By::Old),
+            new: by(By::New),
+        }
+    };
+    (width, samples.chunk_by(|a, b| a.at / width == b.at / width).map(of).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probed(samples: &Samples) -> Probed {
+        samples.probed("app".parse().unwrap(), "http://door/".to_owned(), 50, 1000)
+    }
+
+    #[test]
+    fn requests_are_counted_where_they_began_and_kept_in_buckets() {
+        let mut samples = Samples::default();
+        for (at, took, by) in [(0, 3000, By::Old), (20, 1000, By::Old), (40, 2000, By::Unknown)] {
+            samples.add(at, took, by, None);
+        }
+        assert_eq!(samples.numbers(Part::Since), None);
+        samples.switched(350);
+        samples.switched(900);
+        // Answered after the switch, begun before it.
+        samples.add(349, 90_000, By::Old, Some("status 502".to_owned()));
+        samples.add(351, 5000, By::New, None);
+        samples.reconnected();
+        let text = serde_json::to_string(&probed(&samples)).unwrap();
+        assert_eq!(
+            text,
+            concat!(
+                r#"{"service":"app","url":"http://door/","rate":50,"began_ms":1000,"switched":350,"#,
+                r#""before":{"requests":4,"failures":1,"p50":2000,"p90":90000,"p99":90000,"max":90000},"#,
+                r#""since":{"requests":1,"failures":0,"p50":5000,"p90":5000,"p99":5000,"max":5000},"#,
+                r#""first_new":351,"last_old":20,"reconnected":1,"failures":[{"at":349,"why":"status 502"}],"#,
+                r#""bucket_ms":100,"buckets":[[0,3,0,2000,3000,3000,2,0],[3,2,1,5000,90000,90000,1,1]]}"#
+            )
+        );
+        assert_eq!(serde_json::from_str::<Probed>(&text).unwrap(), probed(&samples));
+    }
+
+    #[test]
+    fn a_long_run_has_wider_buckets_and_not_more() {
+        let mut samples = Samples::default();
+        (0..3600).for_each(|second| samples.add(second * 1000, 1000 + second, By::Unknown, None));
+        let probed = probed(&samples);
+        assert_eq!((probed.bucket_ms, probed.buckets.len()), (6000, 600));
+        let last = Bucket { index: 599, requests: 6, failures: 0, p50: 4596, p99: 4599, max: 4599, old: 0, new: 0 };
+        assert_eq!(probed.buckets.last(), Some(&last));
+    }
+
+    #[test]
+    fn what_is_beyond_the_samples_is_counted() {
+        let mut samples = Samples::default();
+        (0..MOST_SAMPLES).for_each(|_| samples.add(0, 1, By::Unknown, None));
+        samples.switched(5);
+        samples.add(4, 9, By::Unknown, None);
+        samples.add(6, 9, By::Unknown, Some("timeout".to_owned()));
+        let count = |part| samples.numbers(part).map(|numbers| (numbers.requests, numbers.failures));
+        assert_eq!(count(Part::Before), Some((MOST_SAMPLES as u64 + 1, 0)));
+        assert_eq!(count(Part::Since), Some((1, 1)));
+    }
+}

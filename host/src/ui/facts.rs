@@ -1,0 +1,228 @@
+//! What the events of a run come to, in the words of the display, the story and the report. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::model::{Container, Failure};
+use crate::plan::{Plan, PlannedService, Step, names, short};
+use crate::run::trace::Probed;
+use crate::run::{Entry, Event, Facts, Learnt, Outcome};
+
+/// Returns what a step that is done has brought about; `None` for steps that nobody needs to see.
+pub(super) fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String> {
+    let new = |service| names(facts.candidates(service));
+    let text = match step {
+        Step::PreStart { hooks, .. } if hooks.is_empty() => return None,
+        Step::PreStart { service, hooks, .. }
+        | Step::PreSwap { service, hooks }
+        | Step::PostSwap { service, hooks }
+        | Step::Rollback { service, hooks }
+        | Step::Finish { service, hooks } => format!("{service}: {} agreed", hooks.join(", ")),
+        Step::Adopt { service, front, live } => {
+            format!("{service}: {} names {}", front.file(service), with_addresses(live))
+        }
+        Step::Release { service, front } => format!("{service}: {} is removed again", front.file(service)),
+        Step::Create { service, image, .. } => {
+            let created = match learnt {
+                Learnt::Candidates { containers } => names(containers),
+                _ => new(service),
+            };
+            format!("{service}: {created} from {} ({})", image.name, short(&image.id))
+        }
+        Step::StopOld { service, old, .. } => format!("{service}: {} stopped, nobody serves", names(old)),
+        Step::Start { service, .. } => format!("{service}: {} runs", new(service)),
+        Step::AwaitHealthy { service, .. } => format!("{service}: {} is healthy", new(service)),
+        Step::Switch { service, front, .. } => {
+            format!("{service}: {} sends new requests to {}", front.proxy, with_addresses(facts.candidates(service)))
+        }
+        Step::Watch { service, .. } => format!("{service}: {} did well", new(service)),
+        Step::Drain { service, from, .. } => format!("{service}: nothing uses {} any more", names(from)),
+        Step::Commit => return None,
+        Step::Retire { service, old, .. } => format!("{service}: {} stopped and removed", names(old)),
+        Step::RemoveCandidates { service, .. } => format!("{service}: what was created is removed"),
+        Step::StartOld { service, old, .. } => format!("{service}: {} runs again", names(old)),
+        Step::StopCandidates { service, .. } => format!("{service}: what was started is stopped"),
+        Step::SwitchBack { service, front, to, .. } => {
+            format!("{service}: {} sends new requests to {} again", front.proxy, with_addresses(to))
+        }
+    };
+    Some(format!("{:<11} {text}", step.verb()))
+}
+
+fn with_addresses(containers: &[Container]) -> String {
+    let texts: Vec<String> = containers
+        .iter()
+        .map(|container| match container.address {
+            Some(address) => format!("{} ({address})", container.name),
+            None => container.name.clone(),
+        })
+        .collect();
+    texts.join(", ")
+}
+
+/// Returns a time as people read it: `0.04 s`, `1.2 s`, `75 s`.
+pub fn seconds(ms: i64) -> String {
+    let seconds = ms.max(0) as f64 / 1000.0;
+    match seconds {
+        s if s < 0.95 => format!("{s:.2} s"),
+        s if s < 60.0 => format!("{s:.1} s"),
+        s => format!("{s:.0} s"),
+    }
+}
+
+/// Returns the last line of a swap: `swapped app: demo-app-1 → demo-app-2 in 1.2 s (create 0.2, …)`.
+///
+/// `began_ms` is when the command began, in milliseconds since 1970: looking at the world counts too.
+pub fn summary(plan: &Plan, entries: &[Entry], began_ms: i64) -> String {
+    let events: Vec<Event> = entries.iter().map(|entry| entry.event.clone()).collect();
+    let facts = Facts::of(plan, &events);
+    let pair = |service: &PlannedService| {
+        format!("{}: {} → {}", service.name, names(&service.live), names(facts.candidates(&service.name)))
+    };
+    let pairs: Vec<String> = plan.services.iter().map(pair).collect();
+    let observed = entries.first().map_or(0, |first| first.at_ms.saturating_sub(began_ms));
+    let whole = entries.last().map_or(0, |last| last.at_ms.saturating_sub(began_ms));
+    let times: Vec<String> = std::iter::once(("observe", observed))
+        .chain(step_times(plan, entries))
+        .filter(|(_, ms)| *ms >= 5)
+        .map(|(verb, ms)| format!("{verb} {}", seconds(ms).trim_end_matches(" s")))
+        .collect();
+    let gap = gap(plan, entries).map(|ms| format!(", nobody served for {}", seconds(ms))).unwrap_or_default();
+    format!("swapped {} in {} ({}){gap}", pairs.join("; "), seconds(whole), times.join(", "))
+}
+
+/// Returns the time that each kind of step took, in milliseconds, in the order of the plan.
+pub fn step_times(plan: &Plan, entries: &[Entry]) -> Vec<(&'static str, i64)> {
+    let mut began = BTreeMap::new();
+    let mut times: Vec<(&'static str, i64)> = Vec::new();
+    for entry in entries {
+        match &entry.event {
+            Event::Started { step } => {
+                began.insert(*step, entry.at_ms);
+            }
+            Event::Done { step, .. } => {
+                let told = plan.steps.get(*step).filter(|step| **step != Step::Commit);
+                let Some(verb) = told.map(Step::verb) else { continue };
+                let took = began.get(step).map_or(0, |began| entry.at_ms.saturating_sub(*began));
+                match times.iter_mut().find(|(known, _)| *known == verb) {
+                    Some((_, sum)) => *sum += took,
+                    None => times.push((verb, took)),
+                }
+            }
+            _ => {}
+        }
+    }
+    times
+}
+
+/// Returns how long nobody served, in milliseconds, where the order is stop-first.
+pub(super) fn gap(plan: &Plan, entries: &[Entry]) -> Option<i64> {
+    let verb = |step: usize| plan.steps.get(step).map(Step::verb);
+    let stopped = entries.iter().find(|entry| started(&entry.event).and_then(verb) == Some("stop-old"))?;
+    let serves = entries
+        .iter()
+        .rev()
+        .find(|entry| done(&entry.event).and_then(verb).is_some_and(|verb| matches!(verb, "healthy" | "switch")))?;
+    Some(serves.at_ms.saturating_sub(stopped.at_ms))
+}
+
+fn started(event: &Event) -> Option<usize> {
+    if let Event::Started { step } = event { Some(*step) } else { None }
+}
+
+fn done(event: &Event) -> Option<usize> {
+    if let Event::Done { step, .. } = event { Some(*step) } else { None }
+}
+
+/// Returns what failed first in a run, if anything did.
+pub fn first_failure(entries: &[Entry]) -> Option<&Failure> {
+    entries.iter().find_map(|entry| match &entry.event {
+        Event::Failed { failure, .. } => Some(failure),
+        _ => None,
+    })
+}
+
+/// Returns the last line of a run that was unwound.
+pub fn rolled_back(plan: &Plan) -> String {
+    let serving: Vec<String> = plan
+        .services
+        .iter()
+        .map(|service| {
+            let serve = if service.live.len() == 1 { "serves" } else { "serve" };
+            format!("{}: {} {serve}", service.name, names(&service.live))
+        })
+        .collect();
+    format!("rolled back; {}, nothing of this run is left", serving.join("; "))
+}
+
+/// Returns a word for the outcome in tables.
+pub fn outcome_word(outcome: Option<Outcome>) -> &'static str {
+    match outcome {
+        Some(Outcome::Swapped) => "swapped",
+        Some(Outcome::RolledBack) => "rolled back",
+        None => "unfinished",
+    }
+}
+
+/// Returns the line of a probe: `front door: 2,431 requests, 0 failed, p99 4.1 ms (before 3.9)`.
+pub fn front_door(probed: &Probed) -> String {
+    let since = probed.since.unwrap_or_default();
+    let requests = probed.before.requests + since.requests;
+    let failed = probed.before.failures + since.failures;
+    let latency = match probed.since {
+        Some(since) => format!("p99 {} ms (before {})", ms(since.p99), ms(probed.before.p99)),
+        None => format!("p99 {} ms", ms(probed.before.p99)),
+    };
+    let mut line = format!("front door: {} requests, {} failed, {latency}", thousands(requests), thousands(failed));
+    let at = |at: u32| seconds(at.into());
+    if let (Some(last), Some(first)) = (probed.last_old, probed.first_new) {
+        line.push_str(&format!("; the candidate answered from {} on, the old one until {}", at(first), at(last)));
+    }
+    if let Some(first) = probed.failures.first() {
+        line.push_str(&format!("; the first failed at {}: {}", at(first.at), first.why));
+    }
+    line
+}
+
+/// Returns microseconds as milliseconds with one digit: `4.1`.
+pub(super) fn ms(us: u32) -> String {
+    format!("{:.1}", f64::from(us) / 1000.0)
+}
+
+/// Returns a number as people read it: `2,431`.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::trace::{By, Samples};
+
+    #[test]
+    fn a_probe_says_in_one_line_what_users_saw() {
+        let mut samples = Samples::default();
+        let line =
+            |samples: &Samples| front_door(&samples.probed("app".parse().unwrap(), "http://door/".to_owned(), 50, 0));
+        (0..2000).for_each(|at| samples.add(at, 3900, By::Unknown, None));
+        assert_eq!(line(&samples), "front door: 2,000 requests, 0 failed, p99 3.9 ms");
+        samples.switched(2000);
+        (2000..2431).for_each(|at| samples.add(at, 4149, By::Unknown, None));
+        assert_eq!(line(&samples), "front door: 2,431 requests, 0 failed, p99 4.1 ms (before 3.9)");
+        samples.add(1990, 1, By::Old, None);
+        samples.add(2010, 1, By::New, None);
+        samples.add(2200, 1, By::Unknown, Some("status 502".to_owned()));
+        assert_eq!(
+            line(&samples),
+            "front door: 2,434 requests, 1 failed, p99 4.1 ms (before 3.9); the candidate answered from 2.0 s on, the old \
+             one until 2.0 s; the first failed at 2.2 s: status 502"
+        );
+    }
+
+    #[test]
+    fn numbers_have_commas() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

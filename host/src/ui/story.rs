@@ -1,0 +1,91 @@
+//! A run as a story for people: what was done and why, what it waited for, what went wrong. Pure: a journal in, text out.
+
+use crate::model::Failure;
+use crate::run::{Event, Goal, Outcome};
+
+use super::facts::{front_door, seconds};
+use super::spans::{Ending, Said, Span, Told};
+
+/// Returns the story of a run, each line with the time since its begin.
+pub fn story(told: &Told) -> String {
+    let plan = told.plan;
+    let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
+    let mut lines =
+        vec![format!("run {} of project {}: swap {}, {}", plan.run, plan.project, names.join(" "), ended(told))];
+    lines.push(format!("began {}", told.time(told.began())));
+    lines.extend(plan.notices.iter().map(|notice| format!("note: {notice}")));
+    let mut spans = told.spans().into_iter().peekable();
+    for (place, entry) in told.entries.iter().enumerate() {
+        while let Some(span) = spans.next_if(|span| span.place < place && comes_before(&entry.event)) {
+            span_lines(told, &span, &mut lines);
+        }
+        let at = at(told, entry.at_ms);
+        match &entry.event {
+            Event::Interrupted { signal } => lines.push(format!("{at}  {signal} came")),
+            Event::Resumed { goal } => {
+                let goal = match goal {
+                    Goal::Forward => "goes on, to the new version if it can",
+                    Goal::Back => "unwinds, to the old version if it can",
+                };
+                lines.push(format!("{at}  another process {goal} ({})", told.time(entry.at_ms)));
+            }
+            Event::Closed { outcome } => lines.push(format!("{at}  {}", word(*outcome))),
+            _ => {}
+        }
+    }
+    spans.for_each(|span| span_lines(told, &span, &mut lines));
+    lines.extend(told.probes().map(front_door));
+    if told.outcome().is_none() {
+        let names = names.join(" ");
+        lines.push(format!("it is not over: `swap resume {names}` finishes, `swap rollback {names}` unwinds"));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The spans before one of these are told first.
+fn comes_before(event: &Event) -> bool {
+    matches!(event, Event::Interrupted { .. } | Event::Resumed { .. } | Event::Closed { .. })
+}
+
+/// Returns how the run ended and how long it took: `swapped in 1.2 s`.
+pub(super) fn ended(told: &Told) -> String {
+    let took = seconds(told.ended() - told.began());
+    match told.outcome() {
+        Some(outcome) => format!("{} in {took}", word(outcome)),
+        None => format!("unfinished after {took}"),
+    }
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    super::facts::outcome_word(Some(outcome))
+}
+
+fn at(told: &Told, at_ms: i64) -> String {
+    format!("{:>8}", format!("{:.2}", at_ms.saturating_sub(told.began()) as f64 / 1000.0))
+}
+
+fn span_lines(told: &Told, span: &Span, lines: &mut Vec<String>) {
+    lines.push(format!("{}  {}", at(told, span.began), span.step));
+    for Said { at: said_at, by, text, waiting } in &span.said {
+        let by = by.as_ref().map(|by| format!("{by}: ")).unwrap_or_default();
+        let waits = if *waiting { "waits: " } else { "" };
+        lines.push(format!("{}    {waits}{by}{text}", at(told, *said_at)));
+    }
+    let took = seconds(span.ended - span.began);
+    let end = at(told, span.ended);
+    match &span.ending {
+        Ending::Done(Some(fact)) => lines.push(format!("{end}    done in {took}: {}", about(fact))),
+        Ending::Done(None) => {}
+        Ending::Left => lines.push(format!("{end}    left after {took}")),
+        Ending::Failed(Failure { what, hint, tail }) => {
+            lines.push(format!("{end}    failed after {took}: {what}"));
+            lines.extend(tail.iter().map(|line| format!("            | {line}")));
+            lines.extend(hint.iter().map(|hint| format!("            hint: {hint}")));
+        }
+    }
+}
+
+/// Returns a fact without the verb before it.
+pub(super) fn about(fact: &str) -> &str {
+    fact.split_once(' ').map_or(fact, |(_, rest)| rest.trim_start())
+}

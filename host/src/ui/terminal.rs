@@ -1,0 +1,212 @@
+//! The live part of a terminal: the step that runs, why it waits, what its hooks say, and the steps to come.
+//!
+//! It stands below the lines that stay and is gone when the run is over.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use super::facts::seconds;
+
+/// So many of the last lines of a hook are seen while it speaks.
+const WINDOW: usize = 3;
+
+/// The live part.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    all: MultiProgress,
+    step: Option<ProgressBar>,
+    /// Why it waits.
+    reason: Option<ProgressBar>,
+    lines: VecDeque<ProgressBar>,
+    /// All that was said in this step, to be folded when it ends.
+    said: Vec<String>,
+    to_come: VecDeque<(usize, ProgressBar)>,
+    color: bool,
+    ticks: bool,
+}
+
+impl Terminal {
+    /// Makes the live part; nothing is drawn before a step begins.
+    pub fn new(target: ProgressDrawTarget, color: bool, ticks: bool) -> Self {
+        Self {
+            all: MultiProgress::with_draw_target(target),
+            step: None,
+            reason: None,
+            lines: VecDeque::new(),
+            said: Vec::new(),
+            to_come: VecDeque::new(),
+            color,
+            ticks,
+        }
+    }
+
+    /// Writes a line that stays above the live part.
+    pub fn line(&self, text: &str) {
+        let _ = self.all.println(text);
+    }
+
+    /// Shows the steps to come, each with its index in the plan.
+    pub fn plan<'a>(&mut self, steps: impl Iterator<Item = (usize, &'a str)>) {
+        for (index, text) in steps {
+            let bar = self.bar("  · {wide_msg:.dim}", "  · {wide_msg}");
+            self.to_come.push_back((index, self.all.add(bar)));
+            if let Some((_, bar)) = self.to_come.back() {
+                bar.set_message(text.to_owned());
+            }
+        }
+    }
+
+    /// Shows that a step runs; `index` is none for an undo, before which no step is to come any more.
+    pub fn begin(&mut self, index: Option<usize>, text: &str) {
+        self.end();
+        while let Some((of, bar)) = self.to_come.pop_front() {
+            if index.is_some_and(|index| of > index) {
+                self.to_come.push_front((of, bar));
+                break;
+            }
+            self.all.remove(&bar);
+        }
+        let bar = self.bar("  {spinner:.cyan} {wide_msg} {took:.dim}", "  {spinner} {wide_msg} {took}");
+        let bar = self.all.insert(0, bar);
+        bar.set_message(text.to_owned());
+        if self.ticks {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+        bar.tick();
+        self.step = Some(bar);
+    }
+
+    /// Shows why the step waits, in place of the reason before.
+    pub fn waits(&mut self, why: &str) {
+        if self.reason.is_none() && self.step.is_some() {
+            let bar = self.bar("      {wide_msg:.yellow}", "      {wide_msg}");
+            self.reason = Some(self.all.insert(1, bar));
+        }
+        if let Some(reason) = &self.reason {
+            reason.set_message(why.to_owned());
+        }
+    }
+
+    /// Shows a line of a hook or a command; the last few are seen.
+    pub fn says(&mut self, line: &str) {
+        if self.step.is_none() {
+            return self.line(&format!("    {line}"));
+        }
+        self.said.push(line.to_owned());
+        let bar = self.bar("    │ {wide_msg:.dim}", "    │ {wide_msg}");
+        let place = 1 + usize::from(self.reason.is_some()) + self.lines.len();
+        let bar = self.all.insert(place, bar);
+        bar.set_message(line.to_owned());
+        self.lines.push_back(bar);
+        if self.lines.len() > WINDOW
+            && let Some(first) = self.lines.pop_front()
+        {
+            self.all.remove(&first);
+        }
+    }
+
+    /// Ends the step. Returns what its hooks said: all of it if it is short, else its last lines and how many there were.
+    pub fn end(&mut self) -> Vec<String> {
+        let bars = self.step.take().into_iter().chain(self.reason.take()).chain(self.lines.drain(..));
+        for bar in bars {
+            self.all.remove(&bar);
+        }
+        let said = std::mem::take(&mut self.said);
+        let hidden = said.len().saturating_sub(WINDOW);
+        let mut kept: Vec<String> = said.into_iter().skip(hidden).map(|line| format!("    │ {line}")).collect();
+        if hidden > 0 {
+            kept.insert(0, format!("    │ … {hidden} lines before these: `swap logs`"));
+        }
+        kept
+    }
+
+    /// Takes the live part away.
+    pub fn close(&mut self) -> Vec<String> {
+        let kept = self.end();
+        self.to_come.drain(..).for_each(|(_, bar)| self.all.remove(&bar));
+        kept
+    }
+
+    /// Returns the sign before a step that is over.
+    pub fn sign(&self, good: bool) -> &'static str {
+        match (good, self.color) {
+            (true, true) => "\u{1b}[32m✓\u{1b}[0m",
+            (true, false) => "✓",
+            (false, true) => "\u{1b}[31m✗\u{1b}[0m",
+            (false, false) => "✗",
+        }
+    }
+
+    fn bar(&self, colored: &str, plain: &str) -> ProgressBar {
+        let template = if self.color { colored } else { plain };
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let took = |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            let _ = text.write_str(&seconds(i64::try_from(state.elapsed().as_millis()).unwrap_or(i64::MAX)));
+        };
+        let style = style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ").with_key("took", took);
+        ProgressBar::new_spinner().with_style(style)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::InMemoryTerm;
+
+    use super::*;
+
+    /// Returns what the terminal shows, without times.
+    fn shown(term: &InMemoryTerm) -> String {
+        let lines = term.contents();
+        let lines = lines.lines().map(|line| match line.trim_end().strip_suffix(" s") {
+            Some(rest) => rest.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ' ').to_owned(),
+            None => line.trim_end().to_owned(),
+        });
+        let still = |line: String| line.replace(|c: char| "⠙⠹⠸⠼⠴⠦⠧⠇⠏".contains(c), "⠋");
+        let lines = lines.map(still);
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_step_shows_why_it_waits_and_what_is_said_above_what_is_to_come() {
+        let term = InMemoryTerm::new(20, 60);
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 255);
+        let mut terminal = Terminal::new(target, false, false);
+        let step = std::thread::sleep;
+        terminal.line("swap app (project demo, run r)");
+        terminal.plan(
+            [
+                (0, "create      app"),
+                (1, "healthy     app"),
+                (2, "switch      app: a text that is too long for this terminal"),
+            ]
+            .into_iter(),
+        );
+        terminal.begin(Some(1), "healthy     app: until GET /up");
+        terminal.waits("not yet: GET /up answered 503, attempt 1");
+        terminal.waits("not yet: GET /up answered 503, attempt 2");
+        (1..=5).for_each(|number| terminal.says(&format!("judge (health): line {number}")));
+        // The library draws no faster than a screen can show.
+        step(Duration::from_millis(30));
+        terminal.waits("not yet: GET /up answered 503, attempt 7");
+        assert_eq!(
+            shown(&term),
+            "swap app (project demo, run r)\n  ⠋ healthy     app: until GET /up\n\
+             \u{20}     not yet: GET /up answered 503, attempt 7\n    │ judge (health): line 3\n\
+             \u{20}   │ judge (health): line 4\n    │ judge (health): line 5\n\
+             \u{20} · switch      app: a text that is too long for this termin"
+        );
+        let kept = terminal.end();
+        assert_eq!(kept[..2], ["    │ … 2 lines before these: `swap logs`", "    │ judge (health): line 3"]);
+        kept.iter().for_each(|line| terminal.line(line));
+        terminal.begin(None, "remove      app: remove what was created");
+        step(Duration::from_millis(30));
+        terminal.waits("soon");
+        assert!(terminal.close().is_empty());
+        assert_eq!(
+            shown(&term),
+            "swap app (project demo, run r)\n    │ … 2 lines before these: `swap logs`\n    │ judge (health): line 3\n    │ judge (health): line 4\n    │ judge (health): line 5"
+        );
+    }
+}

@@ -1,8 +1,10 @@
 //! The command line: what the operator asks for, and how each command ends.
 
 mod arguments;
+mod doctor;
 mod history;
 mod hooks;
+mod init;
 mod swap;
 
 pub use arguments::{Arguments, Command, Flags};
@@ -28,6 +30,8 @@ pub async fn run(arguments: Arguments) -> Exit {
         Some(Command::Plan { words, health_command }) => swap::plan(flags, &words, &health_command).await,
         Some(Command::Resume { service }) => swap::resume(flags, &service, display.clone()).await,
         Some(Command::Rollback { service }) => swap::rollback(flags, &service, display.clone()).await,
+        Some(Command::Doctor { services }) => doctor::doctor(flags, &services).await,
+        Some(Command::Init { service, write }) => init::init(flags, &service, write, &display).await,
         Some(Command::Status { services }) => history::status(flags, &services).await,
         Some(Command::History { service }) => history::history(flags, service.as_ref()).await,
         Some(Command::Hooks { command }) => hooks::run(flags, command).await,

@@ -12,11 +12,16 @@
 //! health    when a candidate is healthy, and whether it stays so
 //! front     nginx of a service: which one, and the shell beside it
 //! probe     requests through the front door all through a run
+//! doctor    the world → facts about it, part by part
+//! findings  facts → findings: how bad, why, what to change; pure
+//! setup     what a project lacks → changes of its files
 //! asking    hooks: the context of a call, and what hooks can do to the world
 //! ```
 
 mod asking;
 mod elsewhere;
+mod doctor;
+mod findings;
 mod front;
 mod health;
 mod holder;
@@ -24,9 +29,12 @@ mod lock;
 mod observe;
 mod perform;
 mod probe;
+pub mod setup;
 mod site;
 
 pub use lock::{Held, Holding, NotHeld};
+pub use doctor::examine;
+pub use findings::{Facts, Finding, Severity, findings, text as findings_text, verdict};
 pub use observe::ServiceStatus;
 pub use perform::Live;
 pub use site::Site;

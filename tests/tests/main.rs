@@ -11,4 +11,5 @@ mod interrupts;
 mod kills;
 mod locks;
 mod rig;
+mod setup;
 mod shapes;

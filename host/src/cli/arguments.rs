@@ -59,6 +59,19 @@ pub enum Command {
         #[arg(last = true, value_name = "HEALTH-COMMAND")]
         health_command: Vec<String>,
     },
+    /// Examine engine, compose, project, nginx, services, hooks and state folder: what is wrong, why, what to change.
+    Doctor {
+        /// The services; default: those with `x-swap`, and those that an nginx sends requests to.
+        services: Vec<ServiceName>,
+    },
+    /// Propose what compose file and nginx lack so that a service can be swapped, as a diff.
+    Init {
+        /// The service.
+        service: ServiceName,
+        /// Write it: comments and formatting stay, nothing is overwritten.
+        #[arg(long)]
+        write: bool,
+    },
     /// Tell what is live, what is unfinished and what to type.
     Status {
         /// The services; default: all that run.

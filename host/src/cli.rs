@@ -1,6 +1,7 @@
 //! The command line: what the operator asks for, and how each command ends.
 
 mod arguments;
+mod completions;
 mod doctor;
 mod history;
 mod hooks;
@@ -8,6 +9,7 @@ mod init;
 mod swap;
 
 pub use arguments::{Arguments, Command, Flags};
+pub use completions::answer as answer_a_shell;
 
 use crate::error::{Ended, Exit};
 use crate::ui::{Display, Volume};
@@ -34,6 +36,8 @@ pub async fn run(arguments: Arguments) -> Exit {
         Some(Command::Init { service, write }) => init::init(flags, &service, write, &display).await,
         Some(Command::Status { services }) => history::status(flags, &services).await,
         Some(Command::History { service }) => history::history(flags, service.as_ref()).await,
+        Some(Command::Completions { shell }) => completions::print(&shell),
+        Some(Command::Man { folder }) => completions::man(&folder),
         Some(Command::Hooks { command }) => hooks::run(flags, command).await,
     };
     match ended {

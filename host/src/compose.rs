@@ -27,6 +27,7 @@ mod tool;
 pub use edit::{ComposeFile, Wanted, propose};
 pub use one_off::{OneOff, Stream};
 pub use project::{Mount, Project, PublishedPort, Service};
+pub use read::services_in;
 pub use tool::{Options, Tool};
 
 /// Major, minor, patch.

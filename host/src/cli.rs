@@ -1,6 +1,7 @@
 //! The command line: what the operator asks for, and how each command ends.
 
 mod arguments;
+mod bench;
 mod completions;
 mod doctor;
 mod history;
@@ -36,6 +37,7 @@ pub async fn run(arguments: Arguments) -> Exit {
         Some(Command::Init { service, write }) => init::init(flags, &service, write, &display).await,
         Some(Command::Status { services }) => history::status(flags, &services).await,
         Some(Command::History { service }) => history::history(flags, service.as_ref()).await,
+        Some(Command::Bench { service, swaps, rate }) => bench::bench(flags, &service, swaps, rate).await,
         Some(Command::Completions { shell }) => completions::print(&shell),
         Some(Command::Man { folder }) => completions::man(&folder),
         Some(Command::Hooks { command }) => hooks::run(flags, command).await,

@@ -15,6 +15,7 @@
 //! doctor    the world → facts about it, part by part
 //! findings  facts → findings: how bad, why, what to change; pure
 //! setup     what a project lacks → changes of its files
+//! loader    requests at a settled rate over many runs, for measurements
 //! asking    hooks: the context of a call, and what hooks can do to the world
 //! ```
 
@@ -26,6 +27,7 @@ mod front;
 mod health;
 mod holder;
 mod lock;
+mod loader;
 mod observe;
 mod perform;
 mod probe;
@@ -35,6 +37,7 @@ mod site;
 pub use lock::{Held, Holding, NotHeld};
 pub use doctor::examine;
 pub use findings::{Facts, Finding, Severity, findings, text as findings_text, verdict};
+pub use loader::{Loader, Seen};
 pub use observe::ServiceStatus;
 pub use perform::Live;
 pub use site::Site;

@@ -113,6 +113,23 @@ Examples:
         #[arg(add = completions::services())]
         service: ServiceName,
     },
+    #[command(after_help = "\
+Examples:
+  swap bench app                     20 swaps under 200 requests per second
+  swap bench app --swaps 5 --rate 50 --probe /up
+  swap bench app --output json       for scripts; exits 4 if a request failed")]
+    /// Measure what swaps cost users: swap an image to itself again and again under a load of this machine.
+    Bench {
+        /// The service.
+        #[arg(add = completions::services())]
+        service: ServiceName,
+        /// How many swaps.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        swaps: u32,
+        /// How many requests per second.
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
+        rate: u32,
+    },
     /// Print what makes a shell complete commands, flags, services and hooks: `source <(swap completions bash)`.
     Completions {
         /// The shell.

@@ -109,6 +109,41 @@ async fn go_back(
     Ok(report(&plan, &ran, began_ms, display))
 }
 
+/// Takes the lock of a service for several runs after one another.
+pub(super) async fn held(
+    site: &Site,
+    flags: &Flags,
+    service: &ServiceName,
+    display: &Display,
+) -> Result<Vec<Lock>, Ended> {
+    hold(site, std::slice::from_ref(service), flags.wait, display).await
+}
+
+/// Returns the URL by which users reach a service: the settled probe's, else the front page.
+pub(super) async fn front_door(site: &Site, flags: &Flags, service: &ServiceName) -> Result<String, Ended> {
+    let mut settings = overridden(site.settings(service), flags, None).map_err(usage)?;
+    settings.probe.get_or_insert_with(|| "/".to_owned());
+    let observed = site.observe(vec![(service.clone(), settings)]).await?;
+    plan_of(run_id(), &observed).map_err(|failures| Ended { exit: Exit::Refused, failures })?;
+    let probe = observed.services.into_iter().find_map(|seen| seen.front?.probe);
+    probe.ok_or_else(|| {
+        Failure::new(format!("no nginx sends requests to `{service}`, so there is nothing that could be measured"))
+            .into()
+    })
+}
+
+/// Swaps a service whose lock is held. Ends with the exit code of a run that did not swap.
+pub(super) async fn once(site: &Site, flags: &Flags, service: &ServiceName, display: &Display) -> Result<(), Ended> {
+    let began_ms = Timestamp::now().as_millisecond();
+    let targets = Targets { services: vec![service.clone()], health: None };
+    let plan = make_plan(site, flags, &targets).await?;
+    let ran = execute(site, &plan, Begin::Fresh, &mut listen_to_signals()?, display).await?;
+    match ran.end {
+        End::Over(Outcome::Swapped) => Ok(()),
+        _ => Err(Ended { exit: report(&plan, &ran, began_ms, display), failures: Vec::new() }),
+    }
+}
+
 /// Returns the image that the last finished swap of the service replaced.
 fn former_image(site: &Site, service: &ServiceName) -> Result<String, Failure> {
     for (run, path) in site.folder().list()? {

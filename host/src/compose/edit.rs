@@ -6,7 +6,9 @@ use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
 
-use super::project;
+use serde_json::Value;
+
+use super::{project, read};
 use crate::model::{Edit, Failure, ServiceName};
 
 /// A compose file.
@@ -61,7 +63,87 @@ pub fn propose(files: &[ComposeFile], wanted: &Wanted) -> (Vec<(usize, Edit)>, V
     if let Some((proxy, volume)) = &wanted.volume {
         proposal.volume(proxy, volume, wanted.has_volumes);
     }
-    (proposal.edits, proposal.by_hand)
+    let Proposal { edits, mut by_hand, .. } = proposal;
+    for (index, file) in files.iter().enumerate() {
+        let own: Vec<Edit> = edits.iter().filter(|(at, _)| *at == index).map(|(_, edit)| edit.clone()).collect();
+        if !own.is_empty() && !only_wanted(&file.text, &Edit::apply(&file.text, &own), wanted) {
+            by_hand.push(
+                Failure::new(format!("`{}` is written in a way that can't be edited safely", file.name))
+                    .hint(by_hand_lines(wanted)),
+            );
+        }
+    }
+    (edits, by_hand)
+}
+
+/// Tells whether the edited file says what the old one says, but for what is wanted. A way of writing YAML that was not
+/// thought of here must not cost anybody a service.
+fn only_wanted(before: &str, after: &str, wanted: &Wanted) -> bool {
+    let (Ok(mut before), Ok(mut after)) = (read::yaml(before), read::yaml(after)) else { return false };
+    let ports = |value: &mut Value| {
+        if let Some(ports) = value.get_mut("ports").and_then(Value::as_array_mut) {
+            ports.retain(|port| !project::published_port(port).is_some_and(|port| port.fixed()));
+        }
+        if value.get("ports").is_some_and(|ports| ports.as_array().is_none_or(Vec::is_empty)) {
+            value.as_object_mut().map(|map| map.remove("ports"));
+        }
+    };
+    for file in [&mut before, &mut after] {
+        if let Some(service) = section(file, &wanted.service) {
+            if wanted.fixed_ports > 0 {
+                ports(service);
+            }
+            if let Some(map) = service.as_object_mut() {
+                if wanted.unname {
+                    map.remove("container_name");
+                }
+                if wanted.port.is_some() {
+                    let settings = map.get_mut("x-swap").and_then(Value::as_object_mut);
+                    let emptied = settings.is_none_or(|settings| {
+                        settings.remove("port");
+                        settings.is_empty()
+                    });
+                    if emptied {
+                        map.remove("x-swap");
+                    }
+                }
+            }
+        }
+        if let Some((proxy, volume)) = &wanted.volume
+            && let Some(proxy) = section(file, proxy).and_then(Value::as_object_mut)
+        {
+            if let Some(volumes) = proxy.get_mut("volumes").and_then(Value::as_array_mut) {
+                volumes.retain(|known| known.as_str() != Some(volume.as_str()));
+            }
+            if proxy.get("volumes").is_some_and(|volumes| volumes.as_array().is_none_or(Vec::is_empty)) {
+                proxy.remove("volumes");
+            }
+        }
+    }
+    before == after
+}
+
+fn section<'a>(file: &'a mut Value, service: &ServiceName) -> Option<&'a mut Value> {
+    file.get_mut("services")?.get_mut(service.as_str())
+}
+
+/// Returns all that is wanted, in words.
+fn by_hand_lines(wanted: &Wanted) -> String {
+    let Wanted { service, port, unname, fixed_ports, volume, .. } = wanted;
+    let mut lines = Vec::new();
+    if let Some((proxy, volume)) = volume {
+        lines.push(format!("write `- {volume}` under `volumes:` of `services: {proxy}:`"));
+    }
+    if let Some(port) = port {
+        lines.push(format!("write `x-swap: {{ port: {port} }}` under `services: {service}:`"));
+    }
+    if *unname {
+        lines.push(format!("remove `container_name` from `services: {service}:`"));
+    }
+    if *fixed_ports > 0 {
+        lines.push(format!("remove the fixed ports from `ports` of `services: {service}:`"));
+    }
+    lines.join("; ")
 }
 
 /// A part of a YAML file and where it stands.
@@ -226,8 +308,7 @@ impl Proposal<'_> {
             let Kind::Sequence(StructureStyle::Block, items) = &list.kind else { return None };
             let fixed = |item: &&Node| {
                 item.scalar().is_some_and(|text| {
-                    project::published_port(&serde_json::Value::String(text.to_owned()))
-                        .is_some_and(|port| port.fixed())
+                    project::published_port(&Value::String(text.to_owned())).is_some_and(|port| port.fixed())
                 })
             };
             let found: Vec<&Node> = items.iter().filter(fixed).collect();
@@ -325,10 +406,10 @@ fn line_start(text: &str, at: usize) -> usize {
     text[..at].rfind('\n').map_or(0, |at| at + 1)
 }
 
-/// Returns where the line of a byte ends, before its line break.
+/// Returns where the line ends on which something ends, before its line break.
 fn line_end(text: &str, at: usize) -> usize {
-    // A text of several lines (`|`) ends after its last line break.
-    let at = if at > 0 && text[..at].ends_with('\n') { at - 1 } else { at };
+    // A text of several lines (`|`) ends where the next thing begins, blank lines between them included.
+    let at = text[..at].trim_end().len();
     let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
     if text[..end].ends_with('\r') { end - 1 } else { end }
 }
@@ -415,8 +496,7 @@ mod tests {
         let edits: Vec<Edit> = edits.into_iter().map(|(_, edit)| edit).collect();
         let mut told = if edits.is_empty() { String::new() } else { Edit::apply(text, &edits) };
         if !edits.is_empty() {
-            let read = |text: &str| super::super::read::yaml(text);
-            assert!(read(&told).is_ok(), "{told}");
+            assert!(read::yaml(&told).is_ok(), "{told}");
         }
         by_hand.iter().for_each(|Failure { what, hint, .. }| {
             told += &format!("by hand: {what}\n  {}\n", hint.as_deref().unwrap_or_default());
@@ -538,7 +618,7 @@ mod tests {
         check(
             "services:\n  app:\n    ports:\n      # the API\n      - 8000:8000\n    build: .\n    container_name: shop\n",
             &single,
-            "services:\n  app:\n    # ports:\n      # # the API\n      # - 8000:8000\n    build: .\n    # container_name: shop\n",
+            "services:\n  app:\n    # ports:\n    #   # the API\n    #   - 8000:8000\n    build: .\n    # container_name: shop\n",
         );
         check(
             "services:\n  app: { container_name: shop, ports: [ \"8000:8000\" ] }\n",
@@ -551,6 +631,16 @@ mod tests {
             &Wanted { unname: false, ..single },
             "by hand: `ports` of `app` in compose.yml can't be edited safely\n  let nginx publish the port: remove the fixed ports from `ports` of `services: app:`\n",
         );
+    }
+
+    #[test]
+    fn an_edit_that_would_change_anything_else_is_noticed() {
+        let before = "services:\n  nginx:\n    image: n\n  app:\n    image: a\n";
+        let right = "services:\n  nginx:\n    image: n\n    volumes: [ \"./nginx/swap:/etc/nginx/swap\" ]\n  app:\n    image: a\n";
+        let elsewhere = "services:\n  nginx:\n    image: n\n  app:\n    volumes: [ \"./nginx/swap:/etc/nginx/swap\" ]\n    image: a\n";
+        let lost = "services:\n  nginx:\n    volumes: [ \"./nginx/swap:/etc/nginx/swap\" ]\n  app:\n    image: a\n";
+        let told = [right, elsewhere, lost, "services: ["].map(|after| only_wanted(before, after, &volume(false)));
+        assert_eq!(told, [true, false, false, false]);
     }
 
     #[test]

@@ -397,7 +397,7 @@ fn proposal(found: &Found) -> Proposal {
                 .to_owned(),
         );
     }
-    if !proposal.changes.is_empty() {
+    if !proposal.changes.is_empty() && proposal.by_hand.is_empty() {
         proposal.next = vec![
             match recreated {
                 true => format!(

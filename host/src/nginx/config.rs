@@ -112,7 +112,7 @@ pub enum Target {
 }
 
 /// The settings that matter to a reload.
-pub(super) const SETTINGS: [&str; 5] =
+const SETTINGS: [&str; 5] =
     ["keepalive_min_timeout", "client_header_timeout", "worker_shutdown_timeout", "daemon", "master_process"];
 pub(super) const PASSES: [&str; 5] = ["proxy_pass", "fastcgi_pass", "grpc_pass", "uwsgi_pass", "scgi_pass"];
 /// More directives than this, counted through all includes, are not read on: far beyond what nginx is used with.

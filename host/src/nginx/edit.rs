@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::config::{PASSES, SETTINGS, covers};
-use super::syntax::{self, Directive};
+use super::config::{PASSES, covers};
+use super::syntax::{self, Directive, SyntaxError};
 use crate::model::{Edit, Failure, ServiceName, printable};
 
 /// A file of nginx's configuration that people can edit.
@@ -32,8 +32,6 @@ pub struct Proposal {
     pub by_hand: Vec<Failure>,
     /// What people should know.
     pub notes: Vec<String>,
-    /// Which of the settings that matter to a reload are set.
-    pub settings: BTreeMap<String, String>,
 }
 
 /// Where the main file is, and the files that it or the image's own main file reads into `http`.
@@ -46,26 +44,21 @@ const HTTP_LEVEL: [&str; 4] =
 ///
 /// `names` are the names under which nginx may know the service, its own first; `folder` is where swap's files shall be.
 pub fn propose(files: &[ConfigFile], service: &ServiceName, names: &[String], folder: &str) -> Proposal {
-    let mut walk =
-        Walk { files, parsed: BTreeMap::new(), seen: Vec::new(), visited: BTreeSet::new(), http: Vec::new() };
+    let mut walk = Walk { files, broken: Vec::new(), seen: Vec::new(), visited: BTreeSet::new(), http: Vec::new() };
     let mut proposal = Proposal { folder: folder.to_owned(), ..Proposal::default() };
-    for (index, file) in files.iter().enumerate() {
-        match syntax::parse(&file.text) {
-            Ok(directives) => drop(walk.parsed.insert(index, directives)),
-            Err(error) => proposal.by_hand.push(
-                Failure::new(format!("`{}` can't be read as nginx's configuration: {error}", file.name))
-                    .hint("correct that file, then run `swap init` again"),
-            ),
-        }
-    }
     walk.all();
+    for (file, error) in &walk.broken {
+        proposal.by_hand.push(
+            Failure::new(format!("`{}` can't be read as nginx's configuration: {error}", files[*file].name))
+                .hint("correct that file, then run `swap init` again"),
+        );
+    }
     let mut change = Change { files, service, names, proposal, seen: &walk.seen, http: &walk.http };
-    change.settings();
     change.upstreams_and_passes();
     if change.proposal.used {
         change.include();
     }
-    change.proposal
+    change.checked()
 }
 
 /// A directive where it stands.
@@ -80,7 +73,7 @@ struct Seen {
 /// One walk through all files that nginx reads, as far as they are known.
 struct Walk<'a> {
     files: &'a [ConfigFile],
-    parsed: BTreeMap<usize, Vec<Directive>>,
+    broken: Vec<(usize, SyntaxError)>,
     seen: Vec<Seen>,
     visited: BTreeSet<usize>,
     /// The files that are read at the level of `http`.
@@ -111,8 +104,11 @@ impl Walk<'_> {
         if context == "http" {
             self.http.push(index);
         }
-        let directives = self.parsed.get(&index).cloned().unwrap_or_default();
-        self.walk(&directives, index, context, top);
+        // Only what nginx reads has to be configuration: keys and lists of passwords may lie beside it.
+        match syntax::parse(&self.files[index].text) {
+            Ok(directives) => self.walk(&directives, index, context, top),
+            Err(error) => self.broken.push((index, error)),
+        }
     }
 
     fn walk(&mut self, directives: &[Directive], file: usize, context: &str, top: Option<usize>) {
@@ -186,19 +182,6 @@ impl<'a> Change<'a> {
 
     fn is_service(&self, host: &str) -> bool {
         self.names.iter().any(|name| name.eq_ignore_ascii_case(host))
-    }
-
-    fn settings(&mut self) {
-        let mut settings = BTreeMap::new();
-        for Seen { context, directive, .. } in self.seen {
-            if let [value] = directive.arguments.as_slice()
-                && (context.is_empty() || context == "http")
-                && SETTINGS.contains(&directive.name.as_str())
-            {
-                settings.insert(directive.name.clone(), value.clone());
-            }
-        }
-        self.proposal.settings = settings;
     }
 
     fn upstreams_and_passes(&mut self) {
@@ -368,7 +351,7 @@ impl<'a> Change<'a> {
         }
         if let (false, Some(authority)) = (host_seen, host_lost) {
             notes.push(format!(
-                "the application sees `Host: {service}` where it saw `Host: {authority}`: no `proxy_set_header Host` is set"
+                "the application sees `Host: {service}` where it saw `Host: {authority}`: no `proxy_set_header Host` stands in these files"
             ));
         }
         self.proposal.used = used;
@@ -432,6 +415,21 @@ impl<'a> Change<'a> {
             at += line.len();
         }
         Some(edits)
+    }
+
+    /// Leaves to people a file that could not be read any more after its edits.
+    fn checked(mut self) -> Proposal {
+        for (index, file) in self.files.iter().enumerate() {
+            let edits: Vec<Edit> =
+                self.proposal.edits.iter().filter(|(at, _)| *at == index).map(|(_, edit)| edit.clone()).collect();
+            if !edits.is_empty() && syntax::parse(&Edit::apply(&file.text, &edits)).is_err() {
+                self.proposal.by_hand.push(
+                    Failure::new(format!("`{}` is written in a way that can't be edited safely", file.name))
+                        .hint(format!("write `proxy_pass http://{};` where it is used", self.service)),
+                );
+            }
+        }
+        self.proposal
     }
 
     /// Puts the line that reads swap's folder where nginx reads it, if there is none.
@@ -508,8 +506,7 @@ fn in_block(text: &str, block: &Directive, line: &str) -> Edit {
 }
 
 fn at_the_top(text: &str, line: &str) -> Edit {
-    let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    Edit::insert(start, format!("{line}{}", newline(text)))
+    Edit::insert(0, format!("{line}{}", newline(text)))
 }
 
 /// Returns the file that nginx starts with until the first swap: the service by its DNS name.
@@ -581,7 +578,7 @@ http {
   }
 }
 ports {8000}
-note: the application sees `Host: app` where it saw `Host: app:8000`: no `proxy_set_header Host` is set
+note: the application sees `Host: app` where it saw `Host: app:8000`: no `proxy_set_header Host` stands in these files
 ",
         );
     }
@@ -618,7 +615,7 @@ ports {3031}
     }
 
     #[test]
-    fn tabs_crlf_and_a_byte_order_mark_stay() {
+    fn tabs_and_crlf_stay_and_one_line_is_enough() {
         check(
             &[(
                 "nginx.conf",
@@ -627,8 +624,8 @@ ports {3031}
             "== nginx.conf\nhttp {\r\n\tinclude /etc/nginx/swap/*.conf;\r\n\tserver {\r\n\t\tproxy_set_header Host $host;\r\n\t\tproxy_pass http://app;\r\n\t}\r\n}\r\nports {81}\n",
         );
         check(
-            &[("conf.d/a.conf", "\u{feff}upstream b {server app;}\nserver {proxy_pass http://b;}")],
-            "== conf.d/a.conf\n\u{feff}include /etc/nginx/swap/*.conf;\nupstream b {server app;}\nserver {proxy_pass http://app;}ports {80}
+            &[("conf.d/a.conf", "upstream b {server app;}\nserver {proxy_pass http://b;}")],
+            "== conf.d/a.conf\ninclude /etc/nginx/swap/*.conf;\nupstream b {server app;}\nserver {proxy_pass http://app;}ports {80}
 note: the upstream `b` at conf.d/a.conf:1 is not used any more and may be deleted
 ",
         );
@@ -732,7 +729,7 @@ server {
   location /b { set $u http://app; proxy_pass $u; }
 }
 ports {8000}
-note: the application sees `Host: app` where it saw `Host: app:8000`: no `proxy_set_header Host` is set
+note: the application sees `Host: app` where it saw `Host: app:8000`: no `proxy_set_header Host` stands in these files
 ",
         );
     }
@@ -766,6 +763,10 @@ note: `proxy_pass app:5432` at nginx.conf:1 is in `stream`, which swap does not 
 ",
         );
         check(
+            &[("certs/key.pem", "-----BEGIN {{{"), ("conf.d/a.conf", "server { proxy_pass http://app; }\n")],
+            "== conf.d/a.conf\ninclude /etc/nginx/swap/*.conf;\nserver { proxy_pass http://app; }\nports {80}\n",
+        );
+        check(
             &[("conf.d/a.conf", "server {")],
             "ports {}, unused
 by hand: `conf.d/a.conf` can't be read as nginx's configuration: line 1: the block of `server` is not closed
@@ -785,8 +786,8 @@ by hand: `conf.d/a.conf` can't be read as nginx's configuration: line 1: the blo
 include /etc/nginx/swap/*.conf;
 server { location /a { proxy_pass http://app; } location /b { proxy_pass http://app; } }
 ports {1}
-note: the application sees `Host: app` where it saw `Host: app:1`: no `proxy_set_header Host` is set
-by hand: the port in `proxy_pass http://app:${P}` at conf.d/a.conf:1 is not a number
+note: the application sees `Host: app` where it saw `Host: app:1`: no `proxy_set_header Host` stands in these files
+by hand: the port in `proxy_pass http://app:${P}` at conf.d/a.conf:2 is not a number
   write `http://app`, without port
 ",
         );

@@ -217,17 +217,32 @@ fn a_name_and_a_port_of_its_own_are_given_up_with_a_note() {
         "\
 --- compose.yml
 +++ compose.yml
-@@ -3,5 +3,9 @@
+@@ -3,8 +3,10 @@
      image: nginx
      volumes:
        - ./default.conf:/etc/nginx/conf.d/default.conf:ro
 +      - ./nginx/swap:/etc/nginx/swap
    app:
      build: .
+-    container_name: shop
+-    ports:
+-      - 8000:8000
 +    # container_name: shop
 +    # ports:
-+      # - 8000:8000
++    #   - 8000:8000
 +    x-swap: { port: 8000 }
+--- default.conf
++++ default.conf
+@@ -1,2 +1,2 @@
+ include /etc/nginx/swap/*.conf;
+-server { proxy_pass http://shop:8000; }
++server { proxy_pass http://app; }
+note: the application sees `Host: app` where it saw `Host: shop:8000`: no `proxy_set_header Host` stands in these files
+note: `container_name: shop` becomes a comment: two containers can't share a name; others reach it as `app`
+note: `8000:8000` is not published any more: two containers can't share a port; users come through nginx
+note: nginx does not run or could not be asked, so its settings for reloads are left to the first swap, in which clients with keep-alive connections may lose a request
+next: docker compose up -d      (makes `nginx` anew: a moment without answers, this once)
+next: swap app
 ",
     );
 }

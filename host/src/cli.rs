@@ -37,7 +37,10 @@ pub async fn run(arguments: Arguments) -> Exit {
         Some(Command::Init { service, write }) => init::init(flags, &service, write, &display).await,
         Some(Command::Status { services }) => history::status(flags, &services).await,
         Some(Command::History { service }) => history::history(flags, service.as_ref()).await,
-        Some(Command::Bench { service, swaps, rate }) => bench::bench(flags, &service, swaps, rate).await,
+        Some(Command::Bench { service, swaps, rate, baseline, yes }) => {
+            let load = bench::Load { swaps, rate, baseline: baseline.is_some(), yes };
+            bench::bench(flags, &service, load).await
+        }
         Some(Command::Completions { shell }) => completions::print(&shell),
         Some(Command::Man { folder }) => completions::man(&folder),
         Some(Command::Hooks { command }) => hooks::run(flags, command).await,

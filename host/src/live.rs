@@ -14,6 +14,7 @@
 //! probe     requests through the front door all through a run
 //! doctor    the world → facts about it, part by part
 //! findings  facts → findings: how bad, why, what to change; pure
+//! script    the plain shell way, for comparison
 //! setup     what a project lacks → changes of its files
 //! loader    requests at a settled rate over many runs, for measurements
 //! asking    hooks: the context of a call, and what hooks can do to the world
@@ -31,6 +32,7 @@ mod loader;
 mod observe;
 mod perform;
 mod probe;
+mod script;
 pub mod setup;
 mod site;
 

@@ -102,5 +102,24 @@ fn what_only_people_can_do_is_told_and_nothing_is_written() {
 fn the_doctor_goes_on_without_an_engine() {
     let stack = Stack::up();
     let outcome = stack.swap(["doctor"]).env("DOCKER_HOST", "tcp://127.0.0.1:9").expect_exit(3);
-    says(&outcome, &["127.0.0.1:9", "docker-compose.yml: 2 services", "service app", "state folder\n  ok"]);
+    says(&outcome, &["tcp://[ip]:9", "docker-compose.yml: 2 services", "service app", "state folder\n  ok"]);
+}
+
+#[test]
+fn a_stack_measures_its_own_swaps_beside_the_plain_script() {
+    let stack = Stack::up();
+    let before = stack.containers("app");
+    let refused = stack.swap(["bench", "app", "--baseline", "script"]).expect_exit(3);
+    says(&refused, &["`--baseline script` drops requests", "--yes"]);
+    assert_eq!(stack.containers("app"), before);
+    let words = ["bench", "app", "--swaps", "2", "--rate", "100", "--baseline", "script", "--yes", "--output", "json"];
+    let measured = stack.swap(words).expect_exit(0);
+    let report: serde_json::Value = serde_json::from_str(&measured.raw).expect("a report");
+    assert_eq!(report["during"]["failed"], 0, "{report}");
+    assert_eq!(report["took_ms"].as_array().map(Vec::len), Some(2), "{report}");
+    assert!(report["script"]["during"]["requests"].as_u64() > Some(100), "{report}");
+    // It ends as it began: one container, by address.
+    assert_eq!(stack.containers("app").len(), 1);
+    assert_eq!(stack.version().as_deref(), Ok("v1"));
+    says(&stack.swap(["doctor", "app"]).expect_exit(0), &["ready to swap"]);
 }

@@ -117,6 +117,7 @@ Examples:
 Examples:
   swap bench app                     20 swaps under 200 requests per second
   swap bench app --swaps 5 --rate 50 --probe /up
+  swap bench app --baseline script   beside the plain shell way, which drops requests
   swap bench app --output json       for scripts; exits 4 if a request failed")]
     /// Measure what swaps cost users: swap an image to itself again and again under a load of this machine.
     Bench {
@@ -129,6 +130,12 @@ Examples:
         /// How many requests per second.
         #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
         rate: u32,
+        /// Also measure another way: `script`, run two, stop the old one, reload nginx. It drops requests.
+        #[arg(long, value_name = "WAY", value_parser = ["script"])]
+        baseline: Option<String>,
+        /// Don't ask before requests are dropped.
+        #[arg(long)]
+        yes: bool,
     },
     /// Print what makes a shell complete commands, flags, services and hooks: `source <(swap completions bash)`.
     Completions {

@@ -12,7 +12,7 @@ use crate::error::{Ended, Exit};
 use crate::journal::{Journal, Recorded};
 use crate::live::{Held, NotHeld, Site};
 use crate::model::{Failure, RunId, ServiceName, unknown_service};
-use crate::plan::{Plan, plan as plan_of};
+use crate::plan::{Front, Plan, plan as plan_of};
 use crate::run::{Entry, Event, Goal, Outcome, State};
 use crate::ui::{self, Display};
 
@@ -119,14 +119,14 @@ pub(super) async fn held(
     hold(site, std::slice::from_ref(service), flags.wait, display).await
 }
 
-/// Returns the URL by which users reach a service: the settled probe's, else the front page.
-pub(super) async fn front_door(site: &Site, flags: &Flags, service: &ServiceName) -> Result<String, Ended> {
+/// Returns the nginx before a service that could be swapped; its probe is the settled one, else the front page.
+pub(super) async fn front(site: &Site, flags: &Flags, service: &ServiceName) -> Result<Front, Ended> {
     let mut settings = overridden(site.settings(service), flags, None).map_err(usage)?;
     settings.probe.get_or_insert_with(|| "/".to_owned());
     let observed = site.observe(vec![(service.clone(), settings)]).await?;
     plan_of(run_id(), &observed).map_err(|failures| Ended { exit: Exit::Refused, failures })?;
-    let probe = observed.services.into_iter().find_map(|seen| seen.front?.probe);
-    probe.ok_or_else(|| {
+    let front = observed.services.into_iter().find_map(|seen| seen.front);
+    front.ok_or_else(|| {
         Failure::new(format!("no nginx sends requests to `{service}`, so there is nothing that could be measured"))
             .into()
     })

@@ -316,8 +316,14 @@ fn proposal(found: &Found) -> Proposal {
     if !configured.used && proposal.by_hand.is_empty() {
         proposal.by_hand.push(unused(found, &files));
     }
+    let first = format!("{service}.conf");
+    let has_first = found.there.contains(&first);
     let mut ports = configured.ports;
     ports.extend(settings.port);
+    if !has_first && settings.port.is_none() {
+        // With the file in place, a name without a port means swap's upstream.
+        ports.extend(configured.usual_port);
+    }
     let port = match ports.iter().copied().collect::<Vec<_>>()[..] {
         [port] => Some(port),
         [] => [&of_service.expose[..], found.exposed.as_deref().unwrap_or_default()]
@@ -335,8 +341,6 @@ fn proposal(found: &Found) -> Proposal {
             None
         }
     };
-    let first = format!("{service}.conf");
-    let has_first = found.there.contains(&first);
     if port.is_none() && !has_first && proposal.by_hand.is_empty() {
         proposal.by_hand.push(
             Failure::new(format!("nothing tells by which port nginx reaches `{service}`"))

@@ -24,8 +24,10 @@ pub struct Proposal {
     pub edits: Vec<(usize, Edit)>,
     /// The folder that nginx reads or will read, as `/etc/nginx/swap`.
     pub folder: String,
-    /// The ports by which nginx reaches the service.
+    /// The ports that are written where nginx sends requests to the service.
     pub ports: BTreeSet<u16>,
+    /// The port that nginx takes where none is written and no upstream has the service's name: `proxy_pass http://app;`.
+    pub usual_port: Option<u16>,
     /// Whether any line sends requests to the service.
     pub used: bool,
     /// What must be changed by hand, and why it is not done.
@@ -191,6 +193,7 @@ impl<'a> Change<'a> {
         let mut ports = BTreeSet::new();
         // The upstreams of the user's that lead to the service, by their names in lower case.
         let mut theirs: BTreeMap<String, String> = BTreeMap::new();
+        let mut told_of_theirs = Vec::new();
         let service = self.service.as_str();
         let in_swap = |file: usize| self.files[file].path.starts_with(&format!("{}/", self.proposal.folder));
         for seen in self.seen.iter().filter(|seen| seen.directive.name == "upstream" && !in_swap(seen.file)) {
@@ -269,9 +272,10 @@ impl<'a> Change<'a> {
             if !options.is_empty() {
                 told += &format!("; swap's own has no `{}`", options.join("`, `"));
             }
-            notes.push(told);
+            told_of_theirs.push((name.to_lowercase(), same_name, told));
         }
-        let mut used = false;
+        let (mut used, mut usual_port) = (false, None);
+        let mut moved = BTreeSet::new();
         let mut host_seen = false;
         let mut host_lost = None;
         for seen in self.seen.iter().filter(|seen| !in_swap(seen.file)) {
@@ -308,10 +312,10 @@ impl<'a> Change<'a> {
                 used = true;
                 let by_their_upstream = through.is_some() && address.port.is_none();
                 if !by_their_upstream {
-                    match address.port.map_or(address.usual_port(), |port| port.parse().ok()) {
-                        Some(port) => _ = ports.insert(port),
-                        None if address.port.is_none() => {}
-                        None => by_hand.push(
+                    match address.port.map(str::parse) {
+                        None => usual_port = usual_port.or(address.usual_port()),
+                        Some(Ok(port)) => _ = ports.insert(port),
+                        Some(Err(_)) => by_hand.push(
                             Failure::new(format!(
                                 "the port in `{} {value}` at {place} is not a number",
                                 directive.name
@@ -327,6 +331,7 @@ impl<'a> Change<'a> {
                 if authority == service {
                     continue;
                 }
+                moved.extend(through.map(|name| name.to_lowercase()));
                 if directive.name == "proxy_pass" && address.port.is_some_and(|port| port != "80") {
                     host_lost.get_or_insert(authority.clone());
                 }
@@ -354,7 +359,10 @@ impl<'a> Change<'a> {
                 "the application sees `Host: {service}` where it saw `Host: {authority}`: no `proxy_set_header Host` stands in these files"
             ));
         }
+        let told = told_of_theirs.into_iter().filter(|(name, same_name, _)| *same_name || moved.contains(name));
+        notes.splice(0..0, told.map(|(_, _, told)| told));
         self.proposal.used = used;
+        self.proposal.usual_port = usual_port;
         self.proposal.edits.extend(edits);
         self.proposal.by_hand.extend(by_hand);
         self.proposal.notes.extend(notes);
@@ -543,7 +551,9 @@ mod tests {
                 told += &format!("== {}\n{}", file.name, file.text);
             }
         }
-        told += &format!("ports {:?}{}\n", proposal.ports, if proposal.used { "" } else { ", unused" });
+        let mut ports = proposal.ports.clone();
+        ports.extend(proposal.usual_port);
+        told += &format!("ports {ports:?}{}\n", if proposal.used { "" } else { ", unused" });
         proposal.notes.iter().for_each(|note| told += &format!("note: {note}\n"));
         proposal.by_hand.iter().for_each(|Failure { what, hint, .. }| {
             told += &format!("by hand: {what}\n  {}\n", hint.as_deref().unwrap_or_default());

@@ -67,6 +67,7 @@ fn after(found: &Found, proposal: &Proposal) -> Found {
     }
     after.swap_folder = Some("/p/nginx/swap".into());
     after.of_service.settings.port = Some(8000);
+    after.settings.port = Some(8000);
     after.of_service.container_name = None;
     after.of_service.ports.clear();
     after

@@ -55,8 +55,8 @@ pub fn services() -> ArgValueCandidates {
 
 /// Offers the files of components, and folders.
 pub fn hooks() -> ArgValueCompleter {
-    let component = |path: &Path| path.is_dir() || path.extension().is_some_and(|ending| ending == "wasm");
-    ArgValueCompleter::new(PathCompleter::any().filter(component))
+    let component = |path: &Path| path.extension().is_some_and(|ending| ending == "wasm");
+    ArgValueCompleter::new(PathCompleter::file().filter(component))
 }
 
 #[cfg(test)]

@@ -85,7 +85,9 @@ fn only_wanted(before: &str, after: &str, wanted: &Wanted) -> bool {
             ports.retain(|port| !project::published_port(port).is_some_and(|port| port.fixed()));
         }
         if value.get("ports").is_some_and(|ports| ports.as_array().is_none_or(Vec::is_empty)) {
-            value.as_object_mut().map(|map| map.remove("ports"));
+            if let Some(map) = value.as_object_mut() {
+                map.remove("ports");
+            }
         }
     };
     for file in [&mut before, &mut after] {

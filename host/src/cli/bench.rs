@@ -68,7 +68,7 @@ pub async fn bench(flags: &Flags, service: &ServiceName, load: Load) -> Result<E
         return Ok(Exit::Refused);
     }
     let quiet = Display::new(Format::Text, Volume::Quiet);
-    let site = Site::open(&flags.place(), &quiet).await?;
+    let site = Site::open(&flags.place(), Some(service), &quiet).await?;
     if !site.services().contains(service) {
         return Err(Ended::new(Exit::Usage, unknown_service(service.as_str(), &site.services())));
     }

@@ -138,7 +138,7 @@ pub async fn prepare(
         asked: false,
     };
     let mut proposal_notes = Vec::new();
-    match Site::open(options, display).await {
+    match Site::open(options, Some(service), display).await {
         Ok(site) => site.ask(&mut found).await,
         Err(failure) => proposal_notes.push(format!(
             "the engine could not be asked, so the ports of the image and the version of nginx are unknown ({})",

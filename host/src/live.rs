@@ -21,14 +21,14 @@
 //! ```
 
 mod asking;
-mod elsewhere;
 mod doctor;
+mod elsewhere;
 mod findings;
 mod front;
 mod health;
 mod holder;
-mod lock;
 mod loader;
+mod lock;
 mod observe;
 mod perform;
 mod probe;
@@ -36,10 +36,10 @@ mod script;
 pub mod setup;
 mod site;
 
-pub use lock::{Held, Holding, NotHeld};
 pub use doctor::examine;
 pub use findings::{Facts, Finding, Severity, findings, text as findings_text, verdict};
 pub use loader::{Loader, Seen};
+pub use lock::{Held, Holding, NotHeld};
 pub use observe::ServiceStatus;
 pub use perform::Live;
 pub use site::Site;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::arguments::Flags;
+use super::swap::Alone;
 use crate::error::{Ended, Exit};
 use crate::live::{Loader, Seen, Site};
 use crate::model::{Failure, ServiceName, unknown_service};
@@ -62,8 +63,7 @@ struct Measured {
 /// Swaps the service's present image to itself again and again under a load and tells what the load saw. Exits 4 if a request
 /// failed because of swap, so that a script can rely on it.
 pub async fn bench(flags: &Flags, service: &ServiceName, load: Load) -> Result<Exit, Ended> {
-    let Load { swaps, rate, baseline, yes } = load;
-    if baseline && !yes && !agreed(service)? {
+    if load.baseline && !load.yes && !agreed(service)? {
         eprintln!("nothing was done");
         return Ok(Exit::Refused);
     }
@@ -72,8 +72,23 @@ pub async fn bench(flags: &Flags, service: &ServiceName, load: Load) -> Result<E
     if !site.services().contains(service) {
         return Err(Ended::new(Exit::Usage, unknown_service(service.as_str(), &site.services())));
     }
-    let _locks = super::swap::held(&site, flags, service, &quiet).await?;
-    let front = super::swap::front(&site, flags, service).await?;
+    let mut alone = super::swap::alone(&site, flags, service, &quiet).await?;
+    let ended = measure(&site, flags, service, load, &mut alone, &quiet).await;
+    alone.held.release().await;
+    ended
+}
+
+/// Measures a service whose lock is held.
+async fn measure(
+    site: &Site,
+    flags: &Flags,
+    service: &ServiceName,
+    load: Load,
+    alone: &mut Alone,
+    quiet: &Display,
+) -> Result<Exit, Ended> {
+    let Load { swaps, rate, baseline, .. } = load;
+    let front = super::swap::front(site, flags, service).await?;
     let url = front.probe.clone().unwrap_or_default();
     let say = |text: String| {
         if flags.output == Format::Text && !flags.quiet {
@@ -93,7 +108,7 @@ pub async fn bench(flags: &Flags, service: &ServiceName, load: Load) -> Result<E
     let mut swap = Clocked::new(&loader);
     for number in 1..=swaps {
         let began = loader.now();
-        super::swap::once(&site, flags, service, &quiet).await?;
+        super::swap::once(site, flags, service, alone, quiet).await?;
         say(format!("  swap {number} of {swaps}: {:.2} s", swap.add(began).await));
     }
     let mut script = Clocked::new(&loader);
@@ -108,7 +123,7 @@ pub async fn bench(flags: &Flags, service: &ServiceName, load: Load) -> Result<E
     let (swap, script) = (swap.measured().await, script.measured().await);
     if baseline {
         // The last one is swap's, which names the containers by address again.
-        super::swap::once(&site, flags, service, &quiet).await?;
+        super::swap::once(site, flags, service, alone, quiet).await?;
     }
     let report =
         Report { v: 1, service: service.to_string(), url, rate, quiet: calm, swap, script: baseline.then_some(script) };

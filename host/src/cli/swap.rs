@@ -109,14 +109,23 @@ async fn go_back(
     Ok(report(&plan, &ran, began_ms, display))
 }
 
+/// A service that is held for several runs after one another.
+pub(super) struct Alone {
+    /// The lock.
+    pub held: Held,
+    signals: Signals,
+}
+
 /// Takes the lock of a service for several runs after one another.
-pub(super) async fn held(
+pub(super) async fn alone(
     site: &Site,
     flags: &Flags,
     service: &ServiceName,
     display: &Display,
-) -> Result<Vec<Lock>, Ended> {
-    hold(site, std::slice::from_ref(service), flags.wait, display).await
+) -> Result<Alone, Ended> {
+    let mut signals = listen_to_signals()?;
+    let held = hold(site, std::slice::from_ref(service), flags, &mut signals, display).await?;
+    Ok(Alone { held, signals })
 }
 
 /// Returns the nginx before a service that could be swapped; its probe is the settled one, else the front page.
@@ -133,11 +142,17 @@ pub(super) async fn front(site: &Site, flags: &Flags, service: &ServiceName) -> 
 }
 
 /// Swaps a service whose lock is held. Ends with the exit code of a run that did not swap.
-pub(super) async fn once(site: &Site, flags: &Flags, service: &ServiceName, display: &Display) -> Result<(), Ended> {
+pub(super) async fn once(
+    site: &Site,
+    flags: &Flags,
+    service: &ServiceName,
+    alone: &mut Alone,
+    display: &Display,
+) -> Result<(), Ended> {
     let began_ms = Timestamp::now().as_millisecond();
     let targets = Targets { services: vec![service.clone()], health: None };
-    let plan = make_plan(site, flags, &targets).await?;
-    let ran = execute(site, &plan, Begin::Fresh, &mut listen_to_signals()?, display).await?;
+    let plan = unless_interrupted(&mut alone.signals, make_plan(site, flags, &targets)).await?;
+    let ran = execute(site, &plan, Begin::Fresh, (&alone.held, &mut alone.signals), display).await?;
     match ran.end {
         End::Over(Outcome::Swapped) => Ok(()),
         _ => Err(Ended { exit: report(&plan, &ran, began_ms, display), failures: Vec::new() }),

@@ -1,12 +1,17 @@
 //! The command line: what the operator asks for, and how each command ends.
 
 mod arguments;
+mod bench;
+mod completions;
+mod doctor;
 mod history;
 mod hooks;
+mod init;
 mod see;
 mod swap;
 
 pub use arguments::{Arguments, Command, Flags};
+pub use completions::answer as answer_a_shell;
 
 use crate::error::{Ended, Exit};
 use crate::ui::{Display, Volume};
@@ -29,10 +34,18 @@ pub async fn run(arguments: Arguments) -> Exit {
         Some(Command::Plan { words, health_command }) => swap::plan(flags, &words, &health_command).await,
         Some(Command::Resume { service }) => swap::resume(flags, &service, display.clone()).await,
         Some(Command::Rollback { service }) => swap::rollback(flags, &service, display.clone()).await,
+        Some(Command::Doctor { services }) => doctor::doctor(flags, &services).await,
+        Some(Command::Init { service, write }) => init::init(flags, &service, write, &display).await,
         Some(Command::Status { services }) => history::status(flags, &services).await,
         Some(Command::History { service, limit }) => history::history(flags, service.as_ref(), limit).await,
         Some(Command::Logs { run }) => see::logs(flags, run.as_deref()).await,
         Some(Command::Report { run }) => see::report(flags, run.as_deref()).await,
+        Some(Command::Bench { service, swaps, rate, baseline, yes }) => {
+            let load = bench::Load { swaps, rate, baseline: baseline.is_some(), yes };
+            bench::bench(flags, &service, load).await
+        }
+        Some(Command::Completions { shell }) => completions::print(&shell),
+        Some(Command::Man { folder }) => completions::man(&folder),
         Some(Command::Hooks { command }) => hooks::run(flags, command).await,
     };
     match ended {

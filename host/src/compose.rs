@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 mod create;
+mod edit;
 mod one_off;
 mod overlay;
 mod place;
@@ -23,8 +24,10 @@ mod settings;
 mod tests;
 mod tool;
 
+pub use edit::{ComposeFile, Wanted, propose};
 pub use one_off::{OneOff, Stream};
 pub use project::{Mount, Project, PublishedPort, Service};
+pub use read::services_in;
 pub use tool::{Options, Tool};
 
 /// Major, minor, patch.
@@ -69,6 +72,13 @@ impl Compose {
     pub fn ask_version(&self) {
         let compose = self.clone();
         tokio::spawn(async move { compose.version().await });
+    }
+
+    /// Asks the tool for its version, as `2.40.3`; `None`: it did not tell.
+    pub async fn tool_version(&self) -> Option<String> {
+        let line = self.tool.command(&Options::default(), &["version", "--short"]);
+        let answer = read::run(&line, &self.working_directory(), None, 1024).await.ok()?;
+        answer.stdout.lines().next().map(|line| crate::model::printable(line.trim().trim_start_matches('v')))
     }
 
     /// Returns the name that the project has by the usual rules, without asking the tool: good for looking ahead.

@@ -79,6 +79,18 @@ impl Folder {
         state.unwrap_or_else(|| PathBuf::from(".")).join("swap")
     }
 
+    /// Makes the state folder if it is missing and returns how many bytes are free there.
+    ///
+    /// # Errors
+    /// It can't be made, belongs to somebody else, or can be changed by others; or nothing can be written into it.
+    pub fn examine(root: &Path) -> Result<u64, Failure> {
+        make_private(root)?;
+        tempfile::tempfile_in(root).map_err(|error| cannot("write into the state folder", root, &error))?;
+        let room = rustix::fs::statvfs(root)
+            .map_err(|error| cannot("examine the state folder", root, &io::Error::from(error)))?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+    }
+
     /// Returns where hooks keep what they must remember of a service.
     pub fn path(&self) -> &Path {
         &self.path

@@ -12,20 +12,33 @@
 //! health    when a candidate is healthy, and whether it stays so
 //! front     nginx of a service: which one, and the shell beside it
 //! probe     requests through the front door all through a run
+//! doctor    the world → facts about it, part by part
+//! findings  facts → findings: how bad, why, what to change; pure
+//! script    the plain shell way, for comparison
+//! setup     what a project lacks → changes of its files
+//! loader    requests at a settled rate over many runs, for measurements
 //! asking    hooks: the context of a call, and what hooks can do to the world
 //! ```
 
 mod asking;
+mod doctor;
 mod elsewhere;
+mod findings;
 mod front;
 mod health;
 mod holder;
+mod loader;
 mod lock;
 mod observe;
 mod perform;
 mod probe;
+mod script;
+pub mod setup;
 mod site;
 
+pub use doctor::examine;
+pub use findings::{Facts, Finding, Severity, findings, text as findings_text, verdict};
+pub use loader::{Loader, Seen};
 pub use lock::{Held, Holding, NotHeld};
 pub use observe::ServiceStatus;
 pub use perform::Live;

@@ -6,6 +6,7 @@ use clap::Parser;
 use swap::cli::{self, Arguments};
 
 fn main() -> ExitCode {
+    cli::answer_a_shell();
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,

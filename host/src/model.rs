@@ -374,6 +374,35 @@ pub fn list_services(known: &[ServiceName]) -> String {
     known.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(", ")
 }
 
+/// One change of a text that people wrote: what stands in a range of bytes becomes another text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The bytes that are replaced; empty: something is put in between.
+    pub at: std::ops::Range<usize>,
+    /// What stands there then.
+    pub text: String,
+}
+
+impl Edit {
+    /// Puts a text in between.
+    pub fn insert(at: usize, text: impl Into<String>) -> Self {
+        Self { at: at..at, text: text.into() }
+    }
+
+    /// Returns the text with all edits made. They must not overlap; all else stays as it is, byte by byte.
+    pub fn apply(text: &str, edits: &[Edit]) -> String {
+        let mut sorted: Vec<&Edit> = edits.iter().collect();
+        sorted.sort_by_key(|edit| edit.at.start);
+        let (mut changed, mut done) = (String::new(), 0);
+        for Edit { at, text: new } in sorted {
+            changed += &text[done..at.start];
+            changed += new;
+            done = at.end;
+        }
+        changed + &text[done..]
+    }
+}
+
 /// What a command that ran inside a container or beside nginx answered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Output {

@@ -7,6 +7,7 @@
 //! find  folder          what scripts answer → facts
 //! config  tuning        what nginx's configuration says → facts, mistakes, notices
 //! upstream  syntax      text → data → text; pure
+//! edit                  people's configuration → edits that make it ready; pure
 //! local                 a shell on this machine
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! **Invariant:** only `<service>.conf` and [`TUNING_FILE`] in swap's folder are ever written.
 
 mod config;
+mod edit;
 mod find;
 mod folder;
 mod local;
@@ -30,11 +32,12 @@ use std::future::Future;
 use std::time::SystemTime;
 
 pub use config::{Configuration, ErrorLog, Include, Pass, Target, Version};
+pub use edit::{ConfigFile, Proposal, first_file, propose};
 pub use folder::{Folder, Mount};
 pub use local::LocalShell;
 pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, SwitchFailure, Worker};
 pub use script::quote;
-pub use tuning::TUNING_FILE;
+pub use tuning::{TUNING_FILE, render as tuning_text};
 pub use upstream::{Fallback, NotParsed, Server, UpstreamFile, file_name, parse, render};
 
 use crate::model::{Failure, Output};

@@ -661,7 +661,7 @@ pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
 }
 
 /// Returns every reason why this service can't be swapped.
-fn refusals(seen: &ObservedService) -> Vec<Failure> {
+pub fn refusals(seen: &ObservedService) -> Vec<Failure> {
     let service = &seen.name;
     let mut refusals = seen.problems.clone();
     if seen.live.is_empty() {
@@ -670,6 +670,20 @@ fn refusals(seen: &ObservedService) -> Vec<Failure> {
                 .hint(format!("start it with `docker compose up -d {service}`")),
         );
     }
+    refusals.extend(single(seen));
+    if seen.image.is_none() && seen.problems.is_empty() {
+        refusals.push(
+            Failure::new(format!("the image `{}` of service `{service}` is not there", seen.image_name))
+                .hint(format!("`docker compose build {service}` or `docker compose pull {service}`")),
+        );
+    }
+    refusals
+}
+
+/// Returns every reason why two containers of this service can't run beside each other, as the compose file alone tells.
+pub fn single(seen: &ObservedService) -> Vec<Failure> {
+    let service = &seen.name;
+    let mut refusals = Vec::new();
     if let Some(name) = &seen.container_name {
         refusals.push(
             Failure::new(format!(
@@ -686,24 +700,12 @@ fn refusals(seen: &ObservedService) -> Vec<Failure> {
                 .hint(format!("let nginx publish the port: remove `ports` from `services: {service}:` (use `expose` for the inner port)")),
         );
     }
-    if seen.image.is_none() && seen.problems.is_empty() {
-        refusals.push(
-            Failure::new(format!("the image `{}` of service `{service}` is not there", seen.image_name))
-                .hint(format!("`docker compose build {service}` or `docker compose pull {service}`")),
-        );
-    }
     refusals
 }
 
 fn notices(seen: &ObservedService) -> Vec<String> {
     let mut notices = seen.notices.clone();
-    let service = &seen.name;
-    for place in &seen.anonymous_volumes {
-        notices.push(format!(
-            "`{service}` has an anonymous volume at `{place}`: the candidate gets an empty one, the old one is kept \
-             (name it under `volumes:` to share it)"
-        ));
-    }
+    notices.extend(unshared(seen));
     if let Some(image) = seen.image.as_ref().filter(|image| seen.live.iter().all(|live| live.image == image.id)) {
         notices.push(format!("`{}` is the image that runs already; was the new version built?", image.name));
     }
@@ -711,6 +713,18 @@ fn notices(seen: &ObservedService) -> Vec<String> {
         notices.push(format!("left alone, as they do not run: {}", names(&seen.stopped)));
     }
     notices
+}
+
+/// Returns what a candidate does not share with the live containers, and how it would.
+pub fn unshared(seen: &ObservedService) -> Vec<String> {
+    let notice = |place: &String| {
+        format!(
+            "`{}` has an anonymous volume at `{place}`: the candidate gets an empty one, the old one is kept \
+             (name it under `volumes:` to share it)",
+            seen.name
+        )
+    };
+    seen.anonymous_volumes.iter().map(notice).collect()
 }
 
 /// A service that passed the refusals.

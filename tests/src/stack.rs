@@ -109,6 +109,12 @@ impl Builder {
         self
     }
 
+    /// Replaces the whole of nginx's main configuration file.
+    pub fn whole_nginx(mut self, text: &str) -> Self {
+        self.nginx = text.to_owned();
+        self
+    }
+
     /// Runs the nginx of this Debian suite, as `forky`; see [`images::nginx`].
     pub fn nginx_of(mut self, suite: &str) -> Self {
         self.nginx_age = suite.to_owned();
@@ -135,6 +141,21 @@ impl Builder {
             .nginx("            proxy_http_version 1.1;\n            proxy_set_header Connection \"\";\n", "")
             // Without a default port as in HTTP, nginx needs to be told once.
             .file("nginx/swap/app.conf", "upstream app { server app:9000; }\n")
+    }
+
+    /// Makes it a stack that knows nothing of swap yet, whose application listens on this port and is reached by `pass`,
+    /// as `proxy_pass http://app:3000`.
+    pub fn plain(self, port: u16, pass: &str) -> Self {
+        self.compose("      - ./nginx/swap:/etc/nginx/swap\n", "")
+            .compose("    x-swap:\n      health: ./healthcheck\n", "")
+            .app_line(&format!(
+                "command: [\"sh\", \"-c\", \"sed -i 's/^Listen 80/Listen {port}/' apache.conf && exec ./serve\"]"
+            ))
+            .nginx(
+                "    keepalive_min_timeout 1s;\n    client_header_timeout 5s;\n    include /etc/nginx/swap/*.conf;\n",
+                "",
+            )
+            .nginx("proxy_pass http://app;", &format!("{pass};"))
     }
 
     /// Runs so many containers of a service.
@@ -185,7 +206,9 @@ impl Builder {
         };
         stack.write("docker-compose.yml", &filled(&self.compose));
         stack.write("nginx.conf", &filled(&self.nginx));
-        fs::create_dir_all(stack.path("nginx/swap"))?;
+        if self.compose.contains("./nginx/swap") {
+            fs::create_dir_all(stack.path("nginx/swap"))?;
+        }
         for (path, content) in &self.files {
             stack.write(path, &filled(content));
         }

@@ -14,5 +14,6 @@ mod locks;
 mod privacy;
 mod restarts;
 mod rig;
+mod setup;
 mod shapes;
 mod sight;

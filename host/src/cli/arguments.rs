@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::completions;
 use crate::compose::Options;
 use crate::model::{
     Check, Failure, HookSpec, MOST_PROBE_RATE, Order, ProxyChoice, ServiceName, Settings, list_services, meant,
@@ -23,7 +24,7 @@ use crate::ui::Format;
 )]
 pub struct Arguments {
     /// The services to swap; then, for one service, a line for the container's shell that tells whether it is healthy.
-    #[arg(value_name = "SERVICE")]
+    #[arg(value_name = "SERVICE", add = completions::services())]
     pub words: Vec<String>,
     /// A health command and its arguments, run in the candidate.
     #[arg(last = true, value_name = "HEALTH-COMMAND")]
@@ -44,6 +45,8 @@ Examples:
   swap --hooks hooks/app.wasm app       ask a team's WebAssembly hook what healthy means
   swap app worker                       both, all healthy before the first switch
   swap plan app                         what would be done, and why
+  swap init app                         what compose file and nginx lack, as a diff
+  swap doctor                           what is wrong, why it matters, what to change
 
 Exit codes: 0 swapped, 1 internal error, 2 usage, 3 refused before any change, 4 rolled back and the old version
 serves, 5 stuck and needs a person, 6 busy: another run holds the service.";
@@ -54,20 +57,49 @@ pub enum Command {
     /// Print what `swap` would do, and why; change nothing.
     Plan {
         /// The services, then a health command.
-        #[arg(value_name = "SERVICE", required = true)]
+        #[arg(value_name = "SERVICE", required = true, add = completions::services())]
         words: Vec<String>,
         /// A health command and its arguments.
         #[arg(last = true, value_name = "HEALTH-COMMAND")]
         health_command: Vec<String>,
     },
+    #[command(after_help = "\
+Examples:
+  swap doctor                        all services that are prepared for a swap
+  swap doctor app                    one service
+  swap doctor --quiet                only warnings and errors
+  swap doctor --output json          for scripts; exits 3 if there is an error")]
+    /// Examine engine, compose, project, nginx, services, hooks and state folder: what is wrong, why, what to change.
+    Doctor {
+        /// The services; default: those with `x-swap`, and those that an nginx sends requests to.
+        #[arg(add = completions::services())]
+        services: Vec<ServiceName>,
+    },
+    #[command(after_help = "\
+Examples:
+  swap init app                      show the lines
+  swap init app --write              write them; comments and formatting stay
+  swap init app --proxy front        nginx runs in the service front
+  swap init app --port 8000          nothing else tells the port")]
+    /// Propose what compose file and nginx lack so that a service can be swapped, as a diff.
+    Init {
+        /// The service.
+        #[arg(add = completions::services())]
+        service: ServiceName,
+        /// Write it: comments and formatting stay, nothing is overwritten.
+        #[arg(long)]
+        write: bool,
+    },
     /// Tell what is live, what is unfinished and what to type.
     Status {
         /// The services; default: all that run.
+        #[arg(add = completions::services())]
         services: Vec<ServiceName>,
     },
     /// List the last runs, newest first.
     History {
         /// Only runs of this service.
+        #[arg(add = completions::services())]
         service: Option<ServiceName>,
         /// So many at most.
         #[arg(long, value_name = "NUMBER", default_value_t = 20)]
@@ -86,12 +118,49 @@ pub enum Command {
     /// Go on with a run that was killed.
     Resume {
         /// The service.
+        #[arg(add = completions::services())]
         service: ServiceName,
     },
     /// Unwind a run that was killed, or bring the version before the last swap back.
     Rollback {
         /// The service.
+        #[arg(add = completions::services())]
         service: ServiceName,
+    },
+    #[command(after_help = "\
+Examples:
+  swap bench app                     20 swaps under 200 requests per second
+  swap bench app --swaps 5 --rate 50 --probe /up
+  swap bench app --baseline script   beside the plain shell way, which drops requests
+  swap bench app --output json       for scripts; exits 4 if a request failed")]
+    /// Measure what swaps cost users: swap an image to itself again and again under a load of this machine.
+    Bench {
+        /// The service.
+        #[arg(add = completions::services())]
+        service: ServiceName,
+        /// How many swaps.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        swaps: u32,
+        /// How many requests per second.
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
+        rate: u32,
+        /// Also measure another way: `script`, run two, stop the old one, reload nginx. It drops requests.
+        #[arg(long, value_name = "WAY", value_parser = ["script"])]
+        baseline: Option<String>,
+        /// Don't ask before requests are dropped.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Print what makes a shell complete commands, flags, services and hooks: `source <(swap completions bash)`.
+    Completions {
+        /// The shell.
+        #[arg(value_parser = ["bash", "zsh", "fish"])]
+        shell: String,
+    },
+    /// Write the man pages.
+    Man {
+        /// The folder to write them into.
+        folder: PathBuf,
     },
     /// Make, examine and test hooks.
     Hooks {
@@ -121,13 +190,13 @@ pub enum HooksCommand {
     /// Show phases, imports, needed grants, size and digest of a component.
     Inspect {
         /// The component.
-        #[arg(value_name = "FILE")]
+        #[arg(value_name = "FILE", add = completions::hooks())]
         component: PathBuf,
     },
     /// Run a component against a scripted world, without Docker. Exits 1 if an answer is not the expected one.
     Test {
         /// The component.
-        #[arg(value_name = "FILE")]
+        #[arg(value_name = "FILE", add = completions::hooks())]
         component: PathBuf,
         /// A scenario, a YAML file, or a folder of them; may be repeated.
         #[arg(long, required = true)]
@@ -136,12 +205,13 @@ pub enum HooksCommand {
     /// Ask one phase of a component about the running stack; change nothing else.
     Run {
         /// The component.
-        #[arg(value_name = "FILE")]
+        #[arg(value_name = "FILE", add = completions::hooks())]
         component: PathBuf,
         /// The phase.
         #[arg(long, default_value = "health")]
         phase: String,
         /// The service whose running container is taken as the candidate.
+        #[arg(add = completions::services())]
         service: ServiceName,
     },
 }
@@ -169,7 +239,7 @@ pub struct Flags {
     pub context: Option<String>,
 
     /// A hook: a component, a folder of them or a glob; may be repeated.
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Swap")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Swap", add = completions::hooks())]
     pub hooks: Vec<String>,
     /// A grant for the hooks of --hooks, as `exec:db` or `http:hooks.example.com:443`; may be repeated.
     #[arg(long, global = true, value_name = "GRANT", help_heading = "Swap")]
@@ -269,7 +339,17 @@ pub fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> R
     let rest = &words[leading.count()..];
     if services.is_empty() {
         return Err(match words.first() {
-            Some(word) => unknown_service(word, known),
+            Some(word) => {
+                let failure = unknown_service(word, known);
+                // A command that is not one is taken for a service.
+                match meant_command(word) {
+                    Some(command) if !failure.what.contains("did you mean") => Failure {
+                        what: format!("{}; did you mean the command `swap {command}`?", failure.what),
+                        ..failure
+                    },
+                    _ => failure,
+                }
+            }
             None => {
                 Failure::new("no service is named").hint(format!("swap SERVICE (services: {})", list_services(known)))
             }
@@ -295,6 +375,14 @@ pub fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> R
         _ => Some(Check::Command(argv)),
     };
     Ok(Targets { services, health })
+}
+
+/// Returns the command whose name is near.
+fn meant_command(word: &str) -> Option<String> {
+    let command = <Arguments as clap::CommandFactory>::command();
+    let distance = |name: &&str| strsim::damerau_levenshtein(word, name);
+    let near = command.get_subcommands().map(clap::Command::get_name).min_by_key(distance)?;
+    (distance(&near) <= 1 + near.len() / 4).then(|| near.to_owned())
 }
 
 /// Returns the settings of the compose file with the command line's flags laid over them.
@@ -363,6 +451,37 @@ mod tests {
             "error: the health command `ngnix` is for one service, but 2 are named; did you mean the service `nginx`?\n\
              hint: write `health:` under `x-swap:` of each service\n"
         );
+    }
+
+    #[test]
+    fn a_command_that_is_mistyped_says_what_was_meant() {
+        assert_eq!(
+            check(&["docter"], &[]),
+            "error: service `docter` not found (services: app, worker, nginx); did you mean the command `swap doctor`?\n"
+        );
+        let flag = Arguments::try_parse_from(["swap", "app", "--wach", "5s"]).unwrap_err().to_string();
+        assert!(flag.contains("a similar argument exists: '--watch'"), "{flag}");
+        let inner = Arguments::try_parse_from(["swap", "hooks", "inspct"]).unwrap_err().to_string();
+        assert!(inner.contains("a similar subcommand exists: 'inspect'"), "{inner}");
+    }
+
+    #[test]
+    fn every_example_of_the_help_can_be_understood() {
+        use clap::CommandFactory;
+        fn examples(command: &clap::Command) -> Vec<String> {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines = help.lines().filter_map(|line| line.strip_prefix("  swap "));
+            let mut found: Vec<String> =
+                lines.map(|line| format!("swap {}", line.split("   ").next().unwrap_or_default())).collect();
+            found.extend(command.get_subcommands().flat_map(examples));
+            found
+        }
+        let examples = examples(&Arguments::command());
+        assert!(examples.len() >= 16, "{examples:?}");
+        for example in examples {
+            let parsed = Arguments::try_parse_from(example.split_whitespace());
+            assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+        }
     }
 
     #[test]

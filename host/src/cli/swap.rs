@@ -14,7 +14,7 @@ use crate::error::{Ended, Exit};
 use crate::journal::{Journal, Recorded};
 use crate::live::{Held, NotHeld, Site};
 use crate::model::{Failure, RunId, ServiceName, unknown_service};
-use crate::plan::{Plan, plan as plan_of};
+use crate::plan::{Front, Plan, plan as plan_of};
 use crate::run::{Entry, Event, Goal, Outcome, State};
 use crate::ui::{self, Display};
 
@@ -109,6 +109,56 @@ async fn go_back(
     let plan = unless_interrupted(signals, make_plan(site, flags, &targets)).await?;
     let ran = execute(site, &plan, Begin::Fresh, (held, signals), display).await?;
     Ok(report(&plan, &ran, began_ms, display))
+}
+
+/// A service that is held for several runs after one another.
+pub(super) struct Alone {
+    /// The lock.
+    pub held: Held,
+    signals: Signals,
+}
+
+/// Takes the lock of a service for several runs after one another.
+pub(super) async fn alone(
+    site: &Site,
+    flags: &Flags,
+    service: &ServiceName,
+    display: &Display,
+) -> Result<Alone, Ended> {
+    let mut signals = listen_to_signals()?;
+    let held = hold(site, std::slice::from_ref(service), flags, &mut signals, display).await?;
+    Ok(Alone { held, signals })
+}
+
+/// Returns the nginx before a service that could be swapped; its probe is the settled one, else the front page.
+pub(super) async fn front(site: &Site, flags: &Flags, service: &ServiceName) -> Result<Front, Ended> {
+    let mut settings = overridden(site.settings(service), flags, None).map_err(usage)?;
+    settings.probe.get_or_insert_with(|| "/".to_owned());
+    let observed = site.observe(vec![(service.clone(), settings)]).await?;
+    plan_of(run_id(Timestamp::now(), None), &observed).map_err(|failures| Ended { exit: Exit::Refused, failures })?;
+    let front = observed.services.into_iter().find_map(|seen| seen.front);
+    front.ok_or_else(|| {
+        Failure::new(format!("no nginx sends requests to `{service}`, so there is nothing that could be measured"))
+            .into()
+    })
+}
+
+/// Swaps a service whose lock is held. Ends with the exit code of a run that did not swap.
+pub(super) async fn once(
+    site: &Site,
+    flags: &Flags,
+    service: &ServiceName,
+    alone: &mut Alone,
+    display: &Display,
+) -> Result<(), Ended> {
+    let began_ms = Timestamp::now().as_millisecond();
+    let targets = Targets { services: vec![service.clone()], health: None };
+    let plan = unless_interrupted(&mut alone.signals, make_plan(site, flags, &targets)).await?;
+    let ran = execute(site, &plan, Begin::Fresh, (&alone.held, &mut alone.signals), display).await?;
+    match ran.end {
+        End::Over(Outcome::Swapped) => Ok(()),
+        _ => Err(Ended { exit: report(&plan, &ran, began_ms, display), failures: Vec::new() }),
+    }
 }
 
 /// Returns the image that the last finished swap of the service replaced.

@@ -276,7 +276,7 @@ fn range(text: &str) -> Option<(u16, u16)> {
 }
 
 /// Reads an entry of `ports`: a map, or the short form `[address:][host:]container[/protocol]`.
-fn published_port(value: &Value) -> Option<PublishedPort> {
+pub(super) fn published_port(value: &Value) -> Option<PublishedPort> {
     let (target, host, protocol) = match value {
         Value::Object(map) => {
             let field = |key: &str| map.get(key).and_then(text);

@@ -102,6 +102,19 @@ impl Compose {
     }
 }
 
+/// Returns the names of the services as the files themselves tell, without the compose tool. What can't be read has none.
+pub fn services_in(options: &Options) -> Vec<String> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let place = Place::find(options, &here, false);
+    let mut names = std::collections::BTreeSet::new();
+    for file in &place.files {
+        let text = std::fs::read_to_string(here.join(file)).unwrap_or_default();
+        let services = yaml(&text).ok().and_then(|file| file.get("services")?.as_object().cloned()).unwrap_or_default();
+        names.extend(services.keys().cloned());
+    }
+    names.into_iter().collect()
+}
+
 /// Makes the project of the printed configuration.
 pub(super) fn assemble(config: &Value, place: &Place, warnings: Vec<String>) -> Result<Project, Failure> {
     let mut project = project::parse(config, place)?;

@@ -52,7 +52,7 @@ impl Site {
         Ok(Observed { project: self.project.name.clone(), services })
     }
 
-    async fn observe_service(
+    pub(super) async fn observe_service(
         &self,
         name: ServiceName,
         settings: Settings,
@@ -140,7 +140,7 @@ impl Site {
     }
 
     /// Returns the proxy that is settled, else the one that is found; `None`: the service is a worker.
-    fn find_proxy<'a>(
+    pub(super) fn find_proxy<'a>(
         &self,
         observed: &ObservedService,
         all: &'a [Seen],
@@ -377,7 +377,7 @@ fn unhealthy(name: &str, seen: &Seen) -> Result<(), Failure> {
     }
 }
 
-fn fixed_ports(service: &compose::Service) -> Vec<String> {
+pub(super) fn fixed_ports(service: &compose::Service) -> Vec<String> {
     let fixed = service.ports.iter().filter(|port| port.fixed());
     fixed.filter_map(|port| port.host.map(|(first, _)| format!("{first}:{}", port.target))).collect()
 }

@@ -54,7 +54,12 @@ impl Site {
             display.say(&format!("compose: {warning}"));
         }
         let folder = Folder::open(&Folder::default_root(), &engine.id, &project.name)?;
-        Ok(Self {
+        Ok(Self::of(docker, compose, project, doors, folder))
+    }
+
+    /// Makes a site of its parts.
+    pub(super) fn of(docker: Docker, compose: Compose, project: Project, doors: FrontDoors, folder: Folder) -> Self {
+        Self {
             docker,
             compose,
             project,
@@ -62,7 +67,7 @@ impl Site {
             hook_engine: OnceCell::new(),
             hooks: std::sync::Mutex::default(),
             folder,
-        })
+        }
     }
 
     /// Returns the names of the project's services.

@@ -114,7 +114,7 @@ pub enum Target {
 /// The settings that matter to a reload.
 const SETTINGS: [&str; 5] =
     ["keepalive_min_timeout", "client_header_timeout", "worker_shutdown_timeout", "daemon", "master_process"];
-const PASSES: [&str; 5] = ["proxy_pass", "fastcgi_pass", "grpc_pass", "uwsgi_pass", "scgi_pass"];
+pub(super) const PASSES: [&str; 5] = ["proxy_pass", "fastcgi_pass", "grpc_pass", "uwsgi_pass", "scgi_pass"];
 /// More directives than this, counted through all includes, are not read on: far beyond what nginx is used with.
 const MOST_DIRECTIVES: usize = 1_000_000;
 /// Includes within includes beyond this are not followed.
@@ -252,7 +252,7 @@ impl Files {
 }
 
 /// Tells whether a shell pattern covers a path: `*` and `?` cross no `/` and start at no dot.
-fn covers(pattern: &str, path: &str) -> bool {
+pub(super) fn covers(pattern: &str, path: &str) -> bool {
     let (mut patterns, mut names) = (pattern.split('/'), path.split('/'));
     loop {
         match (patterns.next(), names.next()) {
@@ -506,7 +506,7 @@ impl Reading<'_> {
         if context.iter().filter(|name| *name == "include").count() > DEEPEST_INCLUDE {
             return;
         }
-        for Directive { name, arguments, block, line } in directives {
+        for Directive { name, arguments, block, line, .. } in directives {
             self.seen += 1;
             if self.seen > MOST_DIRECTIVES {
                 return;

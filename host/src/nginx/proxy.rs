@@ -67,8 +67,13 @@ impl Observation {
             Err(broken) => problems.push(broken.clone()),
             Ok(configuration) => problems.extend(configuration.mistakes.clone()),
         }
-        problems.extend(self.folder.problem(self.place == Place::Container));
+        problems.extend(self.folder_problem());
         problems
+    }
+
+    /// Returns why swap can't write its folder, with the cure.
+    pub fn folder_problem(&self) -> Option<Failure> {
+        self.folder.problem(self.place == Place::Container)
     }
 
     /// Returns the DNS name as backup, where this nginx knows how and has a resolver.

@@ -3,6 +3,7 @@
 //! It reads what `nginx -T` prints of files that nginx itself has accepted; it judges nothing beyond the shape.
 
 use std::fmt;
+use std::ops::Range;
 
 /// A directive with its arguments, and its block if it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,12 @@ pub struct Directive {
     pub block: Option<Vec<Directive>>,
     /// The line of its first word, counted from 1.
     pub line: usize,
+    /// Where its name and its arguments stand, in bytes, quotes included.
+    pub words: Vec<Range<usize>>,
+    /// Where all of it stands, in bytes, from its first word to its `;` or its `}`.
+    pub span: Range<usize>,
+    /// The byte after its `{`, if it has a block.
+    pub opened: Option<usize>,
 }
 
 /// Why a text is not configuration.
@@ -35,11 +42,11 @@ const DEEPEST: usize = 64;
 
 /// Reads a file's text.
 pub fn parse(text: &str) -> Result<Vec<Directive>, SyntaxError> {
-    let mut tokens = Tokens { rest: text.chars().peekable(), line: 1 };
+    let mut tokens = Tokens { rest: text.chars().peekable(), line: 1, at: 0, begun: 0 };
     // Each open block is the directives read so far and the directive that will own them; the file itself has none.
     let mut open: Vec<(Vec<Directive>, Directive)> = Vec::new();
     let mut directives = Vec::new();
-    let mut words: Vec<String> = Vec::new();
+    let mut words: Vec<(String, Range<usize>)> = Vec::new();
     let mut begun = 1;
     while let Some(token) = tokens.next()? {
         let line = tokens.line;
@@ -48,17 +55,19 @@ pub fn parse(text: &str) -> Result<Vec<Directive>, SyntaxError> {
                 if words.is_empty() {
                     begun = line;
                 }
-                words.push(word);
+                words.push((word, tokens.begun..tokens.at));
             }
-            Token::End => directives.push(directive(&mut words, None, begun, line, ";")?),
+            Token::End => directives.push(directive(&mut words, begun, line, ";", tokens.at)?),
             Token::Open => {
                 if open.len() == DEEPEST {
                     return Err(SyntaxError { line, what: "blocks are nested too deeply".to_owned() });
                 }
-                let owner = directive(&mut words, None, begun, line, "{")?;
+                let owner = directive(&mut words, begun, line, "{", tokens.at)?;
+                let owner = Directive { opened: Some(tokens.at), ..owner };
                 if is_script(&owner.name) {
                     tokens.skip_script()?;
-                    directives.push(Directive { block: Some(Vec::new()), ..owner });
+                    let span = owner.span.start..tokens.at;
+                    directives.push(Directive { block: Some(Vec::new()), span, ..owner });
                 } else {
                     open.push((std::mem::take(&mut directives), owner));
                 }
@@ -67,14 +76,15 @@ pub fn parse(text: &str) -> Result<Vec<Directive>, SyntaxError> {
                 if !words.is_empty() {
                     return Err(SyntaxError {
                         line,
-                        what: format!("`{}` is not ended by `;`", words[0].escape_debug()),
+                        what: format!("`{}` is not ended by `;`", words[0].0.escape_debug()),
                     });
                 }
                 let Some((outer, owner)) = open.pop() else {
                     return Err(SyntaxError { line, what: "`}` closes nothing".to_owned() });
                 };
                 let block = std::mem::replace(&mut directives, outer);
-                directives.push(Directive { block: Some(block), ..owner });
+                let span = owner.span.start..tokens.at;
+                directives.push(Directive { block: Some(block), span, ..owner });
             }
         }
     }
@@ -83,21 +93,25 @@ pub fn parse(text: &str) -> Result<Vec<Directive>, SyntaxError> {
         return Err(SyntaxError { line: owner.line, what });
     }
     match words.first() {
-        Some(word) => Err(SyntaxError { line: begun, what: format!("`{}` is not ended by `;`", word.escape_debug()) }),
+        Some((word, _)) => {
+            Err(SyntaxError { line: begun, what: format!("`{}` is not ended by `;`", word.escape_debug()) })
+        }
         None => Ok(directives),
     }
 }
 
 fn directive(
-    words: &mut Vec<String>,
-    block: Option<Vec<Directive>>,
+    words: &mut Vec<(String, Range<usize>)>,
     begun: usize,
     line: usize,
     sign: &str,
+    end: usize,
 ) -> Result<Directive, SyntaxError> {
-    let mut words = std::mem::take(words).into_iter();
-    let name = words.next().ok_or_else(|| SyntaxError { line, what: format!("`{sign}` follows no directive") })?;
-    Ok(Directive { name, arguments: words.collect(), block, line: begun })
+    let (texts, words): (Vec<String>, Vec<Range<usize>>) = std::mem::take(words).into_iter().unzip();
+    let mut texts = texts.into_iter();
+    let name = texts.next().ok_or_else(|| SyntaxError { line, what: format!("`{sign}` follows no directive") })?;
+    let span = words[0].start..end;
+    Ok(Directive { name, arguments: texts.collect(), block: None, line: begun, words, span, opened: None })
 }
 
 /// OpenResty's blocks hold Lua, in which braces and quotes mean something else.
@@ -115,11 +129,16 @@ enum Token {
 struct Tokens<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
     line: usize,
+    /// How many bytes were read.
+    at: usize,
+    /// Where the last token begins.
+    begun: usize,
 }
 
 impl Tokens<'_> {
     fn bump(&mut self) -> Option<char> {
         let c = self.rest.next()?;
+        self.at += c.len_utf8();
         if c == '\n' {
             self.line += 1;
         }
@@ -135,6 +154,7 @@ impl Tokens<'_> {
                 Some(_) => break,
             }
         }
+        self.begun = self.at;
         let token = match self.rest.peek() {
             Some(';') => Token::End,
             Some('{') => Token::Open,
@@ -230,7 +250,7 @@ mod tests {
     use super::*;
 
     fn show(directives: &[Directive], indent: usize, text: &mut String) {
-        for Directive { name, arguments, block, line } in directives {
+        for Directive { name, arguments, block, line, .. } in directives {
             *text += &format!("{}{line} {name} {arguments:?}\n", "  ".repeat(indent));
             show(block.as_deref().unwrap_or_default(), indent + 1, text);
         }
@@ -262,6 +282,30 @@ mod tests {
                 "6 map [\"$a\", \"$b\"]\n",
                 "  6 ~^x\\.y [\"z;{\"]\n",
             ),
+        );
+    }
+
+    #[test]
+    fn words_and_blocks_know_where_they_stand() {
+        let text = "ü 'a b';\nhttp {\n  x_by_lua_block { } server { c; }\n}\n";
+        fn show(text: &str, directives: &[Directive]) -> String {
+            let one = |directive: &Directive| {
+                let words: Vec<&str> = directive.words.iter().map(|word| &text[word.clone()]).collect();
+                let inner = directive.opened.map_or("", |opened| &text[opened..directive.span.end]);
+                let block = show(text, directive.block.as_deref().unwrap_or_default());
+                format!("{words:?} {:?} {inner:?}\n{block}", &text[directive.span.clone()])
+            };
+            directives.iter().map(one).collect()
+        }
+        assert_eq!(
+            show(text, &parse(text).unwrap()),
+            "\
+[\"ü\", \"'a b'\"] \"ü 'a b';\" \"\"
+[\"http\"] \"http {\\n  x_by_lua_block { } server { c; }\\n}\" \"\\n  x_by_lua_block { } server { c; }\\n}\"
+[\"x_by_lua_block\"] \"x_by_lua_block { }\" \" }\"
+[\"server\"] \"server { c; }\" \" c; }\"
+[\"c\"] \"c;\" \"\"
+"
         );
     }
 

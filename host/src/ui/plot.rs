@@ -136,7 +136,7 @@ fn band_class(span: &Span, index: usize) -> &'static str {
     match span.ending {
         Ending::Failed(_) => "band bad",
         _ if span.undo => "band undo",
-        _ if index % 2 == 0 => "band",
+        _ if index.is_multiple_of(2) => "band",
         _ => "band odd",
     }
 }

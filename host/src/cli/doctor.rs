@@ -1,0 +1,34 @@
+//! `swap doctor`: what stands in the way of a swap, and what it would cost.
+
+use std::io::Write;
+
+use super::arguments::{Flags, overridden};
+use crate::error::{Ended, Exit};
+use crate::live::{self, Severity};
+use crate::model::ServiceName;
+use crate::ui::Format;
+
+/// Examines everything and prints the findings. Exits 3 if one of them is an error, as the swap would.
+pub async fn doctor(flags: &Flags, services: &[ServiceName]) -> Result<Exit, Ended> {
+    let facts = live::examine(&flags.place(), services, |settings| overridden(settings, flags, None))
+        .await
+        .map_err(|failure| Ended::new(Exit::Usage, failure))?;
+    let mut findings = live::findings(&facts);
+    let errors = findings.iter().any(|finding| finding.severity == Severity::Error);
+    let verdict = live::verdict(&findings);
+    let mut out = std::io::stdout();
+    // Nobody may be listening any more, as with `swap doctor | head`.
+    let _ = match flags.output {
+        Format::Json => {
+            let report = serde_json::json!({ "v": 1, "ready": !errors, "verdict": verdict, "findings": findings });
+            writeln!(out, "{report}")
+        }
+        Format::Text => {
+            if flags.quiet {
+                findings.retain(|finding| finding.severity > Severity::Note);
+            }
+            writeln!(out, "{}{verdict}", live::findings_text(&findings))
+        }
+    };
+    Ok(if errors { Exit::Refused } else { Exit::Swapped })
+}

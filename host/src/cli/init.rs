@@ -1,0 +1,70 @@
+//! `swap init`: proposes what a stack lacks, and writes it when it is told to.
+
+use std::io::Write;
+
+use super::arguments::{Flags, overridden};
+use crate::error::{Ended, Exit};
+use crate::live::setup;
+use crate::model::{Failure, ServiceName};
+use crate::ui::{Display, Format};
+
+/// Prints the proposal as a diff, and writes it with `write`. Exits 3 if a part is left to people: then nothing is written,
+/// because half of it would break a stack that works.
+pub async fn init(flags: &Flags, service: &ServiceName, write: bool, display: &Display) -> Result<Exit, Ended> {
+    let proposal =
+        setup::prepare(&flags.place(), service, |settings| overridden(settings, flags, None), display).await?;
+    let complete = proposal.by_hand.is_empty();
+    let diff = setup::diff(&proposal);
+    let mut out = std::io::stdout();
+    if write && complete {
+        setup::write(&proposal)?;
+    }
+    if flags.output == Format::Json {
+        let changes: Vec<_> = proposal
+            .changes
+            .iter()
+            .map(|change| serde_json::json!({ "file": change.path, "new": change.before.is_none(), "text": change.after }))
+            .collect();
+        let report = serde_json::json!({
+            "v": 1,
+            "complete": complete,
+            "written": write && complete && !changes.is_empty(),
+            "changes": changes,
+            "diff": diff,
+            "notes": proposal.notes,
+            "by_hand": proposal.by_hand,
+            "next": proposal.next,
+        });
+        let _ = writeln!(out, "{report}");
+        return Ok(if complete { Exit::Swapped } else { Exit::Refused });
+    }
+    let _ = write!(out, "{diff}");
+    let _ = out.flush();
+    for note in &proposal.notes {
+        display.say(&format!("note: {note}"));
+    }
+    if !complete {
+        let mut failures = proposal.by_hand;
+        if !proposal.changes.is_empty() {
+            failures
+                .push(Failure::new("nothing is written: half of it would break a stack that works").hint(
+                    "do what the lines above say together with the diff, or mend them and run `swap init` again",
+                ));
+        }
+        return Err(Ended { exit: Exit::Refused, failures });
+    }
+    if proposal.changes.is_empty() {
+        display.last(&format!("nothing to do: `{service}` is ready for `swap {service}`"));
+        return Ok(Exit::Swapped);
+    }
+    let files = match proposal.changes.len() {
+        1 => "1 file".to_owned(),
+        several => format!("{several} files"),
+    };
+    let next = proposal.next.iter().map(|line| format!("\n  {line}")).collect::<String>();
+    display.say(&match write {
+        true => format!("{files} written; next:{next}"),
+        false => format!("`swap init {service} --write` writes {files}; then:{next}"),
+    });
+    Ok(Exit::Swapped)
+}

@@ -1,0 +1,658 @@
+//! What to change in a compose file so that a service can be swapped: text → edits by position. Pure.
+//!
+//! The file is read for where things stand and never written anew, so comments, order and spelling stay.
+
+use std::ops::Range;
+
+use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
+
+use serde_json::Value;
+
+use super::{project, read};
+use crate::model::{Edit, Failure, ServiceName};
+
+/// A compose file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComposeFile {
+    /// Its name in messages, as the user would write it.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// What the files shall say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The service that shall be swapped.
+    pub service: ServiceName,
+    /// `port` of its `x-swap`; `None`: nothing has to be written.
+    pub port: Option<u16>,
+    /// Whether its `container_name` must go.
+    pub unname: bool,
+    /// How many fixed published ports of it must go.
+    pub fixed_ports: usize,
+    /// The volume that nginx needs, as `./nginx/swap:/etc/nginx/swap`, and nginx's service.
+    pub volume: Option<(ServiceName, String)>,
+    /// Whether nginx's service has volumes already, wherever they are written.
+    pub has_volumes: bool,
+}
+
+/// Returns the edits, each with the index of its file, and what must be done by hand with the reason.
+pub fn propose(files: &[ComposeFile], wanted: &Wanted) -> (Vec<(usize, Edit)>, Vec<Failure>) {
+    let mut proposal = Proposal { files, trees: Vec::new(), edits: Vec::new(), by_hand: Vec::new() };
+    for file in files {
+        match tree(&file.text) {
+            Ok(tree) => proposal.trees.push(tree),
+            Err(why) => {
+                let cure = format!("correct `{}`, then run `swap init` again", file.name);
+                let failure = Failure::new(format!("`{}` can't be edited: {why}", file.name)).hint(cure);
+                return (Vec::new(), vec![failure]);
+            }
+        }
+    }
+    let service = &wanted.service;
+    if wanted.unname {
+        proposal.unname(service);
+    }
+    if wanted.fixed_ports > 0 {
+        proposal.unpublish(service, wanted.fixed_ports);
+    }
+    if let Some(port) = wanted.port {
+        proposal.port(service, port);
+    }
+    if let Some((proxy, volume)) = &wanted.volume {
+        proposal.volume(proxy, volume, wanted.has_volumes);
+    }
+    let Proposal { edits, mut by_hand, .. } = proposal;
+    for (index, file) in files.iter().enumerate() {
+        let own: Vec<Edit> = edits.iter().filter(|(at, _)| *at == index).map(|(_, edit)| edit.clone()).collect();
+        if !own.is_empty() && !only_wanted(&file.text, &Edit::apply(&file.text, &own), wanted) {
+            by_hand.push(
+                Failure::new(format!("`{}` is written in a way that can't be edited safely", file.name))
+                    .hint(by_hand_lines(wanted)),
+            );
+        }
+    }
+    (edits, by_hand)
+}
+
+/// Tells whether the edited file says what the old one says, but for what is wanted. A way of writing YAML that was not
+/// thought of here must not cost anybody a service.
+fn only_wanted(before: &str, after: &str, wanted: &Wanted) -> bool {
+    let (Ok(mut before), Ok(mut after)) = (read::yaml(before), read::yaml(after)) else { return false };
+    let ports = |value: &mut Value| {
+        if let Some(ports) = value.get_mut("ports").and_then(Value::as_array_mut) {
+            ports.retain(|port| !project::published_port(port).is_some_and(|port| port.fixed()));
+        }
+        if value.get("ports").is_some_and(|ports| ports.as_array().is_none_or(Vec::is_empty))
+            && let Some(map) = value.as_object_mut()
+        {
+            map.remove("ports");
+        }
+    };
+    for file in [&mut before, &mut after] {
+        if let Some(service) = section(file, &wanted.service) {
+            if wanted.fixed_ports > 0 {
+                ports(service);
+            }
+            if let Some(map) = service.as_object_mut() {
+                if wanted.unname {
+                    map.remove("container_name");
+                }
+                if wanted.port.is_some() {
+                    let settings = map.get_mut("x-swap").and_then(Value::as_object_mut);
+                    let emptied = settings.is_none_or(|settings| {
+                        settings.remove("port");
+                        settings.is_empty()
+                    });
+                    if emptied {
+                        map.remove("x-swap");
+                    }
+                }
+            }
+        }
+        if let Some((proxy, volume)) = &wanted.volume
+            && let Some(proxy) = section(file, proxy).and_then(Value::as_object_mut)
+        {
+            if let Some(volumes) = proxy.get_mut("volumes").and_then(Value::as_array_mut) {
+                volumes.retain(|known| known.as_str() != Some(volume.as_str()));
+            }
+            if proxy.get("volumes").is_some_and(|volumes| volumes.as_array().is_none_or(Vec::is_empty)) {
+                proxy.remove("volumes");
+            }
+        }
+    }
+    before == after
+}
+
+fn section<'a>(file: &'a mut Value, service: &ServiceName) -> Option<&'a mut Value> {
+    file.get_mut("services")?.get_mut(service.as_str())
+}
+
+/// Returns all that is wanted, in words.
+fn by_hand_lines(wanted: &Wanted) -> String {
+    let Wanted { service, port, unname, fixed_ports, volume, .. } = wanted;
+    let mut lines = Vec::new();
+    if let Some((proxy, volume)) = volume {
+        lines.push(format!("write `- {volume}` under `volumes:` of `services: {proxy}:`"));
+    }
+    if let Some(port) = port {
+        lines.push(format!("write `x-swap: {{ port: {port} }}` under `services: {service}:`"));
+    }
+    if *unname {
+        lines.push(format!("remove `container_name` from `services: {service}:`"));
+    }
+    if *fixed_ports > 0 {
+        lines.push(format!("remove the fixed ports from `ports` of `services: {service}:`"));
+    }
+    lines.join("; ")
+}
+
+/// A part of a YAML file and where it stands.
+#[derive(Debug, Clone)]
+struct Node {
+    kind: Kind,
+    /// Its first and last byte; of a block up to the end of its last part.
+    at: Range<usize>,
+    anchored: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    /// Its text; whether it is a plain word or quoted on one line; empty if nothing stands there.
+    Scalar(String, ScalarStyle),
+    Sequence(StructureStyle, Vec<Node>),
+    Mapping(StructureStyle, Vec<(Node, Node)>),
+    Alias,
+}
+
+impl Node {
+    fn entries(&self) -> &[(Node, Node)] {
+        match &self.kind {
+            Kind::Mapping(_, entries) => entries,
+            _ => &[],
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&(Node, Node)> {
+        self.entries().iter().find(|(name, _)| name.scalar() == Some(key))
+    }
+
+    fn scalar(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar(text, _) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn is_block(&self) -> bool {
+        matches!(&self.kind, Kind::Sequence(StructureStyle::Block, _) | Kind::Mapping(StructureStyle::Block, _))
+    }
+
+    /// Nothing stands there: `volumes:`.
+    fn is_nothing(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar(text, ScalarStyle::Plain) if matches!(text.as_str(), "" | "~" | "null"))
+            && !self.anchored
+    }
+}
+
+/// Reads the first document of a file.
+fn tree(text: &str) -> Result<Node, String> {
+    let mut parser = Parser::new_from_str(text);
+    // Open collections, each with what it holds so far; keys and values of a mapping alternate.
+    let mut open: Vec<(Node, Vec<Node>)> = Vec::new();
+    while let Some(next) = parser.next_event() {
+        let (event, span) = next.map_err(|error| error.to_string())?;
+        let at = span.byte_range().ok_or("the parser tells no positions")?;
+        let anchored = event.anchor_id().is_some();
+        let node = match event {
+            Event::Scalar(value, style, ..) => Node { kind: Kind::Scalar(value.into_owned(), style), at, anchored },
+            Event::Alias(_) => Node { kind: Kind::Alias, at, anchored: false },
+            Event::SequenceStart(style, ..) => {
+                open.push((Node { kind: Kind::Sequence(style, Vec::new()), at, anchored }, Vec::new()));
+                continue;
+            }
+            Event::MappingStart(style, ..) => {
+                open.push((Node { kind: Kind::Mapping(style, Vec::new()), at, anchored }, Vec::new()));
+                continue;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some((owner, parts)) = open.pop() else { return Err("it is not balanced".to_owned()) };
+                closed(owner, parts, at.end)
+            }
+            Event::DocumentEnd => return Err("it is empty".to_owned()),
+            _ => continue,
+        };
+        match open.last_mut() {
+            Some((_, parts)) => parts.push(node),
+            None => return Ok(node),
+        }
+    }
+    Err("it is empty".to_owned())
+}
+
+fn closed(owner: Node, parts: Vec<Node>, end: usize) -> Node {
+    let Node { kind, at, anchored } = owner;
+    let block = matches!(kind, Kind::Sequence(StructureStyle::Block, _) | Kind::Mapping(StructureStyle::Block, _));
+    // A block's own end is where the next thing begins, blank lines and comments between them included.
+    let end = if block { parts.iter().map(|part| part.at.end).max().unwrap_or(at.end) } else { end };
+    let start = if block { parts.first().map_or(at.start, |part| part.at.start.min(at.start)) } else { at.start };
+    let kind = match kind {
+        Kind::Sequence(style, _) => Kind::Sequence(style, parts),
+        Kind::Mapping(style, _) => {
+            let mut entries = Vec::new();
+            let mut parts = parts.into_iter();
+            while let (Some(key), Some(value)) = (parts.next(), parts.next()) {
+                entries.push((key, value));
+            }
+            Kind::Mapping(style, entries)
+        }
+        kind => kind,
+    };
+    Node { kind, at: start..end, anchored }
+}
+
+struct Proposal<'a> {
+    files: &'a [ComposeFile],
+    trees: Vec<Node>,
+    edits: Vec<(usize, Edit)>,
+    by_hand: Vec<Failure>,
+}
+
+impl Proposal<'_> {
+    /// Returns the section of a service in a file.
+    fn section(&self, file: usize, service: &ServiceName) -> Option<&Node> {
+        let (_, services) = self.trees[file].get("services")?;
+        services.get(service.as_str()).map(|(_, section)| section)
+    }
+
+    /// Returns the first file that has the service, and of several the first that has the key.
+    fn place(&self, service: &ServiceName, key: &str) -> Option<(usize, Node)> {
+        let with = |file: &usize| self.section(*file, service).is_some_and(|section| section.get(key).is_some());
+        let all = 0..self.files.len();
+        let file =
+            all.clone().find(with).or_else(|| all.clone().find(|file| self.section(*file, service).is_some()))?;
+        self.section(file, service).map(|section| (file, section.clone()))
+    }
+
+    fn hand(&mut self, what: String, lines: impl Into<String>) {
+        self.by_hand.push(Failure::new(what).hint(lines));
+    }
+
+    fn name(&self, file: usize) -> &str {
+        &self.files[file].name
+    }
+
+    /// Makes `container_name` a comment.
+    fn unname(&mut self, service: &ServiceName) {
+        let cure = format!("remove `container_name` from `services: {service}:`");
+        let Some((file, section)) = self.place(service, "container_name") else {
+            return self.hand(format!("no compose file here has the service `{service}`"), cure);
+        };
+        let edits = section.get("container_name").filter(|_| section.is_block() && section.entries().len() > 1);
+        match edits.and_then(|(key, value)| commented_out(&self.files[file].text, key.at.start..value.at.end)) {
+            Some(edits) => self.edits.extend(edits.into_iter().map(|edit| (file, edit))),
+            None => {
+                let what = format!("`container_name` of `{service}` in {} can't be edited safely", self.name(file));
+                self.hand(what, cure);
+            }
+        }
+    }
+
+    /// Makes the ports that are published on a fixed port of the machine comments.
+    fn unpublish(&mut self, service: &ServiceName, expected: usize) {
+        let cure = format!("let nginx publish the port: remove the fixed ports from `ports` of `services: {service}:`");
+        let Some((file, section)) = self.place(service, "ports") else {
+            return self.hand(format!("no compose file here has the service `{service}`"), cure);
+        };
+        let text = &self.files[file].text;
+        let edits = section.get("ports").and_then(|(key, list)| {
+            let Kind::Sequence(StructureStyle::Block, items) = &list.kind else { return None };
+            let fixed = |item: &&Node| {
+                item.scalar().is_some_and(|text| {
+                    project::published_port(&Value::String(text.to_owned())).is_some_and(|port| port.fixed())
+                })
+            };
+            let found: Vec<&Node> = items.iter().filter(fixed).collect();
+            if found.len() != expected || list.anchored {
+                return None;
+            }
+            if found.len() == items.len() {
+                return commented_out(text, key.at.start..list.at.end);
+            }
+            let mut edits = Vec::new();
+            for item in found {
+                let dash = text[..item.at.start].rfind('-')?;
+                edits.extend(commented_out(text, dash..item.at.end)?);
+            }
+            Some(edits)
+        });
+        match edits {
+            Some(edits) => self.edits.extend(edits.into_iter().map(|edit| (file, edit))),
+            None => {
+                let what = format!("`ports` of `{service}` in {} can't be edited safely", self.name(file));
+                self.hand(what, cure);
+            }
+        }
+    }
+
+    /// Writes `port` into `x-swap`.
+    fn port(&mut self, service: &ServiceName, port: u16) {
+        let line = format!("x-swap: {{ port: {port} }}");
+        let cure = format!("write `{line}` under `services: {service}:`");
+        let Some((file, section)) = self.place(service, "x-swap") else {
+            return self.hand(format!("no compose file here has the service `{service}`"), cure);
+        };
+        let text = &self.files[file].text;
+        let edit = match section.get("x-swap") {
+            None => added(text, &section, &line, &[]),
+            Some((key, value)) if value.is_nothing() => Some(Edit::insert(
+                key.at.end + text[key.at.end..].find(':').map_or(0, |at| at + 1),
+                format!(" {{ port: {port} }}"),
+            )),
+            Some((_, value)) if value.is_block() && !value.anchored => {
+                added(text, value, &format!("port: {port}"), &[])
+            }
+            Some(_) => None,
+        };
+        match edit {
+            Some(edit) => self.edits.push((file, edit)),
+            None => {
+                let what = format!(
+                    "`x-swap` of `{service}` in {} is not written line by line, so nothing is added",
+                    self.name(file)
+                );
+                self.hand(what, format!("write `port: {port}` into `x-swap` of `services: {service}:`"));
+            }
+        }
+    }
+
+    /// Adds a volume to nginx's service.
+    fn volume(&mut self, proxy: &ServiceName, volume: &str, has_volumes: bool) {
+        let cure = format!("write `- {volume}` under `volumes:` of `services: {proxy}:`");
+        let Some((file, section)) = self.place(proxy, "volumes") else {
+            return self.hand(format!("no compose file here has the service `{proxy}`"), cure);
+        };
+        let text = &self.files[file].text;
+        let line = format!("- {volume}");
+        let (edit, why) = match section.get("volumes") {
+            // They come from elsewhere, and a key here would take their place.
+            None if has_volumes && section.get("<<").is_some() => (None, "are merged from elsewhere"),
+            None => (added(text, &section, "volumes:", std::slice::from_ref(&line)), "are not written line by line"),
+            Some((key, value)) if value.is_nothing() && text[value.at.clone()].trim().is_empty() => {
+                let indent = column(text, key.at.start);
+                let end = line_end(text, key.at.end);
+                let edit = Edit::insert(end, format!("{}{}  {line}", newline(text), " ".repeat(indent)));
+                (Some(edit), "are not written line by line")
+            }
+            Some((_, value)) if value.anchored => (None, "are shared with others by an anchor"),
+            Some((_, value)) if matches!(value.kind, Kind::Alias) => (None, "are shared with others by an anchor"),
+            Some((_, value)) => (item_added(text, value, volume), "are not written line by line"),
+        };
+        match edit {
+            Some(edit) => self.edits.push((file, edit)),
+            None => {
+                let what = format!("the volumes of `{proxy}` in {} {why}, so nothing is added", self.name(file));
+                self.hand(what, cure);
+            }
+        }
+    }
+}
+
+/// Returns how the text ends its lines.
+fn newline(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text[..at].rfind('\n').map_or(0, |at| at + 1)
+}
+
+/// Returns where the line ends on which something ends, before its line break.
+fn line_end(text: &str, at: usize) -> usize {
+    // A text of several lines (`|`) ends where the next thing begins, blank lines between them included.
+    let at = text[..at].trim_end().len();
+    let end = text[at..].find('\n').map_or(text.len(), |end| at + end);
+    if text[..end].ends_with('\r') { end - 1 } else { end }
+}
+
+/// Returns the column of a byte, in characters.
+fn column(text: &str, at: usize) -> usize {
+    text[line_start(text, at)..at].chars().count()
+}
+
+/// Tells whether nothing but blanks stands before a byte on its line.
+fn begins_line(text: &str, at: usize) -> bool {
+    text[line_start(text, at)..at].trim().is_empty()
+}
+
+/// Adds a key, and lines below it, at the end of a mapping that is written line by line.
+fn added(text: &str, mapping: &Node, line: &str, below: &[String]) -> Option<Edit> {
+    let (first, _) = mapping.entries().first().filter(|_| mapping.is_block())?;
+    let indent = " ".repeat(begins_line(text, first.at.start).then(|| column(text, first.at.start))?);
+    let newline = newline(text);
+    let mut addition = format!("{newline}{indent}{line}");
+    for line in below {
+        addition += &format!("{newline}{indent}  {line}");
+    }
+    Some(Edit::insert(line_end(text, mapping.at.end), addition))
+}
+
+/// Adds an item at the end of a list that is written line by line, quoted as the last one is.
+fn item_added(text: &str, list: &Node, item: &str) -> Option<Edit> {
+    let Kind::Sequence(StructureStyle::Block, items) = &list.kind else { return None };
+    let last = items.last()?;
+    let dash = text[..items.first()?.at.start].rfind('-').filter(|dash| begins_line(text, *dash))?;
+    let quote = match &last.kind {
+        Kind::Scalar(_, ScalarStyle::DoubleQuoted) => "\"",
+        Kind::Scalar(_, ScalarStyle::SingleQuoted) => "'",
+        _ => "",
+    };
+    let addition = format!("{}{}- {quote}{item}{quote}", newline(text), " ".repeat(column(text, dash)));
+    Some(Edit::insert(line_end(text, last.at.end), addition))
+}
+
+/// Makes each line of a range a comment; `None` if the range does not begin its line.
+fn commented_out(text: &str, range: Range<usize>) -> Option<Vec<Edit>> {
+    if !begins_line(text, range.start) {
+        return None;
+    }
+    let column = range.start - line_start(text, range.start);
+    let mut edits = Vec::new();
+    let mut at = line_start(text, range.start);
+    let end = line_end(text, range.end);
+    for line in text[at..end].split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        if !line.trim().is_empty() {
+            edits.push(Edit::insert(at + indent.min(column), "# "));
+        }
+        at += line.len();
+    }
+    Some(edits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            service: "app".parse().unwrap(),
+            port: None,
+            unname: false,
+            fixed_ports: 0,
+            volume: None,
+            has_volumes: false,
+        }
+    }
+
+    fn volume(has_volumes: bool) -> Wanted {
+        let volume = Some(("nginx".parse().unwrap(), "./nginx/swap:/etc/nginx/swap".to_owned()));
+        Wanted { volume, has_volumes, ..wanted() }
+    }
+
+    #[track_caller]
+    fn check(text: &str, wanted: &Wanted, expected: &str) {
+        let files = [ComposeFile { name: "compose.yml".into(), text: text.into() }];
+        let (edits, by_hand) = propose(&files, wanted);
+        let edits: Vec<Edit> = edits.into_iter().map(|(_, edit)| edit).collect();
+        let mut told = if edits.is_empty() { String::new() } else { Edit::apply(text, &edits) };
+        if !edits.is_empty() {
+            assert!(read::yaml(&told).is_ok(), "{told}");
+        }
+        by_hand.iter().for_each(|Failure { what, hint, .. }| {
+            told += &format!("by hand: {what}\n  {}\n", hint.as_deref().unwrap_or_default());
+        });
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_volume_follows_the_last_one_with_its_comments() {
+        check(
+            "services:\n  nginx:\n    image: nginx\n    volumes:\n      # ours\n      - ./a:/b:ro   # last\n\n  # the app\n  app: { image: x }\n",
+            &volume(true),
+            "services:\n  nginx:\n    image: nginx\n    volumes:\n      # ours\n      - ./a:/b:ro   # last\n      - ./nginx/swap:/etc/nginx/swap\n\n  # the app\n  app: { image: x }\n",
+        );
+    }
+
+    #[test]
+    fn items_are_indented_and_quoted_as_their_neighbours() {
+        check(
+            "services:\n  nginx:\n    volumes:\n    - \"./a:/b\"\n    - \"./c:/d\"\n    image: nginx",
+            &volume(true),
+            "services:\n  nginx:\n    volumes:\n    - \"./a:/b\"\n    - \"./c:/d\"\n    - \"./nginx/swap:/etc/nginx/swap\"\n    image: nginx",
+        );
+        check(
+            "services:\n  nginx:\n    volumes:\n      - type: bind\n        source: ./a\n        target: /b\n",
+            &volume(true),
+            "services:\n  nginx:\n    volumes:\n      - type: bind\n        source: ./a\n        target: /b\n      - ./nginx/swap:/etc/nginx/swap\n",
+        );
+    }
+
+    #[test]
+    fn volumes_that_are_not_there_are_added_without_a_last_newline_and_with_crlf() {
+        check(
+            "services:\n    nginx:\n        image: nginx",
+            &volume(false),
+            "services:\n    nginx:\n        image: nginx\n        volumes:\n          - ./nginx/swap:/etc/nginx/swap",
+        );
+        check(
+            "services:\r\n  nginx:\r\n    image: nginx # x\r\n",
+            &volume(false),
+            "services:\r\n  nginx:\r\n    image: nginx # x\r\n    volumes:\r\n      - ./nginx/swap:/etc/nginx/swap\r\n",
+        );
+        check(
+            "services:\n  nginx:\n    volumes: # none yet\n    image: nginx\n",
+            &volume(false),
+            "services:\n  nginx:\n    volumes: # none yet\n      - ./nginx/swap:/etc/nginx/swap\n    image: nginx\n",
+        );
+        check(
+            "services:\n  nginx:\n    image: nginx\n    command: |\n      a\n      b\n\n  app:\n    image: x\n",
+            &volume(false),
+            "services:\n  nginx:\n    image: nginx\n    command: |\n      a\n      b\n    volumes:\n      - ./nginx/swap:/etc/nginx/swap\n\n  app:\n    image: x\n",
+        );
+    }
+
+    #[test]
+    fn what_is_not_written_line_by_line_is_for_people() {
+        let cure = "\n  write `- ./nginx/swap:/etc/nginx/swap` under `volumes:` of `services: nginx:`\n";
+        for (text, has_volumes, why) in [
+            ("services:\n  nginx:\n    volumes: [ ./a:/b ]\n", true, "are not written line by line"),
+            ("services: { nginx: { image: nginx } }\n", false, "are not written line by line"),
+            ("services:\n  nginx: &n\n    <<: *x\n    image: nginx\n", true, ""),
+            ("x: &v\n  - ./a:/b\nservices:\n  nginx:\n    volumes: *v\n", true, "are shared with others by an anchor"),
+            ("services:\n  nginx:\n    volumes: &v\n      - ./a:/b\n", true, "are shared with others by an anchor"),
+            (
+                "x-base: &base\n  volumes:\n    - a:/b\nservices:\n  nginx:\n    <<: *base\n    image: n\n",
+                true,
+                "are merged from elsewhere",
+            ),
+        ] {
+            let expected = if why.is_empty() {
+                "by hand: `compose.yml` can't be edited: "
+            } else {
+                &format!("by hand: the volumes of `nginx` in compose.yml {why}, so nothing is added{cure}")
+            };
+            let files = [ComposeFile { name: "compose.yml".into(), text: text.into() }];
+            let (edits, by_hand) = propose(&files, &volume(has_volumes));
+            assert_eq!(edits, Vec::new(), "{text}");
+            let told: String = by_hand
+                .iter()
+                .map(|f| format!("by hand: {}\n  {}\n", f.what, f.hint.as_deref().unwrap_or("")))
+                .collect();
+            assert!(told == expected || why.is_empty() && told.starts_with(expected), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_added_to_what_is_there() {
+        let port = Wanted { port: Some(8000), ..wanted() };
+        check(
+            "services:\n  app:\n    build: .\n    # the end\n\nvolumes: {}\n",
+            &port,
+            "services:\n  app:\n    build: .\n    x-swap: { port: 8000 }\n    # the end\n\nvolumes: {}\n",
+        );
+        check(
+            "services:\n  app:\n    x-swap:\n      watch: 5s\n      hooks:\n        - a.wasm\n    build: .\n",
+            &port,
+            "services:\n  app:\n    x-swap:\n      watch: 5s\n      hooks:\n        - a.wasm\n      port: 8000\n    build: .\n",
+        );
+        check(
+            "services:\n  app:\n    x-swap: { watch: 5s }\n",
+            &port,
+            "by hand: `x-swap` of `app` in compose.yml is not written line by line, so nothing is added\n  write `port: 8000` into `x-swap` of `services: app:`\n",
+        );
+        check(
+            "services:\n  web: {}\n",
+            &port,
+            "by hand: no compose file here has the service `app`\n  write `x-swap: { port: 8000 }` under `services: app:`\n",
+        );
+    }
+
+    #[test]
+    fn a_name_and_fixed_ports_become_comments() {
+        let single = Wanted { unname: true, fixed_ports: 1, ..wanted() };
+        check(
+            "services:\n  app:\n    container_name: shop # for scripts\n    ports:\n      - \"8000:8000\"\n      - \"9000\"\n    build: .\n",
+            &single,
+            "services:\n  app:\n    # container_name: shop # for scripts\n    ports:\n      # - \"8000:8000\"\n      - \"9000\"\n    build: .\n",
+        );
+        check(
+            "services:\n  app:\n    ports:\n      # the API\n      - 8000:8000\n    build: .\n    container_name: shop\n",
+            &single,
+            "services:\n  app:\n    # ports:\n    #   # the API\n    #   - 8000:8000\n    build: .\n    # container_name: shop\n",
+        );
+        check(
+            "services:\n  app: { container_name: shop, ports: [ \"8000:8000\" ] }\n",
+            &single,
+            "by hand: `container_name` of `app` in compose.yml can't be edited safely\n  remove `container_name` from `services: app:`\n\
+             by hand: `ports` of `app` in compose.yml can't be edited safely\n  let nginx publish the port: remove the fixed ports from `ports` of `services: app:`\n",
+        );
+        check(
+            "services:\n  app:\n    ports:\n      - \"${PORT}:8000\"\n    build: .\n",
+            &Wanted { unname: false, ..single },
+            "by hand: `ports` of `app` in compose.yml can't be edited safely\n  let nginx publish the port: remove the fixed ports from `ports` of `services: app:`\n",
+        );
+    }
+
+    #[test]
+    fn an_edit_that_would_change_anything_else_is_noticed() {
+        let before = "services:\n  nginx:\n    image: n\n  app:\n    image: a\n";
+        let right = "services:\n  nginx:\n    image: n\n    volumes: [ \"./nginx/swap:/etc/nginx/swap\" ]\n  app:\n    image: a\n";
+        let elsewhere = "services:\n  nginx:\n    image: n\n  app:\n    volumes: [ \"./nginx/swap:/etc/nginx/swap\" ]\n    image: a\n";
+        let lost = "services:\n  nginx:\n    volumes: [ \"./nginx/swap:/etc/nginx/swap\" ]\n  app:\n    image: a\n";
+        let told = [right, elsewhere, lost, "services: ["].map(|after| only_wanted(before, after, &volume(false)));
+        assert_eq!(told, [true, false, false, false]);
+    }
+
+    #[test]
+    fn the_file_that_has_the_key_is_changed() {
+        let files = [
+            ComposeFile { name: "a.yml".into(), text: "services:\n  nginx:\n    image: nginx\n".into() },
+            ComposeFile { name: "b.yml".into(), text: "services:\n  nginx:\n    volumes:\n      - ./a:/b\n".into() },
+        ];
+        let (edits, by_hand) = propose(&files, &volume(true));
+        assert_eq!(by_hand, Vec::new());
+        assert_eq!(edits.iter().map(|(file, _)| *file).collect::<Vec<_>>(), [1]);
+    }
+}

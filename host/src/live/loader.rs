@@ -1,0 +1,192 @@
+//! Sends requests to a front door at a settled rate and keeps what each of them saw, for `swap bench`.
+//!
+//! Unlike the probe of a run it knows nothing of a run: it goes on over many of them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::model::Failure;
+
+/// A request without an answer after this time has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// When so many requests hang, sending more would tell nothing new.
+const MOST_UNDER_WAY: usize = 1000;
+
+/// What a request saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// When it was sent, since the load began.
+    pub at: Duration,
+    /// How long it took.
+    pub took: Duration,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+/// A load that goes on until it is dropped.
+#[derive(Debug)]
+pub struct Loader {
+    began: Instant,
+    samples: Arc<Mutex<Vec<Sample>>>,
+    task: JoinHandle<()>,
+}
+
+/// What the requests of a while saw. Times are in milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Seen {
+    /// How many requests there were.
+    pub requests: usize,
+    /// How many of them failed.
+    pub failed: usize,
+    /// Half of the answers took no longer.
+    pub p50_ms: f64,
+    /// 99 of 100 answers took no longer.
+    pub p99_ms: f64,
+    /// The longest answer.
+    pub max_ms: f64,
+    /// Why the first one failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_failure: Option<String>,
+}
+
+impl Loader {
+    /// Begins to ask for the URL, `rate` times a second: every other time on a new connection, else on kept ones. Nothing is
+    /// asked again, so a kept connection that nginx closes under a request counts as a failure.
+    pub fn start(url: &str, rate: u32) -> Result<Self, Failure> {
+        let parsed: reqwest::Url = url
+            .parse()
+            .map_err(|_| Failure::new(format!("`{url}` is not a URL")).hint("write it as `http://localhost:8080/`"))?;
+        let client = |kept: usize| {
+            super::http_client()
+                .no_proxy()
+                .timeout(PATIENCE)
+                .pool_max_idle_per_host(kept)
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .build()
+                .map_err(|error| Failure::new(format!("the load can't be started: {error}")))
+        };
+        let clients = [client(0)?, client(usize::MAX)?];
+        let (began, samples) = (Instant::now(), Arc::<Mutex<Vec<Sample>>>::default());
+        let task = tokio::spawn(send(clients, parsed, rate, began, samples.clone()));
+        Ok(Self { began, samples, task })
+    }
+
+    /// Returns the time since the load began.
+    pub fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Waits until what was sent before a time has been answered or given up, at most as long as a request may take.
+    pub async fn settled(&self) {
+        let sent = self.now();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let newest = |samples: &Vec<Sample>| samples.iter().map(|sample| sample.at).max().unwrap_or_default();
+        while newest(&lock(&self.samples)) < sent && self.now() < sent + PATIENCE {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Returns what the requests saw that were sent in a while.
+    pub fn seen(&self, from: Duration, to: Duration) -> Seen {
+        summed(lock(&self.samples).iter().filter(|sample| sample.at >= from && sample.at < to))
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn lock(samples: &Mutex<Vec<Sample>>) -> std::sync::MutexGuard<'_, Vec<Sample>> {
+    samples.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn summed<'a>(samples: impl Iterator<Item = &'a Sample>) -> Seen {
+    let mut seen = Seen::default();
+    let mut times = Vec::new();
+    for Sample { took, failure, .. } in samples {
+        seen.requests += 1;
+        match failure {
+            Some(why) => {
+                seen.failed += 1;
+                seen.first_failure.get_or_insert_with(|| why.clone());
+            }
+            None => times.push(took.as_secs_f64() * 1000.0),
+        }
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    let at = |share: f64| match times.len() {
+        0 => 0.0,
+        count => times[((count as f64 * share).ceil() as usize).clamp(1, count) - 1],
+    };
+    (seen.p50_ms, seen.p99_ms, seen.max_ms) = (at(0.5), at(0.99), at(1.0));
+    seen
+}
+
+async fn send(
+    clients: [reqwest::Client; 2],
+    url: reqwest::Url,
+    rate: u32,
+    began: Instant,
+    samples: Arc<Mutex<Vec<Sample>>>,
+) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate.max(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
+    let mut under_way = JoinSet::new();
+    for client in clients.iter().cycle() {
+        ticks.tick().await;
+        while under_way.try_join_next().is_some() {}
+        if under_way.len() >= MOST_UNDER_WAY {
+            continue;
+        }
+        let (client, url, samples) = (client.clone(), url.clone(), samples.clone());
+        under_way.spawn(async move {
+            let at = began.elapsed();
+            let answered = async {
+                let response = client.get(url).send().await?;
+                let status = response.status();
+                response.bytes().await?;
+                Ok::<_, reqwest::Error>(status)
+            };
+            let failure = match answered.await {
+                Ok(status) if status.is_server_error() => Some(format!("status {}", status.as_u16())),
+                Ok(_) => None,
+                Err(error) => Some(error.to_string()),
+            };
+            lock(&samples).push(Sample { at, took: began.elapsed() - at, failure });
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_while_is_summed_up_and_failures_have_no_latency() {
+        let sample = |took: u64, failure: Option<&str>| Sample {
+            at: Duration::ZERO,
+            took: Duration::from_millis(took),
+            failure: failure.map(str::to_owned),
+        };
+        let samples: Vec<Sample> =
+            (1..=100).map(|took| sample(took, None)).chain([sample(9999, Some("status 502"))]).collect();
+        assert_eq!(
+            summed(samples.iter()),
+            Seen {
+                requests: 101,
+                failed: 1,
+                p50_ms: 50.0,
+                p99_ms: 99.0,
+                max_ms: 100.0,
+                first_failure: Some("status 502".into())
+            }
+        );
+        assert_eq!(summed([].iter()), Seen::default());
+    }
+}

@@ -1,0 +1,279 @@
+//! Texts in, a diff out.
+
+use super::*;
+use crate::compose::Mount;
+
+fn bind(source: &str, target: &str) -> Mount {
+    Mount { kind: "bind".into(), source: Some(source.into()), target: target.into(), read_only: false }
+}
+
+const COMPOSE: &str = "\
+services:
+  nginx:
+    image: nginx
+    volumes:
+      - ./default.conf:/etc/nginx/conf.d/default.conf:ro
+  app:
+    build: .
+";
+
+/// A stack of one nginx and one application; `nginx` is the text of its `default.conf`.
+fn found(nginx: &str) -> Found {
+    Found {
+        service: "app".parse().unwrap(),
+        settings: Settings::default(),
+        of_service: compose::Service::default(),
+        exposed: None,
+        proxy: "nginx".parse().unwrap(),
+        of_proxy: compose::Service {
+            volumes: vec![bind("/p/default.conf", "/etc/nginx/conf.d/default.conf")],
+            ..compose::Service::default()
+        },
+        directory: "/p".into(),
+        compose: vec![("/p/compose.yml".into(), ComposeFile { name: "compose.yml".into(), text: COMPOSE.into() })],
+        mounted: vec![Mounted {
+            inside: "/etc/nginx/conf.d/default.conf".into(),
+            path: "/p/default.conf".into(),
+            text: nginx.into(),
+        }],
+        swap_folder: None,
+        there: Vec::new(),
+        tuning: Some("client_header_timeout 5s;\n".into()),
+        asked: true,
+    }
+}
+
+fn told(proposal: &Proposal) -> String {
+    let mut text = diff(proposal);
+    proposal.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
+    proposal.by_hand.iter().for_each(|failure| {
+        text += &format!("by hand: {failure}\n  {}\n", failure.hint.as_deref().unwrap_or_default());
+    });
+    proposal.next.iter().for_each(|line| text += &format!("next: {line}\n"));
+    text
+}
+
+/// Returns what is found after the changes were made.
+fn after(found: &Found, proposal: &Proposal) -> Found {
+    let mut after = found.clone();
+    for Change { path, after: text, .. } in &proposal.changes {
+        let compose = after.compose.iter_mut().find(|(file, _)| file == path);
+        let mounted = after.mounted.iter_mut().find(|file| file.path == *path);
+        match (compose, mounted) {
+            (Some((_, file)), _) => file.text = text.clone(),
+            (None, Some(file)) => file.text = text.clone(),
+            (None, None) => after.there.push(path.file_name().unwrap().to_string_lossy().into_owned()),
+        }
+    }
+    after.swap_folder = Some("/p/nginx/swap".into());
+    after.of_service.settings.port = Some(8000);
+    after.settings.port = Some(8000);
+    after.of_service.container_name = None;
+    after.of_service.ports.clear();
+    after
+}
+
+#[track_caller]
+fn check(found: &Found, expected: &str) {
+    let first = proposal(found);
+    assert_eq!(told(&first), expected);
+    if first.by_hand.is_empty() {
+        let again = proposal(&after(found, &first));
+        assert_eq!((told(&again), again.changes.len()), (String::new(), 0), "the second time there is nothing to do");
+    }
+}
+
+#[test]
+fn a_plain_stack_gets_all_that_it_lacks() {
+    check(
+        &found(
+            "server {\n    listen 80;\n    location / {\n        proxy_set_header Host $host;\n        proxy_pass http://app:8000;\n    }\n}\n",
+        ),
+        "\
+--- compose.yml
++++ compose.yml
+@@ -3,5 +3,7 @@
+     image: nginx
+     volumes:
+       - ./default.conf:/etc/nginx/conf.d/default.conf:ro
++      - ./nginx/swap:/etc/nginx/swap
+   app:
+     build: .
++    x-swap: { port: 8000 }
+--- default.conf
++++ default.conf
+@@ -1,7 +1,8 @@
++include /etc/nginx/swap/*.conf;
+ server {
+     listen 80;
+     location / {
+         proxy_set_header Host $host;
+-        proxy_pass http://app:8000;
++        proxy_pass http://app;
+     }
+ }
+--- /dev/null
++++ nginx/swap/app.conf
+@@ -0,0 +1,4 @@
++# What nginx starts with: app by its DNS name. The first swap replaces this file.
++upstream app {
++    server app:8000;
++}
+--- /dev/null
++++ nginx/swap/swap-tuning.conf
+@@ -0,0 +1 @@
++client_header_timeout 5s;
+next: docker compose up -d      (makes `nginx` anew: a moment without answers, this once)
+next: swap app
+",
+    );
+}
+
+#[test]
+fn a_port_that_is_known_is_not_written_and_a_mounted_folder_is_used() {
+    let mut found = found("server { location / { fastcgi_pass app:9000; } }\n");
+    found.exposed = Some(vec![9000]);
+    found.swap_folder = Some("/p/conf/swap".into());
+    found.tuning = None;
+    let proposal = proposal(&found);
+    assert_eq!(
+        told(&proposal),
+        "\
+--- default.conf
++++ default.conf
+@@ -1 +1,2 @@
+-server { location / { fastcgi_pass app:9000; } }
++include /etc/nginx/swap/*.conf;
++server { location / { fastcgi_pass app; } }
+--- /dev/null
++++ conf/swap/app.conf
+@@ -0,0 +1,4 @@
++# What nginx starts with: app by its DNS name. The first swap replaces this file.
++upstream app {
++    server app:9000;
++}
+next: docker compose exec nginx nginx -s reload
+next: swap app
+"
+    );
+}
+
+#[test]
+fn an_image_with_its_own_configuration_is_for_people() {
+    let mut found = found("");
+    found.mounted.clear();
+    found.of_proxy.volumes.clear();
+    found.of_service.settings.port = Some(8000);
+    found.swap_folder = Some("/p/nginx/swap".into());
+    found.there = vec!["app.conf".into(), TUNING_FILE.into()];
+    check(
+        &found,
+        "\
+by hand: the configuration of `nginx` is in its image: no file below `/etc/nginx` is mounted from this machine, so none can be edited
+  write `include /etc/nginx/swap/*.conf;` into the `http` block and `proxy_pass http://app;` (or `fastcgi_pass app;`, `uwsgi_pass app;`, `grpc_pass grpc://app;`) where it is used; build the image again, then run `swap doctor app`
+",
+    );
+}
+
+#[test]
+fn several_ports_and_a_service_that_nginx_does_not_know_are_for_people() {
+    let ready = |nginx: &str| {
+        let mut found = found(nginx);
+        found.swap_folder = Some("/p/nginx/swap".into());
+        found.tuning = None;
+        found
+    };
+    check(
+        &ready("server { location / { proxy_pass http://other; } }\n"),
+        "\
+by hand: no line of default.conf sends requests to `app`
+  write `include /etc/nginx/swap/*.conf;` into the `http` block and `proxy_pass http://app;` (or `fastcgi_pass app;`, `uwsgi_pass app;`, `grpc_pass grpc://app;`) where it is used; a service without a proxy needs nothing of this: `swap app`
+",
+    );
+    let several =
+        ready("include swap/*.conf;\nserver { proxy_pass http://app:1; location /b { fastcgi_pass app:2; } }\n");
+    let told = told(&proposal(&several));
+    assert!(
+        told.ends_with(
+            "by hand: nginx talks to several ports of `app` (1, 2), and swap's upstream has one\n  \
+             let all lines use one port, or make a service of its own of the other\n"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_name_and_a_port_of_its_own_are_given_up_with_a_note() {
+    let mut found = found("include /etc/nginx/swap/*.conf;\nserver { proxy_pass http://shop:8000; }\n");
+    found.compose[0].1.text =
+        COMPOSE.replace("    build: .\n", "    build: .\n    container_name: shop\n    ports:\n      - 8000:8000\n");
+    found.of_service.container_name = Some("shop".into());
+    found.of_service.ports =
+        vec![compose::PublishedPort { target: 8000, host: Some((8000, 8000)), protocol: "tcp".into() }];
+    found.there = vec!["app.conf".into()];
+    found.tuning = None;
+    found.asked = false;
+    check(
+        &found,
+        "\
+--- compose.yml
++++ compose.yml
+@@ -3,8 +3,10 @@
+     image: nginx
+     volumes:
+       - ./default.conf:/etc/nginx/conf.d/default.conf:ro
++      - ./nginx/swap:/etc/nginx/swap
+   app:
+     build: .
+-    container_name: shop
+-    ports:
+-      - 8000:8000
++    # container_name: shop
++    # ports:
++    #   - 8000:8000
++    x-swap: { port: 8000 }
+--- default.conf
++++ default.conf
+@@ -1,2 +1,2 @@
+ include /etc/nginx/swap/*.conf;
+-server { proxy_pass http://shop:8000; }
++server { proxy_pass http://app; }
+note: the application sees `Host: app` where it saw `Host: shop:8000`: no `proxy_set_header Host` stands in these files
+note: `container_name: shop` becomes a comment: two containers can't share a name; others reach it as `app`
+note: `8000:8000` is not published any more: two containers can't share a port; users come through nginx
+note: nginx does not run or could not be asked, so its settings for reloads are left to the first swap, in which clients with keep-alive connections may lose a request
+next: docker compose up -d      (makes `nginx` anew: a moment without answers, this once)
+next: swap app
+",
+    );
+}
+
+#[test]
+fn what_is_written_is_what_was_shown_and_nothing_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = folder.path().join("a.conf");
+    fs::write(&old, "one\r\n").unwrap();
+    let new = folder.path().join("nginx/swap/app.conf");
+    let change = |path: &Path, before: Option<&str>, after: &str| Change {
+        name: path.file_name().unwrap().to_string_lossy().into_owned(),
+        path: path.to_owned(),
+        before: before.map(str::to_owned),
+        after: after.to_owned(),
+    };
+    let proposal = Proposal {
+        changes: vec![change(&old, Some("one\r\n"), "two\r\n"), change(&new, None, "upstream\n")],
+        ..Proposal::default()
+    };
+    write(&proposal).unwrap();
+    assert_eq!(
+        (fs::read_to_string(&old).unwrap(), fs::read_to_string(&new).unwrap()),
+        ("two\r\n".into(), "upstream\n".into())
+    );
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no copy is left");
+    // A second time: the file is not what it was.
+    let failure = write(&proposal).unwrap_err();
+    assert_eq!(failure.what, "`a.conf` has changed since it was read, so it is left as it is");
+    let again = Proposal { changes: vec![change(&new, None, "other\n")], ..Proposal::default() };
+    assert!(write(&again).unwrap_err().what.starts_with("writing `app.conf`: "));
+    assert_eq!(fs::read_to_string(&new).unwrap(), "upstream\n");
+}

@@ -55,13 +55,14 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     let replaced = all().all(|(planned, traces)| {
         traces.candidates_run == planned.live.len() && (traces.names_candidates || !fronted(&planned.name))
     });
-    // Services are retired in their order. With stop-first the old ones lie still long before the commit.
+    // Services are retired in their order, one after the other. With stop-first the old ones lie still long before the commit.
     let retiring = all().next().is_some_and(|(planned, traces)| {
         let left = if stops_first(&planned.name) { traces.old_there } else { traces.old_run };
         left < planned.live.len()
     });
     let forward = replaced && retiring;
-    let committed = forward && all().all(|(_, traces)| traces.old_run == 0);
+    // What nginx knows and still runs is drained once more.
+    let committed = forward && all().all(|(planned, traces)| traces.old_run == 0 || !fronted(&planned.name));
     // A candidate that was never started gets no requests. One that was may have ended after the switch, and even where
     // the file names the old ones again nginx may not have read it since.
     let switched = all().all(|(planned, traces)| traces.candidates_started == planned.live.len())

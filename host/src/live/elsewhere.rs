@@ -102,10 +102,11 @@ impl Site {
             container(seen, address.filter(|_| seen.runs()))
         };
         let old: Vec<&Seen> = seen.iter().filter(|seen| planned.live.iter().any(|live| live.id == seen.id)).collect();
-        let upstream = match front {
+        let text = match front {
             Some(front) => self.upstream_now(plan, service, front).await?,
             None => None,
         };
+        let upstream = text.as_deref().and_then(|text| nginx::parse(text).ok());
         let named: BTreeSet<&str> =
             upstream.iter().flat_map(|file| &file.servers).map(|server| server.id.as_str()).collect();
         let names = |ids: &mut dyn Iterator<Item = &str>| ids.map(crate::plan::short).collect::<BTreeSet<_>>() == named;
@@ -115,21 +116,17 @@ impl Site {
             candidates_run: created.iter().filter(|seen| seen.runs()).count(),
             old_there: old.len(),
             old_run: old.iter().filter(|seen| seen.runs()).count(),
+            file: text.is_some(),
             names_candidates: !named.is_empty() && names(&mut created.iter().map(|seen| seen.id.as_str())),
             names_others: !named.is_empty() && !names(&mut planned.live.iter().map(|live| live.id.as_str())),
         })
     }
 
-    /// Returns the upstream file as it is now; `None` if there is none of swap's.
-    async fn upstream_now(
-        &self,
-        plan: &Plan,
-        service: &ServiceName,
-        front: &Front,
-    ) -> Result<Option<nginx::UpstreamFile>, Failure> {
+    /// Returns the upstream file's text as it is now; `None` if there is no file.
+    async fn upstream_now(&self, plan: &Plan, service: &ServiceName, front: &Front) -> Result<Option<String>, Failure> {
         let door = self.doors.of(&self.docker, &plan.project, service, front).await?;
         let output = door.proxy.shell().run(&format!("cat '{}'", front.file(service))).await?;
-        Ok(nginx::parse(&output.stdout).ok())
+        Ok(output.ok().then_some(output.stdout))
     }
 }
 

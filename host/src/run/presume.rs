@@ -19,7 +19,9 @@ pub struct Traces {
     pub old_there: usize,
     /// How many of those run.
     pub old_run: usize,
-    /// Whether its upstream file names the candidates and nobody else.
+    /// Whether it has an upstream file.
+    pub file: bool,
+    /// Whether that file names the candidates and nobody else.
     pub names_candidates: bool,
     /// Whether that file is there and names others than the old containers.
     pub names_others: bool,
@@ -33,6 +35,17 @@ pub struct Traces {
 /// still runs then, it is switched and drained once more: perhaps it was somebody else who removed the others.
 pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event> {
     let nothing = Traces::default();
+    // The file comes before the candidates and goes after them. Where there is none, others have made what looks like one.
+    let adopts = |service: &ServiceName| {
+        plan.steps.iter().any(|step| matches!(step, Step::Adopt { service: of, .. } if of == service))
+    };
+    let traces: BTreeMap<&ServiceName, Traces> = traces
+        .iter()
+        .map(|(service, seen)| match adopts(service) && !seen.file {
+            true => (service, Traces { old_there: seen.old_there, old_run: seen.old_run, ..Traces::default() }),
+            false => (service, seen.clone()),
+        })
+        .collect();
     let of = |service: &ServiceName| traces.get(service).unwrap_or(&nothing);
     let all = || plan.services.iter().map(|planned| (planned, of(&planned.name)));
     let fronted = |service: &ServiceName| plan.steps.iter().any(|step| is_switch(step, service));
@@ -42,13 +55,14 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     let replaced = all().all(|(planned, traces)| {
         traces.candidates_run == planned.live.len() && (traces.names_candidates || !fronted(&planned.name))
     });
-    // Services are retired in their order. With stop-first the old ones lie still long before the commit.
+    // Services are retired in their order, one after the other. With stop-first the old ones lie still long before the commit.
     let retiring = all().next().is_some_and(|(planned, traces)| {
         let left = if stops_first(&planned.name) { traces.old_there } else { traces.old_run };
         left < planned.live.len()
     });
     let forward = replaced && retiring;
-    let committed = forward && all().all(|(_, traces)| traces.old_run == 0);
+    // What nginx knows and still runs is drained once more.
+    let committed = forward && all().all(|(planned, traces)| traces.old_run == 0 || !fronted(&planned.name));
     // A candidate that was never started gets no requests. One that was may have ended after the switch, and even where
     // the file names the old ones again nginx may not have read it since.
     let switched = all().all(|(planned, traces)| traces.candidates_started == planned.live.len())

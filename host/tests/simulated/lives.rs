@@ -299,6 +299,7 @@ impl Universe {
             candidates_run: created.iter().filter(runs).count(),
             old_there: old.len(),
             old_run: old.iter().filter(runs).count(),
+            file: self.nginx.files[self.index(name)].is_some(),
             names_candidates: !named.is_empty() && named == ids(&created),
             names_others: !named.is_empty() && named != planned,
         }

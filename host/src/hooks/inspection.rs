@@ -134,7 +134,7 @@ impl Found {
             }
             Payload::CustomSection(section) => match (section.name(), section.as_known()) {
                 (NEEDS, _) => self.needs.extend(words(section.data())),
-                (SDK, _) => self.built_with.push(words(section.data()).collect::<Vec<_>>().join(" ")),
+                (SDK, _) => self.built_with.push(printable(&words(section.data()).collect::<Vec<_>>().join(" "))),
                 (_, KnownCustom::Producers(fields)) => self.producers(fields),
                 _ => {}
             },

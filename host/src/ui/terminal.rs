@@ -126,6 +126,8 @@ impl Terminal {
     pub fn close(&mut self) -> Vec<String> {
         let kept = self.end();
         self.to_come.drain(..).for_each(|(_, bar)| self.all.remove(&bar));
+        // What was removed is still on the screen until something is drawn again.
+        let _ = self.all.clear();
         kept
     }
 

@@ -262,7 +262,9 @@ pub fn binary() -> Result<PathBuf> {
     let this_run = std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| format!("process {}", std::process::id()));
     if !binary.exists() || fs::read_to_string(&stamp).ok().as_deref() != Some(&this_run) {
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--workspace", "--bin", "swap", "--manifest-path"]).arg(images::root().join("Cargo.toml"));
+        build
+            .args(["build", "--quiet", "--workspace", "--bin", "swap", "--manifest-path"])
+            .arg(images::root().join("Cargo.toml"));
         if folder.ends_with("release") {
             build.arg("--release");
         }

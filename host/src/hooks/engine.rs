@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, WasmBacktraceDetails};
+use wasmtime::{Config, OptLevel, RegallocAlgorithm, WasmBacktraceDetails};
 
 use super::bindings::Imports;
 use super::cache::Cache;
@@ -42,7 +42,11 @@ impl Engine {
             .epoch_interruption(true)
             .max_wasm_stack(STACK)
             .async_stack_size(2 * STACK)
-            .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+            .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+            // A hook mostly waits for the world: how soon it is compiled counts for more than how fast it computes.
+            .cranelift_opt_level(OptLevel::None)
+            .cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass)
+            .generate_address_map(false);
         let engine = wasmtime::Engine::new(&config).map_err(broken)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(broken)?;

@@ -584,7 +584,9 @@ fn remove(project: &str) {
 fn sweep() {
     let Ok(_lock) = images::lock("sweep") else { return };
     let format = r#"{{.Label "com.docker.compose.project"}}"#;
-    let Ok(projects) = run(Command::new("docker").args(["ps", "-a", "--format", format])) else { return };
+    let kinds: [&[&str]; 3] = [&["ps", "-a"], &["network", "ls"], &["volume", "ls"]];
+    let of = |kind: &[&str]| run(Command::new("docker").args(kind).args(["--format", format])).unwrap_or_default();
+    let projects: String = kinds.into_iter().map(of).collect();
     let left = projects.lines().filter(|project| {
         let pid = project.strip_prefix("swaptest-").and_then(|rest| rest.split('-').next());
         pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists())

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use scenarios::between::{Between, Manner};
 use scenarios::command::run;
 use scenarios::eventually::eventually;
+use scenarios::load::Running;
 use scenarios::stack::{Container, Stack, compose_tool};
 
 use crate::common::{changes_nothing, converged, ends_with_one_version, holds_no_lock, light_load, lost_nothing, says};
@@ -267,11 +268,8 @@ fn an_engine_that_hangs_in_the_middle_is_left_by_two_ctrl_c() {
     swap.signal(Signal::INT);
     swap.expect_exit(STUCK);
     assert!(asked.elapsed() < Duration::from_secs(20), "it went on for {:?}", asked.elapsed());
-    engine.set(Manner::Honest);
     stack.exec("app", "touch /data/go");
-    stack.swap(["app"]).expect_exit(0);
-    converged(&stack, "v2", &running, "after the engine hung");
-    lost_nothing(running);
+    the_next_swap_mends_it(&stack, &engine, running, "after the engine hung");
 }
 
 #[test]
@@ -284,11 +282,8 @@ fn an_engine_that_hangs_for_good_is_given_up() {
     swap.until("healthy", "started");
     engine.set(Manner::Silent);
     says(&swap.expect_exit(STUCK), &["the engine did not answer"]);
-    engine.set(Manner::Honest);
     stack.exec("app", "touch /data/go");
-    stack.swap(["app"]).expect_exit(0);
-    converged(&stack, "v2", &running, "after the engine hung");
-    lost_nothing(running);
+    the_next_swap_mends_it(&stack, &engine, running, "after the engine hung");
 }
 
 #[test]
@@ -304,10 +299,7 @@ fn an_engine_that_hangs_while_compose_creates_is_given_up() {
     engine.set(Manner::Silent);
     let outcome = swap.wait().expect("its end");
     assert!([ROLLED_BACK, STUCK].contains(&outcome.code), "exit {}\n{}", outcome.code, outcome.raw);
-    engine.set(Manner::Honest);
-    stack.swap(["app"]).expect_exit(0);
-    converged(&stack, "v2", &running, "after the engine hung");
-    lost_nothing(running);
+    the_next_swap_mends_it(&stack, &engine, running, "after the engine hung");
 }
 
 #[test]
@@ -335,11 +327,8 @@ fn an_engine_whose_answers_are_cut_off_is_told_and_the_next_swap_mends_it() {
     swap.until("healthy", "started");
     engine.set(Manner::Cut(40));
     swap.expect_exit(STUCK);
-    engine.set(Manner::Honest);
     stack.exec("app", "touch /data/go");
-    stack.swap(["app"]).expect_exit(0);
-    converged(&stack, "v2", &running, "after the engine's answers were cut off");
-    lost_nothing(running);
+    the_next_swap_mends_it(&stack, &engine, running, "after the engine's answers were cut off");
 }
 
 #[test]
@@ -545,6 +534,15 @@ fn containers_that_come_back_with_other_addresses_serve_without_a_word() {
     stack.swap(["app"]).expect_exit(0);
     lost_nothing(running);
     assert_eq!(stack.version().as_deref(), Ok("v1"));
+}
+
+/// Swaps to v2 when the engine is itself again, and checks that nothing is left of what was before and nothing was lost.
+#[track_caller]
+fn the_next_swap_mends_it(stack: &Stack, engine: &Between, running: Running, case: &str) {
+    engine.set(Manner::Honest);
+    stack.swap(["app"]).expect_exit(0);
+    converged(stack, "v2", &running, case);
+    lost_nothing(running);
 }
 
 /// Brings a stack up whose candidate gets healthy when `/data/go` is there, with v2 to come and a socket before the engine.

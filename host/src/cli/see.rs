@@ -1,6 +1,7 @@
 //! `swap logs` and `swap report`: one run, told for people.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -24,11 +25,9 @@ pub async fn report(flags: &Flags, run: Option<&str>) -> Result<Exit, Ended> {
 async fn tell(flags: &Flags, run: Option<&str>, render: fn(&Told) -> String) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, Volume::Quiet);
     let site = Site::open(&flags.place(), None, &display).await?;
-    let runs: Vec<RunId> = site.folder().list()?.into_iter().map(|(run, _)| run).collect();
-    let wanted = find(&runs, run).map_err(|failure| Ended::new(Exit::Usage, failure))?;
-    let path = site.folder().list()?.into_iter().find(|(run, _)| run == wanted).map(|(_, path)| path);
-    let path = path.ok_or_else(|| Failure::new(format!("run `{wanted}` was removed just now")))?;
-    let recorded = Recorded::read(wanted.clone(), path)?;
+    let runs = site.folder().list()?;
+    let (wanted, path) = find(&runs, run).map_err(|failure| Ended::new(Exit::Usage, failure))?;
+    let recorded = Recorded::read(wanted.clone(), path.clone())?;
     let Some(plan) = recorded.plan() else {
         return Err(Failure::new(format!("run `{wanted}` ended before its plan was recorded; nothing was done")).into());
     };
@@ -43,20 +42,23 @@ async fn tell(flags: &Flags, run: Option<&str>, render: fn(&Told) -> String) -> 
     Ok(Exit::Swapped)
 }
 
+/// A run and its journal's path.
+type Run = (RunId, PathBuf);
+
 /// Returns the run that is meant: the last one, or the one whose id begins so. `runs` are newest first.
-fn find<'a>(runs: &'a [RunId], wanted: Option<&str>) -> Result<&'a RunId, Failure> {
+fn find<'a>(runs: &'a [Run], wanted: Option<&str>) -> Result<&'a Run, Failure> {
     let Some(wanted) = wanted else {
         return runs.first().ok_or_else(|| {
             Failure::new("no run of this project is recorded")
                 .hint("`swap SERVICE` records one; `-f` names another project's file")
         });
     };
-    let begins: Vec<&RunId> = runs.iter().filter(|run| run.0.starts_with(wanted)).collect();
+    let begins: Vec<&Run> = runs.iter().filter(|(run, _)| run.0.starts_with(wanted)).collect();
     match begins.as_slice() {
         [one] => Ok(one),
         [] => Err(Failure::new(format!("no run of this project is recorded as `{}`", printable(wanted)))
             .hint("`swap history` lists those that are")),
-        [first, second, ..] => Err(Failure::new(format!(
+        [(first, _), (second, _), ..] => Err(Failure::new(format!(
             "`{}` is the begin of {} runs, as {second} and {first}",
             printable(wanted),
             begins.len()
@@ -71,8 +73,10 @@ mod tests {
 
     #[test]
     fn a_run_is_found_by_the_begin_of_its_id() {
-        let runs = ["20260202-101500-aaaa", "20260131-154502-9f3a", "20260131-101500-0001"].map(|id| RunId(id.into()));
-        let found = |wanted| find(&runs, wanted).map(|run| run.0.clone()).map_err(|failure| ui::failure_text(&failure));
+        let runs = ["20260202-101500-aaaa", "20260131-154502-9f3a", "20260131-101500-0001"];
+        let runs = runs.map(|id| (RunId(id.into()), PathBuf::new()));
+        let found =
+            |wanted| find(&runs, wanted).map(|(run, _)| run.0.clone()).map_err(|failure| ui::failure_text(&failure));
         assert_eq!(found(None), Ok("20260202-101500-aaaa".to_owned()));
         assert_eq!(found(Some("20260131-15")), Ok("20260131-154502-9f3a".to_owned()));
         assert_eq!(

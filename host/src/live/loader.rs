@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::{PATIENCE, front_door_clients};
 use crate::model::Failure;
+use crate::run::trace::percentile;
 
-/// A request without an answer after this time has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// When so many requests hang, sending more would tell nothing new.
 const MOST_UNDER_WAY: usize = 1000;
 
@@ -59,17 +59,7 @@ impl Loader {
         let parsed: reqwest::Url = url
             .parse()
             .map_err(|_| Failure::new(format!("`{url}` is not a URL")).hint("write it as `http://localhost:8080/`"))?;
-        let client = |kept: usize| {
-            super::http_client()
-                .no_proxy()
-                .timeout(PATIENCE)
-                .pool_max_idle_per_host(kept)
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .build()
-                .map_err(|error| Failure::new(format!("the load can't be started: {error}")))
-        };
-        let clients = [client(0)?, client(usize::MAX)?];
+        let clients = front_door_clients("the load")?;
         let (began, samples) = (Instant::now(), Arc::<Mutex<Vec<Sample>>>::default());
         let task = tokio::spawn(send(clients, parsed, rate, began, samples.clone()));
         Ok(Self { began, samples, task })
@@ -120,10 +110,7 @@ fn summed<'a>(samples: impl Iterator<Item = &'a Sample>) -> Seen {
         }
     }
     times.sort_unstable_by(f64::total_cmp);
-    let at = |share: f64| match times.len() {
-        0 => 0.0,
-        count => times[((count as f64 * share).ceil() as usize).clamp(1, count) - 1],
-    };
+    let at = |share| percentile(&times, share);
     (seen.p50_ms, seen.p99_ms, seen.max_ms) = (at(0.5), at(0.99), at(1.0));
     seen
 }

@@ -11,13 +11,12 @@ use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::{PATIENCE, front_door_clients};
 use crate::hooks::{Measurement, Window};
 use crate::model::{Container, Failure, ServiceName};
 use crate::plan::short;
 use crate::run::trace::{By, Part, Probed, Samples};
 
-/// A request without an answer after this time has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// So many requests may be under way; when all of them hang, sending more would tell nothing new.
 const MOST_UNDER_WAY: usize = 200;
 
@@ -61,17 +60,8 @@ impl Probe {
                         .hint("write it as `http://localhost:8080/`")
                 },
             )?;
-        let client = |kept: usize| {
-            super::http_client()
-                .no_proxy()
-                .timeout(PATIENCE)
-                .pool_max_idle_per_host(kept)
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .build()
-                .map_err(|error| Failure::new(format!("the probe can't be started: {error}")))
-        };
-        let clients = Clients { new: client(0)?, kept: client(usize::MAX)? };
+        let [new, kept] = front_door_clients("the probe")?;
+        let clients = Clients { new, kept };
         let shared = Arc::new(Shared { began: Instant::now(), samples: Mutex::default(), names: Mutex::default() });
         shared.learn(live, By::Old);
         let began_ms = Timestamp::now().as_millisecond();

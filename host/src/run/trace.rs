@@ -275,11 +275,16 @@ fn numbers<'a>(samples: impl Iterator<Item = &'a Sample>) -> Numbers {
         failures += u64::from(sample.failed);
     }
     times.sort_unstable();
-    let at = |share: f64| match times.len() {
-        0 => 0,
-        count => times[((count as f64 * share).ceil() as usize).clamp(1, count) - 1],
-    };
+    let at = |share| percentile(&times, share);
     Numbers { requests: times.len() as u64, failures, p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1.0) }
+}
+
+/// Returns the value that a share of the sorted values, 0 to 1, does not exceed; the default if there is none.
+pub fn percentile<T: Copy + Default>(sorted: &[T], share: f64) -> T {
+    match sorted.len() {
+        0 => T::default(),
+        count => sorted[((count as f64 * share).ceil() as usize).clamp(1, count) - 1],
+    }
 }
 
 /// Returns the width of the buckets in milliseconds, and those that are not empty.

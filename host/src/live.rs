@@ -12,6 +12,7 @@
 //! health    when a candidate is healthy, and whether it stays so
 //! front     nginx of a service: which one, and the shell beside it
 //! probe     requests through the front door all through a run
+//! visitor   one who asks for a page again and again, on new connections and on kept ones
 //! doctor    the world → facts about it, part by part
 //! findings  facts → findings: how bad, why, what to change; pure
 //! script    the plain shell way, for comparison
@@ -35,6 +36,7 @@ mod probe;
 mod script;
 pub mod setup;
 mod site;
+mod visitor;
 
 pub use doctor::examine;
 pub use findings::{Facts, Finding, Severity, findings, text as findings_text, verdict};
@@ -49,23 +51,4 @@ fn http_client() -> reqwest::ClientBuilder {
     // Fails where it is settled already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
-}
-
-/// How long the probe and the load wait for an answer; without one after this time the request has failed.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// Returns two clients that see what users see at a front door: one that makes a new connection for each request, and one
-/// that keeps connections. Neither asks again or follows a redirect. `what` begins the failure, as in `the probe`.
-fn front_door_clients(what: &str) -> Result<[reqwest::Client; 2], crate::model::Failure> {
-    let client = |kept: usize| {
-        http_client()
-            .no_proxy()
-            .timeout(PATIENCE)
-            .pool_max_idle_per_host(kept)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .build()
-            .map_err(|error| crate::model::Failure::new(format!("{what} can't be started: {error}")))
-    };
-    Ok([client(0)?, client(usize::MAX)?])
 }

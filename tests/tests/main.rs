@@ -7,6 +7,7 @@ mod door;
 mod failpoints;
 mod faults;
 mod flows;
+mod help;
 mod hooks;
 mod interrupts;
 mod kills;

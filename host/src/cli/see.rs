@@ -10,21 +10,37 @@ use crate::error::{Ended, Exit};
 use crate::journal::Recorded;
 use crate::live::Site;
 use crate::model::{Failure, RunId, printable};
-use crate::ui::{self, Display, Told, Volume};
+use crate::ui::{self, Display, Format, Told, Volume};
 
-/// Tells a run as a story.
+/// Tells a run as a story, or prints its events once more for a script.
 pub async fn logs(flags: &Flags, run: Option<&str>) -> Result<Exit, Ended> {
-    tell(flags, run, ui::story).await
+    let display = Display::new(flags.output, Volume::Quiet);
+    tell(flags, run, &display, |told| match flags.output {
+        Format::Text => ui::story(told),
+        Format::Json => {
+            told.entries.iter().for_each(|entry| display.show(told.plan, &[], entry));
+            String::new()
+        }
+    })
+    .await
 }
 
 /// Prints the page of a run.
 pub async fn report(flags: &Flags, run: Option<&str>) -> Result<Exit, Ended> {
-    tell(flags, run, ui::page).await
+    if flags.output == Format::Json {
+        let failure = Failure::new("a report is a page for people").hint("`swap logs --output json` prints the events");
+        return Err(Ended::new(Exit::Usage, failure));
+    }
+    tell(flags, run, &Display::new(flags.output, Volume::Quiet), ui::page).await
 }
 
-async fn tell(flags: &Flags, run: Option<&str>, render: fn(&Told) -> String) -> Result<Exit, Ended> {
-    let display = Display::new(flags.output, Volume::Quiet);
-    let site = Site::open(&flags.place(), None, &display).await?;
+async fn tell(
+    flags: &Flags,
+    run: Option<&str>,
+    display: &Display,
+    render: impl Fn(&Told) -> String,
+) -> Result<Exit, Ended> {
+    let site = Site::open(&flags.place(), None, display).await?;
     let runs = site.folder().list()?;
     let (wanted, path) = find(&runs, run).map_err(|failure| Ended::new(Exit::Usage, failure))?;
     let recorded = Recorded::read(wanted.clone(), path.clone())?;

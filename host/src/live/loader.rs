@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
-use super::{PATIENCE, front_door_clients};
+use super::visitor::{PATIENCE, Visit, Visitor, visit_steadily};
 use crate::model::Failure;
 use crate::run::trace::percentile;
 
-/// When so many requests hang, sending more would tell nothing new.
+/// At most so many requests are under way.
 const MOST_UNDER_WAY: usize = 1000;
 
 /// What a request saw.
@@ -53,15 +53,12 @@ pub struct Seen {
 }
 
 impl Loader {
-    /// Begins to ask for the URL, `rate` times a second: every other time on a new connection, else on kept ones. Nothing is
+    /// Begins to ask for the URL, `rate` times a second: most of them on kept connections. Nothing is
     /// asked again, so a kept connection that nginx closes under a request counts as a failure.
     pub fn start(url: &str, rate: u32) -> Result<Self, Failure> {
-        let parsed: reqwest::Url = url
-            .parse()
-            .map_err(|_| Failure::new(format!("`{url}` is not a URL")).hint("write it as `http://localhost:8080/`"))?;
-        let clients = front_door_clients("the load")?;
+        let visitor = Arc::new(Visitor::new(url)?);
         let (began, samples) = (Instant::now(), Arc::<Mutex<Vec<Sample>>>::default());
-        let task = tokio::spawn(send(clients, parsed, rate, began, samples.clone()));
+        let task = tokio::spawn(send(visitor, rate, began, samples.clone()));
         Ok(Self { began, samples, task })
     }
 
@@ -115,39 +112,19 @@ fn summed<'a>(samples: impl Iterator<Item = &'a Sample>) -> Seen {
     seen
 }
 
-async fn send(
-    clients: [reqwest::Client; 2],
-    url: reqwest::Url,
-    rate: u32,
-    began: Instant,
-    samples: Arc<Mutex<Vec<Sample>>>,
-) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate.max(1));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
-    let mut under_way = JoinSet::new();
-    for client in clients.iter().cycle() {
-        ticks.tick().await;
-        while under_way.try_join_next().is_some() {}
-        if under_way.len() >= MOST_UNDER_WAY {
-            continue;
-        }
-        let (client, url, samples) = (client.clone(), url.clone(), samples.clone());
-        under_way.spawn(async move {
+async fn send(visitor: Arc<Visitor>, rate: u32, began: Instant, samples: Arc<Mutex<Vec<Sample>>>) {
+    let ask = |on| {
+        let (visitor, samples) = (visitor.clone(), samples.clone());
+        async move {
             let at = began.elapsed();
-            let answered = async {
-                let response = client.get(url).send().await?;
-                let status = response.status();
-                response.bytes().await?;
-                Ok::<_, reqwest::Error>(status)
-            };
-            let failure = match answered.await {
-                Ok(status) if status.is_server_error() => Some(format!("status {}", status.as_u16())),
-                Ok(_) => None,
-                Err(error) => Some(error.to_string()),
+            let failure = match visitor.ask(on).await {
+                Visit::Answered(_) => None,
+                Visit::Failed(why, _) | Visit::Closed(why) => Some(why),
             };
             lock(&samples).push(Sample { at, took: began.elapsed() - at, failure });
-        });
-    }
+        }
+    };
+    visit_steadily(rate, MOST_UNDER_WAY, ask).await;
 }
 
 #[cfg(test)]

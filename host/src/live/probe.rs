@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use hyper::HeaderMap;
 use jiff::Timestamp;
-use reqwest::header::HeaderMap;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
-use super::{PATIENCE, front_door_clients};
+use super::visitor::{On, Visit, Visitor, visit_steadily};
 use crate::hooks::{Measurement, Window};
 use crate::model::{Container, Failure, ServiceName};
 use crate::plan::short;
@@ -39,33 +39,17 @@ struct Shared {
     names: Mutex<Vec<(String, By)>>,
 }
 
-/// The clients of a probe. Every other request is on a new connection, as a new visitor's; those between are on
-/// connections that are kept, as a browser's.
-#[derive(Debug, Clone)]
-struct Clients {
-    new: reqwest::Client,
-    kept: reqwest::Client,
-}
-
 impl Probe {
     /// Begins to ask for the URL, `rate` times a second. `live` are the containers that answer now.
     ///
     /// Nothing is asked again, so every failure is one that a user would have seen. The one exception is what browsers do
     /// too: where nginx closes a kept connection under a request, it is asked again on a new one.
     pub fn start(url: &str, rate: u32, live: &[Container]) -> Result<Self, Failure> {
-        let parsed: reqwest::Url =
-            url.parse().ok().filter(|url: &reqwest::Url| matches!(url.scheme(), "http" | "https")).ok_or_else(
-                || {
-                    Failure::new(format!("`{url}` is not a URL that could be probed"))
-                        .hint("write it as `http://localhost:8080/`")
-                },
-            )?;
-        let [new, kept] = front_door_clients("the probe")?;
-        let clients = Clients { new, kept };
+        let visitor = Arc::new(Visitor::new(url)?);
         let shared = Arc::new(Shared { began: Instant::now(), samples: Mutex::default(), names: Mutex::default() });
         shared.learn(live, By::Old);
         let began_ms = Timestamp::now().as_millisecond();
-        let task = tokio::spawn(ask_on_and_on(clients, parsed, rate, shared.clone()));
+        let task = tokio::spawn(ask_on_and_on(visitor, rate, shared.clone()));
         Ok(Self { url: url.to_owned(), rate, began_ms, shared, task })
     }
 
@@ -151,63 +135,27 @@ fn millis(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
-async fn ask_on_and_on(clients: Clients, url: reqwest::Url, rate: u32, shared: Arc<Shared>) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let mut under_way = JoinSet::new();
-    let mut keep = false;
-    loop {
-        ticks.tick().await;
-        while under_way.try_join_next().is_some() {}
-        if under_way.len() >= MOST_UNDER_WAY {
-            continue;
-        }
-        keep = !keep;
-        let (clients, url, shared) = (clients.clone(), url.clone(), shared.clone());
-        under_way.spawn(async move {
+async fn ask_on_and_on(visitor: Arc<Visitor>, rate: u32, shared: Arc<Shared>) {
+    let ask = |on| {
+        let (visitor, shared) = (visitor.clone(), shared.clone());
+        async move {
             let began = Instant::now();
             let at = millis(began.duration_since(shared.began));
-            let (by, failure) = match ask(&clients, keep, url, &shared).await {
-                Ok(by) => (by, None),
-                Err((by, why)) => (by, Some(why)),
+            let mut visit = visitor.ask(on).await;
+            if let Visit::Closed(_) = visit {
+                shared.samples().reconnected();
+                visit = visitor.ask(On::New).await;
+            }
+            let (headers, failure) = match visit {
+                Visit::Answered(headers) => (headers, None),
+                Visit::Failed(why, headers) => (headers, Some(why)),
+                Visit::Closed(why) => (HeaderMap::new(), Some(why)),
             };
             let took = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
-            shared.samples().add(at, took, by, failure);
-        });
-    }
-}
-
-/// Asks once; returns who answered, and what went wrong.
-async fn ask(clients: &Clients, keep: bool, url: reqwest::Url, shared: &Shared) -> Result<By, (By, String)> {
-    let client = if keep { &clients.kept } else { &clients.new };
-    let mut sent = client.get(url.clone()).send().await;
-    if keep && sent.as_ref().is_err_and(was_closed) {
-        shared.samples().reconnected();
-        sent = clients.new.get(url).send().await;
-    }
-    let response = sent.map_err(|error| (By::Unknown, why(&error)))?;
-    let by = shared.answered_by(response.headers());
-    let status = response.status();
-    response.bytes().await.map_err(|error| (by, why(&error)))?;
-    if status.is_server_error() { Err((by, format!("status {}", status.as_u16()))) } else { Ok(by) }
-}
-
-/// Tells whether the connection ended before an answer began.
-fn was_closed(error: &reqwest::Error) -> bool {
-    error.is_request() && !error.is_connect() && !error.is_timeout()
-}
-
-/// Returns what went wrong, down to its cause.
-fn why(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    if error.is_timeout() {
-        format!("no answer within {}", humantime::format_duration(PATIENCE))
-    } else {
-        cause.to_string()
-    }
+            shared.samples().add(at, took, shared.answered_by(&headers), failure);
+        }
+    };
+    visit_steadily(rate, MOST_UNDER_WAY, ask).await;
 }
 
 #[cfg(test)]

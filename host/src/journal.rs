@@ -478,7 +478,10 @@ mod tests {
         fs::write(&victim, "precious").unwrap();
         symlink(elsewhere.path(), root.path().join("ENGINE")).unwrap();
         let refused = Folder::open(root.path(), "ENGINE", "demo").unwrap_err();
-        assert!(refused.what.contains("is not a folder of its own"), "{refused}");
+        let link = root.path().join("ENGINE");
+        let expected = Failure::new(format!("state folder `{}` is not a folder of its own", link.display()))
+            .hint("remove the link or choose another folder with SWAP_STATE_DIR");
+        assert_eq!(refused, expected);
         let folder = Folder::open(root.path(), "OTHER", "demo").unwrap();
         symlink(&victim, folder.path().join("app.lock")).unwrap();
         symlink(&victim, folder.path().join("runs/20260131-154502-9f3a.new")).unwrap();
@@ -495,7 +498,10 @@ mod tests {
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
         let refused = Folder::open(&open, "ENGINE", "demo").unwrap_err();
-        assert!(refused.what.contains("can be changed by others"), "{refused}");
+        let (me, shown) = (rustix::process::geteuid().as_raw(), open.display());
+        let expected = Failure::new(format!("state folder `{shown}` can be changed by others"))
+            .hint(format!("`chown {me} {shown} && chmod 700 {shown}`, or choose another folder with SWAP_STATE_DIR"));
+        assert_eq!(refused, expected);
     }
 
     #[test]

@@ -185,7 +185,13 @@ impl Display {
                 state.failed_line(what.and_then(Step::undo).as_ref(), failure, elapsed)
             }
             Event::Interrupted { signal } => {
-                state.say(&format!("{signal}: unwinding, nothing is left behind (once more leaves the run as it is)"));
+                let is_commit = |step: &usize| plan.steps.get(*step) == Some(&Step::Commit);
+                let committed = events.iter().any(|event| matches!(event, Event::Done { step, .. } if is_commit(step)));
+                let then = match committed {
+                    true => "too late to unwind, the run goes on to its end",
+                    false => "unwinding, nothing is left behind",
+                };
+                state.say(&format!("{signal}: {then} (once more leaves the run as it is)"));
             }
             Event::Started { .. } | Event::UndoStarted { .. } | Event::Resumed { .. } | Event::Closed { .. } => {}
         }

@@ -1,6 +1,7 @@
 //! Calls the `swap` binary and captures all that it prints, in a form that can be compared as a whole.
 
-use std::ffi::OsString;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -104,6 +105,7 @@ impl<'a> Swap<'a> {
     /// Makes the call and leaves it running.
     #[track_caller]
     pub fn start(self) -> Started<'a> {
+        let journals = Journals::of(&self);
         let binary = binary().unwrap_or_else(|error| panic!("finding the swap binary: {error:?}"));
         let mut command = match self.wrapper.split_first() {
             Some((program, rest)) => {
@@ -117,8 +119,9 @@ impl<'a> Swap<'a> {
             .args(&self.arguments)
             .current_dir(&self.folder)
             .envs(self.environment)
-            // As in a cron job or a CI: no terminal, no colour.
+            // As in a cron job: no terminal, no colour, no annotations.
             .env("TERM", "dumb")
+            .env_remove("GITHUB_ACTIONS")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -145,7 +148,7 @@ impl<'a> Swap<'a> {
                 String::from_utf8_lossy(&text).into_owned()
             })
         });
-        Started { stack: self.stack, child, begun, limit: self.limit, lines, out, err }
+        Started { stack: self.stack, child, begun, limit: self.limit, journals, lines, out, err }
     }
 }
 
@@ -156,40 +159,36 @@ pub struct Started<'a> {
     child: Child,
     begun: Instant,
     limit: Duration,
+    journals: Journals,
     lines: Arc<Mutex<Vec<(Instant, String)>>>,
     out: Option<JoinHandle<()>>,
     err: Option<JoinHandle<String>>,
 }
 
 impl Started<'_> {
-    /// Waits until a step has reached an event, as `("switch", "started")`; needs `--output json`.
+    /// Waits until a step has reached an event, as `("switch", "started")`.
     ///
     /// Panics if the call ends or 180 seconds pass before: a machine that is busy with much else takes long.
     #[track_caller]
     pub fn until(&mut self, verb: &str, event: &str) {
-        self.until_line(&format!("`{verb}` was `{event}`"), |line| line["verb"] == verb && line["event"] == event);
+        self.until_event(&format!("`{verb}` was `{event}`"), |line, doing| doing == verb && line["event"] == event);
     }
 
     /// Waits until it has noticed a signal, as [`Started::until`] waits.
     #[track_caller]
     pub fn until_interrupted(&mut self) {
-        self.until_line("it was interrupted", |line| line["event"] == "interrupted");
+        self.until_event("it was interrupted", |line, _| line["event"] == "interrupted");
     }
 
     #[track_caller]
-    fn until_line(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) {
-        let wanted = |line: &str| serde_json::from_str::<Value>(line).is_ok_and(|line| wanted(&line));
-        eventually_some(format!("a line that says that {what}"), LIMIT, || {
-            let found = self.lines.lock().expect("the lines").iter().any(|(_, line)| wanted(line));
-            if !found && matches!(self.child.try_wait(), Ok(Some(_))) {
-                // Its last lines may still be on their way; they are there when the pipe is closed.
-                if let Some(out) = self.out.take() {
-                    out.join().expect("reading its output");
-                }
-                let lines = self.lines.lock().expect("the lines").clone();
-                let text: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
-                assert!(text.iter().any(|line| wanted(line)), "swap ended before {what}:\n{}", text.join("\n"));
-                return Some(());
+    fn until_event(&mut self, what: &str, wanted: impl Fn(&Value, &str) -> bool) {
+        eventually_some(format!("a line of a journal that says that {what}"), LIMIT, || {
+            // Asked first: what a call has written before its end is there when it has ended.
+            let ended = matches!(self.child.try_wait(), Ok(Some(_)));
+            let found = self.journals.new_events().iter().any(|(line, doing)| wanted(line, doing));
+            if ended && !found {
+                let said = self.err.take().and_then(|err| err.join().ok()).unwrap_or_default();
+                panic!("swap ended before {what}:\n{said}");
             }
             found.then_some(())
         });
@@ -247,6 +246,47 @@ impl Started<'_> {
     }
 }
 
+/// Where a call keeps its journals, and those that were there before it.
+#[derive(Debug)]
+struct Journals {
+    folder: PathBuf,
+    former: BTreeSet<OsString>,
+}
+
+impl Journals {
+    fn of(swap: &Swap) -> Self {
+        let named = swap.environment.iter().rev().find(|(name, _)| name == "SWAP_STATE_DIR");
+        let folder = named.map_or_else(|| swap.stack.state(), |(_, folder)| folder.into());
+        let former = runs(&folder).iter().filter_map(|path| path.file_stem().map(OsStr::to_owned)).collect();
+        Self { folder, former }
+    }
+
+    /// Returns the events of the runs that began since, each with the verb of its step, as `switch`.
+    fn new_events(&self) -> Vec<(Value, String)> {
+        let new = |path: &PathBuf| path.file_stem().is_some_and(|run| !self.former.contains(run));
+        let mut events = Vec::new();
+        for path in runs(&self.folder).into_iter().filter(new) {
+            // It may be renamed at this moment, because the run is over: the next look finds it.
+            let journal = fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<Value> = journal.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            let steps = lines.first().map(|planned| planned["plan"]["steps"].clone()).unwrap_or_default();
+            for line in lines {
+                let step = line["step"].as_u64().and_then(|step| steps.get(usize::try_from(step).ok()?));
+                let verb = step.and_then(|step| step["do"].as_str()).unwrap_or_default();
+                let verb = verb.strip_prefix("await-").unwrap_or(verb).to_owned();
+                events.push((line, verb));
+            }
+        }
+        events
+    }
+}
+
+/// Returns the journals below a state folder: `<engine>/<project>/runs/<run>.*`.
+fn runs(state: &Path) -> Vec<PathBuf> {
+    let below = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    below(state.to_owned()).flat_map(below).flat_map(|project| below(project.join("runs"))).collect()
+}
+
 /// Returns the `swap` binary: `SWAP_BIN`, else the one of this build, built if nobody has in this run of the tests.
 pub fn binary() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("SWAP_BIN") {
@@ -287,17 +327,43 @@ pub(crate) fn normalise(text: &str, project: &str, folder: &Path, port: u16) -> 
     text = text.replace(project, "[project]").replace(&format!("127.0.0.1:{port}"), "[door]");
     for (pattern, placeholder) in [
         (r"\b\d{8}-\d{6}-[0-9a-f]+\b", "[run]"),
+        // Whether the application has spoken before it is stopped is a matter of milliseconds.
+        (r"(?m)^  \| \[.* \d{4}\] \[\w+:notice\] .*\n", ""),
+        (r"\d{4}/\d{2}/\d{2} \d{2}:\d{2}:\d{2} \[(\w+)\] \d+#\d+:", "[when] [$1] [pid]:"),
+        (r"\b[0-9A-Z]{4}([_:][0-9A-Z]{4}){11}\b", "[engine]"),
+        (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "[engine]"),
+        (r"`\d{5}:80`", "`[port]:80`"),
         (r"\bsha256:[0-9a-f]{64}\b", "[image]"),
         (r"\b[0-9a-f]{64}\b", "[id]"),
         (r"\b[0-9a-f]{12}\b", "[id]"),
         (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", "[ip]"),
         (r"\b\d+(\.\d+)? ?(ms|s)\b", "[time]"),
-        (r"\b(create|healthy|switch|drain|retire|start|watch|stop) \d+(\.\d+)?\b", "$1 [time]"),
+        (
+            r"\b(observe|adopt|create|start|healthy|swap|switch|watch|drain|retire|finish|stop-old) \d+\.\d+\b",
+            "$1 [time]",
+        ),
+        (r"\b\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}Z?\b", "[when]"),
+        (
+            r"\bfront door: \d+ requests, (\d+) failed, p99 \[time\] \(before [\d.]+\)",
+            "front door: [n] requests, $1 failed, p99 [time] (before [time])",
+        ),
+        (r"\brequests, [1-9]\d* failed", "requests, [n] failed"),
+        (r"\b\d+ of \d+ requests failed", "[n] of [n] requests failed"),
+        (r", \d+ in 1000; ", ", [n] in 1000; "),
+        // What took no time is not among them.
+        (r"\([a-z-]+ \[time\](, [a-z-]+ \[time\])*\)", "([steps])"),
+        (r"\bpid \d+ of \S+ on ", "pid [pid] of [user] on "),
         (r"\bpid \d+\b", "pid [pid]"),
         // compose v1 joins with `_` what v2 joins with `-`.
         (r"\[project\]_([a-z]+)_(\d+)", "[project]-$1-$2"),
     ] {
         text = Regex::new(pattern).expect("a pattern").replace_all(&text, placeholder).into_owned();
+    }
+    let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    text = text.replace(&format!(" on {} since ", machine.trim()), " on [machine] since ");
+    // The columns of a table are as wide as what was replaced in them.
+    if Regex::new("^[A-Z]+(  +[A-Z]+)+").expect("a pattern").is_match(&text) {
+        text = Regex::new(r"(\S) {3,}").expect("a pattern").replace_all(&text, "$1  ").into_owned();
     }
     text
 }
@@ -308,10 +374,22 @@ mod tests {
 
     #[test]
     fn what_differs_from_run_to_run_is_replaced() {
-        let said = "swapped app: p-1_app_1 → p-1-app-2 in 1.2 s (create 0.2, switch 0.11) at 172.18.0.3:80, run \
-                    20260131-154502-9f3a, see /tmp/x/p-1/nginx, 127.0.0.1:20123";
-        let expected = "swapped app: [project]-app-1 → [project]-app-2 in [time] (create [time], switch [time]) at [ip]:80, \
-                        run [run], see [folder]/nginx, [door]";
-        assert_eq!(normalise(said, "p-1", Path::new("/tmp/x/p-1"), 20123), expected);
+        let check = |said: &str, expected: &str| {
+            assert_eq!(normalise(said, "p-1", Path::new("/tmp/x/p-1"), 20123), expected);
+        };
+        check(
+            "swapped app: p-1_app_1 → p-1-app-2 in 1.2 s (create 0.20, switch 0.11) at 172.18.0.3:80, run \
+             20260131-154502-9f3a, see /tmp/x/p-1/nginx, 127.0.0.1:20123",
+            "swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps]) at [ip]:80, run [run], \
+             see [folder]/nginx, [door]",
+        );
+        check(
+            "app: a run holds it: pid 71 of root on far-away since 2026-01-31T15:45:02Z",
+            "app: a run holds it: pid [pid] of [user] on far-away since [when]",
+        );
+        check(
+            "SERVICE  LIVE       SINCE                LAST RUN\napp      p-1-app-2  2026-01-31 15:45:02  swapped in 1.2 s",
+            "SERVICE  LIVE  SINCE  LAST RUN\napp  [project]-app-2  [when]  swapped in [time]",
+        );
     }
 }

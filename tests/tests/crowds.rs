@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use expect_test::expect;
 use scenarios::eventually::eventually;
 use scenarios::stack::Stack;
 use scenarios::swap::Swap;
 
-use crate::common::{holds_no_lock, light_load, lost_nothing};
+use crate::common::{holds_no_lock, light_load, lost_nothing, shows};
 
 /// How long one may wait for all others.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -33,7 +34,15 @@ fn of_many_swaps_at_once_one_swaps_and_the_others_are_told_who() {
                     let call = from_one_of_three(stack.swap(["app"]), stack, caller);
                     let outcome = call.start().wait().expect("its end");
                     ended.fetch_add(1, Ordering::Relaxed);
-                    assert!(outcome.code == 0 || outcome.stderr.contains("another run holds `app`"), "{outcome:?}");
+                    if outcome.code != 0 {
+                        shows(
+                            &outcome,
+                            expect![[r#"
+                                error: another run holds `app`: pid [pid] of [user] on [machine] since [when]
+                                hint: wait for it with `swap --wait [time] app`
+                            "#]],
+                        );
+                    }
                     outcome.code
                 })
             })

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use expect_test::expect;
 use rustix::process::Signal;
 use scenarios::between::{Between, Manner};
 use scenarios::command::run;
@@ -11,7 +12,9 @@ use scenarios::eventually::eventually;
 use scenarios::load::Running;
 use scenarios::stack::{Container, Stack, compose_tool};
 
-use crate::common::{changes_nothing, converged, ends_with_one_version, holds_no_lock, light_load, lost_nothing, says};
+use crate::common::{
+    changes_nothing, converged, ends_with_one_version, holds_no_lock, light_load, lost_nothing, shows,
+};
 
 const REFUSED: i32 = 3;
 const ROLLED_BACK: i32 = 4;
@@ -22,8 +25,12 @@ const USAGE: i32 = 2;
 fn an_unknown_service_is_told_with_the_known_ones() {
     let stack = Stack::up();
     let outcome = changes_nothing(&stack, &["ap"], USAGE);
-    let expected = "error: service `ap` not found (services: app, nginx); did you mean the service `app`?\n";
-    assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", expected));
+    shows(
+        &outcome,
+        expect![[r#"
+        error: service `ap` not found (services: app, nginx); did you mean the service `app`?
+    "#]],
+    );
 }
 
 #[test]
@@ -32,7 +39,13 @@ fn a_service_that_does_not_run_is_refused() {
     stack.compose(&["stop", "app"]);
     let before = stack.world();
     let outcome = stack.swap(["app"]).expect_exit(REFUSED);
-    says(&outcome, &["app", "hint: "]);
+    shows(
+        &outcome,
+        expect![[r#"
+        error: service `app` is not running, so there is nothing to replace
+        hint: start it with `docker compose up -d app`
+    "#]],
+    );
     assert_eq!(stack.world(), before);
 }
 
@@ -40,7 +53,13 @@ fn a_service_that_does_not_run_is_refused() {
 fn a_proxy_that_does_not_exist_is_refused() {
     let stack = Stack::up();
     stack.edit("docker-compose.yml", "      health: ./healthcheck", "      health: ./healthcheck\n      proxy: front");
-    says(&changes_nothing(&stack, &["app"], REFUSED), &["front"]);
+    shows(
+        &changes_nothing(&stack, &["app"], REFUSED),
+        expect![[r#"
+        error: docker-compose.yml: `services.app.x-swap.proxy`: `front` is no service (services: app, nginx; or `host`, or `none`)
+        hint: correct docker-compose.yml; the README lists the keys of x-swap
+    "#]],
+    );
 }
 
 #[test]
@@ -48,20 +67,38 @@ fn a_proxy_that_does_not_run_is_refused() {
     let stack = Stack::up();
     stack.compose(&["stop", "nginx"]);
     let before = stack.world();
-    says(&stack.swap(["app"]).expect_exit(REFUSED), &["nginx"]);
+    shows(
+        &stack.swap(["app"]).expect_exit(REFUSED),
+        expect![[r#"
+        error: the proxy `nginx` is not running, so nobody could send requests to a new `app`
+        hint: start it with `docker compose up -d nginx`; for a service without a proxy write `x-swap: { proxy: none }`
+    "#]],
+    );
     assert_eq!(stack.world(), before);
 }
 
 #[test]
 fn an_upstream_folder_that_is_not_mounted_is_refused() {
     let stack = Stack::builder().compose("      - ./nginx/swap:/etc/nginx/swap\n", "").up();
-    says(&changes_nothing(&stack, &["app"], REFUSED), &["/etc/nginx/swap", "hint: "]);
+    shows(
+        &changes_nothing(&stack, &["app"], REFUSED),
+        expect![[r#"
+        error: the upstream folder `/etc/nginx/swap` is not there
+        hint: mount a directory of the host there: `volumes: [ "./swap:/etc/nginx/swap" ]`
+    "#]],
+    );
 }
 
 #[test]
 fn an_upstream_folder_that_is_read_only_is_refused() {
     let stack = Stack::builder().compose("./nginx/swap:/etc/nginx/swap", "./nginx/swap:/etc/nginx/swap:ro").up();
-    says(&changes_nothing(&stack, &["app"], REFUSED), &["read-only"]);
+    shows(
+        &changes_nothing(&stack, &["app"], REFUSED),
+        expect![[r#"
+        error: the upstream folder `/etc/nginx/swap` is mounted read-only
+        hint: leave `:ro` out of that volume
+    "#]],
+    );
 }
 
 #[test]
@@ -70,27 +107,53 @@ fn an_upstream_file_that_is_mounted_alone_is_refused() {
         .file("nginx/swap/app.conf", "upstream app { server app:80; }\n")
         .compose("./nginx/swap:/etc/nginx/swap", "./nginx/swap/app.conf:/etc/nginx/swap/app.conf")
         .up();
-    says(&changes_nothing(&stack, &["app"], REFUSED), &["a single file is mounted", "hint: "]);
+    shows(
+        &changes_nothing(&stack, &["app"], REFUSED),
+        expect![[r#"
+        error: a single file is mounted into `/etc/nginx/swap`, which hides every rename
+        hint: mount a directory of the host there: `volumes: [ "./swap:/etc/nginx/swap" ]`
+    "#]],
+    );
 }
 
 #[test]
 fn an_nginx_configuration_that_was_broken_before_is_refused() {
     let stack = Stack::up();
     stack.edit("nginx.conf", "access_log off;", "access_log off; no_such_directive on;");
-    says(&changes_nothing(&stack, &["app"], REFUSED), &["no_such_directive"]);
+    shows(
+        &changes_nothing(&stack, &["app"], REFUSED),
+        expect![[r#"
+        error: nginx's configuration is broken before swap did anything: unknown directive "no_such_directive" in /etc/nginx/nginx.conf:8
+          | [when] [emerg] [pid]: unknown directive "no_such_directive" in /etc/nginx/nginx.conf:8
+          | nginx: configuration file /etc/nginx/nginx.conf test failed
+        hint: correct it until `nginx -t` succeeds, then swap again
+    "#]],
+    );
 }
 
 #[test]
 fn a_container_name_is_refused() {
     let stack = Stack::builder().app_line("container_name: [project]-fixed").up();
-    says(&changes_nothing(&stack, &["app"], REFUSED), &["container_name", "hint: "]);
+    shows(
+        &changes_nothing(&stack, &["app"], REFUSED),
+        expect![[r#"
+        error: service `app` has `container_name: [project]-fixed`, and two containers can't share a name
+        hint: remove `container_name` from `services: app:`, then `docker compose up -d app` once
+    "#]],
+    );
 }
 
 #[test]
 fn a_fixed_published_port_is_refused() {
     let port = free_port().to_string();
     let stack = Stack::builder().app_line(&format!("ports: [\"127.0.0.1:{port}:80\"]")).up();
-    says(&changes_nothing(&stack, &["app"], REFUSED), &[&port, "hint: "]);
+    shows(
+        &changes_nothing(&stack, &["app"], REFUSED),
+        expect![[r#"
+        error: service `app` publishes the fixed port `[port]:80`, and two containers can't share it
+        hint: let nginx publish the port: remove `ports` from `services: app:` (use `expose` for the inner port)
+    "#]],
+    );
 }
 
 #[test]
@@ -98,7 +161,21 @@ fn a_candidate_that_never_gets_healthy_is_removed() {
     let stack = Stack::up();
     stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /never\n      timeouts: { health: 2s }");
     stack.deploy("v2");
-    says(&changes_nothing(&stack, &["app"], ROLLED_BACK), &["test -e /never", "[time]", "[project]-app-1 serves"]);
+    shows(
+        &changes_nothing(&stack, &["app"], ROLLED_BACK),
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     failed: candidate `[project]-app-2` not healthy after [time]: `test -e /never` exited 1  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        error: candidate `[project]-app-2` not healthy after [time]: `test -e /never` exited 1
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
 }
 
 #[test]
@@ -107,7 +184,23 @@ fn a_candidate_that_exits_fails_at_once_with_its_last_lines() {
     let dies = "stop_grace_period: 10s\n    command: [\"sh\", \"-c\", \"echo the license is missing; exit 3\"]";
     stack.edit("docker-compose.yml", "stop_grace_period: 10s", dies);
     let outcome = changes_nothing(&stack, &["app"], ROLLED_BACK);
-    says(&outcome, &["exited", "3", "the license is missing"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+        note: `[project]-app` is the image that runs already; was the new version built?
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     failed: candidate `[project]-app-2` exited with code 3  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        error: candidate `[project]-app-2` exited with code 3
+          | the license is missing
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
     assert!(outcome.took < Duration::from_secs(30), "it waited {:?}", outcome.took);
 }
 
@@ -115,7 +208,13 @@ fn a_candidate_that_exits_fails_at_once_with_its_last_lines() {
 fn a_missing_image_is_refused() {
     let stack = Stack::up();
     stack.edit("docker-compose.yml", &format!("{}-app", stack.project), &format!("{}-nowhere", stack.project));
-    says(&changes_nothing(&stack, &["app"], REFUSED), &["of service `app` is not there", "hint: "]);
+    shows(
+        &changes_nothing(&stack, &["app"], REFUSED),
+        expect![[r#"
+        error: the image `[project]-nowhere` of service `app` is not there
+        hint: `docker compose build app` or `docker compose pull app`
+    "#]],
+    );
 }
 
 #[test]
@@ -123,7 +222,23 @@ fn a_health_command_that_does_not_exist_is_told_at_once() {
     let stack = Stack::up();
     stack.deploy("v2");
     let outcome = changes_nothing(&stack, &["app", "./healthchekc"], ROLLED_BACK);
-    says(&outcome, &["./healthchekc", "not found"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     failed: health command `./healthchekc` not found in candidate `[project]-app-2`  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        error: health command `./healthchekc` not found in candidate `[project]-app-2`
+          | sh: 1: ./healthchekc: not found
+        hint: the command runs inside the new container, in its working directory; is it in the image, and executable?
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
     assert!(outcome.took < Duration::from_secs(30), "it waited {:?}", outcome.took);
 }
 
@@ -133,7 +248,14 @@ fn a_missing_compose_file_is_refused() {
     let elsewhere = stack.path("elsewhere");
     std::fs::create_dir(&elsewhere).expect("making a folder");
     std::fs::rename(stack.path("docker-compose.yml"), elsewhere.join("moved.yml")).expect("moving the compose file");
-    says(&stack.swap(["app"]).expect_exit(REFUSED), &["compose"]);
+    shows(
+        &stack.swap(["app"]).expect_exit(REFUSED),
+        expect![[r#"
+        error: `docker compose config` in `[folder]` failed with exit code 1
+          | no configuration file provided: not found
+        hint: run swap in the project's folder or one below it, or name the file: `swap -f path/compose.yaml …`
+    "#]],
+    );
     std::fs::rename(elsewhere.join("moved.yml"), stack.path("docker-compose.yml")).expect("moving it back");
 }
 
@@ -141,21 +263,40 @@ fn a_missing_compose_file_is_refused() {
 fn a_broken_compose_file_is_refused() {
     let stack = Stack::up();
     stack.edit("docker-compose.yml", "    stop_grace_period: 10s\n", "    stop_grace_period: 10s\n   broken: [\n");
-    says(&changes_nothing(&stack, &["app"], REFUSED), &["docker-compose.yml"]);
+    shows(
+        &changes_nothing(&stack, &["app"], REFUSED),
+        expect![[r#"
+        error: `docker compose config` in `[folder]` failed with exit code 1 on docker-compose.yml
+          | yaml: line 1: did not find expected key
+        hint: `docker compose config` must print the project before swap can read it
+    "#]],
+    );
 }
 
 #[test]
 fn an_unknown_setting_is_refused_with_file_service_and_key() {
     let stack = Stack::up();
     stack.edit("docker-compose.yml", "health: ./healthcheck", "health: ./healthcheck\n      wach: 5s");
-    says(&changes_nothing(&stack, &["app"], REFUSED), &["docker-compose.yml", "app", "wach", "watch"]);
+    shows(
+        &changes_nothing(&stack, &["app"], REFUSED),
+        expect![[r#"
+        error: docker-compose.yml: `services.app.x-swap`: unknown key `wach`, did you mean `watch`? (keys: port, proxy, health, successes, watch, probe, timeouts, order, hooks)
+        hint: correct docker-compose.yml; the README lists the keys of x-swap
+    "#]],
+    );
 }
 
 #[test]
 fn an_engine_that_does_not_answer_is_refused() {
     let stack = Stack::up();
     let socket = format!("unix://{}", stack.path("no.sock").display());
-    says(&stack.swap(["app"]).env("DOCKER_HOST", socket).expect_exit(REFUSED), &["no.sock"]);
+    shows(
+        &stack.swap(["app"]).env("DOCKER_HOST", socket).expect_exit(REFUSED),
+        expect![[r#"
+        error: the Docker engine at `unix://[folder]/no.sock` (from DOCKER_HOST) can't be reached: there is no such socket
+        hint: start it (`systemctl start docker`, or Docker Desktop), or name another one by DOCKER_HOST or a docker context
+    "#]],
+    );
 }
 
 #[test]
@@ -170,7 +311,13 @@ fn a_full_disk_in_the_journals_folder_is_refused() {
         stack.state().display()
     );
     let outcome = stack.swap(["app"]).through(&["unshare", "--mount", "sh", "-c", &full, "sh"]).expect_exit(REFUSED);
-    says(&outcome, &["space"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        error: can't write `[folder]/state/[engine]/[project]/app.lock`: No space left on device (os error 28)
+        hint: free some disk space, or choose another folder with SWAP_STATE_DIR
+    "#]],
+    );
     lost_nothing(running);
     std::fs::remove_dir_all(stack.state()).expect("removing the folder");
     assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
@@ -182,9 +329,15 @@ fn a_second_swap_at_the_same_time_is_told_who_holds_the_service() {
     stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
     stack.deploy("v2");
     let running = light_load(&stack);
-    let mut first = stack.swap(["--output", "json", "app"]).start();
+    let mut first = stack.swap(["app"]).start();
     first.until("healthy", "started");
-    says(&stack.swap(["app"]).expect_exit(6), &["another run holds `app`"]);
+    shows(
+        &stack.swap(["app"]).expect_exit(6),
+        expect![[r#"
+        error: another run holds `app`: pid [pid] of [user] on [machine] since [when]
+        hint: wait for it with `swap --wait [time] app`
+    "#]],
+    );
     stack.exec("app", "touch /data/go");
     first.expect_exit(0);
     lost_nothing(running);
@@ -196,12 +349,29 @@ fn nginx_restarted_in_the_middle_leaves_one_version_serving() {
     let stack = Stack::up();
     stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
     stack.deploy("v2");
-    let mut swap = stack.swap(["--output", "json", "app"]).start();
+    let mut swap = stack.swap(["app"]).start();
     swap.until("healthy", "started");
     stack.compose(&["restart", "-t", "1", "nginx"]);
     stack.exec("app", "touch /data/go");
     let outcome = swap.wait().expect("the end");
-    assert!([0, ROLLED_BACK].contains(&outcome.code), "exit {}\n{}{}", outcome.code, outcome.raw, outcome.stderr);
+    match outcome.code {
+        0 => shows(
+            &outcome,
+            expect![[r#"
+            swap app (project [project], run [run])
+              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+              create      app: [project]-app-2 from [project]-app ([id])  [time]
+              start       app: [project]-app-2 runs  [time]
+              healthy     app: [project]-app-2 is healthy  [time]
+              switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+              drain       app: nothing uses [project]-app-1 any more  [time]
+              retire      app: [project]-app-1 stopped and removed  [time]
+            > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+        "#]],
+        ),
+        // The rare ending: which words depends on the moment.
+        code => assert_eq!(code, ROLLED_BACK, "{}{}", outcome.stderr, outcome.stdout),
+    }
     ends_with_one_version(&stack);
 }
 
@@ -210,14 +380,31 @@ fn a_compose_up_in_the_middle_leaves_one_version_serving() {
     let stack = Stack::up();
     stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
     stack.deploy("v2");
-    let mut swap = stack.swap(["--output", "json", "app"]).start();
+    let mut swap = stack.swap(["app"]).start();
     swap.until("healthy", "started");
     stack.compose(&["up", "-d"]);
     stack.exec("nginx", "true");
     let go = stack.containers("app").into_iter().find(|container| container.state == "running").expect("a container");
     stack.docker(&["exec", &go.id, "touch", "/data/go"]);
     let outcome = swap.wait().expect("the end");
-    assert!([0, ROLLED_BACK].contains(&outcome.code), "exit {}\n{}{}", outcome.code, outcome.raw, outcome.stderr);
+    match outcome.code {
+        0 => shows(
+            &outcome,
+            expect![[r#"
+            swap app (project [project], run [run])
+              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+              create      app: [project]-app-2 from [project]-app ([id])  [time]
+              start       app: [project]-app-2 runs  [time]
+              healthy     app: [project]-app-2 is healthy  [time]
+              switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+              drain       app: nothing uses [project]-app-1 any more  [time]
+              retire      app: [project]-app-1 stopped and removed  [time]
+            > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+        "#]],
+        ),
+        // The rare ending: which words depends on the moment.
+        code => assert_eq!(code, ROLLED_BACK, "{}{}", outcome.stderr, outcome.stdout),
+    }
     ends_with_one_version(&stack);
 }
 
@@ -251,7 +438,12 @@ fn an_engine_that_hangs_from_the_start_is_refused_in_time() {
     let engine = engine_between(&stack);
     engine.set(Manner::Silent);
     let outcome = stack.swap(["app"]).env("DOCKER_HOST", engine.host()).expect_exit(REFUSED);
-    says(&outcome, &["engine.sock", "it did not answer within"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        error: the Docker engine at `unix://[folder]/engine.sock` (from DOCKER_HOST) can't be reached: it did not answer within [time]
+    "#]],
+    );
     assert!(outcome.took < Duration::from_secs(30), "it waited {:?}", outcome.took);
 }
 
@@ -259,14 +451,25 @@ fn an_engine_that_hangs_from_the_start_is_refused_in_time() {
 fn an_engine_that_hangs_in_the_middle_is_left_by_two_ctrl_c() {
     let (stack, engine) = waiting_between();
     let running = light_load(&stack);
-    let mut swap = stack.swap(["--output", "json", "app"]).env("DOCKER_HOST", engine.host()).start();
+    let mut swap = stack.swap(["app"]).env("DOCKER_HOST", engine.host()).start();
     swap.until("healthy", "started");
     engine.set(Manner::Silent);
     swap.signal(Signal::INT);
     swap.until_interrupted();
     let asked = Instant::now();
     swap.signal(Signal::INT);
-    swap.expect_exit(STUCK);
+    shows(
+        &swap.expect_exit(STUCK),
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+        SIGINT: unwinding, nothing is left behind (once more leaves the run as it is)
+        > app: [project]-app-1 serves
+        > left as it is; `swap resume app` finishes, `swap rollback app` unwinds
+    "#]],
+    );
     assert!(asked.elapsed() < Duration::from_secs(20), "it went on for {:?}", asked.elapsed());
     stack.exec("app", "touch /data/go");
     the_next_swap_mends_it(&stack, &engine, running, "after the engine hung");
@@ -277,11 +480,13 @@ fn an_engine_that_hangs_in_the_middle_is_left_by_two_ctrl_c() {
 fn an_engine_that_hangs_for_good_is_given_up() {
     let (stack, engine) = waiting_between();
     let running = light_load(&stack);
-    let call = stack.swap(["--output", "json", "app"]).env("DOCKER_HOST", engine.host());
+    let call = stack.swap(["app"]).env("DOCKER_HOST", engine.host());
     let mut swap = call.limit(Duration::from_secs(280)).start();
     swap.until("healthy", "started");
     engine.set(Manner::Silent);
-    says(&swap.expect_exit(STUCK), &["the engine did not answer"]);
+    // Which of its questions the engine leaves open depends on the moment.
+    let stderr = swap.expect_exit(STUCK).stderr;
+    assert!(stderr.contains("the engine did not answer"), "{stderr}");
     stack.exec("app", "touch /data/go");
     the_next_swap_mends_it(&stack, &engine, running, "after the engine hung");
 }
@@ -293,12 +498,12 @@ fn an_engine_that_hangs_while_compose_creates_is_given_up() {
     let engine = engine_between(&stack);
     stack.deploy("v2");
     let running = light_load(&stack);
-    let call = stack.swap(["--output", "json", "app"]).env("DOCKER_HOST", engine.host());
+    let call = stack.swap(["app"]).env("DOCKER_HOST", engine.host());
     let mut swap = call.limit(Duration::from_secs(280)).start();
     swap.until("create", "started");
     engine.set(Manner::Silent);
     let outcome = swap.wait().expect("its end");
-    assert!([ROLLED_BACK, STUCK].contains(&outcome.code), "exit {}\n{}", outcome.code, outcome.raw);
+    assert!([ROLLED_BACK, STUCK].contains(&outcome.code), "exit {}\n{}", outcome.code, outcome.stderr);
     the_next_swap_mends_it(&stack, &engine, running, "after the engine hung");
 }
 
@@ -306,14 +511,27 @@ fn an_engine_that_hangs_while_compose_creates_is_given_up() {
 fn an_engine_that_breaks_off_for_a_moment_is_waited_for() {
     let (stack, engine) = waiting_between();
     let running = light_load(&stack);
-    let mut swap = stack.swap(["--output", "json", "app"]).env("DOCKER_HOST", engine.host()).start();
+    let mut swap = stack.swap(["app"]).env("DOCKER_HOST", engine.host()).start();
     swap.until("healthy", "started");
     engine.set(Manner::Gone);
     // So long that swap has asked several times.
     std::thread::sleep(Duration::from_secs(2));
     engine.set(Manner::Honest);
     stack.exec("app", "touch /data/go");
-    swap.expect_exit(0);
+    shows(
+        &swap.expect_exit(0),
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          drain       app: nothing uses [project]-app-1 any more  [time]
+          retire      app: [project]-app-1 stopped and removed  [time]
+        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+    "#]],
+    );
     converged(&stack, "v2", &running, "after the engine was gone");
     lost_nothing(running);
 }
@@ -322,11 +540,26 @@ fn an_engine_that_breaks_off_for_a_moment_is_waited_for() {
 fn an_engine_whose_answers_are_cut_off_is_told_and_the_next_swap_mends_it() {
     let (stack, engine) = waiting_between();
     let running = light_load(&stack);
-    let call = stack.swap(["--output", "json", "--timeout", "3s", "app"]).env("DOCKER_HOST", engine.host());
+    let call = stack.swap(["--timeout", "3s", "app"]).env("DOCKER_HOST", engine.host());
     let mut swap = call.start();
     swap.until("healthy", "started");
     engine.set(Manner::Cut(40));
-    swap.expect_exit(STUCK);
+    shows(
+        &swap.expect_exit(STUCK),
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     failed: candidate `[project]-app-2` not healthy after [time]: nothing was checked  [time]
+          stop        failed: inspecting container `[id]`: Error in the hyper legacy client: client error (SendRequest): connection closed before message completed  [time]
+          stop        failed: inspecting container `[id]`: Error in the hyper legacy client: client error (SendRequest): connection closed before message completed  [time]
+          stop        failed: inspecting container `[id]`: Error in the hyper legacy client: client error (SendRequest): connection closed before message completed  [time]
+        error: inspecting container `[id]`: Error in the hyper legacy client: client error (SendRequest): connection closed before message completed
+        > app: [project]-app-1 serves
+        > stuck at stop: mend what the error names, then `swap resume app`
+    "#]],
+    );
     stack.exec("app", "touch /data/go");
     the_next_swap_mends_it(&stack, &engine, running, "after the engine's answers were cut off");
 }
@@ -338,7 +571,7 @@ fn nginx_killed_or_restarted_at_a_step_leaves_one_version_serving() {
     for (verb, fault) in [("healthy", "kill"), ("switch", "kill"), ("drain", "restart"), ("retire", "kill")] {
         stack.deploy(next);
         let nginx = stack.containers("nginx").remove(0);
-        let mut swap = stack.swap(["--output", "json", "app"]).start();
+        let mut swap = stack.swap(["app"]).start();
         swap.until(verb, "started");
         stack.docker(&[fault, &nginx.id]);
         let outcome = swap.wait().expect("its end");
@@ -360,10 +593,24 @@ fn a_candidate_killed_while_it_gets_healthy_is_removed() {
     stack.deploy("v2");
     let before = stack.world();
     let running = light_load(&stack);
-    let mut swap = stack.swap(["--output", "json", "app"]).start();
+    let mut swap = stack.swap(["app"]).start();
     swap.until("healthy", "started");
     kill(&stack, |old, container| container.id != old);
-    says(&swap.expect_exit(ROLLED_BACK), &["exited"]);
+    shows(
+        &swap.expect_exit(ROLLED_BACK),
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     failed: candidate `[project]-app-2` exited with code 137  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        error: candidate `[project]-app-2` exited with code 137
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
     lost_nothing(running);
     assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
 }
@@ -374,10 +621,28 @@ fn a_candidate_killed_right_after_the_switch_is_switched_back() {
     stack.deploy("v2");
     let before = stack.world();
     let _held = hold_the_drain(&stack);
-    let mut swap = stack.swap(["--output", "json", "app"]).start();
+    let mut swap = stack.swap(["app"]).start();
     swap.until("switch", "done");
     kill(&stack, |old, container| container.id != old);
-    swap.expect_exit(ROLLED_BACK);
+    shows(
+        &swap.expect_exit(ROLLED_BACK),
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          drain       app: nothing uses [project]-app-1 any more  [time]
+          commit      failed: candidate `[project]-app-2` is exited  [time]
+          switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        error: candidate `[project]-app-2` is exited
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
     assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
     holds_no_lock(&stack);
 }
@@ -387,11 +652,28 @@ fn a_candidate_killed_in_the_watch_is_switched_back() {
     let stack = Stack::up();
     stack.deploy("v2");
     let before = stack.world();
-    let mut swap = stack.swap(["--output", "json", "--watch", "60s", "app"]).start();
+    let mut swap = stack.swap(["--watch", "60s", "app"]).start();
     swap.until("watch", "started");
     kill(&stack, |old, container| container.id != old);
     let outcome = swap.expect_exit(ROLLED_BACK);
-    says(&outcome, &["exited"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          watch       failed: candidate `[project]-app-2` exited with code 137  [time]
+          switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        error: candidate `[project]-app-2` exited with code 137
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
     assert!(outcome.took < Duration::from_secs(40), "it waited {:?}", outcome.took);
     assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
     holds_no_lock(&stack);
@@ -402,10 +684,23 @@ fn an_old_container_killed_in_the_drain_is_replaced_all_the_same() {
     let stack = Stack::up();
     stack.deploy("v2");
     let _held = hold_the_drain(&stack);
-    let mut swap = stack.swap(["--output", "json", "app"]).start();
+    let mut swap = stack.swap(["app"]).start();
     swap.until("drain", "started");
     kill(&stack, |old, container| container.id == old);
-    swap.expect_exit(0);
+    shows(
+        &swap.expect_exit(0),
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          drain       app: nothing uses [project]-app-1 any more  [time]
+          retire      app: [project]-app-1 stopped and removed  [time]
+        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+    "#]],
+    );
     assert_eq!(stack.version().as_deref(), Ok("v2"));
     ends_with_one_version(&stack);
     assert_eq!(stack.containers("app").len(), 1);
@@ -418,7 +713,21 @@ fn a_journal_that_cannot_be_written_in_the_middle_unwinds() {
     let before = stack.world();
     let running = light_load(&stack);
     let outcome = stack.swap(["app"]).env("SWAP_FAILPOINT", "before journal done #3=fail").expect_exit(ROLLED_BACK);
-    says(&outcome, &["can't write the journal"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          start       failed: can't write the journal `[folder]/state/[engine]/[project]/runs/[run].open`: failpoint `before journal done #3`  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        error: can't write the journal `[folder]/state/[engine]/[project]/runs/[run].open`: failpoint `before journal done #3`
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
     lost_nothing(running);
     assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
 }
@@ -436,19 +745,51 @@ fn an_upstream_folder_that_gets_full_or_read_only_in_the_middle_unwinds() {
     let folder = "/etc/nginx/swap";
     let full = "cp -a /etc/nginx/swap /tmp/swap && mount -t tmpfs -o size=16k full /etc/nginx/swap && \
                 cp -a /tmp/swap/. /etc/nginx/swap/; cat /dev/zero >/etc/nginx/swap/filler 2>/dev/null";
-    for (fault, cure, word) in [
-        (format!("mount -o remount,bind,ro {folder}"), format!("mount -o remount,bind,rw {folder}"), "Read-only"),
-        (full.to_owned(), format!("umount {folder}"), "No space"),
+    for (fault, cure, expected) in [
+        (
+            format!("mount -o remount,bind,ro {folder}"),
+            format!("mount -o remount,bind,rw {folder}"),
+            expect![[r#"
+            swap app (project [project], run [run])
+              create      app: [project]-app-3 from [project]-app ([id])  [time]
+              start       app: [project]-app-3 runs  [time]
+              healthy     app: [project]-app-3 is healthy  [time]
+              switch      failed: writing into the upstream folder `/etc/nginx/swap` failed: cp: cannot create regular file '/etc/nginx/swap/.app.conf.swap-old': Read-only file system  [time]
+              switch-back app: nginx sends new requests to [project]-app-2 ([ip]:80) again  [time]
+              stop        app: what was started is stopped  [time]
+              remove      app: what was created is removed  [time]
+            error: writing into the upstream folder `/etc/nginx/swap` failed: cp: cannot create regular file '/etc/nginx/swap/.app.conf.swap-old': Read-only file system
+            hint: make it writable for the user that nginx's shell runs as
+            > rolled back; app: [project]-app-2 serves, nothing of this run is left
+        "#]],
+        ),
+        (
+            full.to_owned(),
+            format!("umount {folder}"),
+            expect![[r#"
+            swap app (project [project], run [run])
+              create      app: [project]-app-3 from [project]-app ([id])  [time]
+              start       app: [project]-app-3 runs  [time]
+              healthy     app: [project]-app-3 is healthy  [time]
+              switch      failed: writing into the upstream folder `/etc/nginx/swap` failed: cat: write error: No space left on device  [time]
+              switch-back app: nginx sends new requests to [project]-app-2 ([ip]:80) again  [time]
+              stop        app: what was started is stopped  [time]
+              remove      app: what was created is removed  [time]
+            error: writing into the upstream folder `/etc/nginx/swap` failed: cat: write error: No space left on device
+            hint: free some disk space where that folder is
+            > rolled back; app: [project]-app-2 serves, nothing of this run is left
+        "#]],
+        ),
     ] {
         let beside = |line: &str| {
             run(Command::new("nsenter").args(["--target", pid.trim(), "--mount", "sh", "-c", &format!("{line}; true")]))
                 .expect("a change of what nginx's container sees")
         };
-        let mut swap = stack.swap(["--output", "json", "app"]).start();
+        let mut swap = stack.swap(["app"]).start();
         swap.until("healthy", "started");
         beside(&fault);
         stack.exec("app", "touch /data/go");
-        says(&swap.expect_exit(ROLLED_BACK), &[word]);
+        shows(&swap.expect_exit(ROLLED_BACK), expected);
         beside(&cure);
         stack.exec("app", "rm /data/go");
         assert_eq!((stack.version().as_deref(), stack.world().as_str()), (Ok("v1"), before.as_str()), "{fault}");
@@ -468,7 +809,25 @@ fn a_hook_cache_that_is_full_costs_only_time() {
         cache.display()
     );
     let call = stack.swap(["--hooks", "hooks/app.wasm", "app"]).env("XDG_CACHE_HOME", &cache);
-    call.through(&["unshare", "--mount", "sh", "-c", &full, "sh"]).expect_exit(0);
+    shows(
+        &call.through(&["unshare", "--mount", "sh", "-c", &full, "sh"]).expect_exit(0),
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          pre-swap    app: app agreed  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          post-swap   app: app agreed  [time]
+          drain       app: nothing uses [project]-app-1 any more  [time]
+          retire      app: [project]-app-1 stopped and removed  [time]
+            app (finish): app now runs [project]-app-2
+          finish      app: app agreed  [time]
+        front door: [n] requests, 0 failed, p99 [time] ([steps])
+        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+    "#]],
+    );
     assert_eq!(stack.version().as_deref(), Ok("v2"));
 }
 
@@ -480,16 +839,44 @@ fn an_image_that_is_deleted_in_the_middle_unwinds_before_the_candidate_is_made_a
     let before = stack.world();
     stack.swap(["app"]).env("SWAP_FAILPOINT", "before compose up #1=kill").expect_exit(137);
     stack.docker(&["rmi", &image]);
-    says(&stack.swap(["resume", "app"]).expect_exit(ROLLED_BACK), &["No such image", "hint: make the image first"]);
+    shows(
+        &stack.swap(["resume", "app"]).expect_exit(ROLLED_BACK),
+        expect![[r#"
+        the run that held `app` is dead (pid [pid] of [user] on [machine] since [when]): taking over
+          create      failed: creating a container of `app`: `docker compose up --no-start --no-recreate --no-build --pull never --no-deps --scale app=2 app` failed with exit code 1  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        error: creating a container of `app`: `docker compose up --no-start --no-recreate --no-build --pull never --no-deps --scale app=2 app` failed with exit code 1
+          | Container [project]-app-1  Running
+          | Container [project]-app-2  Creating
+          | Container [project]-app-2  Error response from daemon: No such image: [project]-app:latest
+          | Error response from daemon: No such image: [project]-app:latest
+        hint: make the image first: `docker compose build app` or `docker compose pull app`
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
     assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
 
     stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
     stack.deploy("v2");
-    let mut swap = stack.swap(["--output", "json", "app"]).start();
+    let mut swap = stack.swap(["app"]).start();
     swap.until("healthy", "started");
     stack.docker(&["rmi", &image]);
     stack.exec("app", "touch /data/go");
-    swap.expect_exit(0);
+    shows(
+        &swap.expect_exit(0),
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          drain       app: nothing uses [project]-app-1 any more  [time]
+          retire      app: [project]-app-1 stopped and removed  [time]
+        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+    "#]],
+    );
     assert_eq!(stack.version().as_deref(), Ok("v2"));
     stack.deploy("v2");
 }
@@ -506,7 +893,18 @@ fn a_compose_tool_that_vanishes_in_the_middle_unwinds() {
     stack.write("compose", &format!("#!/bin/sh\n{line}exec {} \"$@\"\n", compose_tool().join(" ")));
     std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).expect("a program");
     let outcome = stack.swap(["app"]).env("SWAP_COMPOSE", &tool).expect_exit(ROLLED_BACK);
-    says(&outcome, &["compose", "No such file"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      failed: running `compose up --no-start --no-recreate --no-build --pull never --no-deps --scale app=2 app` in `[folder]`: No such file or directory (os error 2)  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        error: running `compose up --no-start --no-recreate --no-build --pull never --no-deps --scale app=2 app` in `[folder]`: No such file or directory (os error 2)
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
     lost_nothing(running);
     assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
 }

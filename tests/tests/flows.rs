@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use expect_test::expect;
 use scenarios::eventually::eventually;
 use scenarios::stack::Stack;
 
-use crate::common::{changes_nothing, compose_recreates_nothing, light_load, lost_nothing, mixed_load, says};
+use crate::common::{changes_nothing, compose_recreates_nothing, light_load, lost_nothing, mixed_load, shows};
 
 #[test]
 fn swap_under_mixed_load_loses_nothing() {
@@ -40,11 +41,20 @@ fn swap_tells_each_step_and_ends_in_a_fact() {
     let stack = Stack::up();
     stack.deploy("v2");
     let outcome = stack.swap(["app"]).expect_exit(0);
-    let verbs: Vec<&str> =
-        outcome.stderr.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
-    assert_eq!(verbs, ["adopt", "create", "start", "healthy", "switch", "drain", "retire"], "{}", outcome.stderr);
-    let fact = "swapped app: [project]-app-1 → [project]-app-2 in [time] (";
-    assert!(outcome.stdout.starts_with(fact) && outcome.stdout.lines().count() == 1, "{}", outcome.stdout);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          drain       app: nothing uses [project]-app-1 any more  [time]
+          retire      app: [project]-app-1 stopped and removed  [time]
+        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+    "#]],
+    );
 }
 
 #[test]
@@ -52,7 +62,20 @@ fn the_oldest_form_with_a_health_command_swaps() {
     let stack = Stack::builder().compose("    x-swap:\n      health: ./healthcheck\n", "").up();
     let running = light_load(&stack);
     stack.deploy("v2");
-    stack.swap(["app", "./healthcheck"]).expect_exit(0);
+    shows(
+        &stack.swap(["app", "./healthcheck"]).expect_exit(0),
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          drain       app: nothing uses [project]-app-1 any more  [time]
+          retire      app: [project]-app-1 stopped and removed  [time]
+        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+    "#]],
+    );
     lost_nothing(running);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
 }
@@ -62,7 +85,20 @@ fn plan_changes_nothing() {
     let stack = Stack::up();
     stack.deploy("v2");
     let outcome = changes_nothing(&stack, &["plan", "app"], 0);
-    says(&outcome, &["[project]-app-1", "create", "healthy", "switch", "drain", "retire"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        > plan for app of project [project]: 8 steps
+        >   1  adopt       app: /etc/nginx/swap/app.conf names [project]-app-1, so that no reload finds what is not ready
+        >   2  create      app: 1 candidate from [project]-app ([id]) beside [project]-app-1 (compose creates, so that compose owns)
+        >   3  start       app: start what was created, in [project]_default
+        >   4  healthy     app: until `./healthcheck`, at most 1m (nothing unhealthy gets requests)
+        >   5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of [project]-app-1, test, reload nginx, confirm
+        >   6  drain       app: until no nginx worker uses [project]-app-1, at most [time]
+        >   7  commit      from here the run only goes forward
+        >   8  retire      app: stop and remove [project]-app-1, grace [time] (replaced by the candidates)
+    "#]],
+    );
 }
 
 #[test]
@@ -98,7 +134,18 @@ fn a_worker_that_must_never_run_twice_never_does() {
     stack.deploy("v2");
     let outcome = stack.swap(["worker"]).expect_exit(0);
     assert_eq!(stack.exec("worker", "cat /data/life"), "start\nstop\nstart\n");
-    says(&outcome, &["nobody served for [time]"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap worker (project [project], run [run])
+          create      worker: [project]-worker-2 from [project]-app ([id])  [time]
+          stop-old    worker: [project]-worker-1 stopped, nobody serves  [time]
+          start       worker: [project]-worker-2 runs  [time]
+          healthy     worker: [project]-worker-2 is healthy  [time]
+          retire      worker: [project]-worker-1 stopped and removed  [time]
+        > swapped worker: [project]-worker-1 → [project]-worker-2 in [time] ([steps]), nobody served for [time]
+    "#]],
+    );
 }
 
 #[test]
@@ -119,7 +166,28 @@ fn several_services_are_swapped_in_one_run() {
 fn several_services_are_unwound_together() {
     let stack = Stack::builder().worker("{ proxy: none }").up();
     stack.edit("docker-compose.yml", "echo start >>/data/life;", "exit 7;");
-    changes_nothing(&stack, &["app", "worker"], 4);
+    shows(
+        &changes_nothing(&stack, &["app", "worker"], 4),
+        expect![[r#"
+        swap app worker (project [project], run [run])
+        note: `[project]-app` is the image that runs already; was the new version built?
+        note: `[project]-app` is the image that runs already; was the new version built?
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          create      worker: [project]-worker-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          start       worker: [project]-worker-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          healthy     failed: candidate `[project]-worker-2` exited with code 7  [time]
+          stop        worker: what was started is stopped  [time]
+          stop        app: what was started is stopped  [time]
+          remove      worker: what was created is removed  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        error: candidate `[project]-worker-2` exited with code 7
+        > rolled back; app: [project]-app-1 serves; worker: [project]-worker-1 serves, nothing of this run is left
+    "#]],
+    );
 }
 
 #[test]
@@ -147,7 +215,21 @@ fn an_nginx_that_knows_no_resolve_serves_new_connections_throughout() {
     lost_nothing(running);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
     // It says once what an old nginx costs.
-    says(&outcome, &["keepalive_min_timeout"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+        note: nginx 1.22.1 closes keep-alive connections at every reload, so clients that do not retry lose some requests (nginx 1.27.4 or newer with `keepalive_min_timeout [time];` loses none)
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          drain       app: nothing uses [project]-app-1 any more  [time]
+          retire      app: [project]-app-1 stopped and removed  [time]
+        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+    "#]],
+    );
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use expect_test::expect;
 use scenarios::clients::Kind;
 use scenarios::eventually::eventually;
 use scenarios::http::Cause;
 use scenarios::load::Running;
 use scenarios::stack::Stack;
 
-use crate::common::{changes_nothing, compose_recreates_nothing, light_load, lost_nothing, mixed_load, says};
+use crate::common::{changes_nothing, compose_recreates_nothing, light_load, lost_nothing, mixed_load, shows};
 
 #[test]
 fn a_teams_policy_in_one_hook_guards_a_swap_under_load() {
@@ -19,7 +20,26 @@ fn a_teams_policy_in_one_hook_guards_a_swap_under_load() {
     let outcome = stack.swap(["--hooks", "hooks/app.wasm", "--watch", "3s", "app"]).expect_exit(0);
     lost_nothing(running);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
-    says(&outcome, &["pre-swap", "post-swap", "watch", "finish"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          pre-swap    app: app agreed  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          post-swap   app: app agreed  [time]
+          watch       app: [project]-app-2 did well  [time]
+          drain       app: nothing uses [project]-app-1 any more  [time]
+          retire      app: [project]-app-1 stopped and removed  [time]
+            app (finish): app now runs [project]-app-2
+          finish      app: app agreed  [time]
+        front door: [n] requests, 0 failed, p99 [time] ([steps])
+        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+    "#]],
+    );
     compose_recreates_nothing(&stack);
 }
 
@@ -31,7 +51,27 @@ fn a_version_that_fails_after_the_switch_is_switched_back_by_the_teams_hook() {
     stack.deploy("v3");
     let before = stack.world();
     let outcome = stack.swap(["--hooks", "hooks/app.wasm", "--watch", "30s", "app"]).expect_exit(4);
-    says(&outcome, &["requests failed", "hook `app`"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          pre-swap    app: app agreed  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          post-swap   app: app agreed  [time]
+          watch       failed: hook `app` (health) is fatal: [n] of [n] requests failed  [time]
+          switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        front door: [n] requests, [n] failed, p99 [time] ([steps]); the first failed at [time]: status 500
+        error: hook `app` (health) is fatal: [n] of [n] requests failed
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
     only_its_own_failures(running);
     assert_eq!(stack.version().as_deref(), Ok("v1"));
     assert_eq!(stack.world(), before);
@@ -44,18 +84,84 @@ fn the_example_with_a_database_is_migrated_once_and_guarded() {
 
     stack.build("v2");
     let outcome = stack.swap(["app"]).expect_exit(0);
-    assert_eq!(outcome.stderr.matches("the schema is at 2 now").count(), 1, "{}", outcome.stderr);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+            migrate (pre-start): the schema is at 2 now
+          pre-start   app: migrate agreed  [time]
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+            warmup (pre-swap): http://[project]-app-2.candidate: 3 of 3 pages are warm
+          pre-swap    app: warmup agreed  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          post-swap   app: warmup agreed  [time]
+          watch       app: [project]-app-2 did well  [time]
+          drain       app: nothing uses [project]-app-1 any more  [time]
+          retire      app: [project]-app-1 stopped and removed  [time]
+          finish      app: migrate agreed  [time]
+        front door: [n] requests, 0 failed, p99 [time] ([steps])
+        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+    "#]],
+    );
     assert_eq!(answered_by(&stack), "v2");
     // The first to ask finds it warm.
     assert_eq!(stack.get("/report").expect("the report").header("x-cache"), Some("hit"));
     let outcome = stack.swap(["app"]).expect_exit(0);
-    assert!(!outcome.stderr.contains("the schema is at"), "it was migrated again\n{}", outcome.stderr);
+    // It is not migrated again.
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+        note: `[project]-app` is the image that runs already; was the new version built?
+            migrate (pre-start): [project]-app was migrated before
+          pre-start   app: migrate agreed  [time]
+          create      app: [project]-app-3 from [project]-app ([id])  [time]
+          start       app: [project]-app-3 runs  [time]
+          healthy     app: [project]-app-3 is healthy  [time]
+            warmup (pre-swap): http://[project]-app-3.candidate: 3 of 3 pages are warm
+          pre-swap    app: warmup agreed  [time]
+          switch      app: nginx sends new requests to [project]-app-3 ([ip]:80)  [time]
+          post-swap   app: warmup agreed  [time]
+          watch       app: [project]-app-3 did well  [time]
+          drain       app: nothing uses [project]-app-2 any more  [time]
+          retire      app: [project]-app-2 stopped and removed  [time]
+          finish      app: migrate agreed  [time]
+        front door: [n] requests, 0 failed, p99 [time] ([steps])
+        > swapped app: [project]-app-2 → [project]-app-3 in [time] ([steps])
+    "#]],
+    );
     assert_eq!(running.counts().1, 0);
 
     stack.build("v3");
     let before = stack.containers("app");
     let outcome = stack.swap(["app"]).expect_exit(4);
-    says(&outcome, &["hook `slo-guard`", "requests failed since the switch"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+            migrate (pre-start): the schema is at 2 already
+          pre-start   app: migrate agreed  [time]
+          create      app: [project]-app-4 from [project]-app ([id])  [time]
+          start       app: [project]-app-4 runs  [time]
+          healthy     app: [project]-app-4 is healthy  [time]
+            warmup (pre-swap): http://[project]-app-4.candidate/notes answered 500
+            warmup (pre-swap): http://[project]-app-4.candidate: 2 of 3 pages are warm
+          pre-swap    app: warmup agreed  [time]
+          switch      app: nginx sends new requests to [project]-app-4 ([ip]:80)  [time]
+          post-swap   app: warmup agreed  [time]
+          watch       failed: hook `slo-guard` (health) is fatal: [n] of [n] requests failed since the switch, [n] in 1000; 20 are allowed  [time]
+          switch-back app: nginx sends new requests to [project]-app-3 ([ip]:80) again  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          rollback    app: migrate agreed  [time]
+        front door: [n] requests, [n] failed, p99 [time] ([steps]); the first failed at [time]: status 500
+        error: hook `slo-guard` (health) is fatal: [n] of [n] requests failed since the switch, [n] in 1000; 20 are allowed
+        > rolled back; app: [project]-app-3 serves, nothing of this run is left
+    "#]],
+    );
     assert_eq!(stack.containers("app"), before);
     assert_eq!(answered_by(&stack), "v2");
     only_its_own_failures(running);
@@ -75,7 +181,17 @@ fn a_migration_that_fails_leaves_everything_as_it_was() {
     );
     stack.deploy("v2");
     let outcome = changes_nothing(&stack, &["app"], 4);
-    says(&outcome, &["hook `migrate`", "no such table"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+            migrate (pre-start): no such table
+          pre-start   failed: hook `migrate` (pre-start) failed: `echo no such table; exit 3`: exit 3: no such table  [time]
+          rollback    app: migrate agreed  [time]
+        error: hook `migrate` (pre-start) failed: `echo no such table; exit 3`: exit 3: no such table
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
 }
 
 #[test]
@@ -90,12 +206,41 @@ fn a_killed_run_with_hooks_is_resumed_and_rolled_back_with_them() {
         &format!("health: ./healthcheck\n      hooks: [ {migrate} ]"),
     );
     let running = light_load(&stack);
-    for (words, code, version, steps) in
-        [(["rollback", "app"], 4, "v1", "up\ndown\n"), (["resume", "app"], 0, "v2", "up\ndown\nup\n")]
-    {
+    for (words, code, version, steps, expected) in [
+        (
+            ["rollback", "app"],
+            4,
+            "v1",
+            "up\ndown\n",
+            expect![[r#"
+            the run that held `app` is dead (pid [pid] of [user] on [machine] since [when]): taking over
+              stop        app: what was started is stopped  [time]
+              remove      app: what was created is removed  [time]
+              release     app: /etc/nginx/swap/app.conf is removed again  [time]
+              rollback    app: migrate agreed  [time]
+            > rolled back; app: [project]-app-1 serves, nothing of this run is left
+        "#]],
+        ),
+        (
+            ["resume", "app"],
+            0,
+            "v2",
+            "up\ndown\nup\n",
+            expect![[r#"
+            the run that held `app` is dead (pid [pid] of [user] on [machine] since [when]): taking over
+              start       app: [project]-app-2 runs  [time]
+              healthy     app: [project]-app-2 is healthy  [time]
+              switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+              drain       app: nothing uses [project]-app-1 any more  [time]
+              retire      app: [project]-app-1 stopped and removed  [time]
+              finish      app: migrate agreed  [time]
+            > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+        "#]],
+        ),
+    ] {
         stack.deploy("v2");
         crate::kills::kill_at(&stack, "healthy", "started");
-        stack.swap(words).expect_exit(code);
+        shows(&stack.swap(words).expect_exit(code), expected);
         assert_eq!(stack.version().as_deref(), Ok(version));
         assert_eq!(stack.exec("app", "cat /data/steps"), steps);
         assert_eq!(stack.containers("app").len(), 1, "{}", stack.world());
@@ -113,14 +258,29 @@ fn a_grant_that_is_missing_is_told_and_nothing_is_touched() {
     stack.hook("needy");
     let before = stack.world();
     let outcome = stack.swap(["--hooks", "hooks/needy.wasm", "app"]).expect_exit(3);
-    says(&outcome, &["hook `needy`", "allow: [ \"exec:nginx\" ]", "--allow exec:nginx"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        error: hook `needy`: it needs `exec:nginx`, which is not granted
+        hint: allow it with `allow: [ "exec:nginx" ]` beside the hook in `x-swap`, or `--allow exec:nginx`
+    "#]],
+    );
     assert_eq!(stack.world(), before);
     // What depends on the call is refused when it is made.
     stack.hook("awkward");
     let reach_out: [&'static str; 7] =
         ["--hooks", "hooks/awkward.wasm", "--set", "in=pre-start", "--set", "does=reach out", "app"];
     let outcome = changes_nothing(&stack, &reach_out, 4);
-    says(&outcome, &["hook `awkward`", "allow: [ \"exec:nginx\" ]", "--allow exec:nginx"]);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+          pre-start   failed: hook `awkward` (pre-start) failed: to run a command in the service `nginx` is not granted; allow it with `allow: [ "exec:nginx" ]` beside the hook in `x-swap`, or `--allow exec:nginx`  [time]
+        error: hook `awkward` (pre-start) failed: to run a command in the service `nginx` is not granted; allow it with `allow: [ "exec:nginx" ]` beside the hook in `x-swap`, or `--allow exec:nginx`
+        hint: allow it with `allow: [ "exec:nginx" ]` beside the hook in `x-swap`, or `--allow exec:nginx`
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
     // With the line that it named it is let.
     stack.swap([&["--allow", "exec:nginx"], &reach_out[..]].concat()).expect_exit(0);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
@@ -132,15 +292,79 @@ fn a_hook_that_loops_or_panics_unwinds_the_run() {
     stack.hook("awkward");
     stack.edit("docker-compose.yml", "health: ./healthcheck", "health: ./healthcheck\n      timeouts: { hook: 2s }");
     stack.deploy("v2");
-    for (phase, does, reason) in [
-        ("in=pre-start", "does=loop", "no answer within"),
-        ("in=health", "does=panic", "nobody expected this"),
-        ("in=pre-swap", "does=panic", "nobody expected this"),
-        ("in=post-swap", "does=loop", "no answer within"),
+    for (phase, does, expected) in [
+        (
+            "in=pre-start",
+            "does=loop",
+            expect![[r#"
+            swap app (project [project], run [run])
+              pre-start   failed: hook `awkward` (pre-start) aborted: no answer within [time]  [time]
+            error: hook `awkward` (pre-start) aborted: no answer within [time]
+            > rolled back; app: [project]-app-1 serves, nothing of this run is left
+        "#]],
+        ),
+        (
+            "in=health",
+            "does=panic",
+            expect![[r#"
+            swap app (project [project], run [run])
+              pre-start   app: awkward agreed  [time]
+              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+              create      app: [project]-app-2 from [project]-app ([id])  [time]
+              start       app: [project]-app-2 runs  [time]
+              healthy     failed: hook `awkward` (health) aborted: panicked at tests/hooks/awkward/src/lib.rs:34: nobody expected this  [time]
+              stop        app: what was started is stopped  [time]
+              remove      app: what was created is removed  [time]
+              release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            error: hook `awkward` (health) aborted: panicked at tests/hooks/awkward/src/lib.rs:34: nobody expected this
+              | panicked at tests/hooks/awkward/src/lib.rs:34: nobody expected this
+            > rolled back; app: [project]-app-1 serves, nothing of this run is left
+        "#]],
+        ),
+        (
+            "in=pre-swap",
+            "does=panic",
+            expect![[r#"
+            swap app (project [project], run [run])
+              pre-start   app: awkward agreed  [time]
+              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+              create      app: [project]-app-2 from [project]-app ([id])  [time]
+              start       app: [project]-app-2 runs  [time]
+              healthy     app: [project]-app-2 is healthy  [time]
+              pre-swap    failed: hook `awkward` (pre-swap) aborted: panicked at tests/hooks/awkward/src/lib.rs:34: nobody expected this  [time]
+              stop        app: what was started is stopped  [time]
+              remove      app: what was created is removed  [time]
+              release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            error: hook `awkward` (pre-swap) aborted: panicked at tests/hooks/awkward/src/lib.rs:34: nobody expected this
+              | panicked at tests/hooks/awkward/src/lib.rs:34: nobody expected this
+            > rolled back; app: [project]-app-1 serves, nothing of this run is left
+        "#]],
+        ),
+        (
+            "in=post-swap",
+            "does=loop",
+            expect![[r#"
+            swap app (project [project], run [run])
+              pre-start   app: awkward agreed  [time]
+              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+              create      app: [project]-app-2 from [project]-app ([id])  [time]
+              start       app: [project]-app-2 runs  [time]
+              healthy     app: [project]-app-2 is healthy  [time]
+              pre-swap    app: awkward agreed  [time]
+              switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+              post-swap   failed: hook `awkward` (post-swap) aborted: no answer within [time]  [time]
+              switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
+              stop        app: what was started is stopped  [time]
+              remove      app: what was created is removed  [time]
+              release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            error: hook `awkward` (post-swap) aborted: no answer within [time]
+            > rolled back; app: [project]-app-1 serves, nothing of this run is left
+        "#]],
+        ),
     ] {
         let outcome =
             changes_nothing(&stack, &["--hooks", "hooks/awkward.wasm", "--set", phase, "--set", does, "app"], 4);
-        says(&outcome, &["hook `awkward`", reason]);
+        shows(&outcome, expected);
         assert!(outcome.took < Duration::from_secs(120), "{phase} {does} took {:?}", outcome.took);
     }
 }

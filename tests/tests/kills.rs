@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use scenarios::stack::Stack;
 use serde_json::Value;
 
-use crate::common::{compose_recreates_nothing, converged, holds_no_lock, is_settled, light_load, lost_nothing, says};
+use crate::common::{compose_recreates_nothing, converged, holds_no_lock, is_settled, light_load, lost_nothing};
 
 /// Where a run is killed: when a step has begun, and when it is done. The late ones come first, because a run that began
 /// without an upstream file has the most to undo there.
@@ -129,7 +129,12 @@ fn survive(then: Then, boundaries: Vec<(&'static str, &'static str)>) {
         let left = Left::of(&stack);
         if left != Left::Nothing {
             let status = stack.swap(["status", "app"]).expect_exit(0);
-            says(&status, &["`swap resume app` finishes", "`swap rollback app` unwinds"]);
+            let end: Vec<&str> = status.stdout.lines().rev().take(2).collect();
+            let expected = [
+                "app: run [run] is unfinished: `swap resume app` finishes, `swap rollback app` unwinds",
+                "app: the run that held it is dead: pid [pid] of [user] on [machine] since [when]; the next `swap` takes over",
+            ];
+            assert_eq!(end, expected, "{case}");
         }
         let (words, code, version): (&[&'static str], i32, &'static str) = match (then, left) {
             (Then::Again, _) => (&["app"], 0, next),
@@ -159,7 +164,7 @@ pub fn kill_at(stack: &Stack, verb: &str, event: &str) {
 
 #[track_caller]
 fn kill_swap_of(service: &'static str, stack: &Stack, verb: &str, event: &str) {
-    let mut swap = stack.swap(["--output", "json", service]).start();
+    let mut swap = stack.swap([service]).start();
     swap.until(verb, event);
     swap.signal(Signal::KILL);
     let code = swap.wait().expect("its end").code;

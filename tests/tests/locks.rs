@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use expect_test::expect;
 use rustix::process::Signal;
 use scenarios::eventually::eventually;
 use scenarios::stack::Stack;
 
-use crate::common::{holds_no_lock, light_load, lost_nothing, says};
+use crate::common::{holds_no_lock, light_load, lost_nothing, shows};
 
 /// How long whatever is waited for may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,18 +16,53 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn a_run_elsewhere_is_told_who_holds_the_service_and_may_wait() {
     let stack = patient_stack();
     let running = light_load(&stack);
-    let mut first = stack.swap(["--output", "json", "app"]).start();
+    let mut first = stack.swap(["app"]).start();
     first.until("healthy", "started");
     // Another machine has to see a sign of life; another user of this one sees the process.
     let busy = stack.swap(["app"]).elsewhere("far-away").expect_exit(6);
-    says(&busy, &["another run holds `app`: pid [pid] of ", " since ", "swap --wait [time] app"]);
+    shows(
+        &busy,
+        expect![[r#"
+        another run holds `app`: pid [pid] of [user] on [machine] since [when]; looking whether it lives
+        error: another run holds `app`: pid [pid] of [user] on [machine] since [when]
+        hint: wait for it with `swap --wait [time] app`
+    "#]],
+    );
     let other_user = stack.swap(["app"]).env("SWAP_STATE_DIR", stack.state().join("other")).expect_exit(6);
-    says(&other_user, &["another run holds `app`: pid [pid] of "]);
-    says(&stack.swap(["status", "app"]).elsewhere("far-away").expect_exit(0), &["app: a run holds it: pid [pid] of "]);
-    let waiting = stack.swap(["--wait", "170s", "-v", "app"]).elsewhere("far-away").start();
+    shows(
+        &other_user,
+        expect![[r#"
+        error: another run holds `app`: pid [pid] of [user] on [machine] since [when]
+        hint: wait for it with `swap --wait [time] app`
+    "#]],
+    );
+    shows(
+        &stack.swap(["status", "app"]).elsewhere("far-away").expect_exit(0),
+        expect![[r#"
+        > SERVICE  LIVE  SINCE  IMAGE  LAST RUN  UPSTREAM
+        > app  [project]-app-1  [when]  [project]-app [id]  -  /etc/nginx/swap/app.conf (run [run])
+        > app: [project]-app-2 runs beside and gets no requests
+        > app: a run holds it: pid [pid] of [user] on [machine] since [when]
+    "#]],
+    );
+    let waiting = stack.swap(["--wait", "170s", "app"]).elsewhere("far-away").start();
     stack.exec("app", "touch /data/go");
     first.expect_exit(0);
-    waiting.expect_exit(0);
+    shows(
+        &waiting.expect_exit(0),
+        expect![[r#"
+        another run holds `app`: pid [pid] of [user] on [machine] since [when]; looking whether it lives
+        swap app (project [project], run [run])
+        note: `[project]-app` is the image that runs already; was the new version built?
+          create      app: [project]-app-3 from [project]-app ([id])  [time]
+          start       app: [project]-app-3 runs  [time]
+          healthy     app: [project]-app-3 is healthy  [time]
+          switch      app: nginx sends new requests to [project]-app-3 ([ip]:80)  [time]
+          drain       app: nothing uses [project]-app-2 any more  [time]
+          retire      app: [project]-app-2 stopped and removed  [time]
+        > swapped app: [project]-app-2 → [project]-app-3 in [time] ([steps])
+    "#]],
+    );
     lost_nothing(running);
     is_one(&stack, "v2");
 }
@@ -35,8 +71,53 @@ fn a_run_elsewhere_is_told_who_holds_the_service_and_may_wait() {
 fn a_killed_run_is_followed_at_once_on_its_machine_and_after_a_silence_elsewhere() {
     let stack = patient_stack();
     let running = light_load(&stack);
-    for elsewhere in [false, true] {
-        let mut first = stack.swap(["--output", "json", "app"]).start();
+    for (elsewhere, expected) in [
+        (
+            false,
+            expect![[r#"
+        the run that held `app` is dead (pid [pid] of [user] on [machine] since [when]): taking over
+        run [run] has no journal here: what it did is told by what is there
+        run [run] was left unfinished: cleaning up first
+          switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        run [run] is cleaned up
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          drain       app: nothing uses [project]-app-1 any more  [time]
+          retire      app: [project]-app-1 stopped and removed  [time]
+        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+    "#]],
+        ),
+        (
+            true,
+            expect![[r#"
+        another run holds `app`: pid [pid] of [user] on [machine] since [when]; looking whether it lives
+        the run that held `app` is dead (pid [pid] of [user] on [machine] since [when]): taking over
+        run [run] has no journal here: what it did is told by what is there
+        run [run] was left unfinished: cleaning up first
+          switch-back app: nginx sends new requests to [project]-app-2 ([ip]:80) again  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+        run [run] is cleaned up
+        swap app (project [project], run [run])
+        note: `[project]-app` is the image that runs already; was the new version built?
+          create      app: [project]-app-3 from [project]-app ([id])  [time]
+          start       app: [project]-app-3 runs  [time]
+          healthy     app: [project]-app-3 is healthy  [time]
+          switch      app: nginx sends new requests to [project]-app-3 ([ip]:80)  [time]
+          drain       app: nothing uses [project]-app-2 any more  [time]
+          retire      app: [project]-app-2 stopped and removed  [time]
+        > swapped app: [project]-app-2 → [project]-app-3 in [time] ([steps])
+    "#]],
+        ),
+    ] {
+        let mut first = stack.swap(["app"]).start();
         first.until("healthy", "started");
         first.signal(Signal::KILL);
         assert_eq!(first.wait().expect("its end").code, 137);
@@ -47,7 +128,7 @@ fn a_killed_run_is_followed_at_once_on_its_machine_and_after_a_silence_elsewhere
             false => stack.swap(["app"]).env("SWAP_STATE_DIR", stack.state().join("other")),
         };
         let next = next.expect_exit(0);
-        says(&next, &["the run that held `app` is dead (pid [pid] of ", "taking over"]);
+        shows(&next, expected);
         assert_eq!(next.took > Duration::from_secs(10), elsewhere, "{:?}", next.took);
         stack.exec("app", "rm /data/go");
         assert_eq!(stack.containers("app").len(), 1, "{}", stack.world());
@@ -63,7 +144,7 @@ fn a_killed_run_is_followed_at_once_on_its_machine_and_after_a_silence_elsewhere
 fn a_run_that_slept_and_was_followed_does_nothing_more() {
     let stack = patient_stack();
     let running = light_load(&stack);
-    let mut first = stack.swap(["--output", "json", "app"]).start();
+    let mut first = stack.swap(["app"]).start();
     first.until("healthy", "started");
     first.signal(Signal::STOP);
     let second = stack.swap(["app"]).elsewhere("far-away").start();
@@ -74,7 +155,19 @@ fn a_run_that_slept_and_was_followed_does_nothing_more() {
     let after = stack.world();
     first.signal(Signal::CONT);
     let lost = first.expect_exit(5);
-    says(&lost, &["`app` was taken over by ", "no sign of life"]);
+    shows(
+        &lost,
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     failed: candidate `[project]-app-2` was removed  [time]
+        error: `app` was taken over by a run that is over: this process gave no sign of life for too long
+        hint: `swap status app` tells what serves now
+        > left as it is: another run has taken over
+    "#]],
+    );
     lost_nothing(running);
     let settled =
         |world: &str| world.lines().filter(|line| !line.starts_with("open run")).collect::<Vec<_>>().join("\n");
@@ -86,7 +179,7 @@ fn a_run_that_slept_and_was_followed_does_nothing_more() {
 #[test]
 fn a_lock_that_somebody_pruned_is_made_again() {
     let stack = patient_stack();
-    let mut first = stack.swap(["--output", "json", "app"]).start();
+    let mut first = stack.swap(["app"]).start();
     first.until("healthy", "started");
     stack.docker(&["volume", "rm", &format!("swap-lock.{}.app", stack.project)]);
     eventually("the lock to be made again", PATIENCE, || !holder(&stack).is_empty());

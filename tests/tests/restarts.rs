@@ -40,7 +40,7 @@ fn inside_the_engine_is_restarted_in_the_middle() {
             stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
             stack.deploy("v2");
             let running = light_load(&stack);
-            let mut swap = stack.swap(["--output", "json", "app"]).start();
+            let mut swap = stack.swap(["app"]).start();
             swap.until("healthy", "started");
             engine.restart();
             let first = stack.containers("app").remove(0);

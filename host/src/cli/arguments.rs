@@ -515,9 +515,20 @@ mod tests {
             "error: service `docter` not found (services: app, worker, nginx); did you mean the command `swap doctor`?\n"
         );
         let flag = Arguments::try_parse_from(["swap", "app", "--wach", "5s"]).unwrap_err().to_string();
-        assert!(flag.contains("a similar argument exists: '--watch'"), "{flag}");
+        assert_eq!(
+            flag,
+            "error: unexpected argument '--wach' found\n\n  tip: a similar argument exists: '--watch'\n  \
+             tip: to pass '--wach' as a value, use '-- --wach'\n\n\
+             Usage: swap [OPTIONS] SERVICE... [HEALTH-COMMAND]\n       \
+             swap [OPTIONS] SERVICE -- HEALTH-COMMAND [ARG...]\n       swap COMMAND ...\n\n\
+             For more information, try '--help'.\n"
+        );
         let inner = Arguments::try_parse_from(["swap", "hooks", "inspct"]).unwrap_err().to_string();
-        assert!(inner.contains("a similar subcommand exists: 'inspect'"), "{inner}");
+        assert_eq!(
+            inner,
+            "error: unrecognized subcommand 'inspct'\n\n  tip: a similar subcommand exists: 'inspect'\n\n\
+             Usage: swap hooks [OPTIONS] <COMMAND>\n\nFor more information, try '--help'.\n"
+        );
     }
 
     #[test]

@@ -140,8 +140,7 @@ pub(super) fn assemble(config: &Value, place: &Place, warnings: Vec<String>) -> 
 /// Reads YAML as compose does: `y` and `on` are text.
 pub(super) fn yaml(text: &str) -> Result<Value, String> {
     let options = serde_saphyr::options! { strict_booleans: true };
-    serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| printable(error.to_string().lines().next().unwrap_or_default()))
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| printable(&error.without_snippet().to_string()))
 }
 
 /// Runs a compose command to its end.

@@ -202,6 +202,7 @@ fn phases(exports: &[String]) -> Result<(Vec<Phase>, Version), String> {
     found.sort();
     match newest {
         Some(version) => Ok((found, version)),
+        None if exports.is_empty() => Err("it exports nothing, so no phase of swap:hooks".to_owned()),
         None => Err(format!("it exports no phase of swap:hooks ({})", exports.join(", "))),
     }
 }

@@ -256,8 +256,10 @@ impl Scenario {
     /// # Errors
     /// It is not a scenario; the message tells the place.
     pub fn parse(name: &str, text: &str) -> Result<Self, Failure> {
-        let scenario: Self = serde_saphyr::from_str(text)
-            .map_err(|error| Failure::new(format!("scenario `{name}`: {}", printable(error.to_string().trim()))))?;
+        let scenario: Self = serde_saphyr::from_str(text).map_err(|error| {
+            let why = printable(error.without_snippet().to_string().trim());
+            Failure::new(format!("scenario `{name}`: {why}"))
+        })?;
         if scenario.calls.is_empty() {
             return Err(Failure::new(format!("scenario `{name}`: it has no calls")));
         }

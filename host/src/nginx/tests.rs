@@ -423,6 +423,7 @@ async fn a_folder_that_can_not_be_written_is_left_alone() {
     );
     let gone = Nginx { folder: format!("{folder}/no such"), ..nginx };
     let refused = stage.proxy().write(&gone, &stage.new.change("2")[0]).await.unwrap_err();
+    // The rest are the words of the shell there.
     assert!(
         refused.what.starts_with(&format!("writing into the upstream folder `{folder}/no such` failed: ")),
         "{refused}"

@@ -246,3 +246,17 @@ fn a_run_that_goes_on_in_another_process_is_shown_too() {
     assert_eq!(err.text(), "SIGINT: unwinding, nothing is left behind (once more leaves the run as it is)\n");
     assert_eq!(out.text(), "");
 }
+
+#[test]
+fn an_interrupt_after_the_commit_says_that_the_run_goes_on() {
+    let err = Written::default();
+    let display =
+        Display::with(Format::Text, Volume::Normal, Face::Plain, Box::new(err.clone()), Box::new(Written::default()));
+    let (plan, _) = v1();
+    let step = plan.steps.iter().position(|step| *step == Step::Commit).unwrap();
+    let interrupted = Event::Interrupted { signal: "SIGINT".to_owned() };
+    let events = [Event::Done { step, learnt: Learnt::Nothing }, interrupted.clone()];
+    display.show(&plan, &events, &Entry { v: 1, at_ms: 0, event: interrupted });
+    let expected = "SIGINT: too late to unwind, the run goes on to its end (once more leaves the run as it is)\n";
+    assert_eq!(err.text(), expected);
+}

@@ -158,6 +158,7 @@ async fn containers_are_seen_by_compose_labels_and_every_effect_may_run_twice() 
     assert!(stats.memory > 0 && stats.memory_limit > stats.memory && stats.processes > 0, "{stats:?}");
 
     let refused = docker.remove(&first, true).await.unwrap_err().to_string();
+    // The rest are the words of the engine, which differ from version to version.
     assert!(refused.starts_with(&format!("removing container `{}`: ", &first[..12])), "{refused}");
     for _ in 0..2 {
         docker.stop(&first, Some(Duration::from_secs(3))).await.unwrap();
@@ -439,7 +440,11 @@ async fn files_go_in_and_out() {
     let failure = docker.read_file(&id, "/data").await.unwrap_err().to_string();
     assert_eq!(failure, format!("reading `/data` {at}: it is a directory"));
     let failure = docker.read_file(&id, "/tmp/loop").await.unwrap_err().to_string();
-    assert!(failure.contains("too many links"), "{failure}");
+    // The engine names its own folder too.
+    assert!(
+        failure.starts_with(&format!("reading `/tmp/loop` {at}: ")) && failure.contains("too many links"),
+        "{failure}"
+    );
     assert!(docker.write_file(&id, "/no/folder/file", b"").await.is_err());
     assert!(docker.write_file(&id, "relative", b"").await.is_err());
     assert!(docker.read_file("no-such-container", "/x").await.is_err());

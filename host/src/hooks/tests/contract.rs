@@ -82,7 +82,8 @@ fn a_component_is_compiled_once_and_only_a_private_folder_is_trusted() {
     let link = disk.folder.path().join("link");
     symlink(&folder, &link).unwrap();
     let linked = Engine::new(Some(&link)).unwrap();
-    assert!(linked.cache_problem().unwrap().what.ends_with("it is a symbolic link"));
+    let problem = linked.cache_problem().unwrap().what.replace(disk.folder.path().to_str().unwrap(), "…");
+    assert_eq!(problem, "not keeping compiled hooks in `…/link`: it is a symbolic link");
     Hook::load(&Arc::new(linked), &spec(&disk, &[])).expect("hooks work without a cache");
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use expect_test::Expect;
 use scenarios::clients::Kind;
 use scenarios::eventually::eventually;
 use scenarios::load::Running;
@@ -110,6 +111,14 @@ pub fn holds_no_lock(stack: &Stack) {
             }
         }
     }
+}
+
+/// Compares all that a call said: what went to stderr, then what went to stdout, whose lines are marked by `>`.
+#[track_caller]
+pub fn shows(outcome: &Outcome, expected: Expect) {
+    let mark = |line: &str| if line.is_empty() { ">\n".to_owned() } else { format!("> {line}\n") };
+    let marked: String = outcome.stdout.lines().map(mark).collect();
+    expected.assert_eq(&format!("{}{marked}", outcome.stderr));
 }
 
 /// Checks that all of these words are said.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 mod create;
+mod dockerfile;
 mod edit;
 mod one_off;
 mod overlay;
@@ -24,9 +25,10 @@ mod settings;
 mod tests;
 mod tool;
 
+pub use dockerfile::{Dockerfile, parse as parse_dockerfile};
 pub use edit::{ComposeFile, Wanted, propose};
 pub use one_off::{OneOff, Stream};
-pub use project::{Mount, Project, PublishedPort, Service};
+pub use project::{Build, Mount, Project, PublishedPort, Service};
 pub use read::services_in;
 pub use tool::{Options, Tool};
 

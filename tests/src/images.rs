@@ -33,20 +33,31 @@ pub fn lock(name: &str) -> Result<File> {
 
 /// Builds an image of the application if there is none with its content, and returns its tag.
 ///
-/// `v1`, `v2` and `v3` are the example's versions; `fpm-v1` and `fpm-v2` are the same behind FastCGI; any other name is a
-/// Dockerfile `tests/images/<name>` on top of v2, for what only an image can do.
+/// `v1`, `v2` and `v3` are the example's versions; `fpm-v1` and `fpm-v2` are the same behind FastCGI; `node-v1`, `node-v2`,
+/// `wsgi-v1` and `wsgi-v2` are applications of other kinds that behave like it; any other name is a Dockerfile
+/// `tests/images/<name>` on top of v2, for what only an image can do.
 pub fn app(name: &str) -> Result<String> {
     let _lock = lock("images")?;
     base()?;
+    if let Some((kind @ ("node" | "wsgi"), version)) = name.split_once('-') {
+        return build_kind(kind, version);
+    }
     build_app(name)
 }
 
-/// Returns the image of nginx, made if it is missing: `current`, or `old` for one that does not know `resolve`.
+/// Returns the image of nginx, made if it is missing: `current`; `public`, which needs no command, as the public image;
+/// or that of a Debian suite.
 pub fn nginx(age: &str) -> Result<String> {
     let _lock = lock("images")?;
     base()?;
+    let current = "swap-example/nginx";
     match age {
-        "current" => Ok("swap-example/nginx".into()),
+        "current" => Ok(current.into()),
+        "public" if !is_from_debian(current) => Ok(current.into()),
+        "public" => {
+            let dockerfile = fs::read(root().join("tests/images/nginx.Dockerfile"))?;
+            build("nginx:public", current, &BTreeMap::from([("Dockerfile".into(), dockerfile)]), &[])
+        }
         age => {
             let tag = format!("swaptest/nginx:{age}");
             if !exists(&tag) {
@@ -111,21 +122,36 @@ fn build_app(name: &str) -> Result<String> {
             files = BTreeMap::from([("Dockerfile".into(), fs::read(own.join(format!("{other}.Dockerfile")))?)]);
         }
     }
-    let tag = format!("swaptest/app:{name}-{:08x}", sum(&base, &files));
+    build(&format!("app:{name}"), &base, &files, &[])
+}
+
+fn build_kind(kind: &str, version: &str) -> Result<String> {
+    let base = format!("swap-example/{}", if kind == "node" { "node" } else { "python" });
+    if !exists(&base) {
+        run(Command::new(root().join("scripts/base-images")).arg("kinds"))?;
+    }
+    let files = read_folder(&root().join("tests/images").join(kind))?;
+    build(&format!("app:{kind}-{version}"), &base, &files, &[format!("VERSION={version}")])
+}
+
+/// Builds an image of these files if there is none of them yet, and returns its tag.
+fn build(name: &str, base: &str, files: &BTreeMap<String, Vec<u8>>, arguments: &[String]) -> Result<String> {
+    let tag = format!("swaptest/{name}-{:08x}", sum(base, files));
     if exists(&tag) {
         return Ok(tag);
     }
     let context = tempfile::tempdir()?;
-    for (file, bytes) in &files {
+    for (file, bytes) in files {
         let path = context.path().join(file);
         fs::write(&path, bytes)?;
         if bytes.starts_with(b"#!") {
             succeeds(Command::new("chmod").arg("755").arg(&path))?;
         }
     }
-    let built = run(Command::new("docker")
-        .args(["build", "--quiet", "--tag", &tag, "--build-arg", &format!("BASE={base}")])
-        .arg(context.path()))?;
+    let mut command = Command::new("docker");
+    command.args(["build", "--quiet", "--tag", &tag, "--build-arg", &format!("BASE={base}")]);
+    arguments.iter().for_each(|argument| _ = command.args(["--build-arg", argument]));
+    let built = run(command.arg(context.path()))?;
     ensure!(!built.trim().is_empty(), "building `{tag}` answered nothing");
     Ok(tag)
 }

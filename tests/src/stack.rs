@@ -85,6 +85,21 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Takes a stack of `tests/stacks`, with its files as people write them, that knows nothing of swap yet.
+    ///
+    /// `[nginx]`, `[project]` and `[port]` are filled in, and `[other-port]` by another free port and `[image NAME]` by an
+    /// image; see [`images::app`].
+    fn of_files(kind: &str) -> Self {
+        let mut files = files_below(&images::root().join("tests/stacks").join(kind));
+        let compose = files.remove("docker-compose.yml").unwrap_or_else(|| panic!("there is no stack `{kind}`"));
+        Builder {
+            compose,
+            nginx: String::new(),
+            nginx_age: "public".into(),
+            files: files.into_iter().collect(),
+            ..Stack::builder()
+        }
+    }
     /// Replaces a part of the compose file.
     ///
     /// # Panics
@@ -200,12 +215,19 @@ impl Builder {
         sweep();
         let nginx = images::nginx(&self.nginx_age)?;
         let stack = Stack::new()?;
+        let images = pictured(&self.compose)?;
         let filled = |text: &str| {
-            let port = stack.door.port().to_string();
-            text.replace("[nginx]", &nginx).replace("[project]", &stack.project).replace("[port]", &port)
+            let (port, other_port) = (stack.door.port().to_string(), stack.other_port.to_string());
+            let text = images.iter().fold(text.to_owned(), |text, (name, tag)| text.replace(name, tag));
+            text.replace("[nginx]", &nginx)
+                .replace("[project]", &stack.project)
+                .replace("[port]", &port)
+                .replace("[other-port]", &other_port)
         };
         stack.write("docker-compose.yml", &filled(&self.compose));
-        stack.write("nginx.conf", &filled(&self.nginx));
+        if !self.nginx.is_empty() {
+            stack.write("nginx.conf", &filled(&self.nginx));
+        }
         if self.compose.contains("./nginx/swap") {
             fs::create_dir_all(stack.path("nginx/swap"))?;
         }
@@ -234,6 +256,8 @@ pub struct Stack {
     pub project: String,
     /// The front door.
     pub door: SocketAddr,
+    /// Another port of this machine, for what is published beside the front door.
+    other_port: u16,
     folder: PathBuf,
     /// Removes the folder.
     _temp: tempfile::TempDir,
@@ -266,6 +290,13 @@ impl Stack {
             scale: Vec::new(),
             health_path: "/up".into(),
         }
+    }
+
+    /// Begins a stack of `tests/stacks`, as `node`: files as people write them, that know nothing of swap. `image` is that
+    /// of the service that will be swapped.
+    #[track_caller]
+    pub fn of(kind: &str, image: &str) -> Builder {
+        Builder::of_files(kind).app(image)
     }
 
     /// Brings up the usual stack. Panics as [`Builder::up`] does.
@@ -342,7 +373,8 @@ impl Stack {
         // compose v1 and v2 both call the project as its folder.
         let folder = temp.path().join(&project);
         fs::create_dir(&folder)?;
-        Ok(Self { project, door: free_port()?, folder, _temp: temp })
+        let (door, other_port) = (free_port()?, free_port()?.port());
+        Ok(Self { project, door, other_port, folder, _temp: temp })
     }
 
     /// Returns a path in the stack's folder.
@@ -522,7 +554,8 @@ impl Stack {
 
     /// Replaces what differs from stack to stack by placeholders, so that whole texts can be compared.
     pub fn normalise(&self, text: &str) -> String {
-        crate::swap::normalise(text, &self.project, &self.folder, self.door.port())
+        let text = text.replace(&self.other_port.to_string(), "[other-port]");
+        crate::swap::normalise(&text, &self.project, &self.folder, self.door.port())
     }
 
     fn keep_for_autopsy(&self) -> Result<()> {
@@ -592,6 +625,12 @@ fn sweep() {
         pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists())
     });
     left.collect::<std::collections::BTreeSet<_>>().into_iter().for_each(remove);
+}
+
+/// Returns the images that a compose file names as `[image NAME]`, each with its tag, made if it is missing.
+fn pictured(compose: &str) -> Result<BTreeMap<String, String>> {
+    let names = compose.split("[image ").skip(1).filter_map(|rest| rest.split_once(']'));
+    names.map(|(name, _)| Ok((format!("[image {name}]"), images::app(name)?))).collect()
 }
 
 /// Finds a port below those that the kernel gives to clients, so that no client has it when nginx wants it.

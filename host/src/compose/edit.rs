@@ -27,6 +27,8 @@ pub struct Wanted {
     pub service: ServiceName,
     /// `port` of its `x-swap`; `None`: nothing has to be written.
     pub port: Option<u16>,
+    /// Whether it exposes any port yet.
+    pub exposes: bool,
     /// Whether its `container_name` must go.
     pub unname: bool,
     /// How many fixed published ports of it must go.
@@ -58,7 +60,7 @@ pub fn propose(files: &[ComposeFile], wanted: &Wanted) -> (Vec<(usize, Edit)>, V
         proposal.unpublish(service, wanted.fixed_ports);
     }
     if let Some(port) = wanted.port {
-        proposal.port(service, port);
+        proposal.port(service, port, wanted.exposes);
     }
     if let Some((proxy, volume)) = &wanted.volume {
         proposal.volume(proxy, volume, wanted.has_volumes);
@@ -82,7 +84,7 @@ fn only_wanted(before: &str, after: &str, wanted: &Wanted) -> bool {
     let (Ok(mut before), Ok(mut after)) = (read::yaml(before), read::yaml(after)) else { return false };
     let ports = |value: &mut Value| {
         if let Some(ports) = value.get_mut("ports").and_then(Value::as_array_mut) {
-            ports.retain(|port| !project::published_port(port).is_some_and(|port| port.fixed()));
+            ports.retain(|port| !is_fixed(port));
         }
         if value.get("ports").is_some_and(|ports| ports.as_array().is_none_or(Vec::is_empty))
             && let Some(map) = value.as_object_mut()
@@ -122,7 +124,46 @@ fn only_wanted(before: &str, after: &str, wanted: &Wanted) -> bool {
             }
         }
     }
-    before == after
+    before == after || wanted.port.is_some_and(|port| before == without_new_expose(&before, after, port))
+}
+
+/// Takes `expose` with this port alone from the services that had none: those that merge a service get its port too, which
+/// does them no harm.
+fn without_new_expose(before: &Value, mut after: Value, port: u16) -> Value {
+    let exposed = serde_json::json!([port.to_string()]);
+    for (name, service) in after.get_mut("services").and_then(Value::as_object_mut).into_iter().flatten() {
+        if before["services"][name].get("expose").is_none()
+            && let Some(map) = service.as_object_mut()
+            && map.get("expose") == Some(&exposed)
+        {
+            map.remove("expose");
+        }
+    }
+    after
+}
+
+/// Tells whether an entry of `ports` takes a port of the machine for itself. A variable stands for one port.
+fn is_fixed(port: &Value) -> bool {
+    project::published_port(&filled(port)).is_some_and(|port| port.fixed())
+}
+
+/// Puts what compose would put for variables of which nothing but the default is known.
+fn filled(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(filled_text(text)),
+        Value::Object(map) => Value::Object(map.iter().map(|(key, value)| (key.clone(), filled(value))).collect()),
+        other => other.clone(),
+    }
+}
+
+fn filled_text(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("${") else { return text.to_owned() };
+    let Some((variable, after)) = rest.split_once('}') else { return text.to_owned() };
+    let name = variable.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(variable.len());
+    let operator = variable[name..].trim_start_matches(':');
+    // Some port; which one does not matter.
+    let value = operator.strip_prefix('-').filter(|default| !default.is_empty()).unwrap_or("1");
+    format!("{before}{value}{}", filled_text(after))
 }
 
 fn section<'a>(file: &'a mut Value, service: &ServiceName) -> Option<&'a mut Value> {
@@ -185,8 +226,25 @@ impl Node {
         }
     }
 
+    /// Returns what it says, if it is a scalar or a mapping of scalars.
+    fn value(&self) -> Option<Value> {
+        let text = |node: &Node| node.scalar().map(|text| Value::String(text.to_owned()));
+        match &self.kind {
+            Kind::Mapping(_, entries) => {
+                let entries = entries.iter().map(|(key, value)| Some((key.scalar()?.to_owned(), text(value)?)));
+                entries.collect::<Option<_>>().map(Value::Object)
+            }
+            _ => text(self),
+        }
+    }
+
     fn is_block(&self) -> bool {
         matches!(&self.kind, Kind::Sequence(StructureStyle::Block, _) | Kind::Mapping(StructureStyle::Block, _))
+    }
+
+    /// Returns where its last character ends: blanks behind it may count as a part of it.
+    fn written_end(&self, text: &str) -> usize {
+        self.at.start + text[self.at.clone()].trim_end().len()
     }
 
     /// Nothing stands there: `volumes:`.
@@ -307,18 +365,17 @@ impl Proposal<'_> {
         };
         let text = &self.files[file].text;
         let edits = section.get("ports").and_then(|(key, list)| {
-            let Kind::Sequence(StructureStyle::Block, items) = &list.kind else { return None };
-            let fixed = |item: &&Node| {
-                item.scalar().is_some_and(|text| {
-                    project::published_port(&Value::String(text.to_owned())).is_some_and(|port| port.fixed())
-                })
-            };
-            let found: Vec<&Node> = items.iter().filter(fixed).collect();
-            if found.len() != expected || list.anchored {
+            let Kind::Sequence(style, items) = &list.kind else { return None };
+            let found: Vec<&Node> =
+                items.iter().filter(|item| item.value().is_some_and(|port| is_fixed(&port))).collect();
+            if found.len() != expected || list.anchored || section.entries().len() == 1 {
                 return None;
             }
             if found.len() == items.len() {
                 return commented_out(text, key.at.start..list.at.end);
+            }
+            if *style == StructureStyle::Flow {
+                return None;
             }
             let mut edits = Vec::new();
             for item in found {
@@ -337,7 +394,7 @@ impl Proposal<'_> {
     }
 
     /// Writes `port` into `x-swap`.
-    fn port(&mut self, service: &ServiceName, port: u16) {
+    fn port(&mut self, service: &ServiceName, port: u16, exposes: bool) {
         let line = format!("x-swap: {{ port: {port} }}");
         let cure = format!("write `{line}` under `services: {service}:`");
         let Some((file, section)) = self.place(service, "x-swap") else {
@@ -345,23 +402,20 @@ impl Proposal<'_> {
         };
         let text = &self.files[file].text;
         let edit = match section.get("x-swap") {
-            None => added(text, &section, &line, &[]),
+            // Services that merge this one would take `x-swap` too, and a worker has no port; exposing one does no harm.
+            None if section.anchored && !exposes => added(text, &section, &format!("expose: [\"{port}\"]")),
+            None => added(text, &section, &line),
             Some((key, value)) if value.is_nothing() => Some(Edit::insert(
                 key.at.end + text[key.at.end..].find(':').map_or(0, |at| at + 1),
                 format!(" {{ port: {port} }}"),
             )),
-            Some((_, value)) if value.is_block() && !value.anchored => {
-                added(text, value, &format!("port: {port}"), &[])
-            }
+            Some((_, value)) if !value.anchored => added(text, value, &format!("port: {port}")),
             Some(_) => None,
         };
         match edit {
             Some(edit) => self.edits.push((file, edit)),
             None => {
-                let what = format!(
-                    "`x-swap` of `{service}` in {} is not written line by line, so nothing is added",
-                    self.name(file)
-                );
+                let what = format!("`x-swap` of `{service}` in {} can't be edited safely", self.name(file));
                 self.hand(what, format!("write `port: {port}` into `x-swap` of `services: {service}:`"));
             }
         }
@@ -374,20 +428,25 @@ impl Proposal<'_> {
             return self.hand(format!("no compose file here has the service `{proxy}`"), cure);
         };
         let text = &self.files[file].text;
-        let line = format!("- {volume}");
+        let strange = "are written in a way that can't be edited safely";
+        let inner = " ".repeat(list_indent(text, &self.trees[file]));
         let (edit, why) = match section.get("volumes") {
             // They come from elsewhere, and a key here would take their place.
             None if has_volumes && section.get("<<").is_some() => (None, "are merged from elsewhere"),
-            None => (added(text, &section, "volumes:", std::slice::from_ref(&line)), "are not written line by line"),
+            None if section.is_block() => {
+                let indent = section.entries().first().map_or(0, |(key, _)| column(text, key.at.start));
+                let below = format!("{}{}{inner}- {volume}", newline(text), " ".repeat(indent));
+                (added(text, &section, &format!("volumes:{below}")), strange)
+            }
+            None => (added(text, &section, &format!("volumes: [\"{volume}\"]")), strange),
             Some((key, value)) if value.is_nothing() && text[value.at.clone()].trim().is_empty() => {
-                let indent = column(text, key.at.start);
+                let indent = " ".repeat(column(text, key.at.start));
                 let end = line_end(text, key.at.end);
-                let edit = Edit::insert(end, format!("{}{}  {line}", newline(text), " ".repeat(indent)));
-                (Some(edit), "are not written line by line")
+                (Some(Edit::insert(end, format!("{}{indent}{inner}- {volume}", newline(text)))), strange)
             }
             Some((_, value)) if value.anchored => (None, "are shared with others by an anchor"),
             Some((_, value)) if matches!(value.kind, Kind::Alias) => (None, "are shared with others by an anchor"),
-            Some((_, value)) => (item_added(text, value, volume), "are not written line by line"),
+            Some((_, value)) => (item_added(text, value, volume), strange),
         };
         match edit {
             Some(edit) => self.edits.push((file, edit)),
@@ -426,28 +485,48 @@ fn begins_line(text: &str, at: usize) -> bool {
     text[line_start(text, at)..at].trim().is_empty()
 }
 
-/// Adds a key, and lines below it, at the end of a mapping that is written line by line.
-fn added(text: &str, mapping: &Node, line: &str, below: &[String]) -> Option<Edit> {
-    let (first, _) = mapping.entries().first().filter(|_| mapping.is_block())?;
-    let indent = " ".repeat(begins_line(text, first.at.start).then(|| column(text, first.at.start))?);
-    let newline = newline(text);
-    let mut addition = format!("{newline}{indent}{line}");
-    for line in below {
-        addition += &format!("{newline}{indent}  {line}");
+/// Returns how far lists stand to the right of their keys, as in the first list of the file; 2 where there is none.
+fn list_indent(text: &str, tree: &Node) -> usize {
+    fn first(text: &str, node: &Node) -> Option<usize> {
+        node.entries().iter().find_map(|(key, value)| match &value.kind {
+            Kind::Sequence(StructureStyle::Block, items) => {
+                let dash = text[..items.first()?.at.start].rfind('-').filter(|dash| begins_line(text, *dash))?;
+                column(text, dash).checked_sub(column(text, key.at.start))
+            }
+            _ => first(text, value),
+        })
     }
-    Some(Edit::insert(line_end(text, mapping.at.end), addition))
+    first(text, tree).unwrap_or(2)
 }
 
-/// Adds an item at the end of a list that is written line by line, quoted as the last one is.
+/// Adds a key at the end of a mapping.
+fn added(text: &str, mapping: &Node, line: &str) -> Option<Edit> {
+    let (first, _) = mapping.entries().first()?;
+    if mapping.is_block() {
+        let indent = " ".repeat(begins_line(text, first.at.start).then(|| column(text, first.at.start))?);
+        return Some(Edit::insert(line_end(text, mapping.at.end), format!("{}{indent}{line}", newline(text))));
+    }
+    let (_, last) = mapping.entries().last().filter(|(_, value)| !value.is_nothing())?;
+    Some(Edit::insert(last.written_end(text), format!(", {line}")))
+}
+
+/// Adds an item at the end of a list, quoted as the last one is.
 fn item_added(text: &str, list: &Node, item: &str) -> Option<Edit> {
-    let Kind::Sequence(StructureStyle::Block, items) = &list.kind else { return None };
+    let Kind::Sequence(style, items) = &list.kind else { return None };
     let last = items.last()?;
-    let dash = text[..items.first()?.at.start].rfind('-').filter(|dash| begins_line(text, *dash))?;
     let quote = match &last.kind {
         Kind::Scalar(_, ScalarStyle::DoubleQuoted) => "\"",
         Kind::Scalar(_, ScalarStyle::SingleQuoted) => "'",
         _ => "",
     };
+    if *style == StructureStyle::Flow {
+        // On a line of its own, if the last one is.
+        let begins = begins_line(text, last.at.start);
+        let apart =
+            if begins { newline(text).to_owned() + &" ".repeat(column(text, last.at.start)) } else { " ".into() };
+        return Some(Edit::insert(last.written_end(text), format!(",{apart}{quote}{item}{quote}")));
+    }
+    let dash = text[..items.first()?.at.start].rfind('-').filter(|dash| begins_line(text, *dash))?;
     let addition = format!("{}{}- {quote}{item}{quote}", newline(text), " ".repeat(column(text, dash)));
     Some(Edit::insert(line_end(text, last.at.end), addition))
 }
@@ -479,6 +558,7 @@ mod tests {
         Wanted {
             service: "app".parse().unwrap(),
             port: None,
+            exposes: false,
             unname: false,
             fixed_ports: 0,
             volume: None,
@@ -554,11 +634,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_written_line_by_line_is_for_people() {
+    fn what_is_shared_or_empty_is_for_people() {
         let cure = "\n  write `- ./nginx/swap:/etc/nginx/swap` under `volumes:` of `services: nginx:`\n";
         for (text, has_volumes, why) in [
-            ("services:\n  nginx:\n    volumes: [ ./a:/b ]\n", true, "are not written line by line"),
-            ("services: { nginx: { image: nginx } }\n", false, "are not written line by line"),
+            ("services:\n  nginx: {}\n", false, "are written in a way that can't be edited safely"),
+            ("services:\n  nginx:\n    volumes: []\n", false, "are written in a way that can't be edited safely"),
             ("services:\n  nginx: &n\n    <<: *x\n    image: nginx\n", true, ""),
             ("x: &v\n  - ./a:/b\nservices:\n  nginx:\n    volumes: *v\n", true, "are shared with others by an anchor"),
             ("services:\n  nginx:\n    volumes: &v\n      - ./a:/b\n", true, "are shared with others by an anchor"),
@@ -601,13 +681,82 @@ mod tests {
         check(
             "services:\n  app:\n    x-swap: { watch: 5s }\n",
             &port,
-            "by hand: `x-swap` of `app` in compose.yml is not written line by line, so nothing is added\n  write `port: 8000` into `x-swap` of `services: app:`\n",
+            "services:\n  app:\n    x-swap: { watch: 5s, port: 8000 }\n",
         );
         check(
             "services:\n  web: {}\n",
             &port,
             "by hand: no compose file here has the service `app`\n  write `x-swap: { port: 8000 }` under `services: app:`\n",
         );
+    }
+
+    #[test]
+    fn lists_and_maps_in_brackets_grow_in_their_brackets() {
+        check(
+            "services:\n  nginx:\n    volumes: [ ./a:/b:ro ] # all\n    image: nginx\n",
+            &volume(true),
+            "services:\n  nginx:\n    volumes: [ ./a:/b:ro, ./nginx/swap:/etc/nginx/swap ] # all\n    image: nginx\n",
+        );
+        check(
+            "services:\n  nginx:\n    volumes: [\n      './a:/b',\n      './c:/d', # last\n    ]\n",
+            &volume(true),
+            "services:\n  nginx:\n    volumes: [\n      './a:/b',\n      './c:/d',\n      './nginx/swap:/etc/nginx/swap', # last\n    ]\n",
+        );
+        check(
+            "services:\n  nginx: { image: nginx, volumes: [\"./a:/b\"] }\n  app: { build: . }\n",
+            &Wanted { port: Some(8000), ..volume(true) },
+            "services:\n  nginx: { image: nginx, volumes: [\"./a:/b\", \"./nginx/swap:/etc/nginx/swap\"] }\n  app: { build: ., x-swap: { port: 8000 } }\n",
+        );
+        check(
+            "services: { nginx: { image: nginx } }\n",
+            &volume(false),
+            "services: { nginx: { image: nginx, volumes: [\"./nginx/swap:/etc/nginx/swap\"] } }\n",
+        );
+    }
+
+    #[test]
+    fn a_new_list_is_indented_as_the_lists_of_the_file() {
+        check(
+            "services:\n    nginx:\n        image: nginx\n        ports:\n            - 80:80\n",
+            &volume(false),
+            "services:\n    nginx:\n        image: nginx\n        ports:\n            - 80:80\n        volumes:\n            - ./nginx/swap:/etc/nginx/swap\n",
+        );
+        check(
+            "services:\n  nginx:\n    depends_on:\n    - app\n    volumes:\n  app:\n    build: .\n",
+            &volume(false),
+            "services:\n  nginx:\n    depends_on:\n    - app\n    volumes:\n    - ./nginx/swap:/etc/nginx/swap\n  app:\n    build: .\n",
+        );
+    }
+
+    #[test]
+    fn services_that_merge_this_one_are_not_given_its_settings() {
+        let text = "services:\n  app: &app\n    build: .\n  worker:\n    <<: *app\n    command: work\n";
+        check(
+            text,
+            &Wanted { port: Some(8000), ..wanted() },
+            "services:\n  app: &app\n    build: .\n    expose: [\"8000\"]\n  worker:\n    <<: *app\n    command: work\n",
+        );
+        let files = [ComposeFile { name: "compose.yml".into(), text: text.into() }];
+        let (_, by_hand) = propose(&files, &Wanted { port: Some(8000), exposes: true, ..wanted() });
+        assert_eq!(by_hand.len(), 1, "{by_hand:?}");
+    }
+
+    #[test]
+    fn published_ports_are_found_in_each_of_their_forms() {
+        let ports = Wanted { fixed_ports: 1, ..wanted() };
+        for (before, after) in [
+            ("    ports: [\"3000:3000\"] # debug\n", "    # ports: [\"3000:3000\"] # debug\n"),
+            ("    ports: [\n      3000:3000\n    ]\n", "    # ports: [\n    #   3000:3000\n    # ]\n"),
+            ("    ports:\n      - ${PORT:-3000}:3000\n", "    # ports:\n    #   - ${PORT:-3000}:3000\n"),
+            ("    ports:\n    - \"127.0.0.1:${PORT}:3000\"\n", "    # ports:\n    # - \"127.0.0.1:${PORT}:3000\"\n"),
+            (
+                "    ports:\n      - target: 3000\n        published: 3000\n      - 9229\n",
+                "    ports:\n      # - target: 3000\n      #   published: 3000\n      - 9229\n",
+            ),
+        ] {
+            let file = |ports: &str| format!("services:\n  app:\n{ports}    build: .\n");
+            check(&file(before), &ports, &file(after));
+        }
     }
 
     #[test]
@@ -630,7 +779,7 @@ mod tests {
              by hand: `ports` of `app` in compose.yml can't be edited safely\n  let nginx publish the port: remove the fixed ports from `ports` of `services: app:`\n",
         );
         check(
-            "services:\n  app:\n    ports:\n      - \"${PORT}:8000\"\n    build: .\n",
+            "services:\n  app:\n    ports:\n      - \"${PORTS}\"\n    build: .\n",
             &Wanted { unname: false, ..single },
             "by hand: `ports` of `app` in compose.yml can't be edited safely\n  let nginx publish the port: remove the fixed ports from `ports` of `services: app:`\n",
         );

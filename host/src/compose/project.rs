@@ -32,8 +32,8 @@ pub struct Service {
     pub settings: Settings,
     /// `image`; without it compose names what it builds after project and service.
     pub image: Option<String>,
-    /// Whether it has a `build` section.
-    pub build: bool,
+    /// `build`: what its image is made from.
+    pub build: Option<Build>,
     /// `container_name`: with it there can't be a second container.
     pub container_name: Option<String>,
     /// The ports that are published on the engine's machine.
@@ -60,6 +60,15 @@ pub struct Service {
     pub depends_on: Vec<ServiceName>,
     /// Its profiles; empty if it always belongs to the project.
     pub profiles: Vec<String>,
+}
+
+/// What an image is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// The folder that it is made from.
+    pub context: PathBuf,
+    /// Its Dockerfile, relative to that folder.
+    pub dockerfile: PathBuf,
 }
 
 /// A port that is published on the engine's machine.
@@ -163,7 +172,7 @@ pub(super) fn parse(config: &Value, place: &Place) -> Result<Project, Failure> {
             Failure::new(format!("reading {}: {error}", place.files_text()))
                 .hint("service names have letters, digits, `.`, `_` and `-`")
         })?;
-        let service = service.resolve(&name, &networks, &volumes);
+        let service = service.resolve(&name, &place.directory, &networks, &volumes);
         if let Some(what) = service.names().find(|name| name.chars().any(is_control)) {
             return Err(strange(place, what));
         }
@@ -197,6 +206,7 @@ impl ConfigService {
     fn resolve(
         self,
         project: &str,
+        directory: &Path,
         networks: &BTreeMap<String, Option<Resource>>,
         volumes: &BTreeMap<String, Option<Resource>>,
     ) -> Service {
@@ -208,7 +218,7 @@ impl ConfigService {
         Service {
             settings: Settings::default(),
             image: self.image,
-            build: self.build.is_some(),
+            build: self.build.as_ref().map(|build| parse_build(build, directory)),
             container_name: self.container_name,
             ports: self.ports.iter().flatten().filter_map(published_port).collect(),
             expose: self.expose.iter().flatten().flat_map(exposed).collect(),
@@ -304,6 +314,14 @@ fn exposed(value: &Value) -> Vec<u16> {
         Some((first, last)) if protocol == "tcp" => (first..=last).collect(),
         _ => Vec::new(),
     }
+}
+
+/// Reads `build`: a map, or the folder alone.
+fn parse_build(value: &Value, directory: &Path) -> Build {
+    let field = |key: &str| value.get(key).and_then(text);
+    let context = text(value).or_else(|| field("context")).unwrap_or_default();
+    let dockerfile = field("dockerfile").unwrap_or_else(|| "Dockerfile".to_owned());
+    Build { context: directory.join(context), dockerfile: dockerfile.into() }
 }
 
 /// Reads an entry of `volumes`: a map, or the short form `[source:]target[:mode]`.

@@ -28,7 +28,7 @@ fn show(project: &Project) -> String {
         };
         let flag = |yes: bool| if yes { "yes".to_owned() } else { String::new() };
         line("image", service.image.clone().unwrap_or_default());
-        line("build", flag(service.build));
+        line("build", flag(service.build.is_some()));
         line("container_name", service.container_name.clone().unwrap_or_default());
         let ports = service.ports.iter().map(|port| {
             let host = port.host.map_or("free".to_owned(), |(first, last)| format!("{first}-{last}"));

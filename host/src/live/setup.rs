@@ -9,8 +9,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::site::Site;
-use crate::compose::{self, Compose, ComposeFile, Options, Project, Tool, Wanted};
-use crate::docker::Seen;
+use crate::compose::{self, Compose, ComposeFile, Dockerfile, Options, Project, Tool, Wanted};
+use crate::docker;
 use crate::model::{Edit, Failure, ProxyChoice, ServiceName, Settings, list_services, unknown_service};
 use crate::nginx::{self, ConfigFile, DEFAULT_FOLDER, TUNING_FILE};
 use crate::ui::Display;
@@ -43,12 +43,14 @@ pub struct Proposal {
 
 /// A file of this machine that nginx's container sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Mounted {
+struct Seen {
     /// Its path in the container.
     inside: String,
     /// Its path here.
     path: PathBuf,
     text: String,
+    /// Whether it is copied into the image, so that a change needs a new one.
+    built: bool,
 }
 
 /// Everything that a proposal depends on.
@@ -63,9 +65,11 @@ struct Found {
     of_proxy: compose::Service,
     /// The project's folder.
     directory: PathBuf,
+    /// The compose tool as it is called here, as `docker compose -f prod.yml`.
+    tool: String,
     /// The compose files with their places.
     compose: Vec<(PathBuf, ComposeFile)>,
-    mounted: Vec<Mounted>,
+    seen: Vec<Seen>,
     /// Where swap's folder is mounted from, if it is.
     swap_folder: Option<PathBuf>,
     /// Which files are there in swap's folder.
@@ -79,6 +83,18 @@ struct Found {
 /// More files than this below nginx's mounts, or longer ones, are not configuration.
 const MOST_FILES: usize = 500;
 const LONGEST: u64 = 1 << 20;
+
+/// Where nginx's configuration is in a container, and the folders that its images have there.
+const ETC: &str = "/etc/nginx";
+const FOLDERS: [&str; 7] = [
+    ETC,
+    "/etc/nginx/conf.d",
+    "/etc/nginx/templates",
+    "/etc/nginx/http.d",
+    "/etc/nginx/snippets",
+    "/etc/nginx/sites-available",
+    "/etc/nginx/sites-enabled",
+];
 
 /// Looks at a project and returns what to change for a service. Changes nothing.
 ///
@@ -127,10 +143,11 @@ pub async fn prepare(
         settings,
         of_service: of_service.clone(),
         exposed: None,
-        mounted: mounted(&of_proxy, &project.directory),
+        seen: seen(&of_proxy, &project.directory),
         proxy,
         of_proxy,
         directory: project.directory.clone(),
+        tool: compose.command_line(&[]),
         compose: files,
         swap_folder,
         there,
@@ -221,13 +238,24 @@ fn proxy(project: &Project, service: &ServiceName, settings: &Settings) -> Resul
         let known: Vec<ServiceName> = project.services.keys().cloned().collect();
         return if known.contains(name) { Ok(name.clone()) } else { Err(unknown_service(name.as_str(), &known)) };
     }
-    let looks = |(name, candidate): &(&ServiceName, &compose::Service)| {
-        let image = candidate.image.as_deref().unwrap_or_default();
-        let named = [name.as_str(), image].iter().any(|text| text.contains("nginx") || text.contains("openresty"));
-        let configured = candidate.volumes.iter().any(|mount| mount.target.starts_with("/etc/nginx"));
-        *name != service && (configured || named)
+    let is_nginx = |text: &str| text.contains("nginx") || text.contains("openresty");
+    let configured = |candidate: &compose::Service| {
+        let copied = dockerfile(candidate).is_some_and(|file| file.copies.iter().any(|(_, to)| to.starts_with(ETC)));
+        copied || candidate.volumes.iter().any(|mount| mount.target.starts_with(ETC))
     };
-    let found: Vec<ServiceName> = project.services.iter().filter(looks).map(|(name, _)| name.clone()).collect();
+    let named = |name: &ServiceName, candidate: &compose::Service| {
+        let base = dockerfile(candidate).map(|file| file.base);
+        [Some(name.as_str()), candidate.image.as_deref(), base.as_deref()].into_iter().flatten().any(is_nginx)
+    };
+    let others = || project.services.iter().filter(|(name, _)| *name != service);
+    // What only has the word in its name may be an exporter of nginx's numbers, or a maker of its files.
+    let found = [
+        others().filter(|(name, candidate)| configured(candidate) && named(name, candidate)).collect(),
+        others().filter(|(_, candidate)| configured(candidate)).collect(),
+        others().filter(|(name, candidate)| named(name, candidate)).collect::<Vec<_>>(),
+    ];
+    let found = found.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
+    let found: Vec<ServiceName> = found.into_iter().map(|(name, _)| name.clone()).collect();
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(Failure::new(format!("no service of the project looks like an nginx before `{service}`")).hint(format!(
@@ -251,34 +279,58 @@ fn source(service: &compose::Service, directory: &Path, inside: &str) -> Option<
     Some(directory.join(mount.source.as_deref()?).join(rest))
 }
 
+/// Reads the Dockerfile of a service that is built here.
+fn dockerfile(service: &compose::Service) -> Option<Dockerfile> {
+    let build = service.build.as_ref()?;
+    fs::read_to_string(build.context.join(&build.dockerfile)).ok().map(|text| compose::parse_dockerfile(&text))
+}
+
 /// Reads the files of this machine that nginx's container sees below `/etc/nginx`.
-fn mounted(proxy: &compose::Service, directory: &Path) -> Vec<Mounted> {
-    let mut found: BTreeMap<String, Mounted> = BTreeMap::new();
+fn seen(proxy: &compose::Service, directory: &Path) -> Vec<Seen> {
+    let mut found: BTreeMap<String, Seen> = BTreeMap::new();
+    let copies = dockerfile(proxy).map(|file| file.copies).unwrap_or_default();
+    for (source, to) in &copies {
+        let Some(path) = proxy.build.as_ref().map(|build| build.context.join(source)) else { continue };
+        let folder = to.trim_end_matches('/');
+        // A folder's files go into the folder that is named; a file goes there too, if that is known to be a folder.
+        let into = path.is_dir() || to.ends_with('/') || FOLDERS.contains(&folder);
+        let inside = match path.file_name() {
+            Some(name) if into && !path.is_dir() => format!("{folder}/{}", name.to_string_lossy()),
+            _ => folder.to_owned(),
+        };
+        read_below(&mut found, inside, path, true);
+    }
     let mut binds: Vec<&compose::Mount> = proxy.volumes.iter().filter(|mount| mount.kind == "bind").collect();
     // What is mounted deeper covers what lies there.
     binds.sort_by_key(|mount| mount.target.len());
     for mount in binds {
         let target = mount.target.trim_end_matches('/');
         let Some(source) = mount.source.as_deref().map(|source| directory.join(source)) else { continue };
-        if target != "/etc/nginx" && !target.starts_with("/etc/nginx/") {
-            continue;
-        }
-        let mut open = vec![(target.to_owned(), source)];
-        while let Some((inside, path)) = open.pop() {
-            if path.is_dir() {
-                let entries = fs::read_dir(&path).into_iter().flatten().flatten();
-                open.extend(
-                    entries.map(|entry| (format!("{inside}/{}", entry.file_name().to_string_lossy()), entry.path())),
-                );
-            } else if fs::metadata(&path).is_ok_and(|data| data.len() <= LONGEST)
-                && found.len() < MOST_FILES
-                && let Ok(text) = fs::read_to_string(&path)
-            {
-                found.insert(inside.clone(), Mounted { inside, path, text });
-            }
-        }
+        found.retain(|inside, file| !(file.built && inside.starts_with(&format!("{target}/"))));
+        read_below(&mut found, target.to_owned(), source, false);
     }
     found.into_values().collect()
+}
+
+/// Reads a file, or all files below a folder, if they are below `/etc/nginx` in the container.
+fn read_below(found: &mut BTreeMap<String, Seen>, inside: String, path: PathBuf, built: bool) {
+    if inside != ETC && !inside.starts_with(&format!("{ETC}/")) {
+        return;
+    }
+    let mut open = vec![(inside, path)];
+    while let Some((inside, path)) = open.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+            open.extend(
+                entries.map(|entry| (format!("{inside}/{}", entry.file_name().to_string_lossy()), entry.path())),
+            );
+        } else if fs::metadata(&path).is_ok_and(|data| data.len() <= LONGEST)
+            && found.len() < MOST_FILES
+            && let Ok(text) = fs::read_to_string(&path)
+        {
+            found.insert(inside.clone(), Seen { inside, path, text, built });
+        }
+    }
 }
 
 impl Site {
@@ -288,7 +340,7 @@ impl Site {
         let running = |name: &ServiceName| all.iter().find(|seen| seen.service == name.as_str() && seen.runs());
         let published: Vec<u16> = found.of_service.ports.iter().map(|port| port.target).collect();
         found.exposed = running(&found.service)
-            .map(|seen: &Seen| seen.ports.iter().copied().filter(|port| !published.contains(port)).collect());
+            .map(|seen: &docker::Seen| seen.ports.iter().copied().filter(|port| !published.contains(port)).collect());
         let Some(nginx) = running(&found.proxy) else { return };
         let choice = ProxyChoice::Service(found.proxy.clone());
         let observation = self.doors.observe(&self.docker, &choice, Some(nginx), &found.service).await;
@@ -303,10 +355,10 @@ impl Site {
 
 /// Puts a proposal together. Pure.
 fn proposal(found: &Found) -> Proposal {
-    let Found { service, settings, of_service, .. } = found;
+    let Found { service, settings, of_service, tool, .. } = found;
     let name = |path: &Path| path.strip_prefix(&found.directory).unwrap_or(path).display().to_string();
     let files: Vec<ConfigFile> = found
-        .mounted
+        .seen
         .iter()
         .map(|file| ConfigFile { path: file.inside.clone(), name: name(&file.path), text: file.text.clone() })
         .collect();
@@ -359,6 +411,7 @@ fn proposal(found: &Found) -> Proposal {
     let wanted = Wanted {
         service: service.clone(),
         port: port.filter(|_| !known),
+        exposes: !exposed.is_empty(),
         unname: of_service.container_name.is_some(),
         fixed_ports: fixed.len(),
         volume: found.swap_folder.is_none().then(|| (found.proxy.clone(), format!("./nginx/swap:{DEFAULT_FOLDER}"))),
@@ -370,8 +423,10 @@ fn proposal(found: &Found) -> Proposal {
     for (index, (path, file)) in found.compose.iter().enumerate() {
         changed(&mut proposal, &file.name, path, &file.text, edits_of(&compose_edits, index));
     }
-    let recreated = !proposal.changes.is_empty();
-    for (index, file) in found.mounted.iter().enumerate() {
+    let mut recreated = !proposal.changes.is_empty();
+    let mut rebuilt = false;
+    for (index, file) in found.seen.iter().enumerate() {
+        rebuilt |= file.built && configured.edits.iter().any(|(at, _)| *at == index);
         changed(&mut proposal, &files[index].name, &file.path, &file.text, edits_of(&configured.edits, index));
     }
     let mut new = |file: &str, text: String| {
@@ -401,17 +456,18 @@ fn proposal(found: &Found) -> Proposal {
                 .to_owned(),
         );
     }
+    recreated |= rebuilt;
     if !proposal.changes.is_empty() && proposal.by_hand.is_empty() {
-        proposal.next = vec![
+        proposal.next.extend(rebuilt.then(|| format!("{tool} build {}", found.proxy)));
+        proposal.next.extend([
             match recreated {
-                true => format!(
-                    "docker compose up -d      (makes `{}` anew: a moment without answers, this once)",
-                    found.proxy
-                ),
-                false => format!("docker compose exec {} nginx -s reload", found.proxy),
+                true => {
+                    format!("{tool} up -d      (makes `{}` anew: a moment without answers, this once)", found.proxy)
+                }
+                false => format!("{tool} exec {} nginx -s reload", found.proxy),
             },
             format!("swap {service}"),
-        ];
+        ]);
     }
     proposal
 }
@@ -441,8 +497,8 @@ fn unused(found: &Found, files: &[ConfigFile]) -> Failure {
     );
     if files.is_empty() {
         return Failure::new(format!(
-            "the configuration of `{proxy}` is in its image: no file below `/etc/nginx` is mounted from this machine, so none \
-             can be edited"
+            "the configuration of `{proxy}` is in its image: no file below `/etc/nginx` is mounted from this machine or copied \
+             by a Dockerfile here, so none can be edited"
         ))
         .hint(format!("{lines}; build the image again, then run `swap doctor {service}`"));
     }

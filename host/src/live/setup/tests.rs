@@ -1,7 +1,7 @@
 //! Texts in, a diff out.
 
 use super::*;
-use crate::compose::Mount;
+use crate::compose::{Build, Mount};
 
 fn bind(source: &str, target: &str) -> Mount {
     Mount { kind: "bind".into(), source: Some(source.into()), target: target.into(), read_only: false }
@@ -30,11 +30,13 @@ fn found(nginx: &str) -> Found {
             ..compose::Service::default()
         },
         directory: "/p".into(),
+        tool: "docker compose".into(),
         compose: vec![("/p/compose.yml".into(), ComposeFile { name: "compose.yml".into(), text: COMPOSE.into() })],
-        mounted: vec![Mounted {
+        seen: vec![Seen {
             inside: "/etc/nginx/conf.d/default.conf".into(),
             path: "/p/default.conf".into(),
             text: nginx.into(),
+            built: false,
         }],
         swap_folder: None,
         there: Vec::new(),
@@ -58,8 +60,8 @@ fn after(found: &Found, proposal: &Proposal) -> Found {
     let mut after = found.clone();
     for Change { path, after: text, .. } in &proposal.changes {
         let compose = after.compose.iter_mut().find(|(file, _)| file == path);
-        let mounted = after.mounted.iter_mut().find(|file| file.path == *path);
-        match (compose, mounted) {
+        let seen = after.seen.iter_mut().find(|file| file.path == *path);
+        match (compose, seen) {
             (Some((_, file)), _) => file.text = text.clone(),
             (None, Some(file)) => file.text = text.clone(),
             (None, None) => after.there.push(path.file_name().unwrap().to_string_lossy().into_owned()),
@@ -161,7 +163,7 @@ next: swap app
 #[test]
 fn an_image_with_its_own_configuration_is_for_people() {
     let mut found = found("");
-    found.mounted.clear();
+    found.seen.clear();
     found.of_proxy.volumes.clear();
     found.of_service.settings.port = Some(8000);
     found.swap_folder = Some("/p/nginx/swap".into());
@@ -169,10 +171,101 @@ fn an_image_with_its_own_configuration_is_for_people() {
     check(
         &found,
         "\
-by hand: the configuration of `nginx` is in its image: no file below `/etc/nginx` is mounted from this machine, so none can be edited
+by hand: the configuration of `nginx` is in its image: no file below `/etc/nginx` is mounted from this machine or copied by a Dockerfile here, so none can be edited
   write `include /etc/nginx/swap/*.conf;` into the `http` block and `proxy_pass http://app;` (or `fastcgi_pass app;`, `uwsgi_pass app;`, `grpc_pass grpc://app;`) where it is used; build the image again, then run `swap doctor app`
 ",
     );
+}
+
+#[test]
+fn what_a_dockerfile_copies_is_changed_and_built_again() {
+    let mut found = found("server { location / { fastcgi_pass app:9000; } }\n");
+    found.exposed = Some(vec![9000]);
+    found.tuning = None;
+    found.compose[0].1.text = "services:\n  nginx:\n    build: ./nginx\n".into();
+    found.of_proxy.volumes.clear();
+    found.seen[0].built = true;
+    found.swap_folder = Some("/p/swap".into());
+    let proposal = proposal(&found);
+    assert_eq!(
+        told(&proposal),
+        "\
+--- default.conf
++++ default.conf
+@@ -1 +1,2 @@
+-server { location / { fastcgi_pass app:9000; } }
++include /etc/nginx/swap/*.conf;
++server { location / { fastcgi_pass app; } }
+--- /dev/null
++++ swap/app.conf
+@@ -0,0 +1,4 @@
++# What nginx starts with: app by its DNS name. The first swap replaces this file.
++upstream app {
++    server app:9000;
++}
+next: docker compose build nginx
+next: docker compose up -d      (makes `nginx` anew: a moment without answers, this once)
+next: swap app
+"
+    );
+}
+
+/// A folder with these files, and services that are built in its folders.
+fn built(files: &[(&str, &str)], services: &[&str]) -> (tempfile::TempDir, BTreeMap<ServiceName, compose::Service>) {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let service = |name: &&str| {
+        let build = Build { context: folder.path().join(name), dockerfile: "Dockerfile".into() };
+        (name.parse().unwrap(), compose::Service { build: Some(build), ..compose::Service::default() })
+    };
+    let services = services.iter().map(service).collect();
+    (folder, services)
+}
+
+#[test]
+fn files_are_seen_where_a_dockerfile_puts_them_unless_a_mount_covers_them() {
+    let (folder, services) = built(
+        &[
+            (
+                "web/Dockerfile",
+                "FROM nginx\nCOPY nginx.conf /etc/nginx/nginx.conf\nCOPY site.conf /etc/nginx/conf.d\nCOPY more /etc/nginx/more/\n\
+                 COPY page.html /usr/share/nginx/html/\n",
+            ),
+            ("web/nginx.conf", "http {}\n"),
+            ("web/site.conf", "server {}\n"),
+            ("web/more/a.conf", "a on;\n"),
+            ("web/page.html", "<p>\n"),
+            ("mounted/own.conf", "b on;\n"),
+        ],
+        &["web"],
+    );
+    let mut web = services["web"].clone();
+    let inside = |web: &compose::Service| -> Vec<String> {
+        let files = seen(web, folder.path()).into_iter();
+        files.map(|file| format!("{}{}", file.inside, if file.built { "" } else { " mounted" })).collect()
+    };
+    assert_eq!(inside(&web), ["/etc/nginx/conf.d/site.conf", "/etc/nginx/more/a.conf", "/etc/nginx/nginx.conf"]);
+    web.volumes = vec![bind("mounted", "/etc/nginx/conf.d")];
+    assert_eq!(inside(&web), ["/etc/nginx/conf.d/own.conf mounted", "/etc/nginx/more/a.conf", "/etc/nginx/nginx.conf"]);
+}
+
+#[test]
+fn nginx_is_found_by_what_it_is_made_of() {
+    let (_folder, mut services) = built(
+        &[("gate/Dockerfile", "FROM nginx:alpine\nCOPY a.conf /etc/nginx/conf.d/\n"), ("app/Dockerfile", "FROM php\n")],
+        &["gate", "app"],
+    );
+    let exporter = compose::Service { image: Some("nginx/nginx-prometheus-exporter".into()), ..Default::default() };
+    services.insert("numbers".parse().unwrap(), exporter);
+    let project =
+        Project { name: "p".into(), directory: "/p".into(), files: Vec::new(), services, warnings: Vec::new() };
+    let found = |service: &str| proxy(&project, &service.parse().unwrap(), &Settings::default()).unwrap();
+    assert_eq!(found("app").as_str(), "gate");
+    assert_eq!(found("gate").as_str(), "numbers");
 }
 
 #[test]

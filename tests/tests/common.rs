@@ -120,12 +120,3 @@ pub fn shows(outcome: &Outcome, expected: Expect) {
     let marked: String = outcome.stdout.lines().map(mark).collect();
     expected.assert_eq(&format!("{}{marked}", outcome.stderr));
 }
-
-/// Checks that all of these words are said.
-#[track_caller]
-pub fn says(outcome: &Outcome, words: &[&str]) {
-    let said = format!("{}{}", outcome.stderr, outcome.stdout);
-    for word in words {
-        assert!(said.contains(word), "`{word}` is not said in\n{said}");
-    }
-}

@@ -3,9 +3,10 @@
 use std::fs;
 use std::process::Command;
 
+use expect_test::expect;
 use scenarios::stack::Stack;
 
-use crate::common::says;
+use crate::common::shows;
 
 #[test]
 fn a_swap_is_seen_afterwards_and_its_report_opens_in_a_browser() {
@@ -17,22 +18,26 @@ fn a_swap_is_seen_afterwards_and_its_report_opens_in_a_browser() {
     );
     stack.deploy("v2");
     let outcome = stack.swap(["app"]).expect_exit(0);
-    says(&outcome, &["front door: ", " requests, 0 failed, p99 "]);
+    shows(&outcome, expect![[r#""#]]);
 
     let status = stack.swap(["status", "app"]).expect_exit(0);
-    says(&status, &["SERVICE", "SINCE", "swapped in [time]", "[project]-app-2"]);
+    shows(&status, expect![[r#""#]]);
     let history = stack.swap(["history", "app", "--limit", "1"]).expect_exit(0);
-    assert_eq!(history.stdout.lines().count(), 2, "{}", history.stdout);
-    says(&history, &["[run]", "swapped", "[project]-app-1", "[project]-app-2"]);
+    shows(&history, expect![[r#""#]]);
 
     let logs = stack.swap(["logs"]).expect_exit(0);
-    says(&logs, &["run [run] of project [project]: swap app, swapped in", "create      app: ", "front door: "]);
+    shows(&logs, expect![[r#""#]]);
+    let events = stack.swap(["logs", "--output", "json"]).expect_exit(0);
+    let event = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("an event")["event"].clone();
+    let events: Vec<serde_json::Value> = events.raw.lines().map(event).collect();
+    assert_eq!((&events[0], &events[events.len() - 1]), (&"planned".into(), &"closed".into()));
     let id = history.raw.lines().nth(1).and_then(|line| line.split(' ').next()).expect("a run");
     let report = stack.swap(["report", id]).expect_exit(0);
     assert!(report.raw.starts_with("<!DOCTYPE html>"), "{}", report.raw);
     let file = stack.path("report.html");
     fs::write(&file, &report.raw).expect("writing the report");
-    stack.swap(["report", "19"]).expect_exit(2);
+    shows(&stack.swap(["report", "19"]).expect_exit(2), expect![[r#""#]]);
+    shows(&stack.swap(["report", "--output", "json"]).expect_exit(2), expect![[r#""#]]);
     opens(&file);
 }
 

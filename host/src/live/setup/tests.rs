@@ -243,7 +243,7 @@ fn files_are_seen_where_a_dockerfile_puts_them_unless_a_mount_covers_them() {
         ],
         &["web"],
     );
-    let mut web = services["web"].clone();
+    let mut web = services[&"web".parse().unwrap()].clone();
     let inside = |web: &compose::Service| -> Vec<String> {
         let files = seen(web, folder.path()).into_iter();
         files.map(|file| format!("{}{}", file.inside, if file.built { "" } else { " mounted" })).collect()

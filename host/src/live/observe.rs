@@ -79,7 +79,7 @@ impl Site {
             image_name: String::new(),
             hooks: Vec::new(),
             problems: Vec::new(),
-            notices: Vec::new(),
+            notices: newest.map(|seen| moved_folders(&of_compose, seen)).unwrap_or_default(),
             name,
             settings,
         };
@@ -384,6 +384,24 @@ pub(super) fn fixed_ports(service: &compose::Service) -> Vec<String> {
 
 fn anonymous_volumes(seen: &Seen) -> Vec<String> {
     seen.mounts.iter().filter(|mount| mount.anonymous).map(|mount| mount.destination.clone()).collect()
+}
+
+/// Tells of each bind mount that would be another folder for a candidate than for the live container. Paths of the compose file
+/// are made absolute where compose runs, and mean the engine's machine: a checkout on another one lies elsewhere.
+fn moved_folders(service: &compose::Service, live: &Seen) -> Vec<String> {
+    let binds = service.volumes.iter().filter(|mount| mount.kind == "bind");
+    let moved = binds.filter_map(|mount| {
+        let source = mount.source.as_deref()?;
+        let now = live.mounts.iter().find(|now| now.kind == "bind" && now.destination == mount.target)?;
+        // Docker Desktop puts a prefix before the paths of its host.
+        (!now.source.ends_with(source)).then(|| {
+            format!(
+                "`{}` will be the engine's `{source}`; in {} it is `{}` (paths are those of the folder in which compose runs)",
+                mount.target, live.name, now.source
+            )
+        })
+    });
+    moved.collect()
 }
 
 /// Returns the network by which nginx reaches the containers; `None` from the host.

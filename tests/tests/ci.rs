@@ -151,6 +151,7 @@ fn the_example_for_github_deploys_by_ssh_and_annotates_what_failed() {
     assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v2"), before));
     expect![[r#"
         swap app (project [project], run [run])
+        note: `/` is not asked for: from here nobody knows the front door of an engine on another machine (name it by its URL, as `--probe http://shop.example.com/`)
           create      app: [project]-app-3 from [project]-app ([id])  [time]
           start       app: [project]-app-3 runs  [time]
           healthy     failed: candidate `[project]-app-3` exited with code 1  [time]

@@ -154,3 +154,48 @@ debian_unpack() {
 debian_depends() {
     apt-cache depends --important "$1" | awk -v pattern="$2" '$1 == "Depends:" && $2 ~ pattern { print $2; exit }'
 }
+
+has_image() { docker image inspect "$1" >/dev/null 2>&1; }
+
+# pulled PUBLIC: pulls an image, if it is not here.
+# A registry that has not begun to answer after 10 s counts as none; one that has may take its time.
+pulled() {
+    local log pull tenths=0 status=0
+    if has_image "$1"; then return; fi
+    log=$(mktemp)
+    docker pull "$1" >"$log" 2>&1 &
+    pull=$!
+    while kill -0 "$pull" 2>/dev/null; do
+        if grep -q 'Pulling from' "$log"; then
+            say "pulling $1"
+            break
+        fi
+        if [ "$tenths" -ge 100 ]; then
+            kill "$pull" 2>/dev/null || true
+            break
+        fi
+        sleep 0.1
+        tenths=$((tenths + 1))
+    done
+    wait "$pull" || status=$?
+    rm -f "$log"
+    return "$status"
+}
+
+# debootstrapped SUITE PACKAGES IMAGE: makes an image of a Debian suite and some packages, separated by commas.
+debootstrapped() (
+    need_package debootstrap debootstrap
+    mirror=$(debian_mirror)
+    root=$(as_root mktemp -d "${TMPDIR:-/tmp}/swap-base.XXXXXX")
+    trap 'as_root rm -rf --one-file-system "$root"' EXIT
+    # All suites are made as sid is; an older debootstrap only does not know the newer names.
+    quietly as_root env PATH="$PATH:/usr/sbin:/sbin" DEBIAN_FRONTEND=noninteractive \
+        debootstrap --variant=minbase --include="$2" "$1" "$root" "$mirror" /usr/share/debootstrap/scripts/sid ||
+        fail "debootstrap could not make $3" "check the network, or set SWAP_DEBIAN_MIRROR"
+    as_root tar -C "$root" --one-file-system \
+        --exclude=./var/cache/apt/* --exclude=./var/lib/apt/lists/* --exclude=./var/log/*.log \
+        --exclude=./usr/share/doc/* --exclude=./usr/share/locale/* --exclude=./usr/share/man/* \
+        --exclude=./proc/* --exclude=./sys/* --exclude=./dev/* -c . |
+        quietly docker import \
+            --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' - "$3"
+)

@@ -8,14 +8,17 @@
 //! stack → images            a private copy of a compose project, gone when the test ends
 //! between                   a socket between swap and the engine, that delays, cuts and hangs
 //! swap                      runs the `swap` binary and compares all that it prints
+//! ci → container            the image of swap, and the machines of a CI that deploys with it
 //! eventually                waits for a fact, never for a time
 //! ```
 //!
 //! **Invariant:** nothing here uses swap's own code: the rig must not share its mistakes.
 
 pub mod between;
+pub mod ci;
 pub mod clients;
 pub mod command;
+pub mod container;
 pub mod eventually;
 pub mod http;
 pub mod images;

@@ -1,6 +1,8 @@
 //! One binary for all scenarios, so that it links once. Each file is named for what it holds swap to.
 
+mod ci;
 mod common;
+mod container;
 mod controls;
 mod crowds;
 mod door;

@@ -79,7 +79,7 @@ impl Site {
             image_name: String::new(),
             hooks: Vec::new(),
             problems: Vec::new(),
-            notices: Vec::new(),
+            notices: newest.map(|seen| moved_folders(&of_compose, seen)).unwrap_or_default(),
             name,
             settings,
         };
@@ -251,7 +251,7 @@ impl Site {
     }
 
     /// Returns what the probe asks for: what is settled; for hooks that judge its numbers, the front page.
-    fn probe_url(&self, observed: &ObservedService, proxy: Option<&Seen>) -> Option<String> {
+    fn probe_url(&self, observed: &mut ObservedService, proxy: Option<&Seen>) -> Option<String> {
         let judged = || {
             let all = self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let mut imports = all.get(&observed.name)?.iter().flat_map(|hook| hook.imports().to_vec());
@@ -261,7 +261,15 @@ impl Site {
         if !wanted.starts_with('/') {
             return Some(wanted);
         }
-        Some(format!("http://{}{wanted}", front_door(proxy, self.docker.is_local())))
+        // What has these addresses here is not that machine's front door.
+        if !self.docker.is_local() {
+            observed.notices.push(format!(
+                "`{wanted}` is not asked for: from here nobody knows the front door of an engine on another machine (name it \
+                 by its URL, as `--probe http://shop.example.com{wanted}`)"
+            ));
+            return None;
+        }
+        Some(format!("http://{}{wanted}", front_door(proxy)))
     }
 
     /// Loads the hooks of a service, once.
@@ -355,8 +363,8 @@ fn names_exactly(upstream: Option<&str>, live: &[Container]) -> bool {
 }
 
 /// Returns where users come, as this machine reaches it: the proxy's published port, else its own address.
-fn front_door(proxy: Option<&Seen>, local: bool) -> String {
-    let published = proxy.filter(|_| local).and_then(|seen| {
+fn front_door(proxy: Option<&Seen>) -> String {
+    let published = proxy.and_then(|seen| {
         let web = |entry: &&String| ["->80/", "->8080/", "->8000/", "->"].iter().any(|port| entry.contains(port));
         let entry = seen.published.iter().find(web)?;
         entry.split("->").next()?.rsplit(':').next()?.parse::<u16>().ok()
@@ -384,6 +392,24 @@ pub(super) fn fixed_ports(service: &compose::Service) -> Vec<String> {
 
 fn anonymous_volumes(seen: &Seen) -> Vec<String> {
     seen.mounts.iter().filter(|mount| mount.anonymous).map(|mount| mount.destination.clone()).collect()
+}
+
+/// Tells of each bind mount that would be another folder for a candidate than for the live container. Paths of the compose file
+/// are made absolute where compose runs, and mean the engine's machine: a checkout on another one lies elsewhere.
+fn moved_folders(service: &compose::Service, live: &Seen) -> Vec<String> {
+    let binds = service.volumes.iter().filter(|mount| mount.kind == "bind");
+    let moved = binds.filter_map(|mount| {
+        let source = mount.source.as_deref()?;
+        let now = live.mounts.iter().find(|now| now.kind == "bind" && now.destination == mount.target)?;
+        // Docker Desktop puts a prefix before the paths of its host.
+        (!now.source.ends_with(source)).then(|| {
+            format!(
+                "`{}` will be the engine's `{source}`; in {} it is `{}` (paths are those of the folder in which compose runs)",
+                mount.target, live.name, now.source
+            )
+        })
+    });
+    moved.collect()
 }
 
 /// Returns the network by which nginx reaches the containers; `None` from the host.

@@ -349,9 +349,9 @@ pub(crate) fn normalise(text: &str, project: &str, folder: &Path, port: u16) -> 
         ),
         (r"\brequests, [1-9]\d* failed", "requests, [n] failed"),
         (r"\b\d+ of \d+ requests failed", "[n] of [n] requests failed"),
-        (r", \d+ in 1000; ", ", [n] in 1000; "),
+        (r", \d+ in 1000; \d+ are allowed", ", [n] in 1000; [n] are allowed"),
         // What took no time is not among them.
-        (r"\([a-z-]+ \[time\](, [a-z-]+ \[time\])*\)", "([steps])"),
+        (r" in \[time\] \([a-z-]+ \[time\](, [a-z-]+ \[time\])*\)", " in [time] ([steps])"),
         (r"\bpid \d+ of \S+ on ", "pid [pid] of [user] on "),
         (r"\bpid \d+\b", "pid [pid]"),
         // compose v1 joins with `_` what v2 joins with `-`.

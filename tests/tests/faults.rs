@@ -824,7 +824,7 @@ fn a_hook_cache_that_is_full_costs_only_time() {
           retire      app: [project]-app-1 stopped and removed  [time]
             app (finish): app now runs [project]-app-2
           finish      app: app agreed  [time]
-        front door: [n] requests, 0 failed, p99 [time] ([steps])
+        front door: [n] requests, 0 failed, p99 [time] (before [time])
         > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
     "#]],
     );

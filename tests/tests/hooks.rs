@@ -36,7 +36,7 @@ fn a_teams_policy_in_one_hook_guards_a_swap_under_load() {
           retire      app: [project]-app-1 stopped and removed  [time]
             app (finish): app now runs [project]-app-2
           finish      app: app agreed  [time]
-        front door: [n] requests, 0 failed, p99 [time] ([steps])
+        front door: [n] requests, 0 failed, p99 [time] (before [time])
         > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
     "#]],
     );
@@ -67,7 +67,7 @@ fn a_version_that_fails_after_the_switch_is_switched_back_by_the_teams_hook() {
           stop        app: what was started is stopped  [time]
           remove      app: what was created is removed  [time]
           release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        front door: [n] requests, [n] failed, p99 [time] ([steps]); the first failed at [time]: status 500
+        front door: [n] requests, [n] failed, p99 [time] (before [time]); the first failed at [time]: status 500
         error: hook `app` (health) is fatal: [n] of [n] requests failed
         > rolled back; app: [project]-app-1 serves, nothing of this run is left
     "#]],
@@ -102,7 +102,7 @@ fn the_example_with_a_database_is_migrated_once_and_guarded() {
           drain       app: nothing uses [project]-app-1 any more  [time]
           retire      app: [project]-app-1 stopped and removed  [time]
           finish      app: migrate agreed  [time]
-        front door: [n] requests, 0 failed, p99 [time] ([steps])
+        front door: [n] requests, 0 failed, p99 [time] (before [time])
         > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
     "#]],
     );
@@ -129,7 +129,7 @@ fn the_example_with_a_database_is_migrated_once_and_guarded() {
           drain       app: nothing uses [project]-app-2 any more  [time]
           retire      app: [project]-app-2 stopped and removed  [time]
           finish      app: migrate agreed  [time]
-        front door: [n] requests, 0 failed, p99 [time] ([steps])
+        front door: [n] requests, 0 failed, p99 [time] (before [time])
         > swapped app: [project]-app-2 → [project]-app-3 in [time] ([steps])
     "#]],
     );
@@ -137,7 +137,10 @@ fn the_example_with_a_database_is_migrated_once_and_guarded() {
 
     stack.build("v3");
     let before = stack.containers("app");
-    let outcome = stack.swap(["app"]).expect_exit(4);
+    let mut outcome = stack.swap(["app"]).expect_exit(4);
+    // Which pages v3 fails to answer is chance.
+    let said = outcome.stderr.split_inclusive('\n').filter(|line| !line.contains("warmup (pre-swap): "));
+    outcome.stderr = said.collect();
     shows(
         &outcome,
         expect![[r#"
@@ -147,18 +150,16 @@ fn the_example_with_a_database_is_migrated_once_and_guarded() {
           create      app: [project]-app-4 from [project]-app ([id])  [time]
           start       app: [project]-app-4 runs  [time]
           healthy     app: [project]-app-4 is healthy  [time]
-            warmup (pre-swap): http://[project]-app-4.candidate/notes answered 500
-            warmup (pre-swap): http://[project]-app-4.candidate: 2 of 3 pages are warm
           pre-swap    app: warmup agreed  [time]
           switch      app: nginx sends new requests to [project]-app-4 ([ip]:80)  [time]
           post-swap   app: warmup agreed  [time]
-          watch       failed: hook `slo-guard` (health) is fatal: [n] of [n] requests failed since the switch, [n] in 1000; 20 are allowed  [time]
+          watch       failed: hook `slo-guard` (health) is fatal: [n] of [n] requests failed since the switch, [n] in 1000; [n] are allowed  [time]
           switch-back app: nginx sends new requests to [project]-app-3 ([ip]:80) again  [time]
           stop        app: what was started is stopped  [time]
           remove      app: what was created is removed  [time]
           rollback    app: migrate agreed  [time]
-        front door: [n] requests, [n] failed, p99 [time] ([steps]); the first failed at [time]: status 500
-        error: hook `slo-guard` (health) is fatal: [n] of [n] requests failed since the switch, [n] in 1000; 20 are allowed
+        front door: [n] requests, [n] failed, p99 [time] (before [time]); the first failed at [time]: status 500
+        error: hook `slo-guard` (health) is fatal: [n] of [n] requests failed since the switch, [n] in 1000; [n] are allowed
         > rolled back; app: [project]-app-3 serves, nothing of this run is left
     "#]],
     );

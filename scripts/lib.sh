@@ -197,5 +197,6 @@ debootstrapped() (
         --exclude=./usr/share/doc/* --exclude=./usr/share/locale/* --exclude=./usr/share/man/* \
         --exclude=./proc/* --exclude=./sys/* --exclude=./dev/* -c . |
         quietly docker import \
-            --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' - "$3"
+            --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
+            --change 'LABEL swap-example.made-from=debian' - "$3"
 )

@@ -344,10 +344,14 @@ pub(crate) fn normalise(text: &str, project: &str, folder: &Path, port: u16) -> 
         ),
         (r"\b\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}Z?\b", "[when]"),
         (
-            r"\bfront door: \d+ requests, (\d+) failed, p99 \[time\] \(before [\d.]+\)",
+            r"\bfront door: [\d,]+ requests, (\d+) failed, p99 \[time\] \(before [\d.]+\)",
             "front door: [n] requests, $1 failed, p99 [time] (before [time])",
         ),
         (r"\brequests, [1-9]\d* failed", "requests, [n] failed"),
+        (
+            r"\bfailed \d+ of \d+ requests since the switch, 0 of \d+ before",
+            "failed [n] of [n] requests since the switch, 0 of [n] before",
+        ),
         (r"\b\d+ of \d+ requests failed", "[n] of [n] requests failed"),
         (r", \d+ in 1000; \d+ are allowed", ", [n] in 1000; [n] are allowed"),
         // What took no time is not among them.

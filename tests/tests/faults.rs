@@ -648,6 +648,34 @@ fn a_candidate_killed_right_after_the_switch_is_switched_back() {
 }
 
 #[test]
+fn a_front_door_that_fails_more_in_the_watch_is_switched_back() {
+    let stack = Stack::up();
+    stack.deploy("v3");
+    let before = stack.world();
+    let arguments = ["--watch", "60s", "--probe", "/version", "--probe-rate", "200", "app"];
+    shows(
+        &stack.swap(arguments).expect_exit(ROLLED_BACK),
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     app: [project]-app-2 is healthy  [time]
+          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+          watch       failed: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: status 500  [time]
+          switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        front door: [n] requests, [n] failed, p99 [time] (before [time]); the first failed at [time]: status 500
+        error: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: status 500
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
+    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+}
+
+#[test]
 fn a_candidate_killed_in_the_watch_is_switched_back() {
     let stack = Stack::up();
     stack.deploy("v2");

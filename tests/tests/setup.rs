@@ -34,7 +34,7 @@ fn set_up_and_swapped(builder: Builder, service: &'static str, next: &str, propo
 /// Lets `swap init` write what it has proposed, and types what it says next.
 #[track_caller]
 fn set_up(stack: &Stack, service: &'static str, proposed: &Outcome) {
-    let written = stack.swap(["init", service, "--write"]).expect_exit(0);
+    let written = anywhere(stack.swap(["init", service, "--write"]).expect_exit(0));
     assert_eq!(proposed.stdout, written.stdout, "what is written is not what was proposed");
     let typed = |line: &str| line.split_once("compose ").map(|(_, words)| words.to_owned());
     let next: Vec<String> =
@@ -51,36 +51,332 @@ fn is_ready(stack: &Stack, service: &'static str) {
     let again = stack.swap(["init", service, "--write"]).expect_exit(0);
     assert_eq!(again.stdout, format!("nothing to do: `{service}` is ready for `swap {service}`\n"));
     let examined = stack.swap(["doctor", service]).expect_exit(0);
-    assert!(examined.stdout.ends_with("ready to swap\n"), "{}", examined.stdout);
+    let verdict = examined.stdout.lines().last().unwrap_or_default();
+    assert!(verdict.starts_with("ready to swap"), "{}", examined.stdout);
 }
 
-/// Takes out what differs from machine to machine: versions, and the name of the compose tool.
+/// Takes out what differs from machine to machine: versions, the name of the compose tool and what only some of them say,
+/// and the tags of the tests' images.
 fn anywhere(outcome: Outcome) -> Outcome {
-    let version = Regex::new(r"\b\d+\.\d+\.\d+\b").expect("a pattern");
-    let without = |text: &str| version.replace_all(text, "[version]").replace("docker-compose ", "docker compose ");
+    let without = |text: &str| {
+        let mut text =
+            text.replace("docker-compose ", "docker compose ").replace("`docker-compose`", "`docker compose`");
+        for (pattern, placeholder) in [
+            (r"Docker [^ ]+ \(.*\) answers at", "Docker [version] answers at"),
+            (r"is version \S+", "is version [version]"),
+            (r"nginx \d+\.\d+\.\d+", "nginx [version]"),
+            (r"swaptest/app:\S+", "[image]"),
+            (r"(?m)^compose: .*the attribute `version` is obsolete.*\n", ""),
+        ] {
+            text = Regex::new(pattern).expect("a pattern").replace_all(&text, placeholder).into_owned();
+        }
+        text
+    };
     Outcome { stdout: without(&outcome.stdout), stderr: without(&outcome.stderr), ..outcome }
 }
 
 #[test]
 fn php_fpm_behind_an_nginx_that_is_built_goes_from_nothing_to_its_first_swap() {
-    set_up_and_swapped(Stack::of("php-fpm", "fpm-v1"), "app", "fpm-v2", expect![[r#""#]]);
+    set_up_and_swapped(
+        Stack::of("php-fpm", "fpm-v1"),
+        "app",
+        "fpm-v2",
+        expect![[r#"
+            note: `container_name: [project]_php` becomes a comment: two containers can't share a name; others reach it as `app`
+            `swap init app --write` writes 4 files; then:
+              docker compose build nginx
+              docker compose up -d      (makes `nginx` anew: a moment without answers, this once)
+              swap app
+            > --- docker-compose.yml
+            > +++ docker-compose.yml
+            > @@ -12,10 +12,12 @@
+            >        - app
+            >      networks:
+            >        - backend
+            > +    volumes:
+            > +      - ./nginx/swap:/etc/nginx/swap
+            >  
+            >    app:
+            >      image: [project]-app
+            > -    container_name: [project]_php
+            > +    # container_name: [project]_php
+            >      restart: unless-stopped
+            >      environment:
+            >        - APP_ENV=production
+            > --- docker/nginx/default.conf
+            > +++ docker/nginx/default.conf
+            > @@ -1,3 +1,4 @@
+            > +include /etc/nginx/swap/*.conf;
+            >  server {
+            >      listen 80 default_server;
+            >      server_name _;
+            > @@ -13,7 +14,7 @@
+            >  
+            >      location ~ \.php$ {
+            >          fastcgi_split_path_info ^(.+\.php)(/.+)$;
+            > -        fastcgi_pass [project]_php:9000;
+            > +        fastcgi_pass app;
+            >          fastcgi_index index.php;
+            >          include fastcgi_params;
+            >          fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name;
+            > --- /dev/null
+            > +++ nginx/swap/app.conf
+            > @@ -0,0 +1,4 @@
+            > +# What nginx starts with: app by its DNS name. The first swap replaces this file.
+            > +upstream app {
+            > +    server app:9000;
+            > +}
+            > --- /dev/null
+            > +++ nginx/swap/swap-tuning.conf
+            > @@ -0,0 +1,5 @@
+            > +# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.
+            > +# Without it a reload closes idle connections even while a request is on its way.
+            > +keepalive_min_timeout [time];
+            > +# A connection that sends nothing keeps its old worker, and so the old container, this long.
+            > +client_header_timeout [time];
+        "#]],
+    );
 }
 
 #[test]
 fn node_goes_from_nothing_to_its_first_swap() {
-    set_up_and_swapped(Stack::of("node", "node-v1"), "app", "node-v2", expect![[r#""#]]);
+    set_up_and_swapped(
+        Stack::of("node", "node-v1"),
+        "app",
+        "node-v2",
+        expect![[r#"
+        note: `container_name: [project]-api` becomes a comment: two containers can't share a name; others reach it as `app`
+        note: `[other-port]:3000` is not published any more: two containers can't share a port; users come through nginx
+        `swap init app --write` writes 4 files; then:
+          docker compose up -d      (makes `proxy` anew: a moment without answers, this once)
+          swap app
+        > --- docker-compose.yml
+        > +++ docker-compose.yml
+        > @@ -1,23 +1,24 @@
+        >  services:
+        >    app:
+        >      image: [project]-app
+        > -    container_name: [project]-api
+        > +    # container_name: [project]-api
+        >      restart: unless-stopped
+        >      environment:
+        >        NODE_ENV: production
+        >      volumes: ["data:/data"]
+        > -    ports: ["${API_PORT:-3000}:3000"] # for debugging
+        > +    # ports: ["${API_PORT:-3000}:3000"] # for debugging
+        >      healthcheck:
+        >        test: ["CMD", "node", "-e", "fetch('http://localhost:3000/up').then(r => process.exit(r.ok ? 0 : 1))"]
+        >        interval: [time]
+        >        timeout: [time]
+        >        retries: 10
+        > +    x-swap: { port: 3000 }
+        >  
+        >    proxy:
+        >      image: swaptest/nginx:public-54f53020
+        >      restart: unless-stopped
+        >      ports: ["[ip]:${HTTP_PORT:-80}:80"]
+        > -    volumes: ["./nginx/nginx.conf:/etc/nginx/nginx.conf:ro"]
+        > +    volumes: ["./nginx/nginx.conf:/etc/nginx/nginx.conf:ro", "./nginx/swap:/etc/nginx/swap"]
+        >      depends_on: [app]
+        >  
+        >  volumes:
+        > --- nginx/nginx.conf
+        > +++ nginx/nginx.conf
+        > @@ -3,12 +3,13 @@
+        >  }
+        >  
+        >  http {
+        > +  include /etc/nginx/swap/*.conf;
+        >    server {
+        >      listen 80;
+        >      server_name localhost;
+        >  
+        >      location / {
+        > -      proxy_pass http://app:3000;
+        > +      proxy_pass http://app;
+        >        proxy_http_version 1.1;
+        >        proxy_set_header Upgrade $http_upgrade;
+        >        proxy_set_header Connection 'upgrade';
+        > --- /dev/null
+        > +++ nginx/swap/app.conf
+        > @@ -0,0 +1,4 @@
+        > +# What nginx starts with: app by its DNS name. The first swap replaces this file.
+        > +upstream app {
+        > +    server app:3000;
+        > +}
+        > --- /dev/null
+        > +++ nginx/swap/swap-tuning.conf
+        > @@ -0,0 +1,5 @@
+        > +# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.
+        > +# Without it a reload closes idle connections even while a request is on its way.
+        > +keepalive_min_timeout [time];
+        > +# A connection that sends nothing keeps its old worker, and so the old container, this long.
+        > +client_header_timeout [time];
+    "#]],
+    );
 }
 
 #[test]
 fn python_under_gunicorn_goes_from_nothing_to_its_first_swap() {
-    set_up_and_swapped(Stack::of("wsgi", "wsgi-v1"), "web", "wsgi-v2", expect![[r#""#]]);
+    set_up_and_swapped(
+        Stack::of("wsgi", "wsgi-v1"),
+        "web",
+        "wsgi-v2",
+        expect![[r#"
+        note: the upstream `django` at nginx/conf.d/site.conf:1 is not used any more and may be deleted
+        `swap init web --write` writes 4 files; then:
+          docker compose up -d      (makes `nginx` anew: a moment without answers, this once)
+          swap web
+        > --- docker-compose.yml
+        > +++ docker-compose.yml
+        > @@ -14,6 +14,7 @@
+        >          command: gunicorn shop:application --bind [ip]:8000 --workers 2 --threads 16
+        >          volumes:
+        >              - media:/data
+        > +        expose: ["8000"]
+        >  
+        >      # Celery, in its place a loop.
+        >      worker:
+        > @@ -30,6 +31,7 @@
+        >                target: /etc/nginx/conf.d
+        >                read_only: true
+        >              - 'media:/srv/media:ro'
+        > +            - './nginx/swap:/etc/nginx/swap'
+        >          depends_on:
+        >              - web
+        >  
+        > --- nginx/conf.d/site.conf
+        > +++ nginx/conf.d/site.conf
+        > @@ -1,3 +1,4 @@
+        > +include /etc/nginx/swap/*.conf;
+        >  upstream django {
+        >      # fail_timeout=0: try again although gunicorn did not answer
+        >      server web:8000 fail_timeout=0;
+        > @@ -12,7 +13,7 @@
+        >      }
+        >  
+        >      location / {
+        > -        proxy_pass http://django;
+        > +        proxy_pass http://web;
+        >          proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        >          proxy_set_header X-Forwarded-Proto $scheme;
+        >          proxy_set_header Host $http_host;
+        > --- /dev/null
+        > +++ nginx/swap/web.conf
+        > @@ -0,0 +1,4 @@
+        > +# What nginx starts with: web by its DNS name. The first swap replaces this file.
+        > +upstream web {
+        > +    server web:8000;
+        > +}
+        > --- /dev/null
+        > +++ nginx/swap/swap-tuning.conf
+        > @@ -0,0 +1,5 @@
+        > +# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.
+        > +# Without it a reload closes idle connections even while a request is on its way.
+        > +keepalive_min_timeout [time];
+        > +# A connection that sends nothing keeps its old worker, and so the old container, this long.
+        > +client_header_timeout [time];
+    "#]],
+    );
 }
 
 #[test]
 fn one_of_several_services_goes_from_nothing_to_its_first_swap_and_another_follows() {
-    let stack = set_up_and_swapped(Stack::of("several", "wsgi-v1"), "app", "wsgi-v2", expect![[r#""#]]);
+    let stack = set_up_and_swapped(
+        Stack::of("several", "wsgi-v1"),
+        "app",
+        "wsgi-v2",
+        expect![[r#"
+            note: the upstream `backend` at deploy/nginx/nginx.conf:11 is not used any more and may be deleted; swap's own has no `keepalive 32`
+            `swap init app --write` writes 4 files; then:
+              docker compose up -d      (makes `gateway` anew: a moment without answers, this once)
+              swap app
+            > --- docker-compose.yml
+            > +++ docker-compose.yml
+            > @@ -13,6 +13,7 @@
+            >      volumes:
+            >        - ./deploy/nginx/nginx.conf:/etc/nginx/nginx.conf:ro
+            >        - ./deploy/nginx/proxy.conf:/etc/nginx/proxy.conf:ro
+            > +      - ./nginx/swap:/etc/nginx/swap
+            >      depends_on:
+            >        app:
+            >          condition: service_healthy
+            > @@ -36,6 +37,7 @@
+            >        retries: 30
+            >      volumes:
+            >        - data:/data
+            > +    x-swap: { port: 8000 }
+            >  
+            >    admin:
+            >      image: [image]
+            > --- deploy/nginx/nginx.conf
+            > +++ deploy/nginx/nginx.conf
+            > @@ -3,6 +3,7 @@
+            >  events { worker_connections 1024; }
+            >  
+            >  http {
+            > +    include /etc/nginx/swap/*.conf;
+            >      include       mime.types;
+            >      default_type  application/octet-stream;
+            >      sendfile      on;
+            > @@ -27,7 +28,7 @@
+            >  
+            >          location / {
+            >              include proxy.conf;
+            > -            proxy_pass http://backend;
+            > +            proxy_pass http://app;
+            >          }
+            >      }
+            >  }
+            > --- /dev/null
+            > +++ nginx/swap/app.conf
+            > @@ -0,0 +1,4 @@
+            > +# What nginx starts with: app by its DNS name. The first swap replaces this file.
+            > +upstream app {
+            > +    server app:8000;
+            > +}
+            > --- /dev/null
+            > +++ nginx/swap/swap-tuning.conf
+            > @@ -0,0 +1,5 @@
+            > +# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.
+            > +# Without it a reload closes idle connections even while a request is on its way.
+            > +keepalive_min_timeout [time];
+            > +# A connection that sends nothing keeps its old worker, and so the old container, this long.
+            > +client_header_timeout [time];
+        "#]],
+    );
     let proposed = anywhere(stack.swap(["init", "admin"]).expect_exit(0));
-    shows(&proposed, expect![[r#""#]]);
+    shows(
+        &proposed,
+        expect![[r#"
+        note: the upstream `admin` at deploy/nginx/nginx.conf:17 becomes a comment: swap writes it from now on
+        `swap init admin --write` writes 2 files; then:
+          docker compose exec gateway nginx -s reload
+          swap admin
+        > --- deploy/nginx/nginx.conf
+        > +++ deploy/nginx/nginx.conf
+        > @@ -14,9 +14,9 @@
+        >          keepalive 32;
+        >      }
+        >  
+        > -    upstream admin {
+        > -        server admin:3000;
+        > -    }
+        > +    # upstream admin {
+        > +        # server admin:3000;
+        > +    # }
+        >  
+        >      server {
+        >          listen 80;
+        > --- /dev/null
+        > +++ nginx/swap/admin.conf
+        > @@ -0,0 +1,4 @@
+        > +# What nginx starts with: admin by its DNS name. The first swap replaces this file.
+        > +upstream admin {
+        > +    server admin:3000;
+        > +}
+    "#]],
+    );
     set_up(&stack, "admin", &proposed);
     let mut load = stack.load().mix([(Kind::Get, 8), (Kind::NewGet, 4), (Kind::Slow, 2)]);
     load.paths.get = "/admin/version".into();
@@ -105,24 +401,149 @@ fn what_only_people_can_do_is_told_and_nothing_is_written() {
         .compose("    volumes:\n      - ./nginx.conf:/etc/nginx/nginx.conf:ro\n", "    volumes: *files\n")
         .up();
     let before = stack.world();
-    shows(&anywhere(stack.swap(["init", "app", "--write"]).expect_exit(3)), expect![[r#""#]]);
+    shows(
+        &anywhere(stack.swap(["init", "app", "--write"]).expect_exit(3)),
+        expect![[r#"
+        note: the application sees `Host: app` where it saw `Host: app:3000`: no `proxy_set_header Host` stands in these files
+        error: the volumes of `nginx` in docker-compose.yml are shared with others by an anchor, so nothing is added
+        hint: write `- ./nginx/swap:/etc/nginx/swap` under `volumes:` of `services: nginx:`
+        error: nothing is written: half of it would break a stack that works
+        hint: do what the lines above say together with the diff, or mend them and run `swap init` again
+        > --- docker-compose.yml
+        > +++ docker-compose.yml
+        > @@ -20,6 +20,7 @@
+        >        - data:/data
+        >      stop_grace_period: [time]
+        >      command: ["sh", "-c", "sed -i 's/^Listen 80/Listen 3000/' apache.conf && exec ./serve"]
+        > +    x-swap: { port: 3000 }
+        >  
+        >  volumes:
+        >    data: {}
+        > --- nginx.conf
+        > +++ nginx.conf
+        > @@ -5,11 +5,12 @@
+        >      worker_connections 4096;
+        >  }
+        >  http {
+        > +    include /etc/nginx/swap/*.conf;
+        >      access_log off;
+        >      server {
+        >          listen 80;
+        >          location / {
+        > -            proxy_pass http://app:3000;
+        > +            proxy_pass http://app;
+        >              proxy_http_version 1.1;
+        >              proxy_set_header Connection "";
+        >          }
+        > --- /dev/null
+        > +++ nginx/swap/app.conf
+        > @@ -0,0 +1,4 @@
+        > +# What nginx starts with: app by its DNS name. The first swap replaces this file.
+        > +upstream app {
+        > +    server app:3000;
+        > +}
+        > --- /dev/null
+        > +++ nginx/swap/swap-tuning.conf
+        > @@ -0,0 +1,5 @@
+        > +# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.
+        > +# Without it a reload closes idle connections even while a request is on its way.
+        > +keepalive_min_timeout [time];
+        > +# A connection that sends nothing keeps its old worker, and so the old container, this long.
+        > +client_header_timeout [time];
+    "#]],
+    );
     assert_eq!(stack.world(), before);
     // The doctor says the same from the other side, and goes on after each finding.
-    shows(&anywhere(stack.swap(["doctor"]).expect_exit(3)), expect![[r#""#]]);
+    shows(
+        &anywhere(stack.swap(["doctor"]).expect_exit(3)),
+        expect![[r#"
+        > engine
+        >   ok       Docker [version] answers at `unix:///var/run/docker.sock` (from the usual socket)
+        > compose
+        >   ok       `docker compose` is version [version]
+        > project [project]
+        >   ok       docker-compose.yml: 2 services, no mistake in `x-swap`
+        >   note     not examined: nginx
+        >            why  they have no `x-swap:`, and no nginx sends requests to them
+        >            do   `swap doctor nginx` examines one all the same
+        > nginx (nginx)
+        >   ok       nginx [version] runs and accepts its configuration
+        >   ok       `keepalive_min_timeout` is set by swap in its own file
+        >   ok       `client_header_timeout` is set by swap in its own file
+        >   ok       `worker_shutdown_timeout` is not set, as it should be
+        >   error    `proxy_pass http://app:3000` at /etc/nginx/nginx.conf:12 names a port, which an upstream's name may not have
+        >            why  swap refuses before any change: nginx would not follow a switch
+        >            do   write `proxy_pass http://app;`
+        >   error    nginx does not read `/etc/nginx/swap/app.conf`
+        >            why  swap refuses before any change: nginx would not follow a switch
+        >            do   write `include /etc/nginx/swap/*.conf;` into the `http` block of /etc/nginx/nginx.conf
+        >   error    the upstream folder `/etc/nginx/swap` is not there
+        >            why  swap refuses before any change: nginx would not follow a switch
+        >            do   mount a directory of the host there: `volumes: [ "./swap:/etc/nginx/swap" ]`
+        >   note     `nginx` has no restart policy
+        >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
+        >            do   write `restart: unless-stopped` under `services: nginx:`
+        > service app
+        >   ok       live: [project]-app-1
+        >   ok       image: [project]-app ([id])
+        >   ok       two of its containers can run beside each other
+        >   warning  nothing but that it runs for a second tells whether it is healthy: it has no HEALTHCHECK and no `health:`
+        >            why  a version that answers every request with an error would be swapped in
+        >            do   write `x-swap: { health: ./healthcheck }`, or the check that you have, under `services: app:`
+        >   ok       it may take [time] to stop
+        >   note     `app` has no restart policy
+        >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
+        >            do   write `restart: unless-stopped` under `services: app:`
+        > state folder
+        >   ok       `[folder]/state` is private, and there is room in it
+        > not ready: 3 errors, 1 warning, 3 notes
+    "#]],
+    );
 }
 
 #[test]
 fn the_doctor_goes_on_without_an_engine() {
     let stack = Stack::up();
     let outcome = stack.swap(["doctor"]).env("DOCKER_HOST", "tcp://127.0.0.1:9").expect_exit(3);
-    shows(&anywhere(outcome), expect![[r#""#]]);
+    shows(
+        &anywhere(outcome),
+        expect![[r#"
+        > engine
+        >   error    the Docker engine at `tcp://[ip]:9` (from DOCKER_HOST) can't be reached: nothing listens there
+        >            why  nothing can be swapped without the engine; what only it knows is not examined below
+        >            do   start it (`systemctl start docker`, or Docker Desktop), or name another one by DOCKER_HOST or a docker context
+        > compose
+        >   ok       `docker compose` is version [version]
+        > project [project]
+        >   ok       docker-compose.yml: 2 services, no mistake in `x-swap`
+        >   note     not examined: nginx
+        >            why  they have no `x-swap:`, and no nginx sends requests to them
+        >            do   `swap doctor nginx` examines one all the same
+        > service app
+        >   ok       two of its containers can run beside each other
+        >   ok       healthy when `./healthcheck` agrees
+        >   ok       it may take [time] to stop
+        >   note     `app` has no restart policy
+        >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
+        >            do   write `restart: unless-stopped` under `services: app:`
+        > state folder
+        >   ok       `[folder]/state` is private, and there is room in it
+        > not ready: 1 error, 2 notes
+    "#]],
+    );
 }
 
 #[test]
 fn a_stack_measures_its_own_swaps_beside_the_plain_script() {
     let stack = Stack::up();
     let before = stack.containers("app");
-    shows(&stack.swap(["bench", "app", "--baseline", "script"]).expect_exit(3), expect![[r#""#]]);
+    shows(
+        &stack.swap(["bench", "app", "--baseline", "script"]).expect_exit(3),
+        expect![[r#"
+        error: `--baseline script` drops requests, and there is no terminal to ask whether it may
+        hint: `swap bench app --baseline script --yes`
+    "#]],
+    );
     assert_eq!(stack.containers("app"), before);
     let words = ["bench", "app", "--swaps", "2", "--rate", "100", "--baseline", "script", "--yes", "--output", "json"];
     let measured = stack.swap(words).expect_exit(0);
@@ -133,5 +554,39 @@ fn a_stack_measures_its_own_swaps_beside_the_plain_script() {
     // It ends as it began: one container, by address.
     assert_eq!(stack.containers("app").len(), 1);
     assert_eq!(stack.version().as_deref(), Ok("v1"));
-    shows(&anywhere(stack.swap(["doctor", "app"]).expect_exit(0)), expect![[r#""#]]);
+    shows(
+        &anywhere(stack.swap(["doctor", "app"]).expect_exit(0)),
+        expect![[r#"
+            > engine
+            >   ok       Docker [version] answers at `unix:///var/run/docker.sock` (from the usual socket)
+            > compose
+            >   ok       `docker compose` is version [version]
+            > project [project]
+            >   ok       docker-compose.yml: 2 services, no mistake in `x-swap`
+            > nginx (nginx)
+            >   ok       nginx [version] runs and accepts its configuration
+            >   ok       `include /etc/nginx/swap/*.conf;` stands at /etc/nginx/nginx.conf:11
+            >   ok       `proxy_pass http://app` at /etc/nginx/nginx.conf:15 goes through swap's upstream
+            >   ok       `/etc/nginx/swap` is a directory that swap can write and that outlives the container
+            >   ok       `keepalive_min_timeout [time]`
+            >   ok       `client_header_timeout [time]`
+            >   ok       `worker_shutdown_timeout` is not set, as it should be
+            >   note     `nginx` has no restart policy
+            >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
+            >            do   write `restart: unless-stopped` under `services: nginx:`
+            > service app
+            >   ok       live: [project]-app-6
+            >   ok       image: [project]-app ([id])
+            >   ok       two of its containers can run beside each other
+            >   ok       nginx talks to its port 80
+            >   ok       healthy when `./healthcheck` agrees
+            >   ok       it may take [time] to stop
+            >   note     `app` has no restart policy
+            >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
+            >            do   write `restart: unless-stopped` under `services: app:`
+            > state folder
+            >   ok       `[folder]/state` is private, and there is room in it
+            > ready to swap: 2 notes
+        "#]],
+    );
 }

@@ -20,6 +20,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// So many rounds in a row must fail in the watch before a live candidate is judged bad.
 const WATCH_FAILURES: u32 = 2;
+/// The pause between two rounds of the watch.
+const WATCH_PAUSE: Duration = Duration::from_millis(250);
 
 /// What one round of checks says.
 enum Round {
@@ -53,8 +55,46 @@ pub async fn watch(live: &Live<'_>, service: &ServiceName, time: Duration, facts
         let judge = Judge::new(live, service, candidate, checks, port).await?;
         judge.watch(time, facts).await
     });
-    try_join_all(each).await?;
-    Ok(Learnt::Nothing)
+    let door = FrontDoor { live, service };
+    tokio::select! {
+        biased;
+        why = door.turns_bad() => return Err(door.failed(why, facts).await),
+        judged = try_join_all(each) => drop(judged?),
+    }
+    match door.is_bad() {
+        Some(why) => Err(door.failed(why, facts).await),
+        None => Ok(Learnt::Nothing),
+    }
+}
+
+/// The front door, judged by the probe's numbers. Where a hook asks for them, that hook is the judge.
+struct FrontDoor<'a> {
+    live: &'a Live<'a>,
+    service: &'a ServiceName,
+}
+
+impl FrontDoor<'_> {
+    async fn turns_bad(&self) -> String {
+        loop {
+            if let Some(why) = self.is_bad() {
+                return why;
+            }
+            tokio::time::sleep(WATCH_PAUSE).await;
+        }
+    }
+
+    fn is_bad(&self) -> Option<String> {
+        let probe = self.live.probes.get(self.service)?;
+        if self.live.site.is_judged_by_hooks(self.service) { None } else { probe.worse() }
+    }
+
+    async fn failed(&self, why: String, facts: &Facts) -> Failure {
+        let mut tail = Vec::new();
+        for candidate in facts.candidates(self.service) {
+            tail.extend(self.live.site.docker.logs_tail(&candidate.id, 15).await.unwrap_or_default());
+        }
+        Failure::new(why).tail(tail)
+    }
 }
 
 /// Judges one candidate.
@@ -161,7 +201,7 @@ impl<'a> Judge<'a> {
                         }
                     }
                 }
-                tokio::time::sleep(Duration::from_millis(250)).await;
+                tokio::time::sleep(WATCH_PAUSE).await;
             }
         };
         tokio::select! {

@@ -252,11 +252,7 @@ impl Site {
 
     /// Returns what the probe asks for: what is settled; for hooks that judge its numbers, the front page.
     fn probe_url(&self, observed: &mut ObservedService, proxy: Option<&Seen>) -> Option<String> {
-        let judged = || {
-            let all = self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let mut imports = all.get(&observed.name)?.iter().flat_map(|hook| hook.imports().to_vec());
-            imports.any(|import| import.contains("metrics")).then(|| "/".to_owned())
-        };
+        let judged = || self.is_judged_by_hooks(&observed.name).then(|| "/".to_owned());
         let wanted = observed.settings.probe.clone().or_else(judged)?;
         if !wanted.starts_with('/') {
             return Some(wanted);
@@ -270,6 +266,14 @@ impl Site {
             return None;
         }
         Some(format!("http://{}{wanted}", front_door(proxy)))
+    }
+
+    /// Tells whether a hook of the service asks for the probe's numbers.
+    pub(super) fn is_judged_by_hooks(&self, service: &ServiceName) -> bool {
+        let all = self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut imports =
+            all.get(service).into_iter().flat_map(|hooks| hooks.iter()).flat_map(|hook| hook.imports().to_vec());
+        imports.any(|import| import.contains("metrics"))
     }
 
     /// Loads the hooks of a service, once.

@@ -65,9 +65,14 @@ impl Probe {
         self.shared.samples().switched(at.saturating_add(1));
     }
 
-    /// Returns what was seen in a window; `None` for the time since a switch that has not come.
+    /// Returns what was seen in a window; `None` for the time since a switch that has not come, and where no answer came
+    /// before the switch: then there is no way to the front door from here, which says nothing about it.
     pub fn measure(&self, window: Window) -> Option<Measurement> {
         let samples = self.shared.samples();
+        let before = samples.numbers(Part::Before)?;
+        if before.requests > 0 && before.failures == before.requests {
+            return None;
+        }
         let part = match window {
             Window::Before => Part::Before,
             Window::SinceSwitch => Part::Since,
@@ -88,6 +93,11 @@ impl Probe {
             p99: time(numbers.p99),
             max: time(numbers.max),
         })
+    }
+
+    /// Returns why the front door is worse since the switch than it was before; `None` while it is not.
+    pub fn worse(&self) -> Option<String> {
+        self.shared.samples().worse()
     }
 
     /// Returns all that was counted up to now, for the summary and the report.

@@ -239,6 +239,24 @@ impl Samples {
         Some(Numbers { requests: numbers.requests + beyond.0, failures: numbers.failures + beyond.1, ..numbers })
     }
 
+    /// Returns why the front door is worse since the switch than it was before; `None` while it is not.
+    ///
+    /// One failure may be anybody's, and a site that always fails a little is not the candidate's doing: at least five
+    /// requests, one of a hundred, and twice the share of before must have failed. Where nothing was answered before,
+    /// nobody knows.
+    pub fn worse(&self) -> Option<String> {
+        let (before, since) = (self.numbers(Part::Before)?, self.numbers(Part::Since)?);
+        let share = |numbers: Numbers| numbers.failures as f64 / numbers.requests.max(1) as f64;
+        if since.failures < 5 || share(since) < f64::max(0.01, 2.0 * share(before)) {
+            return None;
+        }
+        let of = |numbers: Numbers| format!("{} of {}", numbers.failures, numbers.requests);
+        let why = self.failures.iter().filter(|failure| self.is_since(failure.at)).min_by_key(|failure| failure.at);
+        let first = why.map(|failure| format!("; the first: {}", failure.why)).unwrap_or_default();
+        let (since, before) = (of(since), of(before));
+        Some(format!("the front door failed {since} requests since the switch, {before} before{first}"))
+    }
+
     /// Returns all that is kept of the probe when it ends.
     pub fn probed(&self, service: ServiceName, url: String, rate: u32, began_ms: i64) -> Probed {
         let of = |by: By| self.samples.iter().filter(move |sample| sample.by == by && !sample.failed);
@@ -365,5 +383,37 @@ mod tests {
         let count = |part| samples.numbers(part).map(|numbers| (numbers.requests, numbers.failures));
         assert_eq!(count(Part::Before), Some((MOST_SAMPLES as u64 + 1, 0)));
         assert_eq!(count(Part::Since), Some((1, 1)));
+    }
+
+    #[test]
+    fn a_front_door_is_worse_when_it_fails_clearly_more_than_before() {
+        let worse = |before: (u32, u32), since: (u32, u32)| {
+            let mut samples = Samples::default();
+            let mut add = |at: u32, (failed, of): (u32, u32)| {
+                (0..of).for_each(|n| samples.add(at + n, 1, By::Unknown, (n < failed).then(|| format!("status {at}"))));
+            };
+            add(0, before);
+            add(1000, since);
+            samples.switched(1000);
+            samples.worse()
+        };
+        let told = |text: &str| Some(format!("the front door failed {text}"));
+        assert_eq!(worse((0, 100), (0, 100)), None);
+        assert_eq!(worse((0, 100), (4, 4)), None, "four may be chance");
+        assert_eq!(
+            worse((0, 100), (5, 5)),
+            told("5 of 5 requests since the switch, 0 of 100 before; the first: status 1000")
+        );
+        assert_eq!(worse((0, 100), (5, 501)), None, "less than one of a hundred");
+        assert_eq!(worse((5, 100), (9, 100)), None, "it failed before, too");
+        assert_eq!(
+            worse((5, 100), (10, 100)),
+            told("10 of 100 requests since the switch, 5 of 100 before; the first: status 1000")
+        );
+        assert_eq!(worse((100, 100), (100, 100)), None, "there is no way to it from here");
+        assert_eq!(
+            worse((0, 0), (9, 9)),
+            told("9 of 9 requests since the switch, 0 of 0 before; the first: status 1000")
+        );
     }
 }

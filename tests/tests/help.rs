@@ -91,7 +91,8 @@ fn every_command_has_examples() {
     let without: Vec<&str> = all.iter().filter(|(_, own)| own.is_empty()).map(|(name, _)| name.as_str()).collect();
     assert_eq!(without, ["hooks"]);
     let mut with: Vec<&str> = all.keys().map(String::as_str).filter(|name| *name != "hooks").collect();
-    (with.sort_unstable(), tested.sort_unstable());
+    with.sort_unstable();
+    tested.sort_unstable();
     assert_eq!(with, tested, "each command's examples are typed by one of the tests below");
 }
 

@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::task::JoinHandle;
 
-use super::visitor::{PATIENCE, Visit, Visitor, visit_steadily};
+use super::visitor::{On, PATIENCE, Visit, Visitor, Visits};
 use crate::model::Failure;
 use crate::run::trace::percentile;
 
@@ -31,7 +30,7 @@ pub struct Sample {
 pub struct Loader {
     began: Instant,
     samples: Arc<Mutex<Vec<Sample>>>,
-    task: JoinHandle<()>,
+    _visits: Visits,
 }
 
 /// What the requests of a while saw. Times are in milliseconds.
@@ -58,8 +57,11 @@ impl Loader {
     pub fn start(url: &str, rate: u32) -> Result<Self, Failure> {
         let visitor = Arc::new(Visitor::new(url)?);
         let (began, samples) = (Instant::now(), Arc::<Mutex<Vec<Sample>>>::default());
-        let task = tokio::spawn(send(visitor, rate, began, samples.clone()));
-        Ok(Self { began, samples, task })
+        let visits = Visits::start(rate, MOST_UNDER_WAY, {
+            let samples = samples.clone();
+            move |on| send(visitor.clone(), on, began, samples.clone())
+        })?;
+        Ok(Self { began, samples, _visits: visits })
     }
 
     /// Returns the time since the load began.
@@ -80,12 +82,6 @@ impl Loader {
     /// Returns what the requests saw that were sent in a while.
     pub fn seen(&self, from: Duration, to: Duration) -> Seen {
         summed(lock(&self.samples).iter().filter(|sample| sample.at >= from && sample.at < to))
-    }
-}
-
-impl Drop for Loader {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -112,19 +108,13 @@ fn summed<'a>(samples: impl Iterator<Item = &'a Sample>) -> Seen {
     seen
 }
 
-async fn send(visitor: Arc<Visitor>, rate: u32, began: Instant, samples: Arc<Mutex<Vec<Sample>>>) {
-    let ask = |on| {
-        let (visitor, samples) = (visitor.clone(), samples.clone());
-        async move {
-            let at = began.elapsed();
-            let failure = match visitor.ask(on).await {
-                Visit::Answered(_) => None,
-                Visit::Failed(why, _) | Visit::Closed(why) => Some(why),
-            };
-            lock(&samples).push(Sample { at, took: began.elapsed() - at, failure });
-        }
+async fn send(visitor: Arc<Visitor>, on: On, began: Instant, samples: Arc<Mutex<Vec<Sample>>>) {
+    let at = began.elapsed();
+    let failure = match visitor.ask(on).await {
+        Visit::Answered(_) => None,
+        Visit::Failed(why, _) | Visit::Closed(why) => Some(why),
     };
-    visit_steadily(rate, MOST_UNDER_WAY, ask).await;
+    lock(&samples).push(Sample { at, took: began.elapsed() - at, failure });
 }
 
 #[cfg(test)]

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use hyper::HeaderMap;
 use jiff::Timestamp;
-use tokio::task::JoinHandle;
 
-use super::visitor::{On, Visit, Visitor, visit_steadily};
+use super::visitor::{On, Visit, Visitor, Visits};
 use crate::hooks::{Measurement, Window};
 use crate::model::{Container, Failure, ServiceName};
 use crate::plan::short;
@@ -27,7 +26,7 @@ pub struct Probe {
     rate: u32,
     began_ms: i64,
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    _visits: Visits,
 }
 
 /// What the requests of a probe share.
@@ -49,8 +48,11 @@ impl Probe {
         let shared = Arc::new(Shared { began: Instant::now(), samples: Mutex::default(), names: Mutex::default() });
         shared.learn(live, By::Old);
         let began_ms = Timestamp::now().as_millisecond();
-        let task = tokio::spawn(ask_on_and_on(visitor, rate, shared.clone()));
-        Ok(Self { url: url.to_owned(), rate, began_ms, shared, task })
+        let visits = Visits::start(rate, MOST_UNDER_WAY, {
+            let shared = shared.clone();
+            move |on| ask(visitor.clone(), on, shared.clone())
+        })?;
+        Ok(Self { url: url.to_owned(), rate, began_ms, shared, _visits: visits })
     }
 
     /// Learns which containers are the candidates, so that answers that name one are known to be theirs.
@@ -106,12 +108,6 @@ impl Probe {
     }
 }
 
-impl Drop for Probe {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 impl Shared {
     fn samples(&self) -> MutexGuard<'_, Samples> {
         self.samples.lock().unwrap_or_else(PoisonError::into_inner)
@@ -145,27 +141,22 @@ fn millis(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
-async fn ask_on_and_on(visitor: Arc<Visitor>, rate: u32, shared: Arc<Shared>) {
-    let ask = |on| {
-        let (visitor, shared) = (visitor.clone(), shared.clone());
-        async move {
-            let began = Instant::now();
-            let at = millis(began.duration_since(shared.began));
-            let mut visit = visitor.ask(on).await;
-            if let Visit::Closed(_) = visit {
-                shared.samples().reconnected();
-                visit = visitor.ask(On::New).await;
-            }
-            let (headers, failure) = match visit {
-                Visit::Answered(headers) => (headers, None),
-                Visit::Failed(why, headers) => (headers, Some(why)),
-                Visit::Closed(why) => (HeaderMap::new(), Some(why)),
-            };
-            let took = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
-            shared.samples().add(at, took, shared.answered_by(&headers), failure);
-        }
+/// Asks once and counts it.
+async fn ask(visitor: Arc<Visitor>, on: On, shared: Arc<Shared>) {
+    let began = Instant::now();
+    let at = millis(began.duration_since(shared.began));
+    let mut visit = visitor.ask(on).await;
+    if let Visit::Closed(_) = visit {
+        shared.samples().reconnected();
+        visit = visitor.ask(On::New).await;
+    }
+    let (headers, failure) = match visit {
+        Visit::Answered(headers) => (headers, None),
+        Visit::Failed(why, headers) => (headers, Some(why)),
+        Visit::Closed(why) => (HeaderMap::new(), Some(why)),
     };
-    visit_steadily(rate, MOST_UNDER_WAY, ask).await;
+    let took = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
+    shared.samples().add(at, took, shared.answered_by(&headers), failure);
 }
 
 #[cfg(test)]

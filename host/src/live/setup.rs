@@ -464,7 +464,8 @@ fn proposal(found: &Found) -> Proposal {
                 true => {
                     format!("{tool} up -d      (makes `{}` anew: a moment without answers, this once)", found.proxy)
                 }
-                false => format!("{tool} exec {} nginx -s reload", found.proxy),
+                // Without a terminal too, as in a script.
+                false => format!("{tool} exec -T {} nginx -s reload", found.proxy),
             },
             format!("swap {service}"),
         ]);

@@ -64,4 +64,6 @@ function record(request, answer) {
 }
 
 process.on('SIGTERM', () => server.close(() => process.exit(0)));
+// Longer than nginx keeps an idle connection: who closes first must not be the one whom a request may reach just then.
+server.keepAliveTimeout = 75_000;
 server.listen(3000, () => console.log(`${version} listens on 3000`));

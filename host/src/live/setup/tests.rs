@@ -154,7 +154,7 @@ fn a_port_that_is_known_is_not_written_and_a_mounted_folder_is_used() {
 +upstream app {
 +    server app:9000;
 +}
-next: docker compose exec nginx nginx -s reload
+next: docker compose exec -T nginx nginx -s reload
 next: swap app
 "
     );

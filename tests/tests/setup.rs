@@ -237,60 +237,60 @@ fn python_under_gunicorn_goes_from_nothing_to_its_first_swap() {
         "web",
         "wsgi-v2",
         expect![[r#"
-        note: the upstream `django` at nginx/conf.d/site.conf:1 is not used any more and may be deleted
-        `swap init web --write` writes 4 files; then:
-          docker compose up -d      (makes `nginx` anew: a moment without answers, this once)
-          swap web
-        > --- docker-compose.yml
-        > +++ docker-compose.yml
-        > @@ -14,6 +14,7 @@
-        >          command: gunicorn shop:application --bind [ip]:8000 --workers 2 --threads 16
-        >          volumes:
-        >              - media:/data
-        > +        expose: ["8000"]
-        >  
-        >      # Celery, in its place a loop.
-        >      worker:
-        > @@ -30,6 +31,7 @@
-        >                target: /etc/nginx/conf.d
-        >                read_only: true
-        >              - 'media:/srv/media:ro'
-        > +            - './nginx/swap:/etc/nginx/swap'
-        >          depends_on:
-        >              - web
-        >  
-        > --- nginx/conf.d/site.conf
-        > +++ nginx/conf.d/site.conf
-        > @@ -1,3 +1,4 @@
-        > +include /etc/nginx/swap/*.conf;
-        >  upstream django {
-        >      # fail_timeout=0: try again although gunicorn did not answer
-        >      server web:8000 fail_timeout=0;
-        > @@ -12,7 +13,7 @@
-        >      }
-        >  
-        >      location / {
-        > -        proxy_pass http://django;
-        > +        proxy_pass http://web;
-        >          proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-        >          proxy_set_header X-Forwarded-Proto $scheme;
-        >          proxy_set_header Host $http_host;
-        > --- /dev/null
-        > +++ nginx/swap/web.conf
-        > @@ -0,0 +1,4 @@
-        > +# What nginx starts with: web by its DNS name. The first swap replaces this file.
-        > +upstream web {
-        > +    server web:8000;
-        > +}
-        > --- /dev/null
-        > +++ nginx/swap/swap-tuning.conf
-        > @@ -0,0 +1,5 @@
-        > +# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.
-        > +# Without it a reload closes idle connections even while a request is on its way.
-        > +keepalive_min_timeout [time];
-        > +# A connection that sends nothing keeps its old worker, and so the old container, this long.
-        > +client_header_timeout [time];
-    "#]],
+            note: the upstream `django` at nginx/conf.d/site.conf:1 is not used any more and may be deleted
+            `swap init web --write` writes 4 files; then:
+              docker compose up -d      (makes `nginx` anew: a moment without answers, this once)
+              swap web
+            > --- docker-compose.yml
+            > +++ docker-compose.yml
+            > @@ -14,6 +14,7 @@
+            >          command: gunicorn shop:application --bind [ip]:8000 --workers 2 --threads 16 --keep-alive 75
+            >          volumes:
+            >              - media:/data
+            > +        expose: ["8000"]
+            >  
+            >      # Celery, in its place a loop.
+            >      worker:
+            > @@ -30,6 +31,7 @@
+            >                target: /etc/nginx/conf.d
+            >                read_only: true
+            >              - 'media:/srv/media:ro'
+            > +            - './nginx/swap:/etc/nginx/swap'
+            >          depends_on:
+            >              - web
+            >  
+            > --- nginx/conf.d/site.conf
+            > +++ nginx/conf.d/site.conf
+            > @@ -1,3 +1,4 @@
+            > +include /etc/nginx/swap/*.conf;
+            >  upstream django {
+            >      # fail_timeout=0: try again although gunicorn did not answer
+            >      server web:8000 fail_timeout=0;
+            > @@ -12,7 +13,7 @@
+            >      }
+            >  
+            >      location / {
+            > -        proxy_pass http://django;
+            > +        proxy_pass http://web;
+            >          proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            >          proxy_set_header X-Forwarded-Proto $scheme;
+            >          proxy_set_header Host $http_host;
+            > --- /dev/null
+            > +++ nginx/swap/web.conf
+            > @@ -0,0 +1,4 @@
+            > +# What nginx starts with: web by its DNS name. The first swap replaces this file.
+            > +upstream web {
+            > +    server web:8000;
+            > +}
+            > --- /dev/null
+            > +++ nginx/swap/swap-tuning.conf
+            > @@ -0,0 +1,5 @@
+            > +# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.
+            > +# Without it a reload closes idle connections even while a request is on its way.
+            > +keepalive_min_timeout [time];
+            > +# A connection that sends nothing keeps its old worker, and so the old container, this long.
+            > +client_header_timeout [time];
+        "#]],
     );
 }
 

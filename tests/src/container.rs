@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::command::{run, succeeds};
-use crate::images::{lock, nginx, root, target};
+use crate::images::{exists, lock, nginx, root, sum, target};
 use crate::swap::binary;
 
 /// What the examples are built on, from Debian here and there.
@@ -20,7 +20,8 @@ pub fn swap_image() -> Result<String> {
     nginx("current")?;
     let binary = binary()?;
     let _lock = lock("swap-image")?;
-    let (tag, stamp) = (format!("swaptest/swap:{:08x}", sum(&[&target().display().to_string()])), stamp(&binary)?);
+    let (tag, stamp) =
+        (format!("swaptest/swap:{:08x}", sum([target().display().to_string().as_bytes()])), stamp(&binary)?);
     let stamp_file = target().join(".swap-image.stamp");
     if exists(&tag) && fs::read_to_string(&stamp_file).is_ok_and(|built| built == stamp) {
         return Ok(tag);
@@ -48,7 +49,7 @@ pub fn machine_image() -> Result<String> {
     nginx("current")?;
     let _lock = lock("machine-image")?;
     let dockerfile = root().join("tests/images/ci.Dockerfile");
-    let tag = format!("swaptest/machine:{:08x}", sum(&[&fs::read_to_string(&dockerfile)?]));
+    let tag = format!("swaptest/machine:{:08x}", sum([fs::read(&dockerfile)?.as_slice()]));
     if !exists(&tag) {
         let (compose, context) = (format!("{tag}-compose"), tempfile::tempdir()?);
         compose_image(&compose)?;
@@ -125,19 +126,8 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
 fn stamp(binary: &Path) -> Result<String> {
     let data = fs::metadata(binary)?;
     let made_of = ["Dockerfile", "scripts/image", "tests/images/built/Dockerfile", "tests/images/built/cargo"];
-    let texts = made_of.iter().map(|path| fs::read_to_string(root().join(path))).collect::<Result<Vec<_>, _>>()?;
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    Ok(format!("{} {:?} {:08x}", data.len(), data.modified()?, sum(&texts)))
-}
-
-fn exists(tag: &str) -> bool {
-    succeeds(Command::new("docker").args(["image", "inspect", tag])).unwrap_or(false)
-}
-
-fn sum(texts: &[&str]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    texts.iter().for_each(|text| hasher.update(text.as_bytes()));
-    hasher.finalize()
+    let texts = made_of.iter().map(|path| fs::read(root().join(path))).collect::<Result<Vec<_>, _>>()?;
+    Ok(format!("{} {:?} {:08x}", data.len(), data.modified()?, sum(texts.iter().map(Vec::as_slice))))
 }
 
 /// A container that is a machine of a test, gone when dropped, and by itself after a while.

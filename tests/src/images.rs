@@ -136,7 +136,8 @@ fn build_kind(kind: &str, version: &str) -> Result<String> {
 
 /// Builds an image of these files if there is none of them yet, and returns its tag.
 fn build(name: &str, base: &str, files: &BTreeMap<String, Vec<u8>>, arguments: &[String]) -> Result<String> {
-    let tag = format!("swaptest/{name}-{:08x}", sum(base, files));
+    let named = files.iter().flat_map(|(file, bytes)| [file.as_bytes(), bytes]);
+    let tag = format!("swaptest/{name}-{:08x}", sum([base.as_bytes()].into_iter().chain(named)));
     if exists(&tag) {
         return Ok(tag);
     }
@@ -156,7 +157,8 @@ fn build(name: &str, base: &str, files: &BTreeMap<String, Vec<u8>>, arguments: &
     Ok(tag)
 }
 
-fn exists(tag: &str) -> bool {
+/// Tells whether the engine has an image.
+pub(crate) fn exists(tag: &str) -> bool {
     succeeds(Command::new("docker").args(["image", "inspect", tag])).unwrap_or(false)
 }
 
@@ -178,12 +180,9 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     Ok(files)
 }
 
-fn sum(base: &str, files: &BTreeMap<String, Vec<u8>>) -> u32 {
+/// Returns a checksum of what an image is made of, for its tag.
+pub(crate) fn sum<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(base.as_bytes());
-    for (name, bytes) in files {
-        hasher.update(name.as_bytes());
-        hasher.update(bytes);
-    }
+    parts.into_iter().for_each(|part| hasher.update(part));
     hasher.finalize()
 }

@@ -321,53 +321,62 @@ fn peak(pid: u32) -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
+/// Replaces all that matches a pattern by what stands beside it, one pattern after the other. Panics if one is none.
+#[track_caller]
+pub fn replaced(text: &str, patterns: &[(&str, &str)]) -> String {
+    patterns.iter().fold(text.to_owned(), |text, (pattern, placeholder)| {
+        Regex::new(pattern).expect("a pattern").replace_all(&text, *placeholder).into_owned()
+    })
+}
+
 /// Replaces what differs from run to run by placeholders.
 pub(crate) fn normalise(text: &str, project: &str, folder: &Path, port: u16) -> String {
-    let mut text = text.replace(&folder.display().to_string(), "[folder]");
-    text = text.replace(project, "[project]").replace(&format!("127.0.0.1:{port}"), "[door]");
-    for (pattern, placeholder) in [
-        (r"\b\d{8}-\d{6}-[0-9a-f]+\b", "[run]"),
-        // Whether the application has spoken before it is stopped is a matter of milliseconds.
-        (r"(?m)^  \| \[.* \d{4}\] \[\w+:notice\] .*\n", ""),
-        (r"\d{4}/\d{2}/\d{2} \d{2}:\d{2}:\d{2} \[(\w+)\] \d+#\d+:", "[when] [$1] [pid]:"),
-        (r"\b[0-9A-Z]{4}([_:][0-9A-Z]{4}){11}\b", "[engine]"),
-        (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "[engine]"),
-        (r"`\d{5}:80`", "`[port]:80`"),
-        (r"\bsha256:[0-9a-f]{64}\b", "[image]"),
-        (r"\b[0-9a-f]{64}\b", "[id]"),
-        (r"\b[0-9a-f]{12}\b", "[id]"),
-        (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", "[ip]"),
-        (r"\b\d+(\.\d+)? ?(ms|s)\b", "[time]"),
-        (
-            r"\b(observe|adopt|create|start|healthy|swap|switch|watch|drain|retire|finish|stop-old) \d+\.\d+\b",
-            "$1 [time]",
-        ),
-        (r"\b\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}Z?\b", "[when]"),
-        (
-            r"\bfront door: [\d,]+ requests, (\d+) failed, p99 \[time\] \(before [\d.]+\)",
-            "front door: [n] requests, $1 failed, p99 [time] (before [time])",
-        ),
-        (r"\brequests, [1-9]\d* failed", "requests, [n] failed"),
-        (
-            r"\bfailed \d+ of \d+ requests since the switch, 0 of \d+ before",
-            "failed [n] of [n] requests since the switch, 0 of [n] before",
-        ),
-        (r"\b\d+ of \d+ requests failed", "[n] of [n] requests failed"),
-        (r", \d+ in 1000; \d+ are allowed", ", [n] in 1000; [n] are allowed"),
-        // What took no time is not among them.
-        (r" in \[time\] \([a-z-]+ \[time\](, [a-z-]+ \[time\])*\)", " in [time] ([steps])"),
-        (r"\bpid \d+ of \S+ on ", "pid [pid] of [user] on "),
-        (r"\bpid \d+\b", "pid [pid]"),
-        // compose v1 joins with `_` what v2 joins with `-`.
-        (r"\[project\]_([a-z]+)_(\d+)", "[project]-$1-$2"),
-    ] {
-        text = Regex::new(pattern).expect("a pattern").replace_all(&text, placeholder).into_owned();
-    }
+    let text = text.replace(&folder.display().to_string(), "[folder]");
+    let text = text.replace(project, "[project]").replace(&format!("127.0.0.1:{port}"), "[door]");
+    let mut text = replaced(
+        &text,
+        &[
+            (r"\b\d{8}-\d{6}-[0-9a-f]+\b", "[run]"),
+            // Whether the application has spoken before it is stopped is a matter of milliseconds.
+            (r"(?m)^  \| \[.* \d{4}\] \[\w+:notice\] .*\n", ""),
+            (r"\d{4}/\d{2}/\d{2} \d{2}:\d{2}:\d{2} \[(\w+)\] \d+#\d+:", "[when] [$1] [pid]:"),
+            (r"\b[0-9A-Z]{4}([_:][0-9A-Z]{4}){11}\b", "[engine]"),
+            (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "[engine]"),
+            (r"`\d{5}:80`", "`[port]:80`"),
+            (r"\bsha256:[0-9a-f]{64}\b", "[image]"),
+            (r"\b[0-9a-f]{64}\b", "[id]"),
+            (r"\b[0-9a-f]{12}\b", "[id]"),
+            (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", "[ip]"),
+            (r"\b\d+(\.\d+)? ?(ms|s)\b", "[time]"),
+            (
+                r"\b(observe|adopt|create|start|healthy|swap|switch|watch|drain|retire|finish|stop-old) \d+\.\d+\b",
+                "$1 [time]",
+            ),
+            (r"\b\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}Z?\b", "[when]"),
+            (
+                r"\bfront door: [\d,]+ requests, (\d+) failed, p99 \[time\] \(before [\d.]+\)",
+                "front door: [n] requests, $1 failed, p99 [time] (before [time])",
+            ),
+            (r"\brequests, [1-9]\d* failed", "requests, [n] failed"),
+            (
+                r"\bfailed \d+ of \d+ requests since the switch, 0 of \d+ before",
+                "failed [n] of [n] requests since the switch, 0 of [n] before",
+            ),
+            (r"\b\d+ of \d+ requests failed", "[n] of [n] requests failed"),
+            (r", \d+ in 1000; \d+ are allowed", ", [n] in 1000; [n] are allowed"),
+            // What took no time is not among them.
+            (r" in \[time\] \([a-z-]+ \[time\](, [a-z-]+ \[time\])*\)", " in [time] ([steps])"),
+            (r"\bpid \d+ of \S+ on ", "pid [pid] of [user] on "),
+            (r"\bpid \d+\b", "pid [pid]"),
+            // compose v1 joins with `_` what v2 joins with `-`.
+            (r"\[project\]_([a-z]+)_(\d+)", "[project]-$1-$2"),
+        ],
+    );
     let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     text = text.replace(&format!(" on {} since ", machine.trim()), " on [machine] since ");
     // The columns of a table are as wide as what was replaced in them.
     if Regex::new("^[A-Z]+(  +[A-Z]+)+").expect("a pattern").is_match(&text) {
-        text = Regex::new(r"(\S) {3,}").expect("a pattern").replace_all(&text, "$1  ").into_owned();
+        text = replaced(&text, &[(r"(\S) {3,}", "$1  ")]);
     }
     text
 }

@@ -11,6 +11,7 @@ use scenarios::command::run;
 use scenarios::eventually::eventually;
 use scenarios::load::Running;
 use scenarios::stack::{Container, Stack, compose_tool};
+use scenarios::swap::replaced;
 
 use crate::common::{
     changes_nothing, converged, ends_with_one_version, holds_no_lock, light_load, lost_nothing, shows,
@@ -546,8 +547,7 @@ fn an_engine_whose_answers_are_cut_off_is_told_and_the_next_swap_mends_it() {
     engine.set(Manner::Cut(40));
     let mut outcome = swap.expect_exit(STUCK);
     // Whether one check was over before the answers were cut off is chance.
-    let last = regex_lite::Regex::new(r"(not healthy after \[time\]): .*(  \[time\])").expect("a pattern");
-    outcome.stderr = last.replace(&outcome.stderr, "$1: [why]$2").into_owned();
+    outcome.stderr = replaced(&outcome.stderr, &[(r"(not healthy after \[time\]): .*(  \[time\])", "$1: [why]$2")]);
     shows(
         &outcome,
         expect![[r#"

@@ -7,7 +7,7 @@ use regex_lite::Regex;
 use scenarios::clients::Kind;
 use scenarios::eventually::eventually;
 use scenarios::stack::{Builder, Stack, serves};
-use scenarios::swap::Outcome;
+use scenarios::swap::{Outcome, replaced};
 
 use crate::common::{lost_nothing, mixed_load, shows};
 
@@ -59,18 +59,15 @@ fn is_ready(stack: &Stack, service: &'static str) {
 /// and the tags of the tests' images.
 fn anywhere(outcome: Outcome) -> Outcome {
     let without = |text: &str| {
-        let mut text =
-            text.replace("docker-compose ", "docker compose ").replace("`docker-compose`", "`docker compose`");
-        for (pattern, placeholder) in [
+        let text = text.replace("docker-compose ", "docker compose ").replace("`docker-compose`", "`docker compose`");
+        let patterns = [
             (r"Docker [^ ]+ \(.*\) answers at", "Docker [version] answers at"),
             (r"is version \S+", "is version [version]"),
             (r"nginx \d+\.\d+\.\d+", "nginx [version]"),
             (r"swaptest/app:\S+", "[image]"),
             (r"(?m)^compose: .*the attribute `version` is obsolete.*\n", ""),
-        ] {
-            text = Regex::new(pattern).expect("a pattern").replace_all(&text, placeholder).into_owned();
-        }
-        without_compose_1(text)
+        ];
+        without_compose_1(replaced(&text, &patterns))
     };
     Outcome { stdout: without(&outcome.stdout), stderr: without(&outcome.stderr), ..outcome }
 }

@@ -4,9 +4,8 @@ use std::fs;
 use std::process::Command;
 
 use expect_test::expect;
-use regex_lite::Regex;
 use scenarios::stack::Stack;
-use scenarios::swap::Outcome;
+use scenarios::swap::{Outcome, replaced};
 
 use crate::common::shows;
 
@@ -105,12 +104,8 @@ fn a_swap_is_seen_afterwards_and_its_report_opens_in_a_browser() {
 
 /// Takes the time out of each line of a story, and how often it waited for nginx.
 fn timeless(story: Outcome) -> Outcome {
-    let without = |text: &str| {
-        let waits =
-            Regex::new(r"(?m)^ +\d+\.\d\d    waits: .*\n").expect("a pattern").replace_all(text, "").into_owned();
-        Regex::new(r"(?m)^ +\d+\.\d\d  ").expect("a pattern").replace_all(&waits, "  [at]  ").into_owned()
-    };
-    Outcome { stdout: without(&story.stdout), ..story }
+    let patterns = [(r"(?m)^ +\d+\.\d\d    waits: .*\n", ""), (r"(?m)^ +\d+\.\d\d  ", "  [at]  ")];
+    Outcome { stdout: replaced(&story.stdout, &patterns), ..story }
 }
 
 /// Opens a page in a headless Chromium, where there is one: no error in its console, and all of it is there.

@@ -1,11 +1,13 @@
 //! When a candidate is healthy, and whether it stays so while it is watched.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
 use super::perform::Live;
+use super::probe::Probe;
 use crate::docker::{self, Command, Docker, Ending, ExecError, Inside, Listening, probe};
 use crate::hooks::Health;
 use crate::model::{Check, Container, Failure, ServiceName, meant, printable};
@@ -20,6 +22,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// So many rounds in a row must fail in the watch before a live candidate is judged bad.
 const WATCH_FAILURES: u32 = 2;
+/// So many last lines of a container stand below a failure.
+const LAST_LINES: usize = 15;
 /// The pause between two rounds of the watch.
 const WATCH_PAUSE: Duration = Duration::from_millis(250);
 
@@ -55,45 +59,32 @@ pub async fn watch(live: &Live<'_>, service: &ServiceName, time: Duration, facts
         let judge = Judge::new(live, service, candidate, checks, port).await?;
         judge.watch(time, facts).await
     });
-    let door = FrontDoor { live, service };
-    tokio::select! {
+    // Where a hook asks for the probe's numbers, that hook is their judge.
+    let probe = live.probes.get(service).filter(|_| !live.site.is_judged_by_hooks(service));
+    let watched = tokio::select! {
         biased;
-        why = door.turns_bad() => return Err(door.failed(why, facts).await),
-        judged = try_join_all(each) => drop(judged?),
+        why = turns_bad(probe) => Some(why),
+        judged = try_join_all(each) => {
+            judged?;
+            probe.and_then(|probe| probe.worse())
+        }
+    };
+    let Some(why) = watched else { return Ok(Learnt::Nothing) };
+    let mut tail = Vec::new();
+    for candidate in facts.candidates(service) {
+        tail.extend(live.site.docker.logs_tail(&candidate.id, LAST_LINES).await.unwrap_or_default());
     }
-    match door.is_bad() {
-        Some(why) => Err(door.failed(why, facts).await),
-        None => Ok(Learnt::Nothing),
-    }
+    Err(Failure::new(why).tail(tail))
 }
 
-/// The front door, judged by the probe's numbers. Where a hook asks for them, that hook is the judge.
-struct FrontDoor<'a> {
-    live: &'a Live<'a>,
-    service: &'a ServiceName,
-}
-
-impl FrontDoor<'_> {
-    async fn turns_bad(&self) -> String {
-        loop {
-            if let Some(why) = self.is_bad() {
-                return why;
-            }
-            tokio::time::sleep(WATCH_PAUSE).await;
+/// Waits until the front door is worse than before the switch, and returns why; for ever, where nobody measures it.
+async fn turns_bad(probe: Option<&Arc<Probe>>) -> String {
+    let Some(probe) = probe else { return std::future::pending().await };
+    loop {
+        if let Some(why) = probe.worse() {
+            return why;
         }
-    }
-
-    fn is_bad(&self) -> Option<String> {
-        let probe = self.live.probes.get(self.service)?;
-        if self.live.site.is_judged_by_hooks(self.service) { None } else { probe.worse() }
-    }
-
-    async fn failed(&self, why: String, facts: &Facts) -> Failure {
-        let mut tail = Vec::new();
-        for candidate in facts.candidates(self.service) {
-            tail.extend(self.live.site.docker.logs_tail(&candidate.id, 15).await.unwrap_or_default());
-        }
-        Failure::new(why).tail(tail)
+        tokio::time::sleep(WATCH_PAUSE).await;
     }
 }
 
@@ -226,7 +217,7 @@ impl<'a> Judge<'a> {
     }
 
     async fn last_lines(&self) -> Vec<String> {
-        self.docker().logs_tail(&self.candidate.id, 15).await.unwrap_or_default()
+        self.docker().logs_tail(&self.candidate.id, LAST_LINES).await.unwrap_or_default()
     }
 
     /// Asks every check and every health hook once; all must agree.

@@ -67,12 +67,11 @@ impl Probe {
         self.shared.samples().switched(at.saturating_add(1));
     }
 
-    /// Returns what was seen in a window; `None` for the time since a switch that has not come, and where no answer came
-    /// before the switch: then there is no way to the front door from here, which says nothing about it.
+    /// Returns what was seen in a window; `None` for the time since a switch that has not come, and where no answer ever came
+    /// before the switch.
     pub fn measure(&self, window: Window) -> Option<Measurement> {
         let samples = self.shared.samples();
-        let before = samples.numbers(Part::Before)?;
-        if before.requests > 0 && before.failures == before.requests {
+        if samples.never_answered() {
             return None;
         }
         let part = match window {

@@ -239,23 +239,23 @@ fn proxy(project: &Project, service: &ServiceName, settings: &Settings) -> Resul
         return if known.contains(name) { Ok(name.clone()) } else { Err(unknown_service(name.as_str(), &known)) };
     }
     let is_nginx = |text: &str| text.contains("nginx") || text.contains("openresty");
-    let configured = |candidate: &compose::Service| {
-        let copied = dockerfile(candidate).is_some_and(|file| file.copies.iter().any(|(_, to)| to.starts_with(ETC)));
-        copied || candidate.volumes.iter().any(|mount| mount.target.starts_with(ETC))
+    let looks = |(name, candidate): (&ServiceName, &compose::Service)| {
+        let file = dockerfile(candidate);
+        let copied = file.as_ref().is_some_and(|file| file.copies.iter().any(|(_, to)| to.starts_with(ETC)));
+        let configured = copied || candidate.volumes.iter().any(|mount| mount.target.starts_with(ETC));
+        let base = file.as_ref().map(|file| file.base.as_str());
+        let named = [Some(name.as_str()), candidate.image.as_deref(), base].into_iter().flatten().any(is_nginx);
+        (name.clone(), configured, named)
     };
-    let named = |name: &ServiceName, candidate: &compose::Service| {
-        let base = dockerfile(candidate).map(|file| file.base);
-        [Some(name.as_str()), candidate.image.as_deref(), base.as_deref()].into_iter().flatten().any(is_nginx)
-    };
-    let others = || project.services.iter().filter(|(name, _)| *name != service);
+    let others: Vec<_> = project.services.iter().filter(|(name, _)| *name != service).map(looks).collect();
     // What only has the word in its name may be an exporter of nginx's numbers, or a maker of its files.
-    let found = [
-        others().filter(|(name, candidate)| configured(candidate) && named(name, candidate)).collect(),
-        others().filter(|(_, candidate)| configured(candidate)).collect(),
-        others().filter(|(name, candidate)| named(name, candidate)).collect::<Vec<_>>(),
-    ];
+    let which = |is: fn(bool, bool) -> bool| -> Vec<ServiceName> {
+        let found = others.iter().filter(|(_, configured, named)| is(*configured, *named));
+        found.map(|(name, ..)| name.clone()).collect()
+    };
+    let found =
+        [which(|configured, named| configured && named), which(|configured, _| configured), which(|_, named| named)];
     let found = found.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
-    let found: Vec<ServiceName> = found.into_iter().map(|(name, _)| name.clone()).collect();
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(Failure::new(format!("no service of the project looks like an nginx before `{service}`")).hint(format!(

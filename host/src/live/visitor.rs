@@ -1,7 +1,7 @@
 //! A visitor of a front door: asks for one page again and again, as people's browsers do.
 //!
 //! The probe and the measurements of `swap bench` are made of it. It speaks HTTP/1.1 by hyper alone, because it must not
-//! disturb what it measures: at 200 requests a second the pools and layers of a general client cost twice as much.
+//! disturb what it measures: at 200 requests a second the pools and layers of a general client cost half as much again.
 
 use std::error::Error;
 use std::future::Future;

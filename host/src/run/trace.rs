@@ -234,9 +234,25 @@ impl Samples {
             return None;
         }
         let of_part = self.samples.iter().filter(|sample| self.is_since(sample.at) == since);
-        let numbers = numbers(of_part);
-        let beyond = self.beyond[usize::from(since)];
-        Some(Numbers { requests: numbers.requests + beyond.0, failures: numbers.failures + beyond.1, ..numbers })
+        let (requests, failures) = self.counts(part);
+        Some(Numbers { requests, failures, ..numbers(of_part) })
+    }
+
+    /// Returns how many requests of a part there were, and how many of them failed. Unlike [`Samples::numbers`] it sorts
+    /// nothing, so it may be asked often while the probe is at work.
+    fn counts(&self, part: Part) -> (u64, u64) {
+        let since = part == Part::Since;
+        let of_part = self.samples.iter().filter(|sample| self.is_since(sample.at) == since);
+        of_part.fold(self.beyond[usize::from(since)], |(requests, failures), sample| {
+            (requests + 1, failures + u64::from(sample.failed))
+        })
+    }
+
+    /// Tells whether every request before the switch failed: then there is no way to the front door from here, which says
+    /// nothing about it.
+    pub fn never_answered(&self) -> bool {
+        let (requests, failures) = self.counts(Part::Before);
+        requests > 0 && failures == requests
     }
 
     /// Returns why the front door is worse since the switch than it was before; `None` while it is not.
@@ -245,12 +261,12 @@ impl Samples {
     /// requests, one of a hundred, and twice the share of before must have failed. Where nothing was answered before,
     /// nobody knows.
     pub fn worse(&self) -> Option<String> {
-        let (before, since) = (self.numbers(Part::Before)?, self.numbers(Part::Since)?);
-        let share = |numbers: Numbers| numbers.failures as f64 / numbers.requests.max(1) as f64;
-        if since.failures < 5 || share(since) < f64::max(0.01, 2.0 * share(before)) {
+        let (before, since) = (self.counts(Part::Before), self.counts(Part::Since));
+        let share = |(requests, failures): (u64, u64)| failures as f64 / requests.max(1) as f64;
+        if since.1 < 5 || share(since) < f64::max(0.01, 2.0 * share(before)) {
             return None;
         }
-        let of = |numbers: Numbers| format!("{} of {}", numbers.failures, numbers.requests);
+        let of = |(requests, failures): (u64, u64)| format!("{failures} of {requests}");
         let why = self.failures.iter().filter(|failure| self.is_since(failure.at)).min_by_key(|failure| failure.at);
         let first = why.map(|failure| format!("; the first: {}", failure.why)).unwrap_or_default();
         let (since, before) = (of(since), of(before));

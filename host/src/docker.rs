@@ -18,6 +18,7 @@ mod tests;
 mod transport;
 pub mod volumes;
 
+use std::error::Error as _;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -136,7 +137,11 @@ impl Fault {
 
     /// Says what was tried: `when("starting container `x`")`.
     fn when(self, tried: impl fmt::Display) -> Failure {
-        Failure::new(format!("{tried}: {}", self.message))
+        let failure = Failure::new(format!("{tried}: {}", self.message));
+        match self.status {
+            Some(_) => failure,
+            None => failure.hint("see whether `docker version` answers; the log of the engine tells more"),
+        }
     }
 }
 
@@ -148,8 +153,24 @@ impl From<bollard::errors::Error> for Fault {
                 Self { status: Some(status_code), message: printable(message.trim()) }
             }
             Error::RequestTimeoutError => Self { status: None, message: "the engine did not answer in time".into() },
+            Error::HyperLegacyError { err } => Self { status: None, message: unanswered(&err) },
+            Error::HyperResponseError { .. } => {
+                Self { status: None, message: "the engine broke its answer off".into() }
+            }
             other => Self { status: None, message: printable(&chain(&other)) },
         }
+    }
+}
+
+/// Says why a request got no answer.
+fn unanswered(error: &hyper_util::client::legacy::Error) -> String {
+    let cause = error.source().map(chain).unwrap_or_default();
+    if error.is_connect() {
+        return format!("the engine can't be reached any more: {}", printable(&cause));
+    }
+    match error.source().and_then(|cause| cause.downcast_ref::<hyper::Error>()) {
+        Some(error) if error.is_parse() => format!("the engine's answer makes no sense: {}", printable(&cause)),
+        _ => "the engine broke the connection off before it had answered".to_owned(),
     }
 }
 

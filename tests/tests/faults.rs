@@ -165,17 +165,18 @@ fn a_candidate_that_never_gets_healthy_is_removed() {
     shows(
         &changes_nothing(&stack, &["app"], ROLLED_BACK),
         expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     failed: candidate `[project]-app-2` not healthy after [time]: `test -e /never` exited 1  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-          release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        error: candidate `[project]-app-2` not healthy after [time]: `test -e /never` exited 1
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+            swap app (project [project], run [run])
+              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+              create      app: [project]-app-2 from [project]-app ([id])  [time]
+              start       app: [project]-app-2 runs  [time]
+              healthy     failed: candidate `[project]-app-2` not healthy after [time]: `test -e /never` exited 1  [time]
+              stop        app: what was started is stopped  [time]
+              remove      app: what was created is removed  [time]
+              release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            error: candidate `[project]-app-2` not healthy after [time]: `test -e /never` exited 1
+            hint: if it only needs longer, give it `--timeout 2m`, or `timeouts: { health: 2m }` in `x-swap`
+            > rolled back; app: [project]-app-1 serves, nothing of this run is left
+        "#]],
     );
 }
 
@@ -442,8 +443,9 @@ fn an_engine_that_hangs_from_the_start_is_refused_in_time() {
     shows(
         &outcome,
         expect![[r#"
-        error: the Docker engine at `unix://[folder]/engine.sock` (from DOCKER_HOST) can't be reached: it did not answer within [time]
-    "#]],
+            error: the Docker engine at `unix://[folder]/engine.sock` (from DOCKER_HOST) can't be reached: it did not answer within [time]
+            hint: `docker version` asks it too; if that hangs as well, restart the engine
+        "#]],
     );
     assert!(outcome.took < Duration::from_secs(30), "it waited {:?}", outcome.took);
 }
@@ -551,18 +553,19 @@ fn an_engine_whose_answers_are_cut_off_is_told_and_the_next_swap_mends_it() {
     shows(
         &outcome,
         expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     failed: candidate `[project]-app-2` not healthy after [time]: [why]  [time]
-          stop        failed: inspecting container `[id]`: Error in the hyper legacy client: client error (SendRequest): connection closed before message completed  [time]
-          stop        failed: inspecting container `[id]`: Error in the hyper legacy client: client error (SendRequest): connection closed before message completed  [time]
-          stop        failed: inspecting container `[id]`: Error in the hyper legacy client: client error (SendRequest): connection closed before message completed  [time]
-        error: inspecting container `[id]`: Error in the hyper legacy client: client error (SendRequest): connection closed before message completed
-        > app: [project]-app-1 serves
-        > stuck at stop: mend what the error names, then `swap resume app`
-    "#]],
+            swap app (project [project], run [run])
+              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+              create      app: [project]-app-2 from [project]-app ([id])  [time]
+              start       app: [project]-app-2 runs  [time]
+              healthy     failed: candidate `[project]-app-2` not healthy after [time]: [why]  [time]
+              stop        failed: inspecting container `[id]`: the engine broke the connection off before it had answered  [time]
+              stop        failed: inspecting container `[id]`: the engine broke the connection off before it had answered  [time]
+              stop        failed: inspecting container `[id]`: the engine broke the connection off before it had answered  [time]
+            error: inspecting container `[id]`: the engine broke the connection off before it had answered
+            hint: see whether `docker version` answers; the log of the engine tells more
+            > app: [project]-app-1 serves
+            > stuck at stop: mend what the error names, then `swap resume app`
+        "#]],
     );
     stack.exec("app", "touch /data/go");
     the_next_swap_mends_it(&stack, &engine, running, "after the engine's answers were cut off");
@@ -631,21 +634,21 @@ fn a_candidate_killed_right_after_the_switch_is_switched_back() {
     shows(
         &swap.expect_exit(ROLLED_BACK),
         expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          drain       app: nothing uses [project]-app-1 any more  [time]
-          commit      failed: candidate `[project]-app-2` is exited  [time]
-          switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-          release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        error: candidate `[project]-app-2` is exited
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+            swap app (project [project], run [run])
+              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+              create      app: [project]-app-2 from [project]-app ([id])  [time]
+              start       app: [project]-app-2 runs  [time]
+              healthy     app: [project]-app-2 is healthy  [time]
+              switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+              drain       app: nothing uses [project]-app-1 any more  [time]
+              commit      failed: candidate `[project]-app-2` exited with code 137  [time]
+              switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
+              stop        app: what was started is stopped  [time]
+              remove      app: what was created is removed  [time]
+              release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            error: candidate `[project]-app-2` exited with code 137
+            > rolled back; app: [project]-app-1 serves, nothing of this run is left
+        "#]],
     );
     assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
     holds_no_lock(&stack);

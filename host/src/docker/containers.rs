@@ -101,6 +101,18 @@ impl Seen {
             None => self.networks.values().find_map(|network| network.ip),
         }
     }
+
+    /// Tells how it ended since the engine had restarted it so often; `None` if it did not.
+    pub fn ending(&self, restarts: u64) -> Option<Ending> {
+        match self.state {
+            _ if self.oom_killed => Some(Ending::OutOfMemory),
+            State::Restarting => Some(Ending::Restarted(Some(self.exit_code))),
+            // Where it runs again, the engine has forgotten the code.
+            _ if self.restarts > restarts => Some(Ending::Restarted(None)),
+            State::Running | State::Paused | State::Created if self.error.is_none() => None,
+            _ => Some(Ending::Exited(self.exit_code, self.error.clone())),
+        }
+    }
 }
 
 /// What a container does.
@@ -403,15 +415,7 @@ impl Docker {
     }
 
     async fn ended(&self, id: &str, restarts: u64) -> Result<Option<Ending>, Failure> {
-        let Some(seen) = self.inspect(id).await? else { return Ok(Some(Ending::Gone)) };
-        Ok(match seen.state {
-            _ if seen.oom_killed => Some(Ending::OutOfMemory),
-            State::Restarting => Some(Ending::Restarted(Some(seen.exit_code))),
-            // Where it runs again, the engine has forgotten the code.
-            _ if seen.restarts > restarts => Some(Ending::Restarted(None)),
-            State::Running | State::Paused | State::Created if seen.error.is_none() => None,
-            _ => Some(Ending::Exited(seen.exit_code, seen.error)),
-        })
+        Ok(self.inspect(id).await?.map_or(Some(Ending::Gone), |seen| seen.ending(restarts)))
     }
 
     /// Classifies an end that the engine told of, whose books may not be written yet.

@@ -136,10 +136,12 @@ fn unreachable(endpoint: &Endpoint, error: &io::Error) -> Failure {
         (Address::Unix(_), io::ErrorKind::PermissionDenied) => failure("permission denied")
             .hint("`sudo usermod -aG docker $USER` and a new login let you use it; or run swap with sudo"),
         (_, io::ErrorKind::ConnectionRefused) => failure("nothing listens there").hint(start),
-        (_, io::ErrorKind::TimedOut) => failure(&format!("it did not answer within {} s", CONNECT.as_secs())),
+        (_, io::ErrorKind::TimedOut) => failure(&format!("it did not answer within {} s", CONNECT.as_secs()))
+            .hint("`docker version` asks it too; if that hangs as well, restart the engine"),
         (Address::Ssh { .. }, _) => failure(&printable(&error.to_string()))
             .hint("swap can't ask for passwords: `ssh` to that machine must work without, and `docker` must be there"),
-        _ => failure(&printable(&chain(error))),
+        _ => failure(&printable(&chain(error)))
+            .hint("check its address: DOCKER_HOST if that is set, else the current one of `docker context ls`"),
     }
 }
 

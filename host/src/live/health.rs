@@ -22,6 +22,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// So many rounds in a row must fail in the watch before a live candidate is judged bad.
 const WATCH_FAILURES: u32 = 2;
+/// The cure where a candidate may only be slow.
+const LONGER: &str = "if it only needs longer, give it `--timeout 2m`, or `timeouts: { health: 2m }` in `x-swap`";
 /// So many last lines of a container stand below a failure.
 const LAST_LINES: usize = 15;
 /// The pause between two rounds of the watch.
@@ -132,7 +134,7 @@ impl<'a> Judge<'a> {
     /// Polls until enough rounds in a row say healthy; ends at once if the candidate does.
     async fn until_healthy(&self, successes: u32, timeout: Duration, facts: &Facts) -> Result<(), Failure> {
         let deadline = self.began + timeout;
-        let mut last = String::from("nothing was checked");
+        let mut last = String::from("the first check was not over");
         let polled = tokio::select! {
             biased;
             ending = self.ends() => return Err(self.ended(ending?).await),
@@ -145,6 +147,7 @@ impl<'a> Judge<'a> {
                 self.candidate.name,
                 humantime::format_duration(timeout)
             ))
+            .hint(LONGER)
             .tail(self.last_lines().await)),
         }
     }

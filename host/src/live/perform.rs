@@ -215,7 +215,9 @@ impl<'a> Live<'a> {
                 Some(seen) if seen.runs() => {}
                 Some(seen) => {
                     let lines = self.site.docker.logs_tail(&candidate.id, 15).await.unwrap_or_default();
-                    return Err(Failure::new(format!("candidate `{}` is {}", candidate.name, seen.state)).tail(lines));
+                    let how =
+                        seen.ending(seen.restarts).map_or(format!("is {}", seen.state), |ending| ending.to_string());
+                    return Err(Failure::new(format!("candidate `{}` {how}", candidate.name)).tail(lines));
                 }
                 None => return Err(gone(candidate)),
             }

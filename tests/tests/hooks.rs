@@ -275,12 +275,12 @@ fn a_grant_that_is_missing_is_told_and_nothing_is_touched() {
     shows(
         &outcome,
         expect![[r#"
-        swap app (project [project], run [run])
-          pre-start   failed: hook `awkward` (pre-start) failed: to run a command in the service `nginx` is not granted; allow it with `allow: [ "exec:nginx" ]` beside the hook in `x-swap`, or `--allow exec:nginx`  [time]
-        error: hook `awkward` (pre-start) failed: to run a command in the service `nginx` is not granted; allow it with `allow: [ "exec:nginx" ]` beside the hook in `x-swap`, or `--allow exec:nginx`
-        hint: allow it with `allow: [ "exec:nginx" ]` beside the hook in `x-swap`, or `--allow exec:nginx`
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+            swap app (project [project], run [run])
+              pre-start   failed: hook `awkward` (pre-start) failed: to run a command in the service `nginx` is not granted  [time]
+            error: hook `awkward` (pre-start) failed: to run a command in the service `nginx` is not granted
+            hint: allow it with `allow: [ "exec:nginx" ]` beside the hook in `x-swap`, or `--allow exec:nginx`
+            > rolled back; app: [project]-app-1 serves, nothing of this run is left
+        "#]],
     );
     // With the line that it named it is let.
     stack.swap([&["--allow", "exec:nginx"], &reach_out[..]].concat()).expect_exit(0);

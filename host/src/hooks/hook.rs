@@ -203,7 +203,11 @@ impl Hook {
             stream.finish();
         }
         let refused = store.data_mut().call.refused.get_mut().ok().and_then(|missing| missing.first().map(Grant::cure));
-        let failure = |what: String| Failure { what, hint: refused.clone(), tail: Vec::new() };
+        // A hook that repeats the refusal would say the cure a second time.
+        let failure = |what: String| match &refused {
+            Some(cure) => Failure::new(what.replace(&format!("; {cure}"), "")).hint(cure),
+            None => Failure::new(what),
+        };
         let late = || format!("no answer within {}", humantime::format_duration(limits.deadline));
         let why = match ended {
             // An answer that comes when the time is over is none, however it came about.

@@ -263,10 +263,7 @@ async fn commands_out_of_grant_are_refused_with_the_line_that_grants_them() {
         let hook = load(&runner(target), &[]).unwrap();
         let Ok(Reply::Fatal(failure)) = call(&hook, Phase::Health, Small::default(), tight()).await else { panic!() };
         let cure = format!("allow it with `allow: [ \"{grant}\" ]` beside the hook in `x-swap`, or `--allow {grant}`");
-        assert_eq!(
-            failure.what,
-            format!("hook `bad` (health) is fatal: to run a command in {place} is not granted; {cure}")
-        );
+        assert_eq!(failure.what, format!("hook `bad` (health) is fatal: to run a command in {place} is not granted"));
         assert_eq!(failure.hint, Some(cure));
         let granted = load(&runner(target), &[grant]).unwrap();
         assert_eq!(call(&granted, Phase::Health, Small::default(), tight()).await, Ok(Reply::Healthy));
@@ -327,10 +324,10 @@ async fn redirects_are_checked_again() {
     let Ok(Reply::Fatal(failure)) = call(&hook, Phase::Health, redirecting("http://db:5984/end"), tight()).await else {
         panic!()
     };
+    assert_eq!(failure.what, "hook `bad` (health) is fatal: to send a request to `db:5984` is not granted");
     assert_eq!(
-        failure.what,
-        "hook `bad` (health) is fatal: to send a request to `db:5984` is not granted; allow it with \
-         `allow: [ \"http:db:5984\" ]` beside the hook in `x-swap`, or `--allow http:db:5984`"
+        failure.hint.as_deref(),
+        Some("allow it with `allow: [ \"http:db:5984\" ]` beside the hook in `x-swap`, or `--allow http:db:5984`")
     );
     let granted = load(&getter("http://candidate/up"), &["http:db:5984"]).unwrap();
     assert_eq!(call(&granted, Phase::Health, redirecting("http://db:5984/end"), tight()).await, Ok(Reply::Healthy));

@@ -50,12 +50,12 @@ gets up: 3 calls, 2 not as expected, 5m on the scenario's clock
 fn grants_are_those_of_a_real_run() {
     let scenario =
         |allow: &str| format!("allow: [{allow}]\nexec: {{ \"service:db true\": [0] }}\ncalls: [{{ ask: health }}]");
-    let refusal = "to run a command in the service `db` is not granted; allow it with `allow: [ \"exec:db\" ]` beside the \
-                   hook in `x-swap`, or `--allow exec:db`";
+    let refusal = "to run a command in the service `db` is not granted";
+    let cure = "allow it with `allow: [ \"exec:db\" ]` beside the hook in `x-swap`, or `--allow exec:db`";
     assert_eq!(
         run(&runner("service:db"), &scenario("")).text,
         format!(
-            "health 1\n  refused: {refusal}\n  → fatal: {refusal}\n1 calls, as expected, 0s on the scenario's clock\n"
+            "health 1\n  refused: {refusal}; {cure}\n  → fatal: {refusal}\n1 calls, as expected, 0s on the scenario's clock\n"
         )
     );
     assert_eq!(

@@ -278,6 +278,18 @@ fn tool(tool: &Result<ToolFacts, Failure>, list: &mut List) {
     }
 }
 
+/// Returns how much a warning of compose matters for a swap, why, and the cure.
+fn compose_warning(warning: &str) -> (Severity, &'static str, &'static str) {
+    if warning.contains("variable is not set") {
+        let why = "the candidate may get another value than the live container has";
+        (Severity::Warning, why, "set it in `.env` or in the environment, or give it a default: `${NAME:-default}`")
+    } else if warning.contains("is obsolete") {
+        (Severity::Note, "compose ignores the line; a swap does not need it", "remove the line")
+    } else {
+        (Severity::Warning, "what compose ignores or assumes may not be what was meant", "correct what it names")
+    }
+}
+
 fn project(facts: &Facts, list: &mut List) {
     let Some(project) = &facts.project else { return };
     match project {
@@ -286,12 +298,8 @@ fn project(facts: &Facts, list: &mut List) {
             let plural = if *services == 1 { "" } else { "s" };
             list.ok(format!("{files}: {services} service{plural}, no mistake in `x-swap`"));
             for warning in warnings {
-                list.say(
-                    Severity::Warning,
-                    format!("compose warns: {warning}"),
-                    "a variable that is not set may make the candidate another than the live container",
-                    "correct what the line names, or set it in `.env`",
-                );
+                let (severity, why, cure) = compose_warning(warning);
+                list.say(severity, format!("compose warns: {warning}"), why, cure);
             }
             if facts.services.is_empty() {
                 list.say(

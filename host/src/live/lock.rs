@@ -356,8 +356,16 @@ fn this_process() -> Holder {
         space: space.unwrap_or_default(),
         boot: boot.trim().to_owned(),
         node,
-        user: std::env::var("USER").unwrap_or_else(|_| rustix::process::geteuid().as_raw().to_string()),
+        user: std::env::var("USER").unwrap_or_else(|_| user()),
         since: Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
+    }
+}
+
+/// Returns who this is where nothing names him, as in a container without a list of users.
+fn user() -> String {
+    match rustix::process::geteuid() {
+        id if id.is_root() => "root".to_owned(),
+        id => format!("uid {}", id.as_raw()),
     }
 }
 

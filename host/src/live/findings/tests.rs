@@ -250,7 +250,11 @@ fn a_worker_with_everything_else_amiss_is_told_line_by_line() {
     facts.engine.as_mut().unwrap().local = false;
     facts.passed_over = vec!["db".parse().unwrap(), "redis".parse().unwrap()];
     if let Some(Ok(project)) = &mut facts.project {
-        project.warnings = vec!["The \"X\" variable is not set".into()];
+        project.warnings = vec![
+            "The \"X\" variable is not set. Defaulting to a blank string.".into(),
+            "`version` is obsolete".into(),
+            "Some services (app) use the 'configs' key, which will be ignored.".into(),
+        ];
     }
     let mut worker = service("worker");
     worker.nginx = None;
@@ -282,9 +286,15 @@ compose
            why  a swap takes some two seconds longer; it loses nothing by that
            do   install the package docker-compose-v2 or docker-compose-plugin
 project demo
-  warning  compose warns: The \"X\" variable is not set
-           why  a variable that is not set may make the candidate another than the live container
-           do   correct what the line names, or set it in `.env`
+  warning  compose warns: The \"X\" variable is not set. Defaulting to a blank string.
+           why  the candidate may get another value than the live container has
+           do   set it in `.env` or in the environment, or give it a default: `${NAME:-default}`
+  note     compose warns: `version` is obsolete
+           why  compose ignores the line; a swap does not need it
+           do   remove the line
+  warning  compose warns: Some services (app) use the 'configs' key, which will be ignored.
+           why  what compose ignores or assumes may not be what was meant
+           do   correct what it names
   note     not examined: db, redis
            why  they have no `x-swap:`, and no nginx sends requests to them
            do   `swap doctor db` examines one all the same
@@ -310,7 +320,7 @@ service worker
   warning  run 20260131-154502-9f3a is unfinished
            why  containers of it may still be there; the next swap of the service cleans up first
            do   `swap resume worker` finishes it, `swap rollback worker` unwinds it
-not ready: 1 error, 5 warnings, 5 notes
+not ready: 1 error, 6 warnings, 6 notes
 ",
     );
 }

@@ -68,6 +68,15 @@ pub fn nginx(age: &str) -> Result<String> {
     }
 }
 
+/// Returns the image of a headless browser, made if it is missing.
+pub fn browser() -> Result<String> {
+    nginx("current")?;
+    // Not the lock of the images that every stack waits for: this takes a minute.
+    let _lock = lock("browser-image")?;
+    let dockerfile = fs::read(root().join("tests/images/browser.Dockerfile"))?;
+    build("browser", "swap-example/php", &BTreeMap::from([("Dockerfile".into(), dockerfile)]), &[])
+}
+
 /// Makes the base images of the example with a database if they are missing.
 pub fn base_with_postgres() -> Result<()> {
     let _lock = lock("images")?;

@@ -9,12 +9,14 @@
 //! between                   a socket between swap and the engine, that delays, cuts and hangs
 //! swap                      runs the `swap` binary and compares all that it prints
 //! ci → container            the image of swap, and the machines of a CI that deploys with it
+//! browser                   opens the pages that swap writes
 //! eventually                waits for a fact, never for a time
 //! ```
 //!
 //! **Invariant:** nothing here uses swap's own code: the rig must not share its mistakes.
 
 pub mod between;
+pub mod browser;
 pub mod ci;
 pub mod clients;
 pub mod command;

@@ -1,9 +1,10 @@
 //! What people see of a run afterwards: status, history, story and report.
 
 use std::fs;
-use std::process::Command;
+use std::path::Path;
 
 use expect_test::expect;
+use scenarios::browser::{Opened, open};
 use scenarios::stack::Stack;
 use scenarios::swap::{Outcome, replaced};
 
@@ -108,21 +109,27 @@ fn timeless(story: Outcome) -> Outcome {
     Outcome { stdout: replaced(&story.stdout, &patterns), ..story }
 }
 
-/// Opens a page in a headless Chromium, where there is one: no error in its console, and all of it is there.
-fn opens(file: &std::path::Path) {
-    let Ok(output) = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"])
-        .arg(format!("file://{}", file.display()))
-        .output()
-    else {
-        println!("chromium is not installed: the report was not opened");
-        return;
-    };
-    let said = String::from_utf8_lossy(&output.stderr);
-    let console: Vec<&str> = said.lines().filter(|line| line.contains(":CONSOLE")).collect();
-    assert!(console.is_empty(), "{}", console.join("\n"));
-    let page = String::from_utf8_lossy(&output.stdout);
+/// Opens a report in a browser: no error in its console, and all of it is there.
+#[track_caller]
+fn opens(report: &Path) {
+    let Opened { console, document } = open(report).unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(console, [""; 0]);
     for part in ["<svg", "id=\"steps\"", "id=\"door\"", "id=\"plan\"", "class=\"p99\"", "class=\"live new\""] {
-        assert!(page.contains(part), "the page has no {part}");
+        assert!(document.contains(part), "the page has no {part}");
     }
+}
+
+#[test]
+fn the_browser_tells_what_a_page_does_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("page.html");
+    let scripts = "<script>document.body.append('made ' + 'here'); console.log('a word'); nobody();</script>";
+    fs::write(&page, format!("<body>{scripts}")).expect("writing a page");
+    let Opened { console, document } = open(&page).unwrap_or_else(|error| panic!("{error:?}"));
+    assert!(document.contains("made here"), "{document}");
+    let at = "source: file:///pages/page.html (1)";
+    assert_eq!(
+        console,
+        [format!("\"a word\", {at}"), format!("\"Uncaught ReferenceError: nobody is not defined\", {at}")]
+    );
 }

@@ -26,7 +26,7 @@ quietly() {
 }
 
 # Only one script at a time fills a cache folder; the others wait for it.
-# locked NAME: holds the lock until the script ends.
+# locked NAME: holds the lock until the shell ends in which it is called.
 locked() {
     mkdir -p "$SWAP_CACHE"
     if have flock; then

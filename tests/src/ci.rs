@@ -9,7 +9,8 @@ use anyhow::{Context, Result, ensure};
 use regex_lite::{Captures, Regex};
 use serde::Deserialize;
 
-use crate::container::{Ended, Machine, ended};
+use crate::command::{Ended, ended};
+use crate::container::Machine;
 use crate::images::root;
 
 /// What GitHub itself does here: nothing is left of these steps that could be wrong.

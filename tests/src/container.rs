@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
@@ -177,35 +177,5 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         let _ = succeeds(Command::new("docker").args(["rm", "-f", &self.name]));
-    }
-}
-
-/// What a program in a container said, and how it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
-    /// The exit code.
-    pub code: i32,
-    /// Its standard output.
-    pub stdout: String,
-    /// Its standard error.
-    pub stderr: String,
-}
-
-/// Runs a program to its end. Panics if it can't be started.
-#[track_caller]
-pub fn ended(command: &mut Command) -> Ended {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("running `{command:?}`: {error}"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    Ended { code: output.status.code().unwrap_or(-1), stdout, stderr }
-}
-
-impl Ended {
-    /// Returns it if it ended with this code, and panics with all that it said if not.
-    #[track_caller]
-    pub fn with(self, code: i32) -> Self {
-        let Self { code: actual, stdout, stderr } = &self;
-        assert_eq!(*actual, code, "it exited {actual} instead of {code}\n--- stdout\n{stdout}--- stderr\n{stderr}");
-        self
     }
 }

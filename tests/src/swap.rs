@@ -15,7 +15,7 @@ use regex_lite::Regex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::command::run;
+use crate::command::{expect_code, run};
 use crate::eventually::eventually_some;
 use crate::images;
 use crate::stack::Stack;
@@ -205,8 +205,7 @@ impl Started<'_> {
     #[track_caller]
     pub fn expect_exit(self, code: i32) -> Outcome {
         let outcome = self.wait().unwrap_or_else(|error| panic!("{error:?}"));
-        let Outcome { code: actual, raw, stderr, .. } = &outcome;
-        assert_eq!(*actual, code, "swap exited {actual} instead of {code}\n--- stdout\n{raw}--- stderr\n{stderr}");
+        expect_code(code, outcome.code, &outcome.raw, &outcome.stderr);
         outcome
     }
 
@@ -327,6 +326,16 @@ pub fn replaced(text: &str, patterns: &[(&str, &str)]) -> String {
     patterns.iter().fold(text.to_owned(), |text, (pattern, placeholder)| {
         Regex::new(pattern).expect("a pattern").replace_all(&text, *placeholder).into_owned()
     })
+}
+
+/// Takes out the versions that differ from machine to machine.
+pub fn without_versions(text: &str) -> String {
+    let patterns = [
+        (r"Docker [^ ]+ \(.*\) answers at", "Docker [version] answers at"),
+        (r"is version \S+", "is version [version]"),
+        (r"nginx \d+\.\d+\.\d+", "nginx [version]"),
+    ];
+    replaced(text, &patterns)
 }
 
 /// Replaces what differs from run to run by placeholders.

@@ -116,7 +116,13 @@ pub fn holds_no_lock(stack: &Stack) {
 /// Compares all that a call said: what went to stderr, then what went to stdout, whose lines are marked by `>`.
 #[track_caller]
 pub fn shows(outcome: &Outcome, expected: Expect) {
+    says(&outcome.stderr, &outcome.stdout, expected);
+}
+
+/// Does what [`shows`] does, for the two texts of any program.
+#[track_caller]
+pub fn says(stderr: &str, stdout: &str, expected: Expect) {
     let mark = |line: &str| if line.is_empty() { ">\n".to_owned() } else { format!("> {line}\n") };
-    let marked: String = outcome.stdout.lines().map(mark).collect();
-    expected.assert_eq(&format!("{}{marked}", outcome.stderr));
+    let marked: String = stdout.lines().map(mark).collect();
+    expected.assert_eq(&format!("{stderr}{marked}"));
 }

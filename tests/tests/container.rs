@@ -3,13 +3,15 @@
 use std::process::Command;
 use std::time::Duration;
 
-use scenarios::command::{run, succeeds};
-use scenarios::container::{Ended, ended, swap_image};
+use expect_test::expect;
+use scenarios::command::{Ended, ended, run, succeeds};
+use scenarios::container::swap_image;
 use scenarios::eventually::eventually;
 use scenarios::images::root;
 use scenarios::stack::Stack;
+use scenarios::swap::without_versions;
 
-use crate::common::{compose_recreates_nothing, holds_no_lock, light_load, lost_nothing, mixed_load};
+use crate::common::{compose_recreates_nothing, holds_no_lock, light_load, lost_nothing, mixed_load, says};
 
 /// A stack that is swapped by an image, with a volume for the state.
 struct Beside<'a> {
@@ -42,9 +44,11 @@ impl<'a> Beside<'a> {
         command
     }
 
+    /// Makes the call, which must succeed; what it said is normalised.
     #[track_caller]
     fn swap(&self, arguments: &str) -> Ended {
-        ended(&mut self.documented(arguments))
+        let said = ended(&mut self.documented(arguments)).with(0);
+        Ended { stdout: self.stack.normalise(&said.stdout), stderr: self.stack.normalise(&said.stderr), ..said }
     }
 
     /// Swaps to v2 under load, and looks at it afterwards from further containers.
@@ -52,32 +56,132 @@ impl<'a> Beside<'a> {
     fn swaps(&self) {
         let running = mixed_load(self.stack);
         self.stack.deploy("v2");
-        let swapped = self.swap("--probe / app").with(0);
-        assert!(swapped.stdout.starts_with("swapped app: "), "{swapped:?}");
-        // In the network of the machine it reaches the front door as everybody does.
-        assert!(swapped.stderr.contains("front door: ") && swapped.stderr.contains(" 0 failed"), "{}", swapped.stderr);
+        let swapped = self.swap("--probe / app");
         lost_nothing(running);
+        // In the network of the machine it reaches the front door as everybody does.
+        says(
+            &swapped.stderr,
+            &swapped.stdout,
+            expect![[r#"
+            swap app (project [project], run [run])
+              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+              create      app: [project]-app-2 from [project]-app ([id])  [time]
+              start       app: [project]-app-2 runs  [time]
+              healthy     app: [project]-app-2 is healthy  [time]
+              switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+              drain       app: nothing uses [project]-app-1 any more  [time]
+              retire      app: [project]-app-1 stopped and removed  [time]
+            front door: [n] requests, 0 failed, p99 [time] (before [time])
+            > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
+        "#]],
+        );
         assert_eq!(self.stack.version().as_deref(), Ok("v2"));
         assert_eq!(self.stack.containers("app").len(), 1);
-        let status = self.swap("status app").with(0).stdout;
-        assert!(status.contains("swapped in ") && status.contains(&self.stack.containers("app")[0].name), "{status}");
-        let history = self.swap("history app").with(0).stdout;
-        assert_eq!(history.lines().count(), 2, "{history}");
-        let examined = self.swap("doctor app").with(0).stdout;
-        assert!(examined.contains("ready to swap"), "{examined}");
+        for (arguments, expected) in [
+            (
+                "status app",
+                expect![[r#"
+                > SERVICE  LIVE  SINCE  IMAGE  LAST RUN  UPSTREAM
+                > app  [project]-app-2  [when]  [project]-app [id]  swapped in [time]  /etc/nginx/swap/app.conf (run [run])
+            "#]],
+            ),
+            (
+                "history app",
+                expect![[r#"
+                > RUN  SERVICES  OUTCOME  BEGAN  TOOK  FROM  TO  IMAGE
+                > [run]  app  swapped  [when]  [time]  [project]-app-1  [project]-app-2  [id]
+            "#]],
+            ),
+            (
+                "doctor app",
+                expect![[r#"
+                > engine
+                >   ok       Docker [version] answers at `unix:///var/run/docker.sock` (from the usual socket)
+                > compose
+                >   ok       `docker-compose` is version [version]
+                > project [project]
+                >   ok       docker-compose.yml: 2 services, no mistake in `x-swap`
+                > nginx (nginx)
+                >   ok       nginx [version] runs and accepts its configuration
+                >   ok       `include /etc/nginx/swap/*.conf;` stands at /etc/nginx/nginx.conf:11
+                >   ok       `proxy_pass http://app` at /etc/nginx/nginx.conf:15 goes through swap's upstream
+                >   ok       `/etc/nginx/swap` is a directory that swap can write and that outlives the container
+                >   ok       `keepalive_min_timeout [time]`
+                >   ok       `client_header_timeout [time]`
+                >   ok       `worker_shutdown_timeout` is not set, as it should be
+                >   note     `nginx` has no restart policy
+                >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
+                >            do   write `restart: unless-stopped` under `services: nginx:`
+                > service app
+                >   ok       live: [project]-app-2
+                >   ok       image: [project]-app ([id])
+                >   ok       two of its containers can run beside each other
+                >   ok       nginx talks to its port 80
+                >   ok       healthy when `./healthcheck` agrees
+                >   ok       it may take [time] to stop
+                >   note     `app` has no restart policy
+                >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
+                >            do   write `restart: unless-stopped` under `services: app:`
+                > state folder
+                >   ok       `/var/lib/swap` is private, and there is room in it
+                > ready to swap: 2 notes
+            "#]],
+            ),
+        ] {
+            let said = self.swap(arguments);
+            says(&said.stderr, &without_versions(&said.stdout), expected);
+        }
         compose_recreates_nothing(self.stack);
     }
 
     /// Checks that names are found: there is neither a library for that in the image, nor a file that says how.
     #[track_caller]
     fn finds_names(&self) {
-        let asked = |host: &str| {
+        for (host, expected) in [
+            (
+                "localhost",
+                expect![[r#"
+            > engine
+            >   error    the Docker engine at `tcp://localhost:9` (from DOCKER_HOST) can't be reached: nothing listens there
+            >            why  nothing can be swapped without the engine; what only it knows is not examined below
+            >            do   start it (`systemctl start docker`, or Docker Desktop), or name another one by DOCKER_HOST or a docker context
+            > compose
+            >   ok       `docker-compose` is version [version]
+            > project
+            >   error    `docker-compose config` in `/` failed with exit code 1
+            >            | no configuration file provided: not found
+            >            why  swap knows of a project only what compose reads
+            >            do   run swap in the project's folder or one below it, or name the file: `swap -f path/compose.yaml …`
+            > state folder
+            >   ok       `/var/lib/swap` is private, and there is room in it
+            > not ready: 2 errors
+        "#]],
+            ),
+            (
+                "no.invalid",
+                expect![[r#"
+            > engine
+            >   error    the Docker engine at `tcp://no.invalid:9` (from DOCKER_HOST) can't be reached: failed to lookup address information: Name or service not known
+            >            why  nothing can be swapped without the engine; what only it knows is not examined below
+            >            do   check its address: DOCKER_HOST if that is set, else the current one of `docker context ls`
+            > compose
+            >   ok       `docker-compose` is version [version]
+            > project
+            >   error    `docker-compose config` in `/` failed with exit code 1
+            >            | no configuration file provided: not found
+            >            why  swap knows of a project only what compose reads
+            >            do   run swap in the project's folder or one below it, or name the file: `swap -f path/compose.yaml …`
+            > state folder
+            >   ok       `/var/lib/swap` is private, and there is room in it
+            > not ready: 2 errors
+        "#]],
+            ),
+        ] {
             let mut command = Command::new("docker");
             command.args(["run", "--rm", "--env", &format!("DOCKER_HOST=tcp://{host}:9"), &self.image, "doctor"]);
-            ended(&mut command).with(3).stdout
-        };
-        assert!(asked("localhost").contains("nothing listens there"), "{}", asked("localhost"));
-        assert!(asked("no.invalid").contains("failed to lookup address"), "{}", asked("no.invalid"));
+            let said = ended(&mut command).with(3);
+            says(&said.stderr, &without_versions(&said.stdout), expected);
+        }
     }
 }
 
@@ -86,6 +190,16 @@ impl Drop for Beside<'_> {
         let _ = succeeds(Command::new("docker").args(["rm", "-f", &format!("{}-swap", self.stack.project)]));
         let _ = succeeds(Command::new("docker").args(["volume", "rm", &self.volume]));
     }
+}
+
+/// A swap whose candidate tells in a volume that it was asked.
+const NEVER_HEALTHY: &str = "app 'touch /data/asked; exit 1'";
+
+#[track_caller]
+fn is_asked(stack: &Stack) {
+    eventually("a candidate that is asked", Duration::from_secs(60), || {
+        stack.exec("app", "ls /data").lines().any(|file| file == "asked")
+    });
 }
 
 #[track_caller]
@@ -107,11 +221,28 @@ fn a_container_that_is_stopped_in_the_middle_leaves_nothing() {
     let beside = Beside::new(&stack, image_of_this_build());
     let before = stack.world();
     let running = light_load(&stack);
-    let mut swap = beside.documented("app 'exit 1'").spawn().expect("docker");
-    eventually("a candidate", Duration::from_secs(60), || stack.containers("app").len() == 2);
+    let mut swap = beside.documented(NEVER_HEALTHY);
+    let swap = std::thread::spawn(move || ended(&mut swap));
+    is_asked(&stack);
     stack.docker(&["stop", &format!("{}-swap", stack.project)]);
-    assert_eq!(swap.wait().expect("its end").code(), Some(4));
+    let said = swap.join().expect("its end").with(4);
     lost_nothing(running);
+    says(
+        &stack.normalise(&said.stderr),
+        &stack.normalise(&said.stdout),
+        expect![[r#"
+        swap app (project [project], run [run])
+        note: `[project]-app` is the image that runs already; was the new version built?
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+        SIGTERM: unwinding, nothing is left behind (once more leaves the run as it is)
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
     assert_eq!(stack.world(), before);
     holds_no_lock(&stack);
 }
@@ -122,14 +253,26 @@ fn a_run_whose_container_is_killed_is_unwound_from_the_next_one() {
     let beside = Beside::new(&stack, image_of_this_build());
     let before = stack.world();
     let running = light_load(&stack);
-    let mut swap = beside.documented("app 'exit 1'").spawn().expect("docker");
-    eventually("a candidate", Duration::from_secs(60), || stack.containers("app").len() == 2);
+    let mut swap = beside.documented(NEVER_HEALTHY).spawn().expect("docker");
+    is_asked(&stack);
     stack.docker(&["kill", &format!("{}-swap", stack.project)]);
     assert_eq!(swap.wait().expect("its end").code(), Some(137));
     // Another container has other processes, but it finds the file unlocked that the first one held.
-    let said = beside.swap("rollback app").with(4).stderr;
-    assert!(said.contains("is dead (pid 1 of ") && said.contains("taking over"), "{said}");
+    let said = ended(&mut beside.documented("rollback app")).with(4);
     lost_nothing(running);
+    let dead = "the run that held `app` is dead (pid 1 of root on ";
+    assert!(said.stderr.starts_with(dead), "{}", said.stderr);
+    says(
+        &stack.normalise(&said.stderr),
+        &stack.normalise(&said.stdout),
+        expect![[r#"
+        the run that held `app` is dead (pid [pid] of [user] on [machine] since [when]): taking over
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is removed again  [time]
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
     assert_eq!(stack.world(), before);
     holds_no_lock(&stack);
 }

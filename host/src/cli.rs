@@ -25,6 +25,10 @@ pub async fn run(arguments: Arguments) -> Exit {
         (false, false) => Volume::Normal,
     };
     let display = Display::new(flags.output, volume);
+    if let Some(mistake) = arguments.mistake() {
+        display.failure(&mistake);
+        return Exit::Usage;
+    }
     let ended = match arguments.command {
         None if arguments.words.is_empty() => {
             eprintln!("{}", <Arguments as clap::CommandFactory>::command().render_help());

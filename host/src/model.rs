@@ -275,6 +275,18 @@ pub struct Settings {
     pub hooks: Vec<HookSpec>,
 }
 
+/// Checks what a probe shall ask for: a path of the front door, as `/up`, or an `http` or `https` URL.
+pub fn probe_url(text: &str) -> Result<String, String> {
+    let is_url = || {
+        let url: Option<url::Url> = text.parse().ok();
+        url.is_some_and(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
+    };
+    match text.starts_with('/') || is_url() {
+        true => Ok(text.to_owned()),
+        false => Err(format!("`{}` is neither a path as `/up` nor a URL as `http://localhost:8080/`", printable(text))),
+    }
+}
+
 /// How many requests per second a probe sends where nobody has settled it.
 pub const PROBE_RATE: u32 = 50;
 

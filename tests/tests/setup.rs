@@ -158,8 +158,8 @@ fn php_fpm_behind_an_nginx_that_is_built_goes_from_nothing_to_its_first_swap() {
             >   ok       `include /etc/nginx/swap/*.conf;` stands at /etc/nginx/conf.d/default.conf:1
             >   ok       `fastcgi_pass app` at /etc/nginx/conf.d/default.conf:17 goes through swap's upstream
             >   ok       `/etc/nginx/swap` is a directory that swap can write and that outlives the container
-            >   ok       `keepalive_min_timeout` is set by swap in its own file
-            >   ok       `client_header_timeout` is set by swap in its own file
+            >   ok       `keepalive_min_timeout` is left to swap, which sets it in a file of its own
+            >   ok       `client_header_timeout` is left to swap, which sets it in a file of its own
             >   ok       `worker_shutdown_timeout` is not set, as it should be
             >   note     `nginx` has no restart policy
             >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
@@ -268,8 +268,8 @@ fn node_goes_from_nothing_to_its_first_swap() {
             >   ok       `include /etc/nginx/swap/*.conf;` stands at /etc/nginx/nginx.conf:6
             >   ok       `proxy_pass http://app` at /etc/nginx/nginx.conf:12 goes through swap's upstream
             >   ok       `/etc/nginx/swap` is a directory that swap can write and that outlives the container
-            >   ok       `keepalive_min_timeout` is set by swap in its own file
-            >   ok       `client_header_timeout` is set by swap in its own file
+            >   ok       `keepalive_min_timeout` is left to swap, which sets it in a file of its own
+            >   ok       `client_header_timeout` is left to swap, which sets it in a file of its own
             >   ok       `worker_shutdown_timeout` is not set, as it should be
             >   ok       `restart: unless-stopped`: it comes back after a reboot
             > service app
@@ -360,8 +360,8 @@ fn python_under_gunicorn_goes_from_nothing_to_its_first_swap() {
             >   ok       `include /etc/nginx/swap/*.conf;` stands at /etc/nginx/conf.d/site.conf:1
             >   ok       `proxy_pass http://web` at /etc/nginx/conf.d/site.conf:16 goes through swap's upstream
             >   ok       `/etc/nginx/swap` is a directory that swap can write and that outlives the container
-            >   ok       `keepalive_min_timeout` is set by swap in its own file
-            >   ok       `client_header_timeout` is set by swap in its own file
+            >   ok       `keepalive_min_timeout` is left to swap, which sets it in a file of its own
+            >   ok       `client_header_timeout` is left to swap, which sets it in a file of its own
             >   ok       `worker_shutdown_timeout` is not set, as it should be
             >   note     `nginx` has no restart policy
             >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
@@ -459,8 +459,8 @@ fn one_of_several_services_goes_from_nothing_to_its_first_swap_and_another_follo
             >   ok       `include /etc/nginx/swap/*.conf;` stands at /etc/nginx/nginx.conf:6
             >   ok       `proxy_pass http://app` at /etc/nginx/nginx.conf:31 goes through swap's upstream
             >   ok       `/etc/nginx/swap` is a directory that swap can write and that outlives the container
-            >   ok       `keepalive_min_timeout` is set by swap in its own file
-            >   ok       `client_header_timeout` is set by swap in its own file
+            >   ok       `keepalive_min_timeout` is left to swap, which sets it in a file of its own
+            >   ok       `client_header_timeout` is left to swap, which sets it in a file of its own
             >   ok       `worker_shutdown_timeout` is not set, as it should be
             >   ok       `restart: unless-stopped`: it comes back after a reboot
             > service app
@@ -533,8 +533,8 @@ fn one_of_several_services_goes_from_nothing_to_its_first_swap_and_another_follo
         >   ok       `include /etc/nginx/swap/*.conf;` stands at /etc/nginx/nginx.conf:6
         >   ok       `proxy_pass http://admin/` at /etc/nginx/nginx.conf:26 goes through swap's upstream
         >   ok       `/etc/nginx/swap` is a directory that swap can write and that outlives the container
-        >   ok       `keepalive_min_timeout` is set by swap in its own file
-        >   ok       `client_header_timeout` is set by swap in its own file
+        >   ok       `keepalive_min_timeout` is left to swap, which sets it in a file of its own
+        >   ok       `client_header_timeout` is left to swap, which sets it in a file of its own
         >   ok       `worker_shutdown_timeout` is not set, as it should be
         >   ok       `restart: unless-stopped`: it comes back after a reboot
         > service admin
@@ -621,47 +621,44 @@ fn what_only_people_can_do_is_told_and_nothing_is_written() {
     shows(
         &anywhere(stack.swap(["doctor"]).expect_exit(3)),
         expect![[r#"
-        > engine
-        >   ok       Docker [version] answers at `unix:///var/run/docker.sock` (from the usual socket)
-        > compose
-        >   ok       `docker compose` is version [version]
-        > project [project]
-        >   ok       docker-compose.yml: 2 services, no mistake in `x-swap`
-        >   note     not examined: nginx
-        >            why  they have no `x-swap:`, and no nginx sends requests to them
-        >            do   `swap doctor nginx` examines one all the same
-        > nginx (nginx)
-        >   ok       nginx [version] runs and accepts its configuration
-        >   ok       `keepalive_min_timeout` is set by swap in its own file
-        >   ok       `client_header_timeout` is set by swap in its own file
-        >   ok       `worker_shutdown_timeout` is not set, as it should be
-        >   error    `proxy_pass http://app:3000` at /etc/nginx/nginx.conf:12 names a port, which an upstream's name may not have
-        >            why  swap refuses before any change: nginx would not follow a switch
-        >            do   write `proxy_pass http://app;`
-        >   error    nginx does not read `/etc/nginx/swap/app.conf`
-        >            why  swap refuses before any change: nginx would not follow a switch
-        >            do   write `include /etc/nginx/swap/*.conf;` into the `http` block of /etc/nginx/nginx.conf
-        >   error    the upstream folder `/etc/nginx/swap` is not there
-        >            why  swap refuses before any change: nginx would not follow a switch
-        >            do   mount a directory of the host there: `volumes: [ "./swap:/etc/nginx/swap" ]`
-        >   note     `nginx` has no restart policy
-        >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
-        >            do   write `restart: unless-stopped` under `services: nginx:`
-        > service app
-        >   ok       live: [project]-app-1
-        >   ok       image: [project]-app ([id])
-        >   ok       two of its containers can run beside each other
-        >   warning  nothing but that it runs for a second tells whether it is healthy: it has no HEALTHCHECK and no `health:`
-        >            why  a version that answers every request with an error would be swapped in
-        >            do   write `x-swap: { health: ./healthcheck }`, or the check that you have, under `services: app:`
-        >   ok       it may take [time] to stop
-        >   note     `app` has no restart policy
-        >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
-        >            do   write `restart: unless-stopped` under `services: app:`
-        > state folder
-        >   ok       `[folder]/state` is private, and there is room in it
-        > not ready: 3 errors, 1 warning, 3 notes
-    "#]],
+            > engine
+            >   ok       Docker [version] answers at `unix:///var/run/docker.sock` (from the usual socket)
+            > compose
+            >   ok       `docker compose` is version [version]
+            > project [project]
+            >   ok       docker-compose.yml: 2 services, no mistake in `x-swap`
+            > nginx (nginx)
+            >   ok       nginx [version] runs and accepts its configuration
+            >   ok       `keepalive_min_timeout` is left to swap, which sets it in a file of its own
+            >   ok       `client_header_timeout` is left to swap, which sets it in a file of its own
+            >   ok       `worker_shutdown_timeout` is not set, as it should be
+            >   error    `proxy_pass http://app:3000` at /etc/nginx/nginx.conf:12 names a port, which an upstream's name may not have
+            >            why  swap refuses before any change: nginx would not follow a switch
+            >            do   write `proxy_pass http://app;`
+            >   error    nginx does not read `/etc/nginx/swap/app.conf`
+            >            why  swap refuses before any change: nginx would not follow a switch
+            >            do   write `include /etc/nginx/swap/*.conf;` into the `http` block of /etc/nginx/nginx.conf
+            >   error    the upstream folder `/etc/nginx/swap` is not there
+            >            why  swap refuses before any change: nginx would not follow a switch
+            >            do   mount a directory of the host there: `volumes: [ "./swap:/etc/nginx/swap" ]`
+            >   note     `nginx` has no restart policy
+            >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
+            >            do   write `restart: unless-stopped` under `services: nginx:`
+            > service app
+            >   ok       live: [project]-app-1
+            >   ok       image: [project]-app ([id])
+            >   ok       two of its containers can run beside each other
+            >   warning  nothing but that it runs for a second tells whether it is healthy: it has no HEALTHCHECK and no `health:`
+            >            why  a version that answers every request with an error would be swapped in
+            >            do   write `x-swap: { health: ./healthcheck }`, or the check that you have, under `services: app:`
+            >   ok       it may take [time] to stop
+            >   note     `app` has no restart policy
+            >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
+            >            do   write `restart: unless-stopped` under `services: app:`
+            > state folder
+            >   ok       `[folder]/state` is private, and there is room in it
+            > not ready: 3 errors, 1 warning, 2 notes
+        "#]],
     );
 }
 
@@ -672,28 +669,28 @@ fn the_doctor_goes_on_without_an_engine() {
     shows(
         &anywhere(outcome),
         expect![[r#"
-        > engine
-        >   error    the Docker engine at `tcp://[ip]:9` (from DOCKER_HOST) can't be reached: nothing listens there
-        >            why  nothing can be swapped without the engine; what only it knows is not examined below
-        >            do   start it (`systemctl start docker`, or Docker Desktop), or name another one by DOCKER_HOST or a docker context
-        > compose
-        >   ok       `docker compose` is version [version]
-        > project [project]
-        >   ok       docker-compose.yml: 2 services, no mistake in `x-swap`
-        >   note     not examined: nginx
-        >            why  they have no `x-swap:`, and no nginx sends requests to them
-        >            do   `swap doctor nginx` examines one all the same
-        > service app
-        >   ok       two of its containers can run beside each other
-        >   ok       healthy when `./healthcheck` agrees
-        >   ok       it may take [time] to stop
-        >   note     `app` has no restart policy
-        >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
-        >            do   write `restart: unless-stopped` under `services: app:`
-        > state folder
-        >   ok       `[folder]/state` is private, and there is room in it
-        > not ready: 1 error, 2 notes
-    "#]],
+            > engine
+            >   error    the Docker engine at `tcp://[ip]:9` (from DOCKER_HOST) can't be reached: nothing listens there
+            >            why  nothing can be swapped without the engine; what only it knows is not examined below
+            >            do   start it (`systemctl start docker`, or Docker Desktop), or name another one by DOCKER_HOST or a docker context
+            > compose
+            >   ok       `docker compose` is version [version]
+            > project [project]
+            >   ok       docker-compose.yml: 2 services, no mistake in `x-swap`
+            >   note     not examined: nginx
+            >            why  no `x-swap:` is written there, and no nginx sends requests there
+            >            do   `swap doctor nginx` examines it all the same
+            > service app
+            >   ok       two of its containers can run beside each other
+            >   ok       healthy when `./healthcheck` agrees
+            >   ok       it may take [time] to stop
+            >   note     `app` has no restart policy
+            >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
+            >            do   write `restart: unless-stopped` under `services: app:`
+            > state folder
+            >   ok       `[folder]/state` is private, and there is room in it
+            > not ready: 1 error, 2 notes
+        "#]],
     );
 }
 

@@ -1,5 +1,6 @@
 //! The arguments as clap reads them, and what the words of `swap app worker ./healthcheck` mean.
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::completions;
 use crate::compose::Options;
 use crate::model::{
     Check, Failure, HookSpec, MOST_PROBE_RATE, Order, ProxyChoice, ServiceName, Settings, list_services, meant,
-    unknown_service,
+    probe_url, unknown_service,
 };
 use crate::ui::Format;
 
@@ -304,12 +305,12 @@ pub struct Flags {
     pub set: Vec<(String, String)>,
     /// The port that nginx talks to.
     #[arg(long, global = true, value_name = "PORT", help_heading = "Swap")]
-    pub port: Option<u16>,
+    pub port: Option<NonZeroU16>,
     /// The compose service that runs nginx, `host` for an nginx on this machine, `none` for a worker.
     #[arg(long, global = true, value_name = "SERVICE", help_heading = "Swap")]
     pub proxy: Option<String>,
     /// How long a candidate may take to become healthy [default: 60s].
-    #[arg(long, global = true, value_name = "TIME", value_parser = duration, help_heading = "Swap")]
+    #[arg(long, global = true, value_name = "TIME", value_parser = some_time, help_heading = "Swap")]
     pub timeout: Option<Duration>,
     /// How long requests that are under way may go on at the old container [default: 30s].
     #[arg(long, global = true, value_name = "TIME", value_parser = duration, help_heading = "Swap")]
@@ -318,7 +319,7 @@ pub struct Flags {
     #[arg(long, global = true, value_name = "TIME", value_parser = duration, help_heading = "Swap")]
     pub watch: Option<Duration>,
     /// Ask for a path, or a URL, through the front door all through the run and count what fails.
-    #[arg(long, global = true, value_name = "URL", help_heading = "Swap")]
+    #[arg(long, global = true, value_name = "URL", value_parser = probe_url, help_heading = "Swap")]
     pub probe: Option<String>,
     /// How many requests per second the probe sends, 1 to 1000 [default: 50].
     #[arg(long, global = true, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_PROBE_RATE)), help_heading = "Swap")]
@@ -339,6 +340,19 @@ pub struct Flags {
     /// Also why a step waits, and what hooks and commands print.
     #[arg(short, long, global = true, help_heading = "Output")]
     pub verbose: bool,
+}
+
+impl Arguments {
+    /// Returns what is wrong with flags that are right each by itself.
+    pub fn mistake(&self) -> Option<Failure> {
+        let flags = &self.flags;
+        let of_hooks = if flags.allow.is_empty() { "--set" } else { "--allow" };
+        let idle = flags.hooks.is_empty() && !(flags.allow.is_empty() && flags.set.is_empty());
+        (idle && !matches!(self.command, Some(Command::Hooks { .. }))).then(|| {
+            Failure::new(format!("`{of_hooks}` is for the hooks of `--hooks`, and none is named"))
+                .hint("for the hooks of the compose file write `allow:` and `config:` beside them, in `x-swap`")
+        })
+    }
 }
 
 impl Flags {
@@ -364,6 +378,13 @@ fn duration(text: &str) -> Result<Duration, String> {
         Ok(_) => format!("`{text}` has no unit: write `{text}s` for seconds"),
         Err(_) => format!("`{text}` is not a duration; durations are written as `5s`, `1m30s` or `500ms`"),
     })
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("nothing gets healthy in no time".to_owned()),
+        time => Ok(time),
+    }
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
@@ -442,7 +463,7 @@ fn meant_command(word: &str) -> Option<String> {
 
 /// Returns the settings of the compose file with the command line's flags laid over them.
 pub fn overridden(mut settings: Settings, flags: &Flags, health: Option<&Check>) -> Result<Settings, Failure> {
-    settings.port = flags.port.or(settings.port);
+    settings.port = flags.port.map(NonZeroU16::get).or(settings.port);
     match flags.proxy.as_deref() {
         None => {}
         Some("host") => settings.proxy = Some(ProxyChoice::Host),
@@ -529,6 +550,56 @@ mod tests {
             "error: unrecognized subcommand 'inspct'\n\n  tip: a similar subcommand exists: 'inspect'\n\n\
              Usage: swap hooks [OPTIONS] <COMMAND>\n\nFor more information, try '--help'.\n"
         );
+    }
+
+    #[test]
+    fn a_value_that_can_t_be_meant_is_refused() {
+        let told = |line: &[&str]| match Arguments::try_parse_from(["swap", "app"].iter().chain(line)) {
+            Ok(arguments) => {
+                arguments.mistake().map_or("fine\n".to_owned(), |mistake| crate::ui::failure_text(&mistake))
+            }
+            Err(error) => error.to_string().lines().take(1).map(|line| format!("{line}\n")).collect(),
+        };
+        for (line, expected) in [
+            (
+                &["--timeout", "0s"][..],
+                "error: invalid value '0s' for '--timeout <TIME>': nothing gets healthy in no time\n",
+            ),
+            (
+                &["--watch", "5"],
+                "error: invalid value '5' for '--watch <TIME>': `5` has no unit: write `5s` for seconds\n",
+            ),
+            (&["--watch", "0", "--drain", "0s"], "fine\n"),
+            (
+                &["--port", "0"],
+                "error: invalid value '0' for '--port <PORT>': number would be zero for non-zero type\n",
+            ),
+            (&["--probe", "/up"], "fine\n"),
+            (&["--probe", "https://shop.example.com/up"], "fine\n"),
+            (
+                &["--probe", "htp://x"],
+                "error: invalid value 'htp://x' for '--probe <URL>': `htp://x` is neither a path as `/up` nor a URL as \
+                 `http://localhost:8080/`\n",
+            ),
+            (
+                &["--probe", "http://"],
+                "error: invalid value 'http://' for '--probe <URL>': `http://` is neither a path as `/up` nor a URL as \
+                 `http://localhost:8080/`\n",
+            ),
+            (&["--hooks", "a.wasm", "--allow", "exec:db", "--set", "a=b"], "fine\n"),
+            (
+                &["--allow", "exec:db"],
+                "error: `--allow` is for the hooks of `--hooks`, and none is named\n\
+                 hint: for the hooks of the compose file write `allow:` and `config:` beside them, in `x-swap`\n",
+            ),
+            (
+                &["--set", "a=b"],
+                "error: `--set` is for the hooks of `--hooks`, and none is named\n\
+                 hint: for the hooks of the compose file write `allow:` and `config:` beside them, in `x-swap`\n",
+            ),
+        ] {
+            assert_eq!(told(line), expected, "{line:?}");
+        }
     }
 
     #[test]

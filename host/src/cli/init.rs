@@ -11,8 +11,11 @@ use crate::ui::{Display, Format};
 /// Prints the proposal as a diff, and writes it with `write`. Exits 3 if a part is left to people: then nothing is written,
 /// because half of it would break a stack that works.
 pub async fn init(flags: &Flags, service: &ServiceName, write: bool, display: &Display) -> Result<Exit, Ended> {
-    let proposal =
-        setup::prepare(&flags.place(), service, |settings| overridden(settings, flags, None), display).await?;
+    let (compose, project) = setup::read(&flags.place()).await?;
+    let exit = if project.services.contains_key(service) { Exit::Refused } else { Exit::Usage };
+    let proposal = setup::prepare(&compose, &project, service, |settings| overridden(settings, flags, None), display)
+        .await
+        .map_err(|failure| Ended::new(exit, failure))?;
     let complete = proposal.by_hand.is_empty();
     let diff = setup::diff(&proposal);
     let mut out = std::io::stdout();

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::model::{
     Check, Failure, HookSpec, MOST_PROBE_RATE, Order, ProxyChoice, ServiceName, Settings, is_control, printable,
+    probe_url,
 };
 
 /// The key of the settings, in a service and at the top of the file.
@@ -149,12 +150,8 @@ impl<'a> Reader<'a> {
     }
 
     fn probe_url(&mut self, path: &str, value: &Value) -> Option<String> {
-        let wanted = "a path as `/` or a URL as `http://localhost:8080/`";
-        let probe = self.name(path, value, wanted)?;
-        if !["/", "http://", "https://"].iter().any(|start| probe.starts_with(start)) {
-            self.mistake(path, format!("`{probe}` where {wanted} belongs"));
-        }
-        Some(probe)
+        let probe = self.name(path, value, "a path as `/` or a URL as `http://localhost:8080/`")?;
+        probe_url(&probe).map_err(|mistake| self.mistake(path, mistake)).ok()
     }
 
     /// Takes a scalar that must be text.
@@ -283,6 +280,9 @@ impl<'a> Reader<'a> {
             if let Some(value) = map.get(key).filter(|value| !value.is_null())
                 && let Some(duration) = self.duration(&format!("{path}.{key}"), value)
             {
+                if key != "drain" && duration.is_zero() {
+                    self.mistake(&format!("{path}.{key}"), "nothing can be done in no time".to_owned());
+                }
                 *limit = duration;
             }
         }

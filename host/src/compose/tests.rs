@@ -309,6 +309,14 @@ fn each_mistake_names_file_service_and_key() {
             "probe: { uri: / }".to_owned(),
             format!("{app}.probe`: unknown key `uri`, did you mean `url`? (keys: url, rate)\n"),
         ),
+        (
+            "probe: htp://x".to_owned(),
+            format!("{app}.probe`: `htp://x` is neither a path as `/up` nor a URL as `http://localhost:8080/`\n"),
+        ),
+        (
+            "timeouts: { health: 0s, drain: 0s }".to_owned(),
+            format!("{app}.timeouts.health`: nothing can be done in no time\n"),
+        ),
         ("timeouts: 5s".to_owned(), format!("{app}.timeouts`: `5s` where a map belongs (keys: health, drain, hook)\n")),
         (
             "timeouts: { helth: 5s }".to_owned(),

@@ -290,6 +290,14 @@ fn compose_warning(warning: &str) -> (Severity, &'static str, &'static str) {
     }
 }
 
+/// Returns the services of which nothing is told: an nginx has a part of its own beside the services that it fronts.
+fn passed_over(facts: &Facts) -> Vec<ServiceName> {
+    let fronts = |name: &ServiceName| {
+        facts.services.iter().filter_map(|service| service.nginx.as_ref()).any(|nginx| nginx.proxy == name.as_str())
+    };
+    facts.passed_over.iter().filter(|name| !fronts(name)).cloned().collect()
+}
+
 fn project(facts: &Facts, list: &mut List) {
     let Some(project) = &facts.project else { return };
     match project {
@@ -301,6 +309,7 @@ fn project(facts: &Facts, list: &mut List) {
                 let (severity, why, cure) = compose_warning(warning);
                 list.say(severity, format!("compose warns: {warning}"), why, cure);
             }
+            let passed_over = passed_over(facts);
             if facts.services.is_empty() {
                 list.say(
                     Severity::Warning,
@@ -308,12 +317,12 @@ fn project(facts: &Facts, list: &mut List) {
                     "nothing is prepared for a swap",
                     "`swap init SERVICE` shows what to add",
                 );
-            } else if !facts.passed_over.is_empty() {
+            } else if let [first, ..] = &passed_over[..] {
                 list.say(
                     Severity::Note,
-                    format!("not examined: {}", crate::model::list_services(&facts.passed_over)),
-                    "they have no `x-swap:`, and no nginx sends requests to them",
-                    format!("`swap doctor {}` examines one all the same", facts.passed_over[0]),
+                    format!("not examined: {}", crate::model::list_services(&passed_over)),
+                    "no `x-swap:` is written there, and no nginx sends requests there",
+                    format!("`swap doctor {first}` examines it all the same"),
                 );
             }
         }
@@ -341,7 +350,7 @@ fn front(nginx: &NginxFacts, list: &mut List) {
     for (name, setting) in &nginx.settings {
         match setting {
             Setting::Theirs(value) => list.ok(format!("`{name} {value}`")),
-            Setting::Ours => list.ok(format!("`{name}` is set by swap in its own file")),
+            Setting::Ours => list.ok(format!("`{name}` is left to swap, which sets it in a file of its own")),
             Setting::Absent => list.ok(format!("`{name}` is not set, as it should be")),
         }
     }

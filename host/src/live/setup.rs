@@ -96,24 +96,28 @@ const FOLDERS: [&str; 7] = [
     "/etc/nginx/sites-enabled",
 ];
 
+/// Reads a project for [`prepare`].
+pub async fn read(options: &Options) -> Result<(Compose, Project), Failure> {
+    let compose = Compose::new(Tool::find()?, options.clone());
+    let project = compose.read().await?;
+    Ok((compose, project))
+}
+
 /// Looks at a project and returns what to change for a service. Changes nothing.
 ///
 /// `overridden` lays the command line's flags over the settings of the compose file.
 ///
 /// # Errors
-/// The project can't be read, has no such service, or has no nginx that could be found.
+/// The project has no such service, or no nginx that could be found.
 pub async fn prepare(
-    options: &Options,
+    compose: &Compose,
+    project: &Project,
     service: &ServiceName,
     overridden: impl Fn(Settings) -> Result<Settings, Failure>,
     display: &Display,
 ) -> Result<Proposal, Failure> {
-    let compose = Compose::new(Tool::find()?, options.clone());
-    let project = compose.read().await?;
-    let Some(of_service) = project.services.get(service) else {
-        let known: Vec<ServiceName> = project.services.keys().cloned().collect();
-        return Err(unknown_service(service.as_str(), &known));
-    };
+    let known: Vec<ServiceName> = project.services.keys().cloned().collect();
+    let of_service = project.services.get(service).ok_or_else(|| unknown_service(service.as_str(), &known))?;
     let settings = overridden(of_service.settings.clone())?;
     if settings.proxy == Some(ProxyChoice::Host) {
         return Ok(on_the_host(service));
@@ -124,7 +128,7 @@ pub async fn prepare(
         ))
         .hint(format!("`swap {service}`")));
     }
-    let proxy = proxy(&project, service, &settings)?;
+    let proxy = proxy(project, service, &settings)?;
     let of_proxy = project.services[&proxy].clone();
     let here = std::env::current_dir().unwrap_or_default();
     let mut files = Vec::new();
@@ -155,7 +159,7 @@ pub async fn prepare(
         asked: false,
     };
     let mut proposal_notes = Vec::new();
-    match Site::open(options, Some(service), display).await {
+    match Site::open(&compose.options, Some(service), display).await {
         Ok(site) => site.ask(&mut found).await,
         Err(failure) => proposal_notes.push(format!(
             "the engine could not be asked, so the ports of the image and the version of nginx are unknown ({})",

@@ -111,7 +111,7 @@ nginx (nginx)
   ok       `include /etc/nginx/swap/*.conf;` stands at /etc/nginx/nginx.conf:12
   ok       `proxy_pass http://app` at /etc/nginx/nginx.conf:20 goes through swap's upstream
   ok       `/etc/nginx/swap` is a directory that swap can write and that outlives the container
-  ok       `keepalive_min_timeout` is set by swap in its own file
+  ok       `keepalive_min_timeout` is left to swap, which sets it in a file of its own
   ok       `client_header_timeout 5s`
   ok       `worker_shutdown_timeout` is not set, as it should be
   ok       `restart: always`: it comes back after a reboot
@@ -296,8 +296,8 @@ project demo
            why  what compose ignores or assumes may not be what was meant
            do   correct what it names
   note     not examined: db, redis
-           why  they have no `x-swap:`, and no nginx sends requests to them
-           do   `swap doctor db` examines one all the same
+           why  no `x-swap:` is written there, and no nginx sends requests there
+           do   `swap doctor db` examines it all the same
 service worker
   warning  nothing but that it runs for a second tells whether it is healthy: it has no HEALTHCHECK and no `health:`
            why  a version that answers every request with an error would be swapped in

@@ -219,6 +219,14 @@ impl Display {
         }
     }
 
+    /// Shows what a step sees while it goes on: on a terminal only, in place of what was shown before, and it is not kept.
+    pub fn meanwhile(&self, text: impl FnOnce() -> String) {
+        let mut state = self.state();
+        if let (Face::Terminal(terminal), Format::Text, Volume::Normal) = (&mut state.face, self.format, self.volume) {
+            terminal.waits(&printable(&text()));
+        }
+    }
+
     /// Shows a line that a hook or its command said; one that is not loud only on request.
     pub fn hook_line(&self, hook: &str, phase: Phase, text: &str, loud: bool) {
         let text = printable(text);

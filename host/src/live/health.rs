@@ -1,5 +1,6 @@
 //! When a candidate is healthy, and whether it stays so while it is watched.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::hooks::Health;
 use crate::model::{Check, Container, Failure, ServiceName, meant, printable};
 use crate::plan::Step;
 use crate::run::{Facts, Learnt};
+use crate::ui::front_door;
 
 /// The first pause between two rounds of checks. It grows by a quarter each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -61,10 +63,13 @@ pub async fn watch(live: &Live<'_>, service: &ServiceName, time: Duration, facts
         let judge = Judge::new(live, service, candidate, checks, port).await?;
         judge.watch(time, facts).await
     });
+    let probe = live.probes.get(service);
+    let shown = shown(live, service, probe);
     // Where a hook asks for the probe's numbers, that hook is their judge.
-    let probe = live.probes.get(service).filter(|_| !live.site.is_judged_by_hooks(service));
+    let probe = probe.filter(|_| !live.site.is_judged_by_hooks(service));
     let watched = tokio::select! {
         biased;
+        never = shown => match never {},
         why = turns_bad(probe) => Some(why),
         judged = try_join_all(each) => {
             judged?;
@@ -77,6 +82,15 @@ pub async fn watch(live: &Live<'_>, service: &ServiceName, time: Duration, facts
         tail.extend(live.site.docker.logs_tail(&candidate.id, LAST_LINES).await.unwrap_or_default());
     }
     Err(Failure::new(why).tail(tail))
+}
+
+/// Shows once a second what the front door answers.
+async fn shown(live: &Live<'_>, service: &ServiceName, probe: Option<&Arc<Probe>>) -> Infallible {
+    let Some(probe) = probe else { return std::future::pending().await };
+    loop {
+        live.display.meanwhile(|| front_door(&probe.probed(service)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
 /// Waits until the front door is worse than before the switch, and returns why; for ever, where nobody measures it.

@@ -1,6 +1,5 @@
 //! The arguments as clap reads them, and what the words of `swap app worker ./healthcheck` mean.
 
-use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -304,8 +303,8 @@ pub struct Flags {
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value, help_heading = "Swap")]
     pub set: Vec<(String, String)>,
     /// The port that nginx talks to.
-    #[arg(long, global = true, value_name = "PORT", help_heading = "Swap")]
-    pub port: Option<NonZeroU16>,
+    #[arg(long, global = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Swap")]
+    pub port: Option<u16>,
     /// The compose service that runs nginx, `host` for an nginx on this machine, `none` for a worker.
     #[arg(long, global = true, value_name = "SERVICE", help_heading = "Swap")]
     pub proxy: Option<String>,
@@ -463,7 +462,7 @@ fn meant_command(word: &str) -> Option<String> {
 
 /// Returns the settings of the compose file with the command line's flags laid over them.
 pub fn overridden(mut settings: Settings, flags: &Flags, health: Option<&Check>) -> Result<Settings, Failure> {
-    settings.port = flags.port.map(NonZeroU16::get).or(settings.port);
+    settings.port = flags.port.or(settings.port);
     match flags.proxy.as_deref() {
         None => {}
         Some("host") => settings.proxy = Some(ProxyChoice::Host),
@@ -570,10 +569,7 @@ mod tests {
                 "error: invalid value '5' for '--watch <TIME>': `5` has no unit: write `5s` for seconds\n",
             ),
             (&["--watch", "0", "--drain", "0s"], "fine\n"),
-            (
-                &["--port", "0"],
-                "error: invalid value '0' for '--port <PORT>': number would be zero for non-zero type\n",
-            ),
+            (&["--port", "0"], "error: invalid value '0' for '--port <PORT>': 0 is not in 1..=65535\n"),
             (&["--probe", "/up"], "fine\n"),
             (&["--probe", "https://shop.example.com/up"], "fine\n"),
             (

@@ -115,6 +115,7 @@ impl<'a> Swap<'a> {
             }
             None => Command::new(&binary),
         };
+        let names_compose = self.environment.iter().any(|(name, _)| name == "SWAP_COMPOSE");
         command
             .args(&self.arguments)
             .current_dir(&self.folder)
@@ -127,6 +128,7 @@ impl<'a> Swap<'a> {
             .stderr(Stdio::piped());
         if let Ok(tool) = std::env::var("SWAP_TEST_COMPOSE")
             && !tool.contains(' ')
+            && !names_compose
         {
             command.env("SWAP_COMPOSE", tool);
         }

@@ -75,10 +75,12 @@ fn anywhere(outcome: Outcome) -> Outcome {
 fn without_notes_on_compose(mut text: String) -> String {
     let note =
         r"  note     (compose 1 is written in Python|compose warns: .*`version` is obsolete).*\n +why .*\n +do .*\n";
-    let (note, count) = (Regex::new(note).expect("a pattern"), Regex::new(r"(\d+) notes?\b").expect("a pattern"));
+    let note = Regex::new(note).expect("a pattern");
+    let count = Regex::new(r"[:,] (\d+) notes?\b").expect("a pattern");
     let fewer = |found: &regex_lite::Captures| match found[1].parse::<u32>().expect("a number") - 1 {
-        1 => "1 note".to_owned(),
-        notes => format!("{notes} notes"),
+        0 => String::new(),
+        1 => format!("{} 1 note", &found[0][..1]),
+        notes => format!("{} {notes} notes", &found[0][..1]),
     };
     while note.is_match(&text) {
         text = count.replace(&note.replace(&text, ""), fewer).into_owned();

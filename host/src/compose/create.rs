@@ -49,7 +49,9 @@ impl Compose {
         }
         let said = messages(&format!("{}\n{}", output.stdout, output.stderr));
         let missing = said.iter().any(|line| {
-            line.to_lowercase().contains("no such image") || line.contains("needs to be built, but --no-build")
+            // 1.29 knows no `--pull never`, and tries.
+            let pulls = line.starts_with(&format!("Pulling {service} ("));
+            pulls || line.to_lowercase().contains("no such image") || line.contains("needs to be built, but --no-build")
         });
         let failure = Failure::new(format!(
             "creating a container of `{service}`: `{line}` failed with exit code {}",

@@ -281,7 +281,7 @@ impl<'a> Reader<'a> {
                 && let Some(duration) = self.duration(&format!("{path}.{key}"), value)
             {
                 if key != "drain" && duration.is_zero() {
-                    self.mistake(&format!("{path}.{key}"), "nothing can be done in no time".to_owned());
+                    self.mistake(&format!("{path}.{key}"), "nothing can be done in no time");
                 }
                 *limit = duration;
             }

@@ -70,7 +70,7 @@ pub struct Held {
     folder: journal::Folder,
     display: Display,
     volumes: Arc<Volumes>,
-    keeper: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    keeper: Option<(oneshot::Sender<()>, JoinHandle<u64>)>,
     /// The engine makes no volumes: only the files hold.
     refused: bool,
 }
@@ -226,7 +226,11 @@ impl Held {
             if let Some((stop, keeper)) = keeper {
                 // Not aborted: what it has just asked for would be made after all is removed.
                 let _ = stop.send(());
-                let _ = keeper.await;
+                // First the sign of life: a kill between them leaves a lock, which the next contender finds with all that
+                // belongs to it; a sign without a lock would never be found.
+                if let Ok(last @ 1..) = keeper.await {
+                    let _ = volumes.docker.unmark(&beat_name(&volumes.me.token, last)).await;
+                }
             }
             if !self.files.is_empty() && !self.refused {
                 // Also what was asked for and given up.
@@ -302,18 +306,21 @@ impl Volumes {
     }
 }
 
-/// Shows again and again that we live, and looks whether anybody thinks otherwise.
-async fn keep(volumes: Arc<Volumes>, mut stopped: oneshot::Receiver<()>) {
+/// Shows again and again that we live, and looks whether anybody thinks otherwise. Returns the number of the last sign, 0 if
+/// there was none.
+async fn keep(volumes: Arc<Volumes>, mut stopped: oneshot::Receiver<()>) -> u64 {
     let labels = volumes.me.labels(&volumes.project);
     let token = &volumes.me.token;
-    for number in 1.. {
+    let mut number = 0;
+    loop {
         tokio::select! {
             () = tokio::time::sleep(BEAT) => {}
-            _ = &mut stopped => return,
+            _ = &mut stopped => return number,
         }
         if volumes.prove().await.is_err() {
-            return;
+            return number;
         }
+        number += 1;
         let before = Moment::now();
         // A sign that can't be given is missed by those who watch, and the next one is not.
         if volumes.docker.mark(&beat_name(token, number), &labels).await.is_ok() {

@@ -381,7 +381,7 @@ pub(crate) fn normalise(text: &str, project: &str, folder: &Path, port: u16) -> 
             (r"\bpid \d+\b", "pid [pid]"),
             // compose v1 joins with `_` what v2 joins with `-`.
             (r"\[project\]_([a-z]+)_(\d+)", "[project]-$1-$2"),
-            (r"from \[project\]_([a-z]+)", "from [project]-$1"),
+            (r"\[project\]_(app|worker)\b", "[project]-$1"),
         ],
     );
     let machine = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();

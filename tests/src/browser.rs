@@ -28,6 +28,8 @@ pub fn open(file: &Path) -> Result<Opened> {
     let said = ended(command.arg(format!("file:///pages/{name}"))).with(0);
     // As `[1:1:1123/154502.123456:INFO:CONSOLE:5] "…", source: …`; the rest is what a browser without a desktop misses.
     let of_the_console = |line: &str| Some(line.split_once(":CONSOLE:")?.1.split_once("] ")?.1.to_owned());
-    let console = said.stderr.lines().filter_map(of_the_console).collect();
+    // The browser has pages of its own, which complain of a busy machine.
+    let of_the_page = |line: &String| !line.contains(", source: chrome://");
+    let console = said.stderr.lines().filter_map(of_the_console).filter(of_the_page).collect();
     Ok(Opened { console, document: said.stdout })
 }

@@ -26,6 +26,8 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 const WATCH_FAILURES: u32 = 2;
 /// The cure where a candidate may only be slow.
 const LONGER: &str = "if it only needs longer, give it `--timeout 2m`, or `timeouts: { health: 2m }` in `x-swap`";
+/// After so long the engine has noted that a container has ended.
+const NOTED: Duration = Duration::from_millis(200);
 /// So many last lines of a container stand below a failure.
 const LAST_LINES: usize = 15;
 /// The pause between two rounds of the watch.
@@ -287,10 +289,19 @@ impl<'a> Judge<'a> {
                 let said = said.map(|line| format!(": {line}")).unwrap_or_default();
                 Round::NotYet(format!("{check} exited {}{said}", output.code), None)
             }
-            Err(ExecError::NotFound { program, .. }) => Round::Fatal(self.not_found(&program)),
-            Err(ExecError::NotRunning(_)) => Round::NotYet("it does not run".to_owned(), None),
+            // In a container that is just ending the engine finds no program either.
+            Err(ExecError::NotFound { program, .. }) if self.runs_on().await => Round::Fatal(self.not_found(&program)),
+            Err(ExecError::NotFound { .. } | ExecError::NotRunning(_)) => {
+                Round::NotYet("it does not run".to_owned(), None)
+            }
             Err(ExecError::Failed(failure)) => Round::NotYet(failure.what, None),
         }
+    }
+
+    /// Tells whether the candidate still runs when the engine has had the time to note its end.
+    async fn runs_on(&self) -> bool {
+        tokio::time::sleep(NOTED).await;
+        matches!(self.docker().inspect(&self.candidate.id).await, Ok(Some(seen)) if seen.runs())
     }
 
     fn not_found(&self, word: &str) -> Failure {

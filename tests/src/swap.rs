@@ -291,7 +291,8 @@ fn runs(state: &Path) -> Vec<PathBuf> {
 /// Returns the `swap` binary: `SWAP_BIN`, else the one of this build, built if nobody has in this run of the tests.
 pub fn binary() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("SWAP_BIN") {
-        return Ok(named.into());
+        // It is called from other folders.
+        return Ok(std::path::absolute(named)?);
     }
     let own = std::env::current_exe()?;
     // <target>/<profile>/deps/scenarios-… or <target>/<profile>/bench

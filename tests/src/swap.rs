@@ -203,6 +203,12 @@ impl Started<'_> {
         kill_process(pid, signal).expect("sending a signal");
     }
 
+    /// Kills it, as nothing else does that a program could notice. One that has just ended by itself is left as it is.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.child.kill().expect("killing it");
+    }
+
     /// Waits for the end. Panics unless it exits with this code; the message has all that it said.
     #[track_caller]
     pub fn expect_exit(self, code: i32) -> Outcome {

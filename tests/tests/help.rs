@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
 
-use rustix::process::Signal;
 use scenarios::command::run;
 use scenarios::images;
 use scenarios::stack::Stack;
@@ -110,7 +109,7 @@ fn the_examples_of_resume_and_rollback_work() {
     stack.deploy("v2");
     let mut killed = stack.swap(["--output", "json", "app"]).start();
     killed.until("create", "done");
-    killed.signal(Signal::KILL);
+    killed.kill();
     killed.expect_exit(137);
     work(&stack, &["resume", "rollback"]);
     assert_eq!(stack.version().as_deref(), Ok("v1"));

@@ -1,6 +1,5 @@
 //! kill -9 at every step: users are served throughout, and whatever is typed next ends in one version and nothing else.
 
-use rustix::process::Signal;
 use scenarios::stack::Stack;
 use serde_json::Value;
 
@@ -166,7 +165,7 @@ pub fn kill_at(stack: &Stack, verb: &str, event: &str) {
 fn kill_swap_of(service: &'static str, stack: &Stack, verb: &str, event: &str) {
     let mut swap = stack.swap([service]).start();
     swap.until(verb, event);
-    swap.signal(Signal::KILL);
+    swap.kill();
     let code = swap.wait().expect("its end").code;
     // At the last boundary it may have ended by itself.
     assert!(code == 137 || code == 0, "exit {code}");

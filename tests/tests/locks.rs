@@ -119,7 +119,7 @@ fn a_killed_run_is_followed_at_once_on_its_machine_and_after_a_silence_elsewhere
     ] {
         let mut first = stack.swap(["app"]).start();
         first.until("healthy", "started");
-        first.signal(Signal::KILL);
+        first.kill();
         assert_eq!(first.wait().expect("its end").code, 137);
         assert!(!stack.marks().is_empty(), "a killed run lets go of nothing");
         stack.exec("app", "touch /data/go");

@@ -587,7 +587,13 @@ impl fmt::Display for Step {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.services.iter().map(|service| service.name.as_str()).collect();
-        writeln!(f, "plan for {} of project {}: {} steps", names.join(", "), self.project, self.steps.len())?;
+        writeln!(
+            f,
+            "plan for {} of project {}: {} steps",
+            names.join(", "),
+            printable(&self.project),
+            self.steps.len()
+        )?;
         for (index, step) in self.steps.iter().enumerate() {
             writeln!(f, "{:>3}  {}", index + 1, printable(&step.to_string()))?;
         }

@@ -1,7 +1,7 @@
 //! `swap init`: what a project lacks so that a service can be swapped, as changes of its files.
 //!
 //! Looking at the files and writing them is here; what to change is decided by `compose` and `nginx` from texts alone, and
-//! put together by [`proposal`], which is pure.
+//! put together by `proposal`, which is pure.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,6 @@
 //! A run as a story for people: what was done and why, what it waited for, what went wrong. Pure: a journal in, text out.
 
-use crate::model::Failure;
+use crate::model::{Failure, printable};
 use crate::run::{Event, Goal, Outcome};
 
 use super::facts::{front_door, seconds};
@@ -39,7 +39,8 @@ pub fn story(told: &Told) -> String {
         let names = names.join(" ");
         lines.push(format!("it is not over: `swap resume {names}` finishes, `swap rollback {names}` unwinds"));
     }
-    lines.join("\n") + "\n"
+    // A journal may have been written by anybody who may write there.
+    lines.iter().map(|line| printable(line) + "\n").collect()
 }
 
 /// The spans before one of these are told first.

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use expect_test::expect;
+use expect_test::{Expect, expect};
 use scenarios::command::{Ended, ended, run, succeeds};
 use scenarios::container::swap_image;
 use scenarios::eventually::eventually;
@@ -44,11 +44,10 @@ impl<'a> Beside<'a> {
         command
     }
 
-    /// Makes the call, which must succeed; what it said is normalised.
+    /// Makes the call, which must succeed.
     #[track_caller]
     fn swap(&self, arguments: &str) -> Ended {
-        let said = ended(&mut self.documented(arguments)).with(0);
-        Ended { stdout: self.stack.normalise(&said.stdout), stderr: self.stack.normalise(&said.stderr), ..said }
+        ended(&mut self.documented(arguments)).with(0)
     }
 
     /// Swaps to v2 under load, and looks at it afterwards from further containers.
@@ -59,9 +58,9 @@ impl<'a> Beside<'a> {
         let swapped = self.swap("--probe / app");
         lost_nothing(running);
         // In the network of the machine it reaches the front door as everybody does.
-        says(
-            &swapped.stderr,
-            &swapped.stdout,
+        tells(
+            self.stack,
+            &swapped,
             expect![[r#"
             swap app (project [project], run [run])
               adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
@@ -128,8 +127,7 @@ impl<'a> Beside<'a> {
             "#]],
             ),
         ] {
-            let said = self.swap(arguments);
-            says(&said.stderr, &without_versions(&said.stdout), expected);
+            tells(self.stack, &self.swap(arguments), expected);
         }
         compose_recreates_nothing(self.stack);
     }
@@ -179,8 +177,7 @@ impl<'a> Beside<'a> {
         ] {
             let mut command = Command::new("docker");
             command.args(["run", "--rm", "--env", &format!("DOCKER_HOST=tcp://{host}:9"), &self.image, "doctor"]);
-            let said = ended(&mut command).with(3);
-            says(&said.stderr, &without_versions(&said.stdout), expected);
+            tells(self.stack, &ended(&mut command).with(3), expected);
         }
     }
 }
@@ -190,6 +187,12 @@ impl Drop for Beside<'_> {
         let _ = succeeds(Command::new("docker").args(["rm", "-f", &format!("{}-swap", self.stack.project)]));
         let _ = succeeds(Command::new("docker").args(["volume", "rm", &self.volume]));
     }
+}
+
+/// Compares all that a call said, but for what differs from stack to stack and from machine to machine.
+#[track_caller]
+fn tells(stack: &Stack, said: &Ended, expected: Expect) {
+    says(&stack.normalise(&said.stderr), &without_versions(&stack.normalise(&said.stdout)), expected);
 }
 
 /// A swap whose candidate tells in a volume that it was asked.
@@ -227,9 +230,9 @@ fn a_container_that_is_stopped_in_the_middle_leaves_nothing() {
     stack.docker(&["stop", &format!("{}-swap", stack.project)]);
     let said = swap.join().expect("its end").with(4);
     lost_nothing(running);
-    says(
-        &stack.normalise(&said.stderr),
-        &stack.normalise(&said.stdout),
+    tells(
+        &stack,
+        &said,
         expect![[r#"
         swap app (project [project], run [run])
         note: `[project]-app` is the image that runs already; was the new version built?
@@ -262,9 +265,9 @@ fn a_run_whose_container_is_killed_is_unwound_from_the_next_one() {
     lost_nothing(running);
     let dead = "the run that held `app` is dead (pid 1 of root on ";
     assert!(said.stderr.starts_with(dead), "{}", said.stderr);
-    says(
-        &stack.normalise(&said.stderr),
-        &stack.normalise(&said.stdout),
+    tells(
+        &stack,
+        &said,
         expect![[r#"
         the run that held `app` is dead (pid [pid] of [user] on [machine] since [when]): taking over
           stop        app: what was started is stopped  [time]

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use crate::model::{Failure, printable};
 
-pub use containers::{Ending, Mount, Network, Seen, State, Stats};
+pub use containers::{Ending, Listed, Mount, Network, Seen, State, Stats};
 pub use endpoint::{Address, Endpoint};
 pub use exec::{Command, ExecError, Stream};
 pub use logs::LogMark;

@@ -93,19 +93,67 @@ pub struct Image {
 }
 
 /// Which nginx fronts a service.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProxyChoice {
     /// nginx runs in a container of this compose service.
     Service(ServiceName),
+    /// nginx runs in a container of a compose project of its own, that several projects may share.
+    Project {
+        /// The other project's name.
+        project: ServiceName,
+        /// The service in it.
+        service: ServiceName,
+    },
+    /// nginx runs in this container, that compose need not have made.
+    Container(ServiceName),
     /// nginx runs on the host, as a process that this machine sees.
     Host,
+}
+
+impl ProxyChoice {
+    /// Reads what a person writes: `nginx`, `edge/nginx`, `container:NAME` or `host`. Names of projects, services and
+    /// containers are all checked as those of services are: the engine allows no others.
+    ///
+    /// # Errors
+    /// It is none of these; the text says which part is not a name.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text == "host" {
+            return Ok(ProxyChoice::Host);
+        }
+        if let Some(container) = text.strip_prefix("container:") {
+            return Ok(ProxyChoice::Container(container.trim().parse()?));
+        }
+        match text.split_once('/') {
+            Some((project, service)) => {
+                Ok(ProxyChoice::Project { project: project.parse()?, service: service.parse()? })
+            }
+            None => Ok(ProxyChoice::Service(text.parse()?)),
+        }
+    }
+
+    /// Tells whether it belongs to no service of the project, so that others may write into its folder too.
+    pub fn is_foreign(&self) -> bool {
+        !matches!(self, ProxyChoice::Service(_))
+    }
+
+    /// Returns what names it in `x-swap`, as `edge/nginx` or `{ container: front }`.
+    pub fn setting(&self) -> String {
+        match self {
+            ProxyChoice::Service(name) => name.to_string(),
+            ProxyChoice::Project { project, service } => format!("{project}/{service}"),
+            ProxyChoice::Container(name) => format!("{{ container: {name} }}"),
+            ProxyChoice::Host => "host".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for ProxyChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ProxyChoice::Service(name) => write!(f, "{name}"),
+            ProxyChoice::Project { project, service } => write!(f, "{project}/{service}"),
+            ProxyChoice::Container(name) => write!(f, "the container {name}"),
             ProxyChoice::Host => f.write_str("nginx on the host"),
         }
     }
@@ -252,6 +300,10 @@ pub struct Settings {
     pub port: Option<u16>,
     /// Which nginx fronts the service; default: found.
     pub proxy: Option<ProxyChoice>,
+    /// What the upstream and its file are called; default: as the service. Another name lets projects that have services of
+    /// one name share an nginx.
+    #[serde(default)]
+    pub upstream: Option<ServiceName>,
     /// `proxy: none`: the service is a worker even if an nginx mentions it.
     pub no_proxy: bool,
     /// The health checks beside Docker's own `HEALTHCHECK`.

@@ -38,7 +38,7 @@ pub use local::LocalShell;
 pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, SwitchFailure, Worker};
 pub use script::quote;
 pub use tuning::{TUNING_FILE, render as tuning_text};
-pub use upstream::{Fallback, NotParsed, Server, UpstreamFile, file_name, parse, render};
+pub use upstream::{Fallback, NotParsed, Server, UpstreamFile, file_name, is_ours, owner, parse, render};
 
 use crate::model::{Failure, Output};
 

@@ -97,8 +97,17 @@ pub struct Front {
     pub container: Option<Container>,
     /// The folder that nginx includes, as nginx sees it, as `/etc/nginx/swap`.
     pub directory: String,
+    /// Where that folder is on the engine's machine: whoever writes there writes the same files, also by another nginx.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// What the upstream and its file are called; `None`: as the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<ServiceName>,
     /// The bytes of the service's upstream file when the run began; `None`: there was none.
     pub before: Option<String>,
+    /// Whether others than swap wrote that file: a run that is unwound puts it back as it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub written_by_others: bool,
     /// Whether that file names exactly the live containers.
     #[serde(default)]
     pub current: bool,
@@ -107,6 +116,9 @@ pub struct Front {
     /// The engine's DNS, where this nginx resolves the names of an upstream again and again (1.27.3): the service's
     /// name then stands as backup, so that a container that somebody made without swap is found.
     pub resolver: Option<IpAddr>,
+    /// The DNS name that only containers of the service have in nginx's network; `None`: the service's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_name: Option<ServiceName>,
     /// The network over which nginx reaches the containers; `None`: from the host, by any.
     pub network: Option<String>,
     /// The port of the service that nginx talks to.
@@ -120,9 +132,14 @@ pub struct Front {
 }
 
 impl Front {
+    /// Returns what the service's upstream and its file are called.
+    pub fn upstream<'a>(&'a self, service: &'a ServiceName) -> &'a ServiceName {
+        self.upstream.as_ref().unwrap_or(service)
+    }
+
     /// Returns the path of the upstream file of the service, as nginx sees it.
     pub fn file(&self, service: &ServiceName) -> String {
-        format!("{}/{service}.conf", self.directory.trim_end_matches('/'))
+        format!("{}/{}.conf", self.directory.trim_end_matches('/'), self.upstream(service))
     }
 }
 
@@ -305,7 +322,8 @@ pub enum Step {
         /// The hooks to ask, in order.
         hooks: Vec<String>,
     },
-    /// Undoes `Adopt` where there was no file: nginx asks the engine's DNS again.
+    /// Undoes `Adopt` where there was no file of swap's: what people had written is there again, or nothing, and nginx asks
+    /// the engine's DNS again.
     Release {
         /// The service.
         service: ServiceName,
@@ -357,6 +375,16 @@ pub struct Reach {
     pub network: Option<String>,
     /// The port.
     pub port: u16,
+}
+
+impl Plan {
+    /// Returns the nginx before each service that has one, with its service.
+    pub fn fronts(&self) -> impl Iterator<Item = (&ServiceName, &Front)> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Switch { service, front, .. } => Some((service, front.as_ref())),
+            _ => None,
+        })
+    }
 }
 
 impl Step {
@@ -418,7 +446,7 @@ impl Step {
             Step::PreStart { service, rollback, .. } if !rollback.is_empty() => {
                 Some(Step::Rollback { service: service.clone(), hooks: rollback.clone() })
             }
-            Step::Adopt { service, front, .. } if front.before.is_none() => {
+            Step::Adopt { service, front, .. } if front.before.is_none() || front.written_by_others => {
                 Some(Step::Release { service: service.clone(), front: front.clone() })
             }
             Step::Create { service, known, .. } => {
@@ -512,7 +540,10 @@ impl fmt::Display for Step {
                 front.file(service),
                 names(live)
             ),
-            Step::Release { service, front } => write!(f, "{service}: remove {} again", front.file(service)),
+            Step::Release { service, front } => match front.before {
+                Some(_) => write!(f, "{service}: {} is again as it was", front.file(service)),
+                None => write!(f, "{service}: remove {} again", front.file(service)),
+            },
             Step::Create { service, count, beside, image, .. } => write!(
                 f,
                 "{service}: {} from {} ({}) beside {} (compose creates, so that compose owns)",

@@ -57,7 +57,7 @@ fn a_proxy_that_does_not_exist_is_refused() {
     shows(
         &changes_nothing(&stack, &["app"], REFUSED),
         expect![[r#"
-        error: docker-compose.yml: `services.app.x-swap.proxy`: `front` is no service (services: app, nginx; or `host`, or `none`)
+        error: docker-compose.yml: `services.app.x-swap.proxy`: `front` is no service (services: app, nginx; or `PROJECT/SERVICE`, `{ container: NAME }`, `host`, or `none`)
         hint: correct docker-compose.yml; the README lists the keys of x-swap
     "#]],
     );
@@ -282,7 +282,7 @@ fn an_unknown_setting_is_refused_with_file_service_and_key() {
     shows(
         &changes_nothing(&stack, &["app"], REFUSED),
         expect![[r#"
-        error: docker-compose.yml: `services.app.x-swap`: unknown key `wach`, did you mean `watch`? (keys: port, proxy, health, successes, watch, probe, timeouts, order, hooks)
+        error: docker-compose.yml: `services.app.x-swap`: unknown key `wach`, did you mean `watch`? (keys: port, proxy, upstream, health, successes, watch, probe, timeouts, order, hooks)
         hint: correct docker-compose.yml; the README lists the keys of x-swap
     "#]],
     );

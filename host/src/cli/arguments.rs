@@ -9,7 +9,7 @@ use super::completions;
 use crate::compose::Options;
 use crate::model::{
     Check, Failure, HookSpec, MOST_PROBE_RATE, Order, ProxyChoice, ServiceName, Settings, list_services, meant,
-    probe_url, unknown_service,
+    printable, probe_url, unknown_service,
 };
 use crate::ui::Format;
 
@@ -305,9 +305,12 @@ pub struct Flags {
     /// The port that nginx talks to.
     #[arg(long, global = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Swap")]
     pub port: Option<u16>,
-    /// The compose service that runs nginx, `host` for an nginx on this machine, `none` for a worker.
-    #[arg(long, global = true, value_name = "SERVICE", help_heading = "Swap")]
+    /// Where nginx runs: SERVICE, PROJECT/SERVICE, container:NAME, `host` for this machine, `none` for a worker.
+    #[arg(long, global = true, value_name = "NGINX", help_heading = "Swap")]
     pub proxy: Option<String>,
+    /// What the upstream and its file are called, where projects share an nginx [default: as the service].
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Swap")]
+    pub upstream: Option<ServiceName>,
     /// How long a candidate may take to become healthy [default: 60s].
     #[arg(long, global = true, value_name = "TIME", value_parser = some_time, help_heading = "Swap")]
     pub timeout: Option<Duration>,
@@ -465,10 +468,15 @@ pub fn overridden(mut settings: Settings, flags: &Flags, health: Option<&Check>)
     settings.port = flags.port.or(settings.port);
     match flags.proxy.as_deref() {
         None => {}
-        Some("host") => settings.proxy = Some(ProxyChoice::Host),
         Some("none") => (settings.proxy, settings.no_proxy) = (None, true),
-        Some(name) => settings.proxy = Some(ProxyChoice::Service(name.parse().map_err(Failure::new)?)),
+        Some(name) => {
+            settings.proxy = Some(ProxyChoice::parse(name).map_err(|mistake| {
+                Failure::new(format!("`--proxy {}`: {mistake}", printable(name)))
+                    .hint("write SERVICE, PROJECT/SERVICE, container:NAME, host or none")
+            })?);
+        }
     }
+    settings.upstream = flags.upstream.clone().or(settings.upstream);
     if let Some(check) = health {
         settings.health = vec![check.clone()];
     }

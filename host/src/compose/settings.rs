@@ -13,10 +13,12 @@ use crate::model::{
 /// The key of the settings, in a service and at the top of the file.
 pub(super) const KEY: &str = "x-swap";
 
-const KEYS: [&str; 9] = ["port", "proxy", "health", "successes", "watch", "probe", "timeouts", "order", "hooks"];
+const KEYS: [&str; 10] =
+    ["port", "proxy", "upstream", "health", "successes", "watch", "probe", "timeouts", "order", "hooks"];
 const TIMEOUT_KEYS: [&str; 3] = ["health", "drain", "hook"];
 const HEALTH_KEYS: [&str; 4] = ["http", "tcp", "command", "shell"];
 const PROBE_KEYS: [&str; 2] = ["url", "rate"];
+const PROXY_KEYS: [&str; 1] = ["container"];
 const HOOK_KEYS: [&str; 3] = ["use", "config", "allow"];
 const ORDERS: [&str; 2] = ["start-first", "stop-first"];
 const DURATIONS: &str = "durations are written as `5s`, `1m30s` or `500ms`";
@@ -45,6 +47,7 @@ impl<'a> Reader<'a> {
             match key.as_str() {
                 "port" => settings.port = self.number(&path, value, 1, u32::from(u16::MAX)).map(|port| port as u16),
                 "proxy" => self.proxy(&path, value, &mut settings),
+                "upstream" => settings.upstream = self.upstream(&path, value),
                 "health" => settings.health = self.health(&path, value),
                 "successes" => settings.successes = self.number(&path, value, 1, 1000).unwrap_or_default(),
                 "watch" => settings.watch = self.duration(&path, value).unwrap_or_default(),
@@ -184,23 +187,41 @@ impl<'a> Reader<'a> {
     }
 
     fn proxy(&mut self, path: &str, value: &Value, settings: &mut Settings) {
-        let wanted = "a service's name, `host` or `none`";
-        let Some(name) = self.text(path, value, wanted) else { return };
-        match name.as_str() {
-            "none" => settings.no_proxy = true,
-            "host" => settings.proxy = Some(ProxyChoice::Host),
-            name if self.services.contains(&name) => {
-                settings.proxy = name.parse::<ServiceName>().ok().map(ProxyChoice::Service);
+        let wanted = "a service's name, `PROJECT/SERVICE`, `{ container: NAME }`, `host` or `none`";
+        if value.is_object() {
+            let named = self.map(path, value, &PROXY_KEYS).and_then(|map| map.get("container"));
+            let path = format!("{path}.container");
+            let Some(name) = named.and_then(|name| self.text(&path, name, "a container's name")) else { return };
+            match name.parse() {
+                Ok(name) => settings.proxy = Some(ProxyChoice::Container(name)),
+                Err(_) => self.mistake(&path, format!("`{name}` is not a container's name")),
             }
-            name => {
+            return;
+        }
+        let Some(name) = self.text(path, value, wanted) else { return };
+        match (name.as_str(), ProxyChoice::parse(&name)) {
+            ("none", _) => settings.no_proxy = true,
+            (name, Ok(ProxyChoice::Service(_)) | Err(_)) if !self.services.contains(&name) => {
                 let services = self.services.join(", ");
                 let what = format!(
-                    "`{name}` is no service{} (services: {services}; or `host`, or `none`)",
+                    "`{name}` is no service{} (services: {services}; or `PROJECT/SERVICE`, `{{ container: NAME }}`, `host`, \
+                     or `none`)",
                     meant(name, &self.services)
                 );
                 self.mistake(path, what);
             }
+            (_, choice) => settings.proxy = choice.ok(),
         }
+    }
+
+    /// Takes the name of an upstream, which becomes a file's: as strict as a service's.
+    fn upstream(&mut self, path: &str, value: &Value) -> Option<ServiceName> {
+        let name = self.text(path, value, "the name of an upstream")?;
+        let parsed = name.parse().ok();
+        if parsed.is_none() {
+            self.mistake(path, format!("`{name}` is not a name as services have: letters, digits, `.`, `_`, `-`"));
+        }
+        parsed
     }
 
     fn health(&mut self, path: &str, value: &Value) -> Vec<Check> {

@@ -65,6 +65,9 @@ fn show_settings(settings: &Settings) -> String {
     if let Some(proxy) = &settings.proxy {
         parts.push(format!("proxy {proxy}"));
     }
+    if let Some(upstream) = &settings.upstream {
+        parts.push(format!("upstream {upstream}"));
+    }
     if settings.no_proxy {
         parts.push("no proxy".to_owned());
     }
@@ -214,6 +217,9 @@ fn settings_are_read_in_all_their_forms() {
         ("port: '9000'", "port 9000"),
         ("proxy: nginx", "proxy nginx"),
         ("proxy: host", "proxy nginx on the host"),
+        ("proxy: edge/nginx", "proxy edge/nginx"),
+        ("proxy: { container: front_1.a }", "proxy the container front_1.a"),
+        ("upstream: shop-app", "upstream shop-app"),
         ("proxy: none", "no proxy"),
         ("health: ./check", r#"check Shell("./check")"#),
         ("health: { http: /up }", r#"check Http("/up")"#),
@@ -250,7 +256,7 @@ fn settings_are_read_in_all_their_forms() {
 
 #[test]
 fn each_mistake_names_file_service_and_key() {
-    let keys = "port, proxy, health, successes, watch, probe, timeouts, order, hooks";
+    let keys = "port, proxy, upstream, health, successes, watch, probe, timeouts, order, hooks";
     let app = "error: compose.yaml: `services.app.x-swap";
     for (text, expected) in [
         ("9000".to_owned(), format!("{app}`: `9000` where a map belongs (keys: {keys})\n")),
@@ -279,8 +285,23 @@ fn each_mistake_names_file_service_and_key() {
         (
             "proxy: ngnix".to_owned(),
             format!(
-                "{app}.proxy`: `ngnix` is no service, did you mean `nginx`? (services: app, nginx; or `host`, or `none`)\n"
+                "{app}.proxy`: `ngnix` is no service, did you mean `nginx`? (services: app, nginx; or `PROJECT/SERVICE`, `{{ container: NAME }}`, `host`, or `none`)\n"
             ),
+        ),
+        (
+            "proxy: edge/../nginx".to_owned(),
+            format!(
+                "{app}.proxy`: `edge/../nginx` is no service (services: app, nginx; or `PROJECT/SERVICE`, `{{ container: NAME }}`, `host`, or `none`)\n"
+            ),
+        ),
+        (
+            "proxy: { container: 'a b' }".to_owned(),
+            format!("{app}.proxy.container`: `a b` is not a container's name\n"),
+        ),
+        ("proxy: { name: front }".to_owned(), format!("{app}.proxy`: unknown key `name` (keys: container)\n")),
+        (
+            "upstream: ../app".to_owned(),
+            format!("{app}.upstream`: `../app` is not a name as services have: letters, digits, `.`, `_`, `-`\n"),
         ),
         (
             "order: start_frist".to_owned(),

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ContainerUpdateBody, EndpointSettings, HealthStatusEnum,
-    NetworkConnectRequest, NetworkDisconnectRequest, RestartPolicy, RestartPolicyNameEnum,
+    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerUpdateBody, EndpointSettings,
+    HealthStatusEnum, NetworkConnectRequest, NetworkDisconnectRequest, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder,
@@ -113,6 +113,27 @@ impl Seen {
             _ => Some(Ending::Exited(self.exit_code, self.error.clone())),
         }
     }
+}
+
+/// What the engine tells of a running container without being asked about it closely.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The full id.
+    pub id: String,
+    /// Its compose project; empty if compose did not make it.
+    pub project: String,
+    /// What it was created from, as `nginx:1.28`.
+    pub image_name: String,
+    /// The beginning of its command.
+    pub command: String,
+    /// The names of its networks.
+    pub networks: Vec<String>,
+    /// Its network mode: a network's name, `host`, `none` or `container:ID`.
+    pub network_mode: String,
+    /// Where something is mounted in it.
+    pub mounted: Vec<String>,
+    /// Whether it is a one-off container of compose.
+    pub one_off: bool,
 }
 
 /// What a container does.
@@ -224,6 +245,23 @@ impl Docker {
         self.by_labels(labels)
             .await
             .map_err(|fault| fault.when(format!("listing the containers of project `{project}`")))
+    }
+
+    /// Returns the running containers of the whole engine that a first look chooses, by name; never one-off ones of compose.
+    ///
+    /// One question tells little of all of them, and only what `chosen` takes is asked about closely.
+    pub async fn running(&self, chosen: impl Fn(&Listed) -> bool) -> Result<Vec<Seen>, Failure> {
+        let options = ListContainersOptionsBuilder::default().build();
+        let listing = async {
+            let list = ask(self.api.list_containers(Some(options))).await?;
+            let chosen = list.into_iter().map(listed).filter(|listed| !listed.one_off && chosen(listed));
+            let looks = chosen.map(|listed| async move { self.look(&listed.id).await });
+            try_join_all(looks).await
+        };
+        let inspected = listing.await.map_err(|fault| fault.when("listing the containers that run".to_owned()))?;
+        let mut seen: Vec<Seen> = inspected.into_iter().flatten().collect();
+        seen.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(seen)
     }
 
     /// Returns all containers that have the labels, each as `name` or `name=value`.
@@ -461,6 +499,21 @@ impl Docker {
 fn is_image_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@');
     !name.is_empty() && name.chars().all(allowed) && !name.split('/').any(|part| matches!(part, "" | "." | ".."))
+}
+
+fn listed(summary: ContainerSummary) -> Listed {
+    let label = |name: &str| summary.labels.as_ref().and_then(|labels| labels.get(name)).cloned().unwrap_or_default();
+    let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    Listed {
+        project: label(PROJECT),
+        one_off: label(ONE_OFF).eq_ignore_ascii_case("true"),
+        networks: networks.into_iter().flat_map(|networks| networks.keys().cloned()).collect(),
+        id: summary.id.unwrap_or_default(),
+        image_name: summary.image.unwrap_or_default(),
+        command: summary.command.unwrap_or_default(),
+        network_mode: summary.host_config.and_then(|config| config.network_mode).unwrap_or_default(),
+        mounted: summary.mounts.into_iter().flatten().filter_map(|mount| mount.destination).collect(),
+    }
 }
 
 fn seen(answer: ContainerInspectResponse) -> Seen {

@@ -13,7 +13,7 @@ use crate::compose::{self, Compose, Options, Project, Tool};
 use crate::docker::{Docker, Endpoint, Seen};
 use crate::hooks::{self, Hooks};
 use crate::journal::Folder;
-use crate::model::{Failure, HookSpec, ServiceName, Settings, unknown_service};
+use crate::model::{Failure, HookSpec, ProxyChoice, ServiceName, Settings, unknown_service};
 use crate::nginx::{Observation, Target};
 use crate::plan::ObservedService;
 
@@ -73,7 +73,7 @@ pub async fn examine(
         let settings = overridden(site.settings(&name))?;
         let prepared = settings != Settings::default();
         let nginx = site.look_at_nginx(&name, &settings, &all).await;
-        let used = nginx.as_ref().is_some_and(|(_, observation)| uses(observation));
+        let used = nginx.as_ref().is_some_and(|(_, _, observation)| uses(observation));
         if wanted.contains(&name) || wanted.is_empty() && (prepared || used) {
             facts.services.push(site.examine_service(name, settings, &all, nginx).await);
         } else {
@@ -179,19 +179,20 @@ fn uses(observation: &Observation) -> bool {
 
 impl Site {
     /// Looks at the nginx before a service; `None` where there is none, or none that answers. Then a plan says why.
-    async fn look_at_nginx<'a>(
+    async fn look_at_nginx(
         &self,
         name: &ServiceName,
         settings: &Settings,
-        all: &'a [Seen],
-    ) -> Option<(Option<&'a Seen>, Observation)> {
+        all: &[Seen],
+    ) -> Option<(ProxyChoice, Option<Seen>, Observation)> {
         if settings.no_proxy {
             return None;
         }
         let probe = ObservedService { settings: settings.clone(), ..ObservedService::empty(name.clone()) };
-        let (choice, container) = self.find_proxy(&probe, all).ok()??;
-        let observation = self.doors.observe(&self.docker, &choice, container, name).await.ok()?;
-        Some((container, observation))
+        let (choice, container) = self.find_proxy(&probe, all).await.ok()??;
+        let upstream = settings.upstream.as_ref().unwrap_or(name);
+        let observation = self.doors.observe(&self.docker, &choice, container.as_ref(), upstream).await.ok()?;
+        Some((choice, container, observation))
     }
 
     async fn examine_service(
@@ -199,7 +200,7 @@ impl Site {
         name: ServiceName,
         settings: Settings,
         all: &[Seen],
-        nginx: Option<(Option<&Seen>, Observation)>,
+        nginx: Option<(ProxyChoice, Option<Seen>, Observation)>,
     ) -> ServiceFacts {
         let hooks = examine_hooks(&settings.hooks);
         let drain = settings.timeouts.drain;
@@ -216,7 +217,8 @@ impl Site {
         observed.problems.retain(|problem| !hooks.iter().any(|hook| hook.as_ref().err() == Some(problem)));
         let unfinished = self.folder().unfinished(&name).unwrap_or_default();
         let unfinished = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
-        let nginx = nginx.map(|(container, observation)| nginx_facts(container, &observation, drain));
+        let nginx =
+            nginx.map(|(choice, container, observation)| nginx_facts(&choice, container.as_ref(), &observation, drain));
         let nginx = nginx.filter(|(uses, facts)| {
             *uses
                 || observed.front.is_some()
@@ -226,11 +228,19 @@ impl Site {
     }
 }
 
-fn nginx_facts(container: Option<&Seen>, observation: &Observation, drain: std::time::Duration) -> (bool, NginxFacts) {
+fn nginx_facts(
+    choice: &ProxyChoice,
+    container: Option<&Seen>,
+    observation: &Observation,
+    drain: std::time::Duration,
+) -> (bool, NginxFacts) {
     let tuning = observation.tuning().and_then(|change| change.text);
     let tuned = tuning.is_some() || observation.folder.tuning.is_some();
     let mut facts = NginxFacts {
-        proxy: container.map_or_else(|| "on the host".to_owned(), |seen| seen.service.clone()),
+        proxy: match choice {
+            ProxyChoice::Host => "on the host".to_owned(),
+            choice => choice.to_string(),
+        },
         restart: container.map(|seen| seen.restart.clone()),
         problems: observation.problems(),
         notices: observation.notices(drain, tuned),

@@ -116,7 +116,8 @@ impl Site {
             candidates_run: created.iter().filter(|seen| seen.runs()).count(),
             old_there: old.len(),
             old_run: old.iter().filter(|seen| seen.runs()).count(),
-            file: text.is_some(),
+            // What people had written before is there before the run and after it.
+            file: text.as_deref().is_some_and(nginx::is_ours),
             names_candidates: !named.is_empty() && names(&mut created.iter().map(|seen| seen.id.as_str())),
             names_others: !named.is_empty() && !names(&mut planned.live.iter().map(|live| live.id.as_str())),
         })
@@ -125,7 +126,7 @@ impl Site {
     /// Returns the upstream file's text as it is now; `None` if there is no file.
     async fn upstream_now(&self, plan: &Plan, service: &ServiceName, front: &Front) -> Result<Option<String>, Failure> {
         let door = self.doors.of(&self.docker, &plan.project, service, front).await?;
-        let output = door.proxy.shell().run(&format!("cat '{}'", front.file(service))).await?;
+        let output = door.proxy.shell().run(&format!("cat {}", nginx::quote(&front.file(service)))).await?;
         Ok(output.ok().then_some(output.stdout))
     }
 }

@@ -116,18 +116,8 @@ impl FrontDoors {
         if let Some(door) = open_doors.get(&front.proxy) {
             return Ok(door.clone());
         }
-        let seen = match &front.proxy {
-            ProxyChoice::Host => None,
-            ProxyChoice::Service(name) => {
-                let all = docker.of_service(project, name.as_str()).await?;
-                let running = all.into_iter().find(Seen::runs);
-                Some(running.ok_or_else(|| {
-                    Failure::new(format!("the proxy `{name}` does not run"))
-                        .hint(format!("`docker compose up -d {name}`, then try again"))
-                })?)
-            }
-        };
-        let (proxy, observation) = self.enter(docker, seen.as_ref(), service).await?;
+        let seen = container_of(docker, project, &front.proxy).await?;
+        let (proxy, observation) = self.enter(docker, seen.as_ref(), front.upstream(service)).await?;
         let door = Arc::new(FrontDoor { proxy, nginx: observation.nginx });
         open_doors.insert(front.proxy.clone(), door.clone());
         Ok(door)
@@ -169,6 +159,26 @@ impl FrontDoors {
         let observation = proxy.observe(service, None).await?;
         Ok((proxy, observation))
     }
+}
+
+/// Returns the running container of a proxy; `None`: nginx runs on the host.
+pub(super) async fn container_of(docker: &Docker, project: &str, proxy: &ProxyChoice) -> Result<Option<Seen>, Failure> {
+    let (running, start) = match proxy {
+        ProxyChoice::Host => return Ok(None),
+        ProxyChoice::Service(name) => {
+            let all = docker.of_service(project, name.as_str()).await?;
+            (all.into_iter().find(Seen::runs), format!("docker compose up -d {name}"))
+        }
+        ProxyChoice::Project { project, service } => {
+            let all = docker.of_service(project.as_str(), service.as_str()).await?;
+            (all.into_iter().find(Seen::runs), format!("docker compose -p {project} up -d {service}"))
+        }
+        ProxyChoice::Container(name) => {
+            (docker.inspect(name.as_str()).await?.filter(Seen::runs), format!("docker start {name}"))
+        }
+    };
+    let down = || Failure::new(format!("the proxy `{proxy}` does not run")).hint(format!("`{start}`, then try again"));
+    running.map(Some).ok_or_else(down)
 }
 
 async fn beside(docker: &Docker, id: &str, user: Option<&str>) -> Result<Beside, Failure> {

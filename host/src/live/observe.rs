@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use super::front::container_of;
 use super::lock::Holding;
 use super::site::Site;
 use crate::compose;
@@ -110,12 +111,14 @@ impl Site {
         live: &[&Seen],
         all: &[Seen],
     ) {
-        let (choice, container) = match self.find_proxy(observed, all) {
+        let (choice, container) = match self.find_proxy(observed, all).await {
             Ok(Some(found)) => found,
             Ok(None) => return,
             Err(failure) => return observed.problems.push(failure),
         };
-        let observation = match self.doors.observe(&self.docker, &choice, container, &observed.name).await {
+        let container = container.as_ref();
+        let upstream = observed.settings.upstream.clone().unwrap_or_else(|| observed.name.clone());
+        let observation = match self.doors.observe(&self.docker, &choice, container, &upstream).await {
             Ok(observation) => observation,
             Err(failure) => return observed.problems.push(failure),
         };
@@ -133,18 +136,25 @@ impl Site {
             }
             return;
         }
-        match self.front(observed, service, live, choice, container, &observation) {
+        let (folder, text) = (&observation.nginx.folder, observation.folder.upstream.as_deref());
+        let owner = text.and_then(nginx::owner).filter(|owner| *owner != self.project.name);
+        if let Some(owner) = owner {
+            let file = format!("{folder}/{}", nginx::file_name(&upstream));
+            let failure = owned_by_others(&file, owner, &self.project.name, &observed.name, &choice);
+            return observed.problems.push(failure);
+        }
+        match self.front(observed, service, live, choice, container, &observation).await {
             Ok(front) => observed.front = Some(front),
             Err(failure) => observed.problems.push(failure),
         }
     }
 
     /// Returns the proxy that is settled, else the one that is found; `None`: the service is a worker.
-    pub(super) fn find_proxy<'a>(
+    pub(super) async fn find_proxy(
         &self,
         observed: &ObservedService,
-        all: &'a [Seen],
-    ) -> Result<Option<(ProxyChoice, Option<&'a Seen>)>, Failure> {
+        all: &[Seen],
+    ) -> Result<Option<(ProxyChoice, Option<Seen>)>, Failure> {
         let service = &observed.name;
         match &observed.settings.proxy {
             Some(ProxyChoice::Host) => Ok(Some((ProxyChoice::Host, None))),
@@ -161,9 +171,22 @@ impl Site {
                         .hint(format!("start it with `docker compose up -d {proxy}`"))
                 })?;
                 unhealthy(proxy.as_str(), seen)?;
-                Ok(Some((ProxyChoice::Service(proxy.clone()), Some(seen))))
+                Ok(Some((ProxyChoice::Service(proxy.clone()), Some(seen.clone()))))
             }
-            None => self.guess_proxy(service, all),
+            Some(choice) => {
+                let seen = container_of(&self.docker, &self.project.name, choice).await.map_err(|failure| Failure {
+                    what: format!("{} (it is the proxy of service `{service}`)", failure.what),
+                    ..failure
+                })?;
+                if let Some(seen) = &seen {
+                    unhealthy(&seen.name, seen)?;
+                }
+                Ok(Some((choice.clone(), seen)))
+            }
+            None => {
+                let found = self.guess_proxy(service, all)?;
+                Ok(found.map(|(choice, seen)| (choice, seen.cloned())))
+            }
         }
     }
 
@@ -209,7 +232,7 @@ impl Site {
         }
     }
 
-    fn front(
+    async fn front(
         &self,
         observed: &mut ObservedService,
         service: &compose::Service,
@@ -224,7 +247,7 @@ impl Site {
         exposed.sort_unstable();
         exposed.dedup();
         let port = port(name, observed.settings.port, &exposed)?;
-        let network = shared_network(name, live, proxy, service)?;
+        let network = shared_network(name, live, proxy, service, &choice)?;
         for (container, seen) in observed.live.iter_mut().zip(live) {
             container.address = seen.address(network.as_deref()).map(|ip| SocketAddr::new(ip, port));
         }
@@ -235,19 +258,54 @@ impl Site {
             Some(hint) => format!("{} ({hint})", notice.what),
             None => notice.what,
         }));
+        let (mut resolver, mut dns_name) = (observation.resolver(), None);
+        if let (Some(network), Some(_)) = (&network, resolver) {
+            match self.dns_name(&observed.name, network, live).await? {
+                Ok(own) => dns_name = own.filter(|own| *own != observed.name),
+                Err(notice) => {
+                    resolver = None;
+                    observed.notices.push(notice);
+                }
+            }
+        }
+        let before = observation.folder.upstream.clone();
         Ok(Front {
+            place: place_of(&observation.nginx.folder, proxy),
             proxy: choice,
             container: proxy.map(|seen| container(seen, None)),
             directory: observation.nginx.folder.clone(),
-            before: observation.folder.upstream.clone(),
-            current: names_exactly(observation.folder.upstream.as_deref(), &observed.live),
+            upstream: observed.settings.upstream.clone().filter(|upstream| *upstream != observed.name),
+            written_by_others: before.as_deref().is_some_and(|text| !nginx::is_ours(text)),
+            current: names_exactly(before.as_deref(), &observed.live),
+            before,
             tuning,
-            resolver: observation.fallback(port).map(|fallback| fallback.resolver),
+            resolver,
+            dns_name,
             network,
             port,
             probe: self.probe_url(observed, proxy),
             probe_rate: observed.settings.probe_rate,
         })
+    }
+
+    /// Returns a DNS name that only containers of the service have in a network: its own, or an alias that compose gives each of
+    /// them. In a network that projects share, two of them may have services of one name, and Docker's DNS gives the addresses
+    /// of both.
+    ///
+    /// `Ok(None)`: nobody else is in the network. `Err` says who else has the names; then no name may stand in the upstream.
+    async fn dns_name(
+        &self,
+        service: &ServiceName,
+        network: &str,
+        live: &[&Seen],
+    ) -> Result<Result<Option<ServiceName>, String>, Failure> {
+        let (here, network) = (self.project.name.as_str(), network.to_owned());
+        // compose's own networks are named for the project; asking about them costs what others need not wait for.
+        if network.starts_with(&format!("{here}_")) {
+            return Ok(Ok(None));
+        }
+        let others = self.docker.running(|listed| listed.project != here && listed.networks.contains(&network)).await?;
+        Ok(name_of_its_own(service, &network, live, &others))
     }
 
     /// Returns what the probe asks for: what is settled; for hooks that judge its numbers, the front page.
@@ -336,11 +394,72 @@ impl Site {
         all: &[Seen],
     ) -> Option<(String, nginx::UpstreamFile)> {
         let probe = ObservedService { settings: settings.clone(), ..ObservedService::empty(name.clone()) };
-        let (choice, container) = self.find_proxy(&probe, all).ok()??;
-        let observation = self.doors.observe(&self.docker, &choice, container, name).await.ok()?;
+        let (choice, container) = self.find_proxy(&probe, all).await.ok()??;
+        let upstream = settings.upstream.as_ref().unwrap_or(name);
+        let observation = self.doors.observe(&self.docker, &choice, container.as_ref(), upstream).await.ok()?;
         let file = nginx::parse(observation.folder.upstream.as_deref()?).ok()?;
-        Some((format!("{}/{name}.conf", observation.nginx.folder), file))
+        let ours = file.project == self.project.name;
+        ours.then(|| (format!("{}/{}", observation.nginx.folder, nginx::file_name(upstream)), file))
     }
+}
+
+/// Returns why an upstream file that is there may not be replaced: it says that another project owns it, whose users would get
+/// this project's answers.
+fn owned_by_others(file: &str, owner: &str, project: &str, service: &ServiceName, choice: &ProxyChoice) -> Failure {
+    let folder = file.rsplit_once('/').map_or(file, |(folder, _)| folder);
+    let own = format!("{project}-{service}");
+    let apart = match choice {
+        ProxyChoice::Service(_) => {
+            format!("each project needs a folder of its own there, as `./nginx/${{COMPOSE_PROJECT_NAME}}:{folder}`")
+        }
+        _ => format!(
+            "write `x-swap: {{ upstream: {own} }}` under `services: {service}:`, and `http://{own}` where nginx sends requests to it"
+        ),
+    };
+    Failure::new(format!("the upstream file `{file}` belongs to project `{owner}`"))
+        .hint(format!("{apart}; if `{owner}` is no more, delete the file"))
+}
+
+/// Returns the first name that all of the live containers have in a network and none of the others; see [`Site::dns_name`].
+fn name_of_its_own(
+    service: &ServiceName,
+    network: &str,
+    live: &[&Seen],
+    others: &[Seen],
+) -> Result<Option<ServiceName>, String> {
+    let has = |seen: &Seen, name: &str| {
+        let aliases = seen.networks.get(network).map_or(&[][..], |network| &network.aliases);
+        seen.name.eq_ignore_ascii_case(name) || aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+    };
+    let taken = |name: &str| others.iter().find(|other| has(other, name));
+    let Some(other) = taken(service.as_str()) else { return Ok(Some(service.clone())) };
+    // The engine gives each container its id and its own name too, which a candidate will not have.
+    let own = |seen: &Seen, name: &str| seen.id.starts_with(name) || seen.name == name;
+    let aliases = live.first().and_then(|seen| seen.networks.get(network)).map_or(&[][..], |network| &network.aliases);
+    let shared = aliases.iter().filter(|name| live.iter().all(|seen| has(seen, name) && !own(seen, name)));
+    let found = shared.filter(|name| taken(name).is_none()).find_map(|name| name.parse().ok());
+    found.map(Some).ok_or_else(|| {
+        format!(
+            "`{service}` is also a name of {} in the network `{network}`, so nginx is told addresses alone and finds no container \
+             that somebody makes without swap (give the service a name of its own there: `networks: {{ {network}: {{ aliases: [ \
+             NAME ] }} }}`)",
+            other.name
+        )
+    })
+}
+
+/// Returns where nginx's folder is on the engine's machine.
+fn place_of(folder: &str, proxy: Option<&Seen>) -> Option<String> {
+    let Some(proxy) = proxy else {
+        // On this machine; a link leads two names to one place.
+        let real = std::fs::canonicalize(folder).ok();
+        return Some(real.map_or_else(|| folder.to_owned(), |real| real.display().to_string()));
+    };
+    let covering = proxy.mounts.iter().filter_map(|mount| {
+        let rest = folder.strip_prefix(mount.destination.trim_end_matches('/'))?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| (mount.destination.len(), format!("{}{rest}", mount.source)))
+    });
+    covering.max().map(|(_, place)| place.trim_end_matches('/').to_owned())
 }
 
 /// Returns a container as a plan names it.
@@ -422,6 +541,7 @@ fn shared_network(
     live: &[&Seen],
     proxy: Option<&Seen>,
     of_compose: &compose::Service,
+    choice: &ProxyChoice,
 ) -> Result<Option<String>, Failure> {
     if live.iter().any(|seen| seen.network_mode == "host") {
         return Err(Failure::new(format!(
@@ -442,6 +562,17 @@ fn shared_network(
             live.iter().map(|seen| seen.name.as_str()).collect::<Vec<_>>().join(", "),
             live.first().map(|seen| list(seen)).unwrap_or_default()
         ))
-        .hint(format!("give `{}` and `{service}` a common network in the compose file", proxy.service))
+        .hint(match choice {
+            ProxyChoice::Service(name) => format!("give `{name}` and `{service}` a common network in the compose file"),
+            _ => format!(
+                "let `{service}` join a network of that nginx: `networks: {{ {0}: {{ external: true }} }}` at the end of the \
+                 compose file, and `networks: [ default, {0} ]` under `services: {service}:`",
+                proxy.networks.keys().next().map_or("NAME", String::as_str)
+            ),
+        })
     })
 }
+
+#[cfg(test)]
+#[path = "observe/tests.rs"]
+mod tests;

@@ -166,15 +166,15 @@ impl<'a> Live<'a> {
 
     /// Twice: the same bytes are written and nginx reloads once more.
     async fn adopt(&self, service: &ServiceName, front: &Front, live: &[Container]) -> Result<Learnt, Failure> {
-        let mut changes = vec![FileChange::upstream(service, Some(self.upstream(service, front, live)))];
+        let mut changes = vec![self.upstream_change(service, front, live)];
         changes.extend(tuning(front));
         self.change(service, front, &changes).await?;
         Ok(Learnt::Nothing)
     }
 
-    /// Twice: a file that is gone stays gone.
+    /// Twice: a file that is gone stays gone, and the same bytes are written again.
     async fn release(&self, service: &ServiceName, front: &Front) -> Result<Learnt, Failure> {
-        let mut changes = vec![FileChange::upstream(service, None)];
+        let mut changes = vec![FileChange::upstream(front.upstream(service), front.before.clone())];
         changes.extend(tuning(front).map(|tuning| FileChange { text: None, ..tuning }));
         self.change(service, front, &changes).await?;
         Ok(Learnt::Nothing)
@@ -244,14 +244,17 @@ impl<'a> Live<'a> {
         let located = try_join_all(old.iter().map(|container| self.located(container, Some(&reach)))).await?;
         // A container that was stopped may have got another address.
         if located.iter().zip(old).any(|(now, then)| now.address != then.address) {
-            let text = self.upstream(service, front, &located);
-            self.change(service, front, &[FileChange::upstream(service, Some(text))]).await?;
+            self.change(service, front, &[self.upstream_change(service, front, &located)]).await?;
         }
         Ok(Learnt::Nothing)
     }
 
     async fn door(&self, service: &ServiceName, front: &Front) -> Result<Arc<FrontDoor>, Failure> {
         self.site.doors.of(&self.site.docker, &self.plan.project, service, front).await
+    }
+
+    fn upstream_change(&self, service: &ServiceName, front: &Front, containers: &[Container]) -> FileChange {
+        FileChange::upstream(front.upstream(service), Some(self.upstream(service, front, containers)))
     }
 
     fn upstream(&self, service: &ServiceName, front: &Front, containers: &[Container]) -> String {
@@ -263,8 +266,13 @@ impl<'a> Live<'a> {
             run: self.plan.run.clone(),
             project: self.plan.project.clone(),
             service: service.clone(),
+            upstream: front.upstream(service).clone(),
             servers: servers.collect(),
-            fallback: front.resolver.map(|resolver| nginx::Fallback { resolver, port: front.port }),
+            fallback: front.resolver.map(|resolver| nginx::Fallback {
+                name: front.dns_name.as_ref().unwrap_or(service).clone(),
+                resolver,
+                port: front.port,
+            }),
             keepalive: None,
         })
     }
@@ -276,7 +284,7 @@ impl<'a> Live<'a> {
             return Err(Failure::new(format!("candidate `{}` has no address that nginx could use", lost.name)));
         }
         self.must_run(candidates).await?;
-        let mut changes = vec![FileChange::upstream(service, Some(self.upstream(service, front, candidates)))];
+        let mut changes = vec![self.upstream_change(service, front, candidates)];
         changes.extend(tuning(front));
         let generation = self.change(service, front, &changes).await?;
         if let Some(probe) = self.probes.get(service) {
@@ -303,7 +311,8 @@ impl<'a> Live<'a> {
             Some(before) if front.current && located == to => before.clone(),
             _ => self.upstream(service, front, &located),
         };
-        let generation = self.change(service, front, &[FileChange::upstream(service, Some(text))]).await?;
+        let change = FileChange::upstream(front.upstream(service), Some(text));
+        let generation = self.change(service, front, &[change]).await?;
         let door = self.door(service, front).await?;
         self.display.note(&format!("{service}: {} serves again", names(to)));
         if self.any_runs(facts.candidates(service)).await {

@@ -15,7 +15,7 @@ impl Site {
     /// Lets nginx find a service by its DNS name again, as the plain way needs it; the next swap names addresses.
     pub async fn name_by_dns(&self, service: &ServiceName, front: &Front) -> Result<(), Failure> {
         let door = self.doors.of(&self.docker, &self.project.name, service, front).await?;
-        let change = FileChange::upstream(service, Some(first_file(service, front.port)));
+        let change = FileChange::upstream(front.upstream(service), Some(first_file(service, front.port)));
         door.proxy.switch(&door.nginx, &[change]).await?;
         Ok(())
     }

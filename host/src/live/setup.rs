@@ -119,8 +119,13 @@ pub async fn prepare(
     let known: Vec<ServiceName> = project.services.keys().cloned().collect();
     let of_service = project.services.get(service).ok_or_else(|| unknown_service(service.as_str(), &known))?;
     let settings = overridden(of_service.settings.clone())?;
-    if settings.proxy == Some(ProxyChoice::Host) {
-        return Ok(on_the_host(service));
+    match &settings.proxy {
+        Some(ProxyChoice::Host) => return Ok(on_the_host(service)),
+        Some(choice @ (ProxyChoice::Project { .. } | ProxyChoice::Container(_))) => {
+            return Err(Failure::new(format!("`{choice}` is not of this project, so its files are not known here"))
+                .hint("`swap doctor` tells what that nginx lacks"));
+        }
+        _ => {}
     }
     if settings.no_proxy {
         return Err(Failure::new(format!(

@@ -12,7 +12,7 @@ use super::find::{self, Master};
 use super::folder::{self, Folder, Mount};
 use super::script::{marker, quote, quote_all, subshell};
 use super::tuning::{self, TUNING_FILE};
-use super::upstream::{Fallback, file_name};
+use super::upstream::file_name;
 use super::{DEFAULT_FOLDER, Shell};
 use crate::failpoint;
 use crate::model::{Failure, Output, ServiceName, printable};
@@ -76,11 +76,10 @@ impl Observation {
         self.folder.problem(self.place == Place::Container)
     }
 
-    /// Returns the DNS name as backup, where this nginx knows how and has a resolver.
-    pub fn fallback(&self, port: u16) -> Option<Fallback> {
+    /// Returns who resolves the service's DNS name again and again, where this nginx knows how and has a resolver.
+    pub fn resolver(&self) -> Option<IpAddr> {
         let configuration = self.configuration.as_ref().ok()?;
-        let resolver = self.resolver.filter(|_| configuration.version.knows_resolve())?;
-        Some(Fallback { resolver, port })
+        self.resolver.filter(|_| configuration.version.knows_resolve())
     }
 
     /// Returns what must happen to swap's own file of settings, if anything.
@@ -111,9 +110,9 @@ pub struct FileChange {
 }
 
 impl FileChange {
-    /// The change of a service's upstream; `None` removes the file.
-    pub fn upstream(service: &ServiceName, text: Option<String>) -> Self {
-        Self { name: file_name(service), text }
+    /// The change of an upstream of this name; `None` removes the file.
+    pub fn upstream(upstream: &ServiceName, text: Option<String>) -> Self {
+        Self { name: file_name(upstream), text }
     }
 }
 
@@ -174,7 +173,7 @@ impl<S: Shell> Proxy<S> {
         &self.shell
     }
 
-    /// Looks at nginx for one service and changes nothing: two scripts, three if the folder has an unusual name.
+    /// Looks at nginx for the upstream of one service and changes nothing; `service` is the upstream's name. Two scripts, three if the folder has an unusual name.
     ///
     /// `folder` overrides where swap's files are; by default the folder called `swap` that `http` includes.
     /// Fails when nginx is not there or can't be asked. What is wrong with it is in [`Observation::problems`].

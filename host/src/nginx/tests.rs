@@ -90,6 +90,7 @@ impl Backend {
             run: RunId(run.into()),
             project: "demo".into(),
             service: service(),
+            upstream: service(),
             servers: vec![Server { address: self.address, container: "demo-app".into(), id: "0123456789ab".into() }],
             fallback: None,
             keepalive: None,
@@ -538,13 +539,13 @@ async fn every_shell_does() {
 async fn a_name_that_nobody_knows_is_a_harmless_backup() {
     let Some(stage) = Stage::set().await else { return };
     let (proxy, observation) = (stage.proxy(), stage.observe().await);
-    assert_eq!(observation.fallback(9000), None, "only in a container");
+    assert_eq!(observation.resolver(), None, "only in a container");
     if !observation.configuration.as_ref().unwrap().version.knows_resolve() {
         eprintln!("skipped: this nginx does not know `resolve`");
         return;
     }
     let file = UpstreamFile {
-        fallback: Some(Fallback { resolver: "127.0.0.11".parse().unwrap(), port: 9000 }),
+        fallback: Some(Fallback { name: service(), resolver: "127.0.0.11".parse().unwrap(), port: 9000 }),
         keepalive: Some(8),
         ..parse(&stage.new.upstream("2")).unwrap()
     };

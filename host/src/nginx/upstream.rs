@@ -14,8 +14,10 @@ pub struct UpstreamFile {
     pub run: RunId,
     /// The compose project.
     pub project: String,
-    /// The service, which is also the upstream's name.
+    /// The service.
     pub service: ServiceName,
+    /// What the upstream is called, and the file: as the service, or what is settled where projects share an nginx.
+    pub upstream: ServiceName,
     /// The live containers. Where there is none, nginx answers 502 and the file stays valid.
     pub servers: Vec<Server>,
     /// The service's DNS name as backup; only for an nginx that [knows it](super::Version::knows_resolve).
@@ -39,8 +41,10 @@ pub struct Server {
 }
 
 /// The service's DNS name, which finds a container again that somebody made without swap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fallback {
+    /// The name, which only containers of the service have in nginx's network.
+    pub name: ServiceName,
     /// Who resolves the name: the engine's DNS as nginx's `/etc/resolv.conf` has it, `127.0.0.11`.
     pub resolver: IpAddr,
     /// The service's port.
@@ -70,24 +74,41 @@ impl std::error::Error for NotParsed {}
 /// The first line: by it swap knows its own files.
 const TITLE: &str = "# Written by swap; do not edit: the next swap replaces it.";
 
-/// The name of a service's file in swap's folder.
-pub fn file_name(service: &ServiceName) -> String {
-    format!("{service}.conf")
+/// The name of an upstream's file in swap's folder.
+pub fn file_name(upstream: &ServiceName) -> String {
+    format!("{upstream}.conf")
+}
+
+/// Tells whether swap wrote a text, unharmed or not.
+pub fn is_ours(text: &str) -> bool {
+    text.strip_prefix(TITLE).is_some_and(|rest| rest.starts_with('\n'))
+}
+
+/// Returns the project that a file of swap's says it belongs to, also where the rest of it was changed since; `None`: swap did
+/// not write it. What is no name of a project is not shown.
+pub fn owner(text: &str) -> Option<&str> {
+    let comments = text.strip_prefix(TITLE)?.strip_prefix('\n')?;
+    let said =
+        comments.lines().map_while(|line| line.strip_prefix("# ")).find_map(|line| line.strip_prefix("project: "));
+    said.filter(|name| name.chars().all(|c| c.is_ascii_graphic()))
 }
 
 /// Returns the file's text. Whatever the names hold, nothing of them gets out of its comment.
 pub fn render(file: &UpstreamFile) -> String {
-    let UpstreamFile { run, project, service, servers, fallback, keepalive } = file;
+    let UpstreamFile { run, project, service, upstream, servers, fallback, keepalive } = file;
     let mut text = format!("{TITLE}\n");
     text += &format!("# project: {}\n# service: {service}\n# run: {}\n", word(project), word(&run.0));
+    if upstream != service {
+        text += &format!("# upstream: {upstream}\n");
+    }
     for Server { address, container, id } in servers {
         text += &format!("# live: {address} {} {}\n", word(container), word(&short(id)));
     }
-    text += &format!("upstream {service} {{\n");
+    text += &format!("upstream {upstream} {{\n");
     if let Some(Fallback { resolver, .. }) = fallback {
         // Docker's DNS lets answers live for ten minutes, far longer than a recreated container may wait.
         let family = if servers.iter().all(|server| server.address.is_ipv4()) { " ipv6=off" } else { "" };
-        text += &format!("    zone swap_{service} 64k;\n    resolver {} valid=2s{family};\n", host(*resolver));
+        text += &format!("    zone swap_{upstream} 64k;\n    resolver {} valid=2s{family};\n", host(*resolver));
     }
     for Server { address, .. } in servers {
         // With a backup nginx counts failures even of a lone server. One slow answer must not turn the traffic away
@@ -98,9 +119,9 @@ pub fn render(file: &UpstreamFile) -> String {
     if servers.is_empty() {
         text += "    server 127.0.0.1:1 down;\n";
     }
-    if let Some(Fallback { port, .. }) = fallback {
+    if let Some(Fallback { name, port, .. }) = fallback {
         // Never "failed" itself: otherwise a slow request that fails at both would take the whole upstream down.
-        text += &format!("    server {service}:{port} resolve backup max_fails=0;\n");
+        text += &format!("    server {name}:{port} resolve backup max_fails=0;\n");
     }
     if let Some(connections) = keepalive {
         text += &format!("    keepalive {connections};\n");
@@ -123,6 +144,7 @@ pub fn parse(text: &str) -> Result<UpstreamFile, NotParsed> {
         match key {
             "project" => header.project = Some(value.to_owned()),
             "service" => header.service = Some(value.to_owned()),
+            "upstream" => header.upstream = Some(value.to_owned()),
             "run" => header.run = Some(value.to_owned()),
             "live" => header.servers.push(live(value).ok_or_else(|| damaged(format!("the comment {line:?}")))?),
             // A later swap may say more; what it says changes nothing here.
@@ -135,8 +157,9 @@ pub fn parse(text: &str) -> Result<UpstreamFile, NotParsed> {
     let [Directive { name, arguments, block: Some(block), .. }] = body.as_slice() else {
         return Err(damaged("it does not hold exactly one upstream".to_owned()));
     };
-    if name != "upstream" || *arguments != [service.as_str()] {
-        return Err(damaged(format!("`{name} {}` is not `upstream {service}`", arguments.join(" "))));
+    let upstream = header.upstream.map_or(Ok(service.clone()), |name| name.parse()).map_err(NotParsed::Damaged)?;
+    if name != "upstream" || *arguments != [upstream.as_str()] {
+        return Err(damaged(format!("`{name} {}` is not `upstream {upstream}`", arguments.join(" "))));
     }
     let body = Body::read(block)?;
     let said: BTreeSet<SocketAddr> = header.servers.iter().map(|server| server.address).collect();
@@ -147,6 +170,7 @@ pub fn parse(text: &str) -> Result<UpstreamFile, NotParsed> {
         run: RunId(header.run.ok_or_else(|| missing("run"))?),
         project: header.project.ok_or_else(|| missing("project"))?,
         service,
+        upstream,
         servers: header.servers,
         fallback: body.fallback(),
         keepalive: body.keepalive,
@@ -157,6 +181,7 @@ pub fn parse(text: &str) -> Result<UpstreamFile, NotParsed> {
 struct Header {
     project: Option<String>,
     service: Option<String>,
+    upstream: Option<String>,
     run: Option<String>,
     servers: Vec<Server>,
 }
@@ -165,7 +190,7 @@ struct Header {
 struct Body {
     servers: Vec<SocketAddr>,
     resolver: Option<IpAddr>,
-    backup_port: Option<u16>,
+    backup: Option<(ServiceName, u16)>,
     keepalive: Option<u16>,
 }
 
@@ -181,8 +206,9 @@ impl Body {
             match (name.as_str(), arguments.as_slice()) {
                 ("server", [_, "down"]) | ("zone", _) => {}
                 ("server", [target, rest @ ..]) if rest.contains(&"backup") => {
-                    let port = target.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-                    body.backup_port = Some(port.ok_or_else(strange)?);
+                    let backup =
+                        target.rsplit_once(':').and_then(|(name, port)| Some((name.parse().ok()?, port.parse().ok()?)));
+                    body.backup = Some(backup.ok_or_else(strange)?);
                 }
                 ("server", [address, ..]) => body.servers.push(address.parse().map_err(|_| strange())?),
                 ("resolver", [address, ..]) => {
@@ -197,7 +223,8 @@ impl Body {
     }
 
     fn fallback(&self) -> Option<Fallback> {
-        Some(Fallback { resolver: self.resolver?, port: self.backup_port? })
+        let (name, port) = self.backup.clone()?;
+        Some(Fallback { name, resolver: self.resolver?, port })
     }
 }
 
@@ -235,6 +262,7 @@ mod tests {
             run: RunId("20260131-154502-9f3a".into()),
             project: "demo".into(),
             service: "app".parse().unwrap(),
+            upstream: "app".parse().unwrap(),
             servers: vec![Server {
                 address: "172.18.0.5:9000".parse().unwrap(),
                 container: "demo-app-2".into(),
@@ -246,7 +274,7 @@ mod tests {
     }
 
     fn fallback() -> Option<Fallback> {
-        Some(Fallback { resolver: "127.0.0.11".parse().unwrap(), port: 9000 })
+        Some(Fallback { name: "app".parse().unwrap(), resolver: "127.0.0.11".parse().unwrap(), port: 9000 })
     }
 
     #[track_caller]
@@ -271,6 +299,40 @@ mod tests {
             // What was understood is written again in a form that is understood.
             assert!(parse(&render(&file)).is_ok());
         });
+    }
+
+    #[test]
+    fn an_upstream_of_another_name_names_the_service_by_what_only_it_is_called() {
+        let name = |text: &str| text.parse::<ServiceName>().unwrap();
+        let fallback = fallback().map(|fallback| Fallback { name: name("shop-web"), ..fallback });
+        check(
+            UpstreamFile { upstream: name("shop-app"), fallback, ..file() },
+            "\
+# Written by swap; do not edit: the next swap replaces it.
+# project: demo
+# service: app
+# run: 20260131-154502-9f3a
+# upstream: shop-app
+# live: 172.18.0.5:9000 demo-app-2 4f5e6d7c8b9a
+upstream shop-app {
+    zone swap_shop-app 64k;
+    resolver 127.0.0.11 valid=2s ipv6=off;
+    server 172.18.0.5:9000 fail_timeout=1s;
+    server shop-web:9000 resolve backup max_fails=0;
+}
+",
+        );
+    }
+
+    #[test]
+    fn a_file_says_whose_it_is_even_where_it_was_changed() {
+        let ours = render(&file());
+        assert_eq!((owner(&ours), is_ours(&ours)), (Some("demo"), true));
+        let changed = ours.replace("upstream app", "upstream other, and more").replace("172.18.0.5:9000;", "x;");
+        assert_eq!((owner(&changed), parse(&changed).is_err()), (Some("demo"), true));
+        let theirs = "upstream app { server app:8000; }\n# project: demo\n";
+        assert_eq!((owner(theirs), is_ours(theirs)), (None, false));
+        assert_eq!(owner(&ours.replace("demo\n", "d\u{1b}[2Jo\n")), None);
     }
 
     #[test]
@@ -333,7 +395,8 @@ upstream app {
             container: "demo-app-3".into(),
             id: "0123456789ab".into(),
         });
-        file.fallback = Some(Fallback { resolver: "fd00::1".parse().unwrap(), port: 9000 });
+        file.fallback =
+            Some(Fallback { name: "app".parse().unwrap(), resolver: "fd00::1".parse().unwrap(), port: 9000 });
         check(
             file,
             "\

@@ -20,6 +20,9 @@ pub(super) fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String
         Step::Adopt { service, front, live } => {
             format!("{service}: {} names {}", front.file(service), with_addresses(live))
         }
+        Step::Release { service, front } if front.before.is_some() => {
+            format!("{service}: {} is again as it was", front.file(service))
+        }
         Step::Release { service, front } => format!("{service}: {} is removed again", front.file(service)),
         Step::Create { service, image, .. } => {
             let created = match learnt {

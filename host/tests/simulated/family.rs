@@ -27,11 +27,14 @@ pub struct Shape {
     pub known: bool,
     /// That file names an address of the past: somebody recreated the container since.
     pub stale: bool,
+    /// Where swap has not, people have written one, which names the service by DNS as no file does.
+    pub theirs: bool,
     /// A container of it exists that does not run.
     pub bystander: bool,
 }
 
-const APP: Shape = Shape { proxied: true, stop_first: false, scale: 1, known: true, stale: false, bystander: false };
+const APP: Shape =
+    Shape { proxied: true, stop_first: false, scale: 1, known: true, stale: false, theirs: false, bystander: false };
 const WORKER: Shape = Shape { proxied: false, known: false, ..APP };
 
 /// Returns all kinds of projects.
@@ -50,7 +53,7 @@ pub fn families() -> Vec<Family> {
         plain("first swap of app stop-first", vec![Shape { stop_first: true, known: false, ..APP }]),
         full("worker stop-first", vec![Shape { stop_first: true, ..WORKER }]),
         full("app and worker", vec![APP, WORKER]),
-        plain("two apps", vec![APP, Shape { scale: 2, known: false, ..APP }]),
+        plain("two apps", vec![APP, Shape { scale: 2, known: false, theirs: true, ..APP }]),
         plain("app and stop-first worker", vec![Shape { scale: 3, ..APP }, Shape { stop_first: true, ..WORKER }]),
     ]
 }
@@ -135,7 +138,14 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 proxy: ProxyChoice::Host,
                 container: None,
                 directory: "/etc/nginx/swap".to_owned(),
-                before: world.nginx.files[index].as_deref().map(text),
+                place: None,
+                upstream: None,
+                written_by_others: shape.theirs,
+                dns_name: None,
+                before: match world.nginx.files[index].as_deref() {
+                    None if shape.theirs => Some("upstream app { server app; }".to_owned()),
+                    file => file.map(text),
+                },
                 current: names_exactly(world.nginx.files[index].as_deref(), &service.containers),
                 tuning: None,
                 resolver: None,

@@ -400,7 +400,7 @@ impl Universe {
         if !self.rules.back_switches {
             return Ok(Learnt::Nothing);
         }
-        let before = front.before.as_deref().map(family::parsed);
+        let before = front.before.as_deref().filter(|_| !front.written_by_others).map(family::parsed);
         let planned = || {
             let server = |old: &Container| {
                 let id = old.id.strip_prefix('c')?.parse().ok()?;

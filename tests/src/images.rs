@@ -77,6 +77,14 @@ pub fn browser() -> Result<String> {
     build("browser", "swap-example/php", &BTreeMap::from([("Dockerfile".into(), dockerfile)]), &[])
 }
 
+/// Returns the image of other people's load generators, made if it is missing.
+pub fn clients() -> Result<String> {
+    nginx("current")?;
+    let _lock = lock("clients-image")?;
+    let files = read_folder(&root().join("tests/images/clients"))?;
+    build("clients", "swap-example/php", &files, &[])
+}
+
 /// Makes the base images of the example with a database if they are missing.
 pub fn base_with_postgres() -> Result<()> {
     let _lock = lock("images")?;

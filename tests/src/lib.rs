@@ -25,6 +25,7 @@ pub mod eventually;
 pub mod http;
 pub mod images;
 pub mod load;
+pub mod others;
 pub mod report;
 pub mod stack;
 pub mod swap;

@@ -377,6 +377,11 @@ impl Stack {
         Ok(Self { project, door, other_port, folder, _temp: temp })
     }
 
+    /// Returns the other port of this machine that its compose file may publish.
+    pub fn other_door(&self) -> SocketAddr {
+        SocketAddr::new(self.door.ip(), self.other_port)
+    }
+
     /// Returns a path in the stack's folder.
     pub fn path(&self, path: &str) -> PathBuf {
         self.folder.join(path)

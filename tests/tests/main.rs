@@ -15,6 +15,7 @@ mod interrupts;
 mod kills;
 mod locks;
 mod privacy;
+mod proof;
 mod restarts;
 mod rig;
 mod setup;

@@ -1,4 +1,5 @@
 'use strict';
+const { createHash } = require('node:crypto');
 const fs = require('node:fs');
 const http = require('node:http');
 
@@ -62,6 +63,29 @@ function record(request, answer) {
         return fs.appendFile(ids, `${id}\n`, (error) => (error ? answer(500, 'not recorded') : answer(200, id)));
     });
 }
+
+// Websockets, as RFC 6455 has them: each text comes back as it was, and who closes is answered.
+server.on('upgrade', (request, socket) => {
+    const key = `${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
+    const accept = createHash('sha1').update(key).digest('base64');
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n'
+        + `Sec-WebSocket-Accept: ${accept}\r\nX-Version: ${version}\r\n\r\n`);
+    socket.on('error', () => socket.destroy());
+    let read = Buffer.alloc(0);
+    socket.on('data', (part) => {
+        read = Buffer.concat([read, part]);
+        // Two bytes of head, four of mask; longer texts than 125 bytes are not for this application.
+        while (read.length >= 6 && read.length >= 6 + (read[1] & 0x7f)) {
+            const length = read[1] & 0x7f;
+            const text = read.subarray(6, 6 + length).map((byte, at) => byte ^ read[2 + (at % 4)]);
+            socket.write(Buffer.concat([Buffer.from([read[0], length]), text]));
+            if ((read[0] & 0x0f) === 8) {
+                return socket.end();
+            }
+            read = read.subarray(6 + length);
+        }
+    });
+});
 
 process.on('SIGTERM', () => server.close(() => process.exit(0)));
 // Longer than nginx keeps an idle connection: who closes first must not be the one whom a request may reach just then.

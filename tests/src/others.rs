@@ -167,7 +167,7 @@ fn errors_of(said: &str) -> Option<&str> {
     said.lines().find(|line| line.contains("Socket errors: "))
 }
 
-/// `  [200] 4711 responses` for each status, and `  [3]	Get "…": EOF` for each error.
+/// `  [200] 4711 responses` for each status, and `  [3] Get "…": EOF` for each error.
 fn hey(said: &str) -> Option<Count> {
     let mut count = Count::default();
     for line in said.lines().map(str::trim) {

@@ -10,6 +10,7 @@ mod failpoints;
 mod faults;
 mod flows;
 mod help;
+mod homes;
 mod hooks;
 mod interrupts;
 mod kills;

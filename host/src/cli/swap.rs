@@ -46,7 +46,7 @@ async fn swap_held(
         }
     }
     let plan = unless_interrupted(signals, make_plan(site, flags, targets)).await?;
-    let ran = execute(site, &plan, Begin::Fresh, (held, signals), display).await?;
+    let ran = execute(site, flags, &plan, Begin::Fresh, (held, signals), display).await?;
     Ok(report(&plan, &ran, began_ms, display))
 }
 
@@ -107,7 +107,7 @@ async fn go_back(
     display.say(&format!("rollback: `{}` is {} again", image.name, crate::plan::short(&image.id)));
     let targets = Targets { services: vec![service.clone()], health: None };
     let plan = unless_interrupted(signals, make_plan(site, flags, &targets)).await?;
-    let ran = execute(site, &plan, Begin::Fresh, (held, signals), display).await?;
+    let ran = execute(site, flags, &plan, Begin::Fresh, (held, signals), display).await?;
     Ok(report(&plan, &ran, began_ms, display))
 }
 
@@ -154,7 +154,7 @@ pub(super) async fn once(
     let began_ms = Timestamp::now().as_millisecond();
     let targets = Targets { services: vec![service.clone()], health: None };
     let plan = unless_interrupted(&mut alone.signals, make_plan(site, flags, &targets)).await?;
-    let ran = execute(site, &plan, Begin::Fresh, (&alone.held, &mut alone.signals), display).await?;
+    let ran = execute(site, flags, &plan, Begin::Fresh, (&alone.held, &mut alone.signals), display).await?;
     match ran.end {
         End::Over(Outcome::Swapped) => Ok(()),
         _ => Err(Ended { exit: report(&plan, &ran, began_ms, display), failures: Vec::new() }),
@@ -256,14 +256,7 @@ async fn take(
     flags: &Flags,
     display: &Display,
 ) -> Result<Vec<ServiceName>, Ended> {
-    held.take(services, flags.wait.unwrap_or_default()).await.map_err(|not_held| match not_held {
-        NotHeld::Failed(failure) => failure.into(),
-        NotHeld::Busy { service, holder } => {
-            let failure = Failure::new(format!("another run holds `{service}`: {holder}"))
-                .hint(format!("wait for it with `swap --wait 60s {service}`"));
-            Ended::new(Exit::Busy, failure)
-        }
-    })?;
+    held.take(services, flags.wait.unwrap_or_default()).await.map_err(|not_held| busy(not_held, services))?;
     let plans = site.runs_without_journal(services).await?;
     let more: Vec<ServiceName> =
         plans.iter().flat_map(services_of).filter(|service| !services.contains(service)).collect();
@@ -273,6 +266,19 @@ async fn take(
         }
     }
     Ok(more)
+}
+
+/// Says who holds what is wanted for these services.
+fn busy(not_held: NotHeld, services: &[ServiceName]) -> Ended {
+    match not_held {
+        NotHeld::Failed(failure) => failure.into(),
+        NotHeld::Busy { what, holder } => {
+            let wanted = services.iter().find(|service| service.as_str() == what).map(std::slice::from_ref);
+            let failure = Failure::new(format!("another run holds `{what}`: {holder}"))
+                .hint(format!("wait for it with `swap --wait 60s {}`", join(wanted.unwrap_or(services))));
+            Ended::new(Exit::Busy, failure)
+        }
+    }
 }
 
 fn services_of(plan: &Plan) -> Vec<ServiceName> {
@@ -341,7 +347,7 @@ async fn clean_up(
     }
     display.say(&format!("run {} was left unfinished: cleaning up first", recorded.run));
     load_hooks(site, flags, &plan).await;
-    let ran = execute(site, &plan, Begin::Again(recorded, goal), (held, &mut *signals), display).await?;
+    let ran = execute(site, flags, &plan, Begin::Again(recorded, goal), (held, &mut *signals), display).await?;
     match ran.end {
         End::Over(_) if signals.borrow().is_empty() => {
             display.say(&format!("run {} is cleaned up", recorded.run));
@@ -372,7 +378,7 @@ async fn take_up(
         display.last(&format!("run {} is forgotten: others have settled since what runs", recorded.run));
         return Ok(Exit::Swapped);
     }
-    let ran = execute(site, &plan, Begin::Again(recorded, goal), (held, signals), display).await?;
+    let ran = execute(site, flags, &plan, Begin::Again(recorded, goal), (held, signals), display).await?;
     Ok(report(&plan, &ran, began_ms, display))
 }
 
@@ -432,12 +438,19 @@ struct Ran {
 
 async fn execute(
     site: &Site,
+    flags: &Flags,
     plan: &Plan,
     begin: Begin<'_>,
     (held, signals): (&Held, &mut Signals),
     display: &Display,
 ) -> Result<Ran, Ended> {
     let fresh = matches!(begin, Begin::Fresh);
+    held.take_files(plan, flags.wait.unwrap_or_default())
+        .await
+        .map_err(|not_held| busy(not_held, &services_of(plan)))?;
+    if fresh {
+        site.still_as_planned(plan).await?;
+    }
     let (journal, mut events, entries, first) = match begin {
         Begin::Fresh => {
             let journal = site.folder().begin(&plan.run)?;

@@ -123,6 +123,21 @@ impl Site {
         })
     }
 
+    /// Makes sure that the upstream files are as they were when the plan was made: until they are held, another project that
+    /// writes into the same folder may change them.
+    pub async fn still_as_planned(&self, plan: &Plan) -> Result<(), Failure> {
+        for (service, front) in plan.fronts() {
+            if self.upstream_now(plan, service, front).await? != front.before {
+                return Err(Failure::new(format!(
+                    "another run changed `{}` while this one looked at it",
+                    front.file(service)
+                ))
+                .hint(format!("nothing was changed; `swap plan {service}` tells what would be done now")));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the upstream file's text as it is now; `None` if there is no file.
     async fn upstream_now(&self, plan: &Plan, service: &ServiceName, front: &Front) -> Result<Option<String>, Failure> {
         let door = self.doors.of(&self.docker, &plan.project, service, front).await?;

@@ -176,6 +176,15 @@ pub fn lock_name(project: &str, service: &ServiceName) -> String {
     format!("swap-lock.{digits}")
 }
 
+/// Returns the name of the volume that stands for an upstream file, by where it is on the engine's machine. Projects that share
+/// an nginx write into one folder, and two checkouts of one project may: whoever's labels it has may write that file.
+pub fn file_lock_name(place: &str, upstream: &ServiceName) -> String {
+    let digest = Sha256::digest(format!("{place}\0{upstream}"));
+    let digits: String = digest.iter().take(20).map(|byte| format!("{byte:02x}")).collect();
+    // No project's name holds a dot before its service, so this is no service's lock.
+    format!("swap-lock-file.{digits}")
+}
+
 /// Returns the name of a holder's sign of life.
 pub fn beat_name(token: &str, number: u64) -> String {
     format!("swap-beat.{token}.{number}")
@@ -258,5 +267,10 @@ mod tests {
         assert!(digest.starts_with("swap-lock.") && digest.is_ascii() && digest.len() == 50, "{digest}");
         assert_ne!(digest, name("dé mo", "app2"));
         assert_eq!(name(&"p".repeat(300), "app").len(), 50);
+        let file = |place: &str, upstream: &str| file_lock_name(place, &upstream.parse().unwrap());
+        assert_eq!(file("/srv/edge/swap", "app").len(), 55);
+        assert_eq!(file("/srv/edge/swap", "app"), file("/srv/edge/swap", "app"));
+        assert_ne!(file("/srv/edge/swap", "app"), file("/srv/edge/swap", "api"));
+        assert_ne!(file("/srv/edge/swap", "app"), file("/srv/edge/other", "app"));
     }
 }

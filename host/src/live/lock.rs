@@ -5,7 +5,7 @@
 //! it lives by volumes that come and go; one that is dead is followed ([`super::holder`] decides). A holder that slept
 //! may have been followed, so each effect is preceded by a look at the volume.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,11 +18,14 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::holder::{BEAT, Evidence, Holder, SILENCE, TOKEN, Verdict, Watch, beat_name, judge, lock_name};
+use super::holder::{
+    BEAT, Evidence, Holder, SILENCE, TOKEN, Verdict, Watch, beat_name, file_lock_name, judge, lock_name,
+};
 use super::site::Site;
 use crate::docker::{Docker, NoMark};
 use crate::journal::{self, LockError};
 use crate::model::{Failure, ServiceName};
+use crate::plan::Plan;
 use crate::ui::Display;
 
 /// How long to wait between two looks at what another run holds.
@@ -39,8 +42,8 @@ const PARTING: Duration = Duration::from_secs(5);
 pub enum NotHeld {
     /// Another run holds it.
     Busy {
-        /// The service.
-        service: ServiceName,
+        /// The service, or the upstream's file.
+        what: String,
         /// Who, where, since when.
         holder: String,
     },
@@ -109,7 +112,33 @@ impl Held {
             let released = file.former().map(str::to_owned);
             self.files.push(file);
             if !self.refused {
-                self.take_volume(service, deadline, released.as_deref()).await?;
+                let name = lock_name(&self.volumes.project, service);
+                self.refused = !self.take_volume(service.as_str(), name, deadline, released.as_deref()).await?;
+                if !self.refused {
+                    self.keep();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the upstream files that a plan writes, in a fixed order; to be called while its services are held. Waits at most so
+    /// long for others.
+    ///
+    /// The services alone do not keep projects apart that share an nginx, nor two checkouts of one project. Which files they
+    /// are is known only when nginx was looked at, so the caller looks once more whether they are as they were then.
+    pub async fn take_files(&self, plan: &Plan, wait: Duration) -> Result<(), NotHeld> {
+        if self.refused {
+            return Ok(());
+        }
+        let files = plan.fronts().filter_map(|(service, front)| {
+            Some((file_lock_name(front.place.as_deref()?, front.upstream(service)), front.file(service)))
+        });
+        let files: BTreeMap<String, String> = files.collect();
+        let deadline = Instant::now() + wait;
+        for (name, file) in files {
+            if !self.volumes.has(&name) {
+                self.take_volume(&file, name, deadline, None).await?;
             }
         }
         Ok(())
@@ -123,23 +152,24 @@ impl Held {
                 Ok(lock) => return Ok(lock),
                 Err(LockError::Failed(failure)) => return Err(failure.into()),
                 Err(LockError::Busy(holder)) if Instant::now() >= deadline => {
-                    return Err(NotHeld::Busy { service: service.clone(), holder });
+                    return Err(NotHeld::Busy { what: service.to_string(), holder });
                 }
-                Err(LockError::Busy(holder)) => self.waits(&mut told, service, &holder),
+                Err(LockError::Busy(holder)) => self.waits(&mut told, service.as_str(), &holder),
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
+    /// Takes the volume that stands for a service or a file. Answers false where the engine makes no volumes.
     async fn take_volume(
-        &mut self,
-        service: &ServiceName,
+        &self,
+        what: &str,
+        name: String,
         deadline: Instant,
         released: Option<&str>,
-    ) -> Result<(), NotHeld> {
+    ) -> Result<bool, NotHeld> {
         let volumes = Arc::clone(&self.volumes);
         let (docker, me) = (&volumes.docker, &volumes.me);
-        let name = lock_name(&volumes.project, service);
         let labels = me.labels(&volumes.project);
         let began = Instant::now();
         let mut watch = Watch::default();
@@ -149,13 +179,12 @@ impl Held {
                 Ok(mark) => mark,
                 Err(NoMark::Unanswered(failure)) => return Err(failure.into()),
                 Err(NoMark::Refused(failure)) => {
-                    self.refused = true;
                     self.display.say(&format!(
-                        "note: only this machine knows that `{service}` is being swapped, because the engine makes no \
+                        "note: only this machine knows that `{what}` is being swapped, because the engine makes no \
                          volume that would tell others: {}",
                         failure.what
                     ));
-                    return Ok(());
+                    return Ok(false);
                 }
             };
             let Some(holder) = Holder::of(&mark.labels) else {
@@ -172,31 +201,30 @@ impl Held {
             }
             match judge(me, &holder, evidence) {
                 Verdict::Mine => {
-                    self.volumes.add(service.clone(), name);
-                    self.keep();
-                    return Ok(());
+                    self.volumes.add(what.to_owned(), name);
+                    return Ok(true);
                 }
                 Verdict::Dead => {
-                    self.display.say(&format!("the run that held `{service}` is dead ({holder}): taking over"));
+                    self.display.say(&format!("the run that held `{what}` is dead ({holder}): taking over"));
                     docker.unmark_all(TOKEN, &holder.token).await?;
                     continue;
                 }
                 Verdict::Lives if Instant::now() >= deadline => {
-                    return Err(NotHeld::Busy { service: service.clone(), holder: holder.to_string() });
+                    return Err(NotHeld::Busy { what: what.to_owned(), holder: holder.to_string() });
                 }
                 Verdict::Unknown if !told => {
                     told = true;
-                    self.display.say(&format!("another run holds `{service}`: {holder}; looking whether it lives"));
+                    self.display.say(&format!("another run holds `{what}`: {holder}; looking whether it lives"));
                 }
-                Verdict::Lives | Verdict::Unknown => self.waits(&mut told, service, &holder.to_string()),
+                Verdict::Lives | Verdict::Unknown => self.waits(&mut told, what, &holder.to_string()),
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    fn waits(&self, told: &mut bool, service: &ServiceName, holder: &str) {
+    fn waits(&self, told: &mut bool, what: &str, holder: &str) {
         if !std::mem::replace(told, true) {
-            self.display.note(&format!("another run holds `{service}`: {holder}"));
+            self.display.note(&format!("another run holds `{what}`: {holder}"));
         }
     }
 
@@ -247,7 +275,8 @@ struct Volumes {
     docker: Docker,
     project: String,
     me: Holder,
-    services: Mutex<Vec<(ServiceName, String)>>,
+    /// What is held, service or file, with the volume that stands for it.
+    services: Mutex<Vec<(String, String)>>,
     /// When it was seen for the last time that they are ours.
     proven: Mutex<Option<Moment>>,
     /// When we gave the last sign of life.
@@ -257,8 +286,12 @@ struct Volumes {
 }
 
 impl Volumes {
-    fn add(&self, service: ServiceName, name: String) {
-        locked(&self.services).push((service, name));
+    fn has(&self, name: &str) -> bool {
+        locked(&self.services).iter().any(|(_, held)| held == name)
+    }
+
+    fn add(&self, what: String, name: String) {
+        locked(&self.services).push((what, name));
         *locked(&self.proven) = Some(Moment::now());
         *locked(&self.sign) = Some(Moment::now());
     }
@@ -297,7 +330,7 @@ impl Volumes {
             let failure = Failure::new(format!(
                 "`{service}` was taken over by {who}: this process gave no sign of life for too long"
             ))
-            .hint(format!("`swap status {service}` tells what serves now"));
+            .hint("`swap status` tells what serves now");
             *locked(&self.lost) = Some(failure.clone());
             return Err(failure);
         }

@@ -12,7 +12,7 @@ use super::find::{self, Master};
 use super::folder::{self, Folder, Mount};
 use super::script::{marker, quote, quote_all, subshell};
 use super::tuning::{self, TUNING_FILE};
-use super::upstream::file_name;
+use super::upstream::{TITLE, file_name};
 use super::{DEFAULT_FOLDER, Shell};
 use crate::failpoint;
 use crate::model::{Failure, Output, ServiceName, printable};
@@ -570,7 +570,9 @@ answer "$RESULT" "$BACK"
 
 /// The files of a change as functions of a script: `prepare`, `apply`, `restore`, `tidy`, `sync_folder`.
 ///
-/// The names beside a file, `.app.conf.swap-new` and `.app.conf.swap-old`, match no `*.conf`.
+/// The names beside a file, `.app.conf.swap-new` and `.app.conf.swap-old`, match no `*.conf`. Two runs at once never write one
+/// upstream, but the tuning file is everybody's: beside it each run has names of its own, made of its upstream's. It is removed
+/// only where no other upstream of swap's is in the folder, because their reloads rely on it.
 struct Files<'a> {
     nginx: &'a Nginx,
     changes: &'a [FileChange],
@@ -593,8 +595,10 @@ impl<'a> Files<'a> {
     fn functions(&self) -> String {
         let (mut prepare, mut apply, mut restore, mut tidy) =
             (String::new(), String::new(), String::new(), String::new());
+        let own = self.changes.iter().find(|change| change.name != TUNING_FILE).map_or("", |change| &change.name);
         for (at, FileChange { name, text }) in self.changes.iter().enumerate() {
-            let (new, old) = (format!("\"$FOLDER\"/.{name}.swap-new"), format!("\"$FOLDER\"/.{name}.swap-old"));
+            let beside = if name == TUNING_FILE { format!("{name}.{own}") } else { name.clone() };
+            let (new, old) = (format!("\"$FOLDER\"/.{beside}.swap-new"), format!("\"$FOLDER\"/.{beside}.swap-old"));
             let file = format!("\"$FOLDER\"/{name}");
             // What is there already is not written again: also where nothing can be written any more, nginx can be made to
             // obey it. The old bytes stay as they are, whatever they are: a second name, or where that can't be, a copy.
@@ -620,6 +624,9 @@ impl<'a> Files<'a> {
                     );
                     apply += &format!("  {unless_same} mv -f {new} {file} || return 1\n");
                 }
+                None if name == TUNING_FILE => {
+                    apply += &format!("  if alone; then rm -f {file} || return 1; fi\n");
+                }
                 None => apply += &format!("  rm -f {file} || return 1\n"),
             }
             prepare += "  fi\n";
@@ -635,9 +642,14 @@ impl<'a> Files<'a> {
              apply() {{\n{apply}  return 0\n}}\n\
              restore() {{\n  R=0\n{restore}  return $R\n}}\n\
              tidy() {{ rm -f{tidy}; }}\n\
+             alone() {{\n  for F in \"$FOLDER\"/*.conf; do\n    case ${{F##*/}} in {TUNING_FILE}|{}) continue;; esac\n    \
+             LINE=\n    {{ IFS= read -r LINE < \"$F\"; }} 2>/dev/null\n    \
+             case $LINE in {}*) return 1;; esac\n  done\n  return 0\n}}\n\
              sync_folder() {{ if [ -n \"$SYNC\" ]; then sync \"$FOLDER\" 2>/dev/null; fi; return 0; }}\n",
             quote(&self.nginx.folder),
             if self.nginx.syncs_files { "1" } else { "" },
+            quote(own),
+            quote(TITLE),
         )
     }
 }

@@ -306,6 +306,78 @@ async fn switching_back_and_switching_twice_are_switches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_projects_switch_one_nginx_at_once_and_neither_takes_the_others_reload_for_its_own() {
+    let Some(stage) = Stage::set().await else { return };
+    let backends = [Backend::start("blog one").await, Backend::start("blog two").await];
+    let blog: ServiceName = "blog-app".parse().unwrap();
+    let blog_change = |at: usize| {
+        let file = UpstreamFile {
+            project: "blog".into(),
+            upstream: blog.clone(),
+            ..parse(&backends[at].upstream(&at.to_string())).unwrap()
+        };
+        [FileChange::upstream(&blog, Some(render(&file)))]
+    };
+    std::fs::write(stage.folder.join("swap/blog-app.conf"), blog_change(0)[0].text.clone().unwrap()).unwrap();
+    let more = "location /blog { proxy_pass http://blog-app; }\n";
+    std::fs::write(stage.folder.join("nginx.conf"), configuration(stage.port, more)).unwrap();
+    stage.signal("HUP");
+    let began = Instant::now();
+    while get(stage.port, "/blog").await.is_err() {
+        assert!(began.elapsed() < LONG, "nginx does not know the other project:\n{}", stage.log());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (nginx, tuning) = (stage.observe().await.nginx, stage.observe().await.tuning().unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = |path: &'static str| {
+        let (port, ended) = (stage.port, stop.clone());
+        tokio::spawn(async move {
+            while !ended.load(Ordering::Relaxed) {
+                get(port, path).await.unwrap();
+            }
+        })
+    };
+    let loads = [load("/"), load("/blog")];
+    for round in 0..12 {
+        let (app, at) = if round % 2 == 0 { (&stage.new, 1) } else { (&stage.old, 0) };
+        // Both want the settings that nobody has, at the same moment.
+        let changes = |change: [FileChange; 1]| [change.to_vec(), vec![tuning.clone()]].concat();
+        let (ours, theirs) = (changes(app.change(&round.to_string())), changes(blog_change(at)));
+        let (one, other) = (stage.proxy(), stage.proxy());
+        let (first, second) = tokio::join!(one.switch(&nginx, &ours), other.switch(&nginx, &theirs));
+        for (proxy, generation) in [(&one, first.unwrap()), (&other, second.unwrap())] {
+            proxy.await_drained(&generation, LONG, |_| {}).await.unwrap();
+        }
+        // Whoever was replaced could be stopped now: nobody asks them any more.
+        let name = if round % 2 == 0 { ("new", "blog two") } else { ("old", "blog one") };
+        let gone = [if round % 2 == 0 { &stage.old } else { &stage.new }, &backends[1 - at]];
+        let before = gone.map(|backend| backend.served.load(Ordering::Relaxed));
+        for _ in 0..5 {
+            assert_eq!((stage.get().await.as_str(), get(stage.port, "/blog").await.unwrap().as_str()), name);
+        }
+        assert_eq!(gone.map(|backend| backend.served.load(Ordering::Relaxed)), before, "round {round}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    for load in loads {
+        load.await.unwrap();
+    }
+    assert_eq!(stage.files(), ["app.conf", "blog-app.conf", TUNING_FILE]);
+    // A run that is unwound leaves the settings to those that rely on them.
+    let release =
+        |name: &ServiceName| [(FileChange::upstream(name, None)), FileChange { text: None, ..tuning.clone() }];
+    std::fs::write(stage.folder.join("nginx.conf"), configuration(stage.port, "")).unwrap();
+    stage.proxy().switch(&nginx, &release(&blog)).await.unwrap();
+    assert_eq!(stage.files(), ["app.conf", TUNING_FILE]);
+    std::fs::write(
+        stage.folder.join("nginx.conf"),
+        configuration(stage.port, "").replace("http://app", "http://127.0.0.1:1"),
+    )
+    .unwrap();
+    stage.proxy().switch(&nginx, &release(&service())).await.unwrap();
+    assert_eq!(stage.files(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_go_with_the_switch_where_nobody_has_them() {
     let Some(stage) = Stage::set().await else { return };
     let (proxy, observation) = (stage.proxy(), stage.observe().await);

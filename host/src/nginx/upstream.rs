@@ -72,7 +72,7 @@ impl fmt::Display for NotParsed {
 impl std::error::Error for NotParsed {}
 
 /// The first line: by it swap knows its own files.
-const TITLE: &str = "# Written by swap; do not edit: the next swap replaces it.";
+pub(super) const TITLE: &str = "# Written by swap; do not edit: the next swap replaces it.";
 
 /// The name of an upstream's file in swap's folder.
 pub fn file_name(upstream: &ServiceName) -> String {

@@ -1,0 +1,187 @@
+//! Where nginx lives: in a project that others share, in a container that compose did not make, and whose its folder is.
+
+use std::fs;
+use std::time::Duration;
+
+use expect_test::expect;
+use scenarios::clients::Kind;
+use scenarios::eventually::eventually;
+use scenarios::load::{Paths, Running};
+use scenarios::stack::Stack;
+
+use crate::common::{holds_no_lock, lost_nothing, shows};
+
+const REFUSED: i32 = 3;
+const ROLLED_BACK: i32 = 4;
+
+/// How long whatever is waited for may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Brings up an nginx in a project of its own.
+fn edge() -> Stack {
+    Stack::of("edge", "v1").nginx_of("current").up_when("").up()
+}
+
+/// Brings up a project whose application is reached by that nginx, under this alias beside its service's name.
+fn behind(edge: &Stack, alias: &str, settings: &str) -> Stack {
+    let stack = Stack::of("behind", "v1").compose("EDGE", &format!("{}_default", edge.project));
+    let stack =
+        stack.compose("ALIAS", alias).compose("health: ./healthcheck", &format!("health: ./healthcheck\n{settings}"));
+    stack.up_when("").up()
+}
+
+/// Lets the shared nginx send requests for these paths to these upstreams, and waits until they are answered.
+fn route(edge: &Stack, ways: &[(&str, &str)]) {
+    let locations: String =
+        ways.iter().map(|(path, to)| format!("location {path} {{\n proxy_pass {to};\n }}\n")).collect();
+    edge.edit("nginx.conf", "location /nothing-yet {\n            return 204;\n        }", &locations);
+    edge.exec("nginx", "nginx -t && nginx -s reload");
+    for (path, _) in ways {
+        eventually(format!("an answer at {path}"), PATIENCE, || version(edge, path).is_some_and(|v| v == "v1"));
+    }
+}
+
+/// Returns the version that answers below a path of the front door.
+fn version(edge: &Stack, path: &str) -> Option<String> {
+    let answer = edge.get(&format!("{path}version")).ok()?;
+    (answer.status == 200).then(|| answer.text.trim().to_owned())
+}
+
+/// Starts a few clients of an application below a path of the front door.
+fn load(edge: &Stack, path: &str) -> Running {
+    let mut load = edge.load().mix([(Kind::Get, 4), (Kind::Post, 2), (Kind::NewGet, 2), (Kind::Silent, 2)]);
+    let below = |rest: &str| format!("{path}{rest}");
+    load.paths = Paths { get: path.to_owned(), post: below("echo"), ids: Some(below("ids")), ..Paths::default() };
+    load.silence = Duration::from_secs(1);
+    load.limit = Duration::from_secs(20);
+    let running = load.start().expect("the load");
+    eventually("50 answers", PATIENCE, || running.counts().0 >= 50);
+    running
+}
+
+#[test]
+fn two_projects_that_share_an_nginx_are_swapped_at_once_without_a_lost_request() {
+    let edge = edge();
+    let home = format!("      proxy: {}/nginx\n      upstream: ", edge.project);
+    let shop = behind(&edge, "shop-app", &format!("{home}shop-app"));
+    let blog = behind(&edge, "blog-app", &format!("{home}blog-app"));
+    route(&edge, &[("/", "http://shop-app"), ("/blog/", "http://blog-app/")]);
+    let loads = [load(&edge, "/"), load(&edge, "/blog/")];
+    for (round, version_) in ["v2", "v1", "v2"].into_iter().enumerate() {
+        [&shop, &blog].iter().for_each(|stack| stack.deploy(version_));
+        let runs = [shop.swap(["app"]).start(), blog.swap(["app"]).start()];
+        runs.into_iter().for_each(|run| drop(run.expect_exit(0)));
+        for path in ["/", "/blog/"] {
+            assert_eq!(version(&edge, path).as_deref(), Some(version_), "{path} in round {round}");
+        }
+    }
+    loads.into_iter().for_each(lost_nothing);
+    for stack in [&shop, &blog] {
+        assert_eq!(stack.containers("app").len(), 1, "{}", stack.world());
+        holds_no_lock(stack);
+    }
+    // Each file has its own project's containers, and its DNS name is one that the other project's do not have.
+    for (stack, upstream) in [(&shop, "shop-app"), (&blog, "blog-app")] {
+        let text = fs::read_to_string(edge.path(&format!("nginx/swap/{upstream}.conf"))).expect("the upstream");
+        assert!(text.contains(&format!("# project: {}\n", stack.project)), "{text}");
+        assert!(text.contains(&format!("server {upstream}:80 resolve")), "{text}");
+    }
+}
+
+#[test]
+fn an_upstream_file_of_another_project_is_refused() {
+    let edge = edge();
+    let home = format!("      proxy: {}/nginx", edge.project);
+    let shop = behind(&edge, "shop-app", &home);
+    let blog = behind(&edge, "blog-app", &home);
+    route(&edge, &[("/", "http://app")]);
+    shop.deploy("v2");
+    shop.swap(["app"]).expect_exit(0);
+    let file = edge.path("nginx/swap/app.conf");
+    let before = fs::read_to_string(&file).expect("the upstream");
+    let running = load(&edge, "/");
+    let text = |text: String| text.replace(&shop.project, "[shop]").replace(&edge.project, "[edge]");
+    let mut refused = blog.swap(["plan", "app"]).expect_exit(REFUSED);
+    refused.stderr = text(refused.stderr);
+    shows(
+        &refused,
+        expect![[r#"
+        error: the upstream file `/etc/nginx/swap/app.conf` belongs to project `[shop]`
+        hint: write `x-swap: { upstream: [project]-app }` under `services: app:`, and `http://[project]-app` where nginx sends requests to it; if `[shop]` is no more, delete the file
+    "#]],
+    );
+    blog.swap(["app"]).expect_exit(REFUSED);
+    let examined = text(blog.swap(["doctor", "app"]).expect_exit(REFUSED).stdout);
+    assert!(
+        examined.contains("error    the upstream file `/etc/nginx/swap/app.conf` belongs to project `[shop]`"),
+        "{examined}"
+    );
+    assert_eq!(fs::read_to_string(&file).expect("the upstream"), before);
+    lost_nothing(running);
+}
+
+#[test]
+fn an_nginx_in_a_container_that_compose_did_not_make_is_switched() {
+    let edge = edge();
+    let home = format!("      proxy: {{ container: {}-front }}", edge.project);
+    let shop = behind(&edge, "shop-app", &home);
+    route(&edge, &[("/", "http://app")]);
+    // The same nginx, made by hand in the place of compose's.
+    let made = edge.containers("nginx").remove(0);
+    let port = format!("127.0.0.1:{}:80", edge.door.port());
+    let image = edge.docker(&["inspect", "--format", "{{.Config.Image}}", &made.id]);
+    edge.docker(&["rm", "-f", &made.id]);
+    let (conf, folder) = (edge.path("nginx.conf"), edge.path("nginx/swap"));
+    let mounts =
+        [format!("{}:/etc/nginx/nginx.conf:ro", conf.display()), format!("{}:/etc/nginx/swap", folder.display())];
+    let (front, network) = (format!("{}-front", edge.project), format!("{}_default", edge.project));
+    // Swept away with the project, as that is what it stands for.
+    let label = format!("com.docker.compose.project={}", edge.project);
+    let run = ["run", "-d", "--name", &front, "--label", &label, "--network", &network, "-p", &port];
+    let run =
+        [&run[..], &["-v", &mounts[0], "-v", &mounts[1], "--entrypoint", "nginx", image.trim(), "-g", "daemon off;"]]
+            .concat();
+    edge.docker(&run);
+    eventually("an answer", PATIENCE, || version(&edge, "/").is_some());
+    let running = load(&edge, "/");
+    shop.deploy("v2");
+    shop.swap(["app"]).expect_exit(0);
+    assert_eq!(version(&edge, "/").as_deref(), Some("v2"));
+    // On the command line it is named in one word.
+    shop.deploy("v1");
+    let named = format!("container:{front}");
+    shop.swap(["app", "--proxy", named.as_str()]).expect_exit(0);
+    assert_eq!(version(&edge, "/").as_deref(), Some("v1"));
+    lost_nothing(running);
+}
+
+#[test]
+fn an_upstream_that_people_wrote_comes_back_byte_by_byte_when_the_first_swap_fails() {
+    let theirs = "# ours, since 2019\nupstream app { server app:80; }  \n";
+    let stack = Stack::builder().file("nginx/swap/app.conf", theirs).up();
+    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: 'false'\n      timeouts: { health: 1s }");
+    stack.deploy("v2");
+    let before = stack.world();
+    let running = crate::common::light_load(&stack);
+    let outcome = stack.swap(["app"]).expect_exit(ROLLED_BACK);
+    lost_nothing(running);
+    shows(
+        &outcome,
+        expect![[r#"
+        swap app (project [project], run [run])
+          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+          create      app: [project]-app-2 from [project]-app ([id])  [time]
+          start       app: [project]-app-2 runs  [time]
+          healthy     failed: candidate `[project]-app-2` not healthy after [time]: `false` exited 1  [time]
+          stop        app: what was started is stopped  [time]
+          remove      app: what was created is removed  [time]
+          release     app: /etc/nginx/swap/app.conf is again as it was  [time]
+        error: candidate `[project]-app-2` not healthy after [time]: `false` exited 1
+        hint: if it only needs longer, give it `--timeout 2m`, or `timeouts: { health: 2m }` in `x-swap`
+        > rolled back; app: [project]-app-1 serves, nothing of this run is left
+    "#]],
+    );
+    assert_eq!(fs::read_to_string(stack.path("nginx/swap/app.conf")).expect("the upstream"), theirs);
+    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    holds_no_lock(&stack);
+}

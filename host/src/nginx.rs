@@ -6,6 +6,7 @@
 //! proxy                 the effects: observe, switch, drain
 //! find  folder          what scripts answer → facts
 //! config  tuning        what nginx's configuration says → facts, mistakes, notices
+//! dump  ways  reach     the whole configuration → every way out of nginx → whom it reaches; pure
 //! upstream  syntax      text → data → text; pure
 //! edit                  people's configuration → edits that make it ready; pure
 //! local                 a shell on this machine
@@ -15,15 +16,18 @@
 //! **Invariant:** only `<service>.conf` and [`TUNING_FILE`] in swap's folder are ever written.
 
 mod config;
+mod dump;
 mod edit;
 mod find;
 mod folder;
 mod local;
 mod proxy;
+mod reach;
 mod script;
 mod syntax;
 mod tuning;
 mod upstream;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -31,14 +35,16 @@ mod tests;
 use std::future::Future;
 use std::time::SystemTime;
 
-pub use config::{Configuration, ErrorLog, Include, Pass, Target, Version};
+pub use config::{Configuration, ErrorLog, Include, Reading, Version, read};
 pub use edit::{ConfigFile, Proposal, first_file, propose};
 pub use folder::{Folder, Mount};
 pub use local::LocalShell;
 pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, SwitchFailure, Worker};
+pub use reach::{Names, Pass, Reach, reach};
 pub use script::quote;
 pub use tuning::{TUNING_FILE, render as tuning_text};
 pub use upstream::{Fallback, NotParsed, Server, UpstreamFile, file_name, is_ours, owner, parse, render};
+pub use ways::{Destination, End, Realm, Through, Upstream, Way, Ways};
 
 use crate::model::{Failure, Output};
 

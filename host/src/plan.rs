@@ -46,6 +46,8 @@ pub struct ObservedService {
     pub container_name: Option<String>,
     /// Published ports that two containers can't share, as `8080:80`.
     pub fixed_ports: Vec<String>,
+    /// Addresses of its own that two containers can't share, as `ipv4_address: 172.30.0.5`.
+    pub fixed_addresses: Vec<String>,
     /// Docker's own health check of the candidate, if it has one.
     pub healthcheck: Option<Vec<String>>,
     /// The real names of the networks that a candidate must be in.
@@ -76,6 +78,7 @@ impl ObservedService {
             image_name: String::new(),
             container_name: None,
             fixed_ports: Vec::new(),
+            fixed_addresses: Vec::new(),
             healthcheck: None,
             networks: Vec::new(),
             anonymous_volumes: Vec::new(),
@@ -729,6 +732,16 @@ pub fn single(seen: &ObservedService) -> Vec<Failure> {
             .hint(format!(
                 "remove `container_name` from `services: {service}:`, then `docker compose up -d {service}` once"
             )),
+        );
+    }
+    for address in &seen.fixed_addresses {
+        refusals.push(
+            Failure::new(format!("service `{service}` has `{address}`, and two containers can't share an address"))
+                .hint(format!(
+                    "remove `{}` from `services: {service}:` (others find it by its name), then `docker compose up -d \
+                     {service}` once",
+                    address.split(':').next().unwrap_or_default()
+                )),
         );
     }
     for port in &seen.fixed_ports {

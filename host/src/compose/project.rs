@@ -44,6 +44,14 @@ pub struct Service {
     pub volumes: Vec<Mount>,
     /// The real names of its networks; empty with a `network_mode`.
     pub networks: Vec<String>,
+    /// The names that it has in its networks beside its own.
+    pub aliases: Vec<String>,
+    /// What only one container can have in a network, as `ipv4_address: 172.30.0.5`.
+    pub fixed_addresses: Vec<String>,
+    /// The names that it alone has for other services, as `app:backend`.
+    pub links: Vec<String>,
+    /// `hostname`.
+    pub hostname: Option<String>,
     /// `network_mode`, as `host` or `service:vpn`.
     pub network_mode: Option<String>,
     /// How long it may take to stop; the engine's default (10 s) if `None`.
@@ -126,6 +134,9 @@ struct ConfigService {
     #[serde(default)]
     volumes: Option<Vec<Value>>,
     networks: Option<Value>,
+    links: Option<Value>,
+    hostname: Option<String>,
+    mac_address: Option<String>,
     network_mode: Option<String>,
     stop_grace_period: Option<String>,
     healthcheck: Option<Healthcheck>,
@@ -187,11 +198,13 @@ pub(super) fn parse(config: &Value, place: &Place) -> Result<Project, Failure> {
 impl Service {
     /// Returns what is a name, a path or an option of it.
     fn names(&self) -> impl Iterator<Item = &str> {
-        let optional = [&self.image, &self.container_name, &self.network_mode, &self.restart, &self.pull_policy]
-            .into_iter()
-            .flatten();
+        let optional =
+            [&self.image, &self.container_name, &self.hostname, &self.network_mode, &self.restart, &self.pull_policy]
+                .into_iter()
+                .flatten();
         let mounted = self.volumes.iter().flat_map(|mount| mount.source.iter().chain([&mount.kind, &mount.target]));
-        let listed = self.networks.iter().chain(&self.profiles).chain(self.ports.iter().map(|port| &port.protocol));
+        let listed = self.networks.iter().chain(&self.aliases).chain(&self.fixed_addresses).chain(&self.links);
+        let listed = listed.chain(&self.profiles).chain(self.ports.iter().map(|port| &port.protocol));
         optional.chain(mounted).chain(listed).map(String::as_str)
     }
 }
@@ -224,6 +237,10 @@ impl ConfigService {
             expose: self.expose.iter().flatten().flat_map(exposed).collect(),
             volumes: self.volumes.iter().flatten().filter_map(|mount| parse_mount(mount, project, volumes)).collect(),
             networks: names.iter().map(|key| real_name(project, key, networks)).collect(),
+            aliases: listed(self.networks.as_ref(), "aliases"),
+            fixed_addresses: fixed_addresses(self.networks.as_ref(), self.mac_address),
+            links: keys(self.links.as_ref()),
+            hostname: self.hostname,
             network_mode: self.network_mode,
             stop_grace_period: self.stop_grace_period.and_then(|text| humantime::parse_duration(&text).ok()),
             healthcheck_disabled: self.healthcheck.is_some_and(|check| check.disabled()),
@@ -253,6 +270,25 @@ fn keys(value: Option<&Value>) -> Vec<String> {
         Some(Value::Object(map)) => map.keys().cloned().collect(),
         _ => Vec::new(),
     }
+}
+
+/// Returns what is listed under a key of each entry of a map, as the aliases of each network.
+fn listed(map: Option<&Value>, key: &str) -> Vec<String> {
+    let entries = map.and_then(Value::as_object).into_iter().flat_map(Map::values);
+    entries.flat_map(|entry| keys(entry.get(key))).collect()
+}
+
+/// Returns the addresses that a service has for itself, each with its key.
+fn fixed_addresses(networks: Option<&Value>, mac_address: Option<String>) -> Vec<String> {
+    const KEYS: [&str; 3] = ["ipv4_address", "ipv6_address", "mac_address"];
+    let entries = networks.and_then(Value::as_object).into_iter().flat_map(Map::values);
+    let in_networks = entries.flat_map(|entry| {
+        KEYS.into_iter().filter_map(|key| entry.get(key).and_then(text).map(|address| format!("{key}: {address}")))
+    });
+    let mut fixed: Vec<String> =
+        in_networks.chain(mac_address.map(|address| format!("mac_address: {address}"))).collect();
+    fixed.dedup();
+    fixed
 }
 
 /// Returns the name by which the engine knows a network or volume of the project.

@@ -84,6 +84,8 @@ pub struct Seen {
     pub environment: Vec<String>,
     /// The user it runs as; empty is the image's default, root.
     pub user: String,
+    /// What it calls its machine: the engine's DNS may know it by this too.
+    pub hostname: String,
     /// Whether it was given a terminal; its output is then not split into stdout and stderr.
     pub tty: bool,
 }
@@ -172,6 +174,8 @@ pub struct Network {
     pub ip: Option<IpAddr>,
     /// The names that it has there beside its own.
     pub aliases: Vec<String>,
+    /// The names that it alone has for others there, each as `CONTAINER:NAME`.
+    pub links: Vec<String>,
 }
 
 /// Something mounted into a container.
@@ -466,6 +470,15 @@ impl Docker {
         }
     }
 
+    /// Returns the processes of a running container, one line each, as the engine's own machine lists them: nothing is run
+    /// in the container. Fails where that machine has no `ps`.
+    pub async fn processes(&self, id: &str) -> Result<Vec<String>, Failure> {
+        let listed = ask(self.api.top_processes(id, None)).await;
+        let listed =
+            listed.map_err(|fault| fault.when(format!("listing the processes of container `{}`", short(id))))?;
+        Ok(listed.processes.unwrap_or_default().into_iter().map(|words| words.join(" ")).collect())
+    }
+
     /// Returns what a running container uses now.
     pub async fn stats(&self, id: &str) -> Result<Stats, Failure> {
         let tried = format!("reading the resource use of container `{}`", short(id));
@@ -594,6 +607,7 @@ fn seen(answer: ContainerInspectResponse) -> Seen {
         command: answer.path.into_iter().chain(answer.args.unwrap_or_default()).collect(),
         environment: names(config.env),
         user: config.user.unwrap_or_default(),
+        hostname: config.hostname.unwrap_or_default(),
         tty: config.tty.unwrap_or(false),
     }
 }
@@ -604,6 +618,7 @@ fn network(settings: EndpointSettings) -> Network {
         id: settings.network_id.unwrap_or_default(),
         ip: ip(settings.ip_address).or_else(|| ip(settings.global_ipv6_address)),
         aliases: settings.aliases.unwrap_or_default(),
+        links: settings.links.unwrap_or_default(),
     }
 }
 

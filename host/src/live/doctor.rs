@@ -8,13 +8,13 @@ use super::findings::{
 };
 use super::front::FrontDoors;
 use super::observe::fixed_ports;
+use super::senders::{Receiver, Sender};
 use super::site::Site;
 use crate::compose::{self, Compose, Options, Project, Tool};
 use crate::docker::{Docker, Endpoint, Seen};
 use crate::hooks::{self, Hooks};
 use crate::journal::Folder;
 use crate::model::{Failure, HookSpec, ProxyChoice, ServiceName, Settings, unknown_service};
-use crate::nginx::{Observation, Target};
 use crate::plan::ObservedService;
 
 /// The settings of nginx that matter to a reload and that swap can set itself.
@@ -73,7 +73,7 @@ pub async fn examine(
         let settings = overridden(site.settings(&name))?;
         let prepared = settings != Settings::default();
         let nginx = site.look_at_nginx(&name, &settings, &all).await;
-        let used = nginx.as_ref().is_some_and(|(_, _, observation)| uses(observation));
+        let used = nginx.as_ref().is_some_and(Sender::knows);
         if wanted.contains(&name) || wanted.is_empty() && (prepared || used) {
             facts.services.push(site.examine_service(name, settings, &all, nginx).await);
         } else {
@@ -133,6 +133,7 @@ fn unasked(name: &ServiceName, service: &compose::Service, settings: Settings) -
         settings,
         container_name: service.container_name.clone(),
         fixed_ports: fixed_ports(service),
+        fixed_addresses: service.fixed_addresses.clone(),
         grace: service.stop_grace_period,
         ..ObservedService::empty(name.clone())
     };
@@ -171,28 +172,13 @@ fn examine_hook(engine: &std::sync::Arc<hooks::Engine>, spec: &HookSpec) -> Resu
     Ok(HookFacts { name: spec.name().to_owned(), phases: inspection.phases, needs: inspection.needs })
 }
 
-/// Tells whether nginx knows the service.
-fn uses(observation: &Observation) -> bool {
-    let passes = observation.configuration.as_ref().is_ok_and(|configuration| !configuration.passes.is_empty());
-    passes || observation.folder.upstream.is_some()
-}
-
 impl Site {
     /// Looks at the nginx before a service; `None` where there is none, or none that answers. Then a plan says why.
-    async fn look_at_nginx(
-        &self,
-        name: &ServiceName,
-        settings: &Settings,
-        all: &[Seen],
-    ) -> Option<(ProxyChoice, Option<Seen>, Observation)> {
-        if settings.no_proxy {
-            return None;
-        }
-        let probe = ObservedService { settings: settings.clone(), ..ObservedService::empty(name.clone()) };
-        let (choice, container) = self.find_proxy(&probe, all).await.ok()??;
-        let upstream = settings.upstream.as_ref().unwrap_or(name);
-        let observation = self.doors.observe(&self.docker, &choice, container.as_ref(), upstream).await.ok()?;
-        Some((choice, container, observation))
+    async fn look_at_nginx(&self, name: &ServiceName, settings: &Settings, all: &[Seen]) -> Option<Sender> {
+        let live: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
+        let of_compose = self.project.services.get(name).cloned().unwrap_or_default();
+        let receiver = Receiver { name, settings, of_compose: &of_compose, live: &live };
+        self.senders(receiver, all).await.front
     }
 
     async fn examine_service(
@@ -200,7 +186,7 @@ impl Site {
         name: ServiceName,
         settings: Settings,
         all: &[Seen],
-        nginx: Option<(ProxyChoice, Option<Seen>, Observation)>,
+        nginx: Option<Sender>,
     ) -> ServiceFacts {
         let hooks = examine_hooks(&settings.hooks);
         let drain = settings.timeouts.drain;
@@ -217,10 +203,9 @@ impl Site {
         observed.problems.retain(|problem| !hooks.iter().any(|hook| hook.as_ref().err() == Some(problem)));
         let unfinished = self.folder().unfinished(&name).unwrap_or_default();
         let unfinished = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
-        let nginx =
-            nginx.map(|(choice, container, observation)| nginx_facts(&choice, container.as_ref(), &observation, drain));
-        let nginx = nginx.filter(|(uses, facts)| {
-            *uses
+        let nginx = nginx.map(|sender| (sender.knows(), nginx_facts(&sender, drain)));
+        let nginx = nginx.filter(|(knows, facts)| {
+            *knows
                 || observed.front.is_some()
                 || facts.problems.iter().any(|problem| observed.problems.contains(problem))
         });
@@ -228,12 +213,9 @@ impl Site {
     }
 }
 
-fn nginx_facts(
-    choice: &ProxyChoice,
-    container: Option<&Seen>,
-    observation: &Observation,
-    drain: std::time::Duration,
-) -> (bool, NginxFacts) {
+fn nginx_facts(sender: &Sender, drain: std::time::Duration) -> NginxFacts {
+    let Sender { choice, container, observation, reach } = sender;
+    let container = container.as_ref();
     let tuning = observation.tuning().and_then(|change| change.text);
     let tuned = tuning.is_some() || observation.folder.tuning.is_some();
     let mut facts = NginxFacts {
@@ -242,8 +224,8 @@ fn nginx_facts(
             choice => choice.to_string(),
         },
         restart: container.map(|seen| seen.restart.clone()),
-        problems: observation.problems(),
-        notices: observation.notices(drain, tuned),
+        problems: sender.problems(),
+        notices: observation.notices(drain, tuned).into_iter().chain(reach.warnings.clone()).collect(),
         ..NginxFacts::default()
     };
     if observation.folder_problem().is_none() {
@@ -252,8 +234,8 @@ fn nginx_facts(
     if let Ok(configuration) = &observation.configuration {
         facts.version = Some(configuration.version.to_string());
         facts.include = configuration.include.as_ref().map(|include| (include.pattern.clone(), include.place.clone()));
-        let moved = configuration.passes.iter().filter(|pass| pass.target == Target::Upstream);
-        facts.passes = moved.map(|pass| format!("`{} {}` at {}", pass.directive, pass.value, pass.place)).collect();
+        let passes = reach.passes.iter();
+        facts.passes = passes.map(|pass| format!("`{} {}` at {}", pass.directive, pass.value, pass.place)).collect();
         // What has no upstream yet goes nowhere else than before.
         if facts.include.is_none() {
             facts.passes.clear();
@@ -269,5 +251,5 @@ fn nginx_facts(
         let shutdown = set("worker_shutdown_timeout").map_or(Setting::Absent, Setting::Theirs);
         facts.settings.push(("worker_shutdown_timeout".to_owned(), shutdown));
     }
-    (uses(observation), facts)
+    facts
 }

@@ -57,15 +57,8 @@ pub struct FrontDoor {
 #[derive(Default)]
 pub struct FrontDoors {
     open: Mutex<HashMap<ProxyChoice, Arc<FrontDoor>>>,
-    /// What was opened ahead of need, by container.
-    ready: Mutex<HashMap<String, Ready>>,
-}
-
-/// An nginx that was entered before anybody knew whether it is the right one.
-struct Ready {
-    proxy: Proxy<Beside>,
-    /// What was seen of it for the service that is likely meant.
-    seen: Option<(ServiceName, Observation)>,
+    /// What was opened ahead of need, before anybody knew whether it is the right one, by container.
+    ready: Mutex<HashMap<String, Proxy<Beside>>>,
 }
 
 impl FrontDoors {
@@ -74,11 +67,12 @@ impl FrontDoors {
     pub async fn prepare(&self, docker: &Docker, containers: &[&Seen], likely: Option<&ServiceName>) {
         let enter = |id: String| async move {
             let proxy = Proxy::new(beside(docker, &id, None).await.ok()?, Place::Container);
-            let seen = match likely {
-                Some(service) => proxy.observe(service, None).await.ok().map(|seen| (service.clone(), seen)),
-                None => None,
-            };
-            Some((id, Ready { proxy, seen }))
+            if let Some(service) = likely {
+                // The proxy keeps what nginx says of its configuration; swap's files are read again when they matter,
+                // because another run may change them before this one holds the service.
+                let _ = proxy.observe(service, None).await;
+            }
+            Some((id, proxy))
         };
         let entered = join_all(containers.iter().map(|seen| enter(seen.id.clone()))).await;
         self.ready.lock().await.extend(entered.into_iter().flatten());
@@ -141,15 +135,11 @@ impl FrontDoors {
             return Ok((proxy, observation));
         };
         let ready = self.ready.lock().await.remove(&seen.id);
-        let (proxy, observed) = match ready {
-            Some(Ready { proxy, seen }) => (proxy, seen),
-            None => (Proxy::new(beside(docker, &seen.id, None).await?, Place::Container), None),
+        let proxy = match ready {
+            Some(proxy) => proxy,
+            None => Proxy::new(beside(docker, &seen.id, None).await?, Place::Container),
         };
-        // It was seen before this run held the service, so another run may have changed swap's files meanwhile.
-        let observation = match observed {
-            Some((likely, early)) if likely == *service && proxy.unchanged(service, &early).await? => early,
-            _ => proxy.observe(service, None).await?,
-        };
+        let observation = proxy.observe(service, None).await?;
         let root = seen.user.is_empty() || seen.user == "0" || seen.user == "root";
         if root || observation.folder.writable || !observation.folder.exists {
             return Ok((proxy, observation));

@@ -1,12 +1,12 @@
 //! Looks at the world before a run: what is live, what fronts it, what a candidate would be made of.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::Serialize;
 
 use super::front::container_of;
 use super::lock::Holding;
+use super::senders::{Receiver, Sender, Senders};
 use super::site::Site;
 use crate::compose;
 use crate::docker::Seen;
@@ -72,6 +72,7 @@ impl Site {
             image: image?,
             container_name: of_compose.container_name.clone(),
             fixed_ports: fixed_ports(&of_compose),
+            fixed_addresses: of_compose.fixed_addresses.clone(),
             healthcheck: newest.and_then(|seen| seen.healthcheck.clone()).filter(|_| !of_compose.healthcheck_disabled),
             networks: of_compose.networks.clone(),
             anonymous_volumes: newest.map(anonymous_volumes).unwrap_or_default(),
@@ -111,124 +112,58 @@ impl Site {
         live: &[&Seen],
         all: &[Seen],
     ) {
-        let (choice, container) = match self.find_proxy(observed, all).await {
-            Ok(Some(found)) => found,
-            Ok(None) => return,
-            Err(failure) => return observed.problems.push(failure),
-        };
-        let container = container.as_ref();
-        let upstream = observed.settings.upstream.clone().unwrap_or_else(|| observed.name.clone());
-        let observation = match self.doors.observe(&self.docker, &choice, container, &upstream).await {
-            Ok(observation) => observation,
-            Err(failure) => return observed.problems.push(failure),
-        };
-        let uses = observation.configuration.as_ref().is_ok_and(|configuration| !configuration.passes.is_empty());
-        let named = observed.settings.proxy.is_some();
-        if !uses && !named && observation.problems().is_empty() && observation.folder.upstream.is_none() {
-            // nginx knows nothing of the service, and nobody said that it should: a worker.
-            return;
-        }
-        let problems = observation.problems();
-        if !problems.is_empty() {
-            // A worker need not care about an nginx that is not ready for swap.
-            if uses || named || observation.configuration.is_err() {
-                observed.problems.extend(problems);
-            }
-            return;
-        }
+        let (name, settings) = (observed.name.clone(), observed.settings.clone());
+        let receiver = Receiver { name: &name, settings: &settings, of_compose: service, live };
+        let Senders { front, problems, notices } = self.senders(receiver, all).await;
+        observed.notices.extend(notices);
+        let ready = problems.is_empty();
+        observed.problems.extend(problems);
+        let Some(sender) = front.filter(|_| ready) else { return };
+        let Sender { choice, observation, .. } = &sender;
         let (folder, text) = (&observation.nginx.folder, observation.folder.upstream.as_deref());
         let owner = text.and_then(nginx::owner).filter(|owner| *owner != self.project.name);
         if let Some(owner) = owner {
-            let file = format!("{folder}/{}", nginx::file_name(&upstream));
-            let failure = owned_by_others(&file, owner, &self.project.name, &observed.name, &choice);
+            let file = format!("{folder}/{}", nginx::file_name(receiver.upstream()));
+            let failure = owned_by_others(&file, owner, &self.project.name, &name, choice);
             return observed.problems.push(failure);
         }
-        match self.front(observed, service, live, choice, container, &observation).await {
+        match self.front(observed, service, live, &sender).await {
             Ok(front) => observed.front = Some(front),
             Err(failure) => observed.problems.push(failure),
         }
     }
 
-    /// Returns the proxy that is settled, else the one that is found; `None`: the service is a worker.
-    pub(super) async fn find_proxy(
+    /// Returns the proxy that is settled, with its container; `None`: it is to be found.
+    pub(super) async fn named_proxy(
         &self,
-        observed: &ObservedService,
+        service: Receiver<'_>,
         all: &[Seen],
     ) -> Result<Option<(ProxyChoice, Option<Seen>)>, Failure> {
-        let service = &observed.name;
-        match &observed.settings.proxy {
+        let name = service.name;
+        match &service.settings.proxy {
             Some(ProxyChoice::Host) => Ok(Some((ProxyChoice::Host, None))),
             Some(ProxyChoice::Service(proxy)) => {
                 if !self.project.services.contains_key(proxy) {
                     return Err(unknown_service(proxy.as_str(), &self.services())).map_err(|failure| Failure {
-                        what: format!("the proxy of `{service}`: {}", failure.what),
+                        what: format!("the proxy of `{name}`: {}", failure.what),
                         ..failure
                     });
                 }
                 let seen = all.iter().find(|seen| seen.service == proxy.as_str() && seen.runs());
                 let seen = seen.ok_or_else(|| {
-                    Failure::new(format!("the proxy `{proxy}` of service `{service}` is not running"))
+                    Failure::new(format!("the proxy `{proxy}` of service `{name}` is not running"))
                         .hint(format!("start it with `docker compose up -d {proxy}`"))
                 })?;
-                unhealthy(proxy.as_str(), seen)?;
                 Ok(Some((ProxyChoice::Service(proxy.clone()), Some(seen.clone()))))
             }
             Some(choice) => {
                 let seen = container_of(&self.docker, &self.project.name, choice).await.map_err(|failure| Failure {
-                    what: format!("{} (it is the proxy of service `{service}`)", failure.what),
+                    what: format!("{} (it is the proxy of service `{name}`)", failure.what),
                     ..failure
                 })?;
-                if let Some(seen) = &seen {
-                    unhealthy(&seen.name, seen)?;
-                }
                 Ok(Some((choice.clone(), seen)))
             }
-            None => {
-                let found = self.guess_proxy(service, all)?;
-                Ok(found.map(|(choice, seen)| (choice, seen.cloned())))
-            }
-        }
-    }
-
-    fn guess_proxy<'a>(
-        &self,
-        service: &ServiceName,
-        all: &'a [Seen],
-    ) -> Result<Option<(ProxyChoice, Option<&'a Seen>)>, Failure> {
-        let mut candidates: BTreeMap<&str, &Seen> = BTreeMap::new();
-        let others = || all.iter().filter(|seen| seen.service != service.as_str());
-        for seen in others().filter(|seen| seen.runs() && is_nginx(seen)) {
-            candidates.entry(&seen.service).or_insert(seen);
-        }
-        let list: Vec<&str> = candidates.keys().copied().collect();
-        match candidates.into_values().collect::<Vec<_>>()[..] {
-            [] => {
-                let down = others().find(|seen| is_nginx(seen));
-                match down {
-                    Some(seen) => Err(Failure::new(format!(
-                        "the proxy `{}` is not running, so nobody could send requests to a new `{service}`",
-                        seen.service
-                    ))
-                    .hint(format!(
-                        "start it with `docker compose up -d {}`; for a service without a proxy write `x-swap: {{ proxy: none }}`",
-                        seen.service
-                    ))),
-                    None => Ok(None),
-                }
-            }
-            [seen] => {
-                unhealthy(&seen.service, seen)?;
-                let name: ServiceName = seen.service.parse().map_err(Failure::new)?;
-                Ok(Some((ProxyChoice::Service(name), Some(seen))))
-            }
-            _ => Err(Failure::new(format!(
-                "several services run nginx ({}), so the proxy of `{service}` is unknown",
-                list.join(", ")
-            ))
-            .hint(format!(
-                "write `x-swap: {{ proxy: {} }}` under `services: {service}:`, or `proxy: none` for a worker",
-                list[0]
-            ))),
+            None => Ok(None),
         }
     }
 
@@ -237,23 +172,23 @@ impl Site {
         observed: &mut ObservedService,
         service: &compose::Service,
         live: &[&Seen],
-        choice: ProxyChoice,
-        proxy: Option<&Seen>,
-        observation: &Observation,
+        sender: &Sender,
     ) -> Result<Front, Failure> {
-        let name = &observed.name;
+        let Sender { choice, container: proxy, observation, reach } = sender;
+        let (name, proxy) = (&observed.name, proxy.as_ref());
         let mut exposed: Vec<u16> = service.expose.clone();
         exposed.extend(live.iter().flat_map(|seen| &seen.ports));
         exposed.sort_unstable();
         exposed.dedup();
         let port = port(name, observed.settings.port, &exposed)?;
-        let network = shared_network(name, live, proxy, service, &choice)?;
+        let network = shared_network(name, live, proxy, service, choice)?;
         for (container, seen) in observed.live.iter_mut().zip(live) {
             container.address = seen.address(network.as_deref()).map(|ip| SocketAddr::new(ip, port));
         }
         let tuning = observation.tuning().and_then(|change| change.text);
         let tuned = tuning.is_some() || observation.folder.tuning.is_some();
-        let notices = observation.notices(observed.settings.timeouts.drain, tuned);
+        let mut notices = observation.notices(observed.settings.timeouts.drain, tuned);
+        notices.extend(reach.warnings.clone());
         observed.notices.extend(notices.into_iter().map(|notice| match notice.hint {
             Some(hint) => format!("{} ({hint})", notice.what),
             None => notice.what,
@@ -271,7 +206,7 @@ impl Site {
         let before = observation.folder.upstream.clone();
         Ok(Front {
             place: place_of(&observation.nginx.folder, proxy),
-            proxy: choice,
+            proxy: choice.clone(),
             container: proxy.map(|seen| container(seen, None)),
             directory: observation.nginx.folder.clone(),
             upstream: observed.settings.upstream.clone().filter(|upstream| *upstream != observed.name),
@@ -393,13 +328,13 @@ impl Site {
         settings: &Settings,
         all: &[Seen],
     ) -> Option<(String, nginx::UpstreamFile)> {
-        let probe = ObservedService { settings: settings.clone(), ..ObservedService::empty(name.clone()) };
-        let (choice, container) = self.find_proxy(&probe, all).await.ok()??;
-        let upstream = settings.upstream.as_ref().unwrap_or(name);
-        let observation = self.doors.observe(&self.docker, &choice, container.as_ref(), upstream).await.ok()?;
-        let file = nginx::parse(observation.folder.upstream.as_deref()?).ok()?;
+        let live: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
+        let of_compose = self.project.services.get(name).cloned().unwrap_or_default();
+        let receiver = Receiver { name, settings, of_compose: &of_compose, live: &live };
+        let Observation { nginx: found, folder, .. } = self.senders(receiver, all).await.front?.observation;
+        let file = nginx::parse(folder.upstream.as_deref()?).ok()?;
         let ours = file.project == self.project.name;
-        ours.then(|| (format!("{}/{}", observation.nginx.folder, nginx::file_name(upstream)), file))
+        ours.then(|| (format!("{}/{}", found.folder, nginx::file_name(receiver.upstream())), file))
     }
 }
 
@@ -499,15 +434,6 @@ fn front_door(proxy: Option<&Seen>) -> String {
     }
 }
 
-fn unhealthy(name: &str, seen: &Seen) -> Result<(), Failure> {
-    match seen.health.as_deref() {
-        Some("unhealthy") => Err(Failure::new(format!("the proxy `{name}` ({}) is unhealthy", seen.name)).hint(
-            format!("see `docker compose logs {name}`; swap changes nothing behind a front door that may be broken"),
-        )),
-        _ => Ok(()),
-    }
-}
-
 pub(super) fn fixed_ports(service: &compose::Service) -> Vec<String> {
     let fixed = service.ports.iter().filter(|port| port.fixed());
     fixed.filter_map(|port| port.host.map(|(first, _)| format!("{first}:{}", port.target))).collect()
@@ -554,15 +480,29 @@ fn shared_network(
         proxy.networks.contains_key(*name) && live.iter().all(|seen| seen.networks.contains_key(*name))
     };
     of_compose.networks.iter().find(shared).cloned().map(Some).ok_or_else(|| {
-        let list = |seen: &Seen| seen.networks.keys().cloned().collect::<Vec<_>>().join(", ");
-        Failure::new(format!(
-            "the proxy {} (networks: {}) and {} (networks: {}) share no network",
-            proxy.name,
-            list(proxy),
-            live.iter().map(|seen| seen.name.as_str()).collect::<Vec<_>>().join(", "),
-            live.first().map(|seen| list(seen)).unwrap_or_default()
-        ))
-        .hint(match choice {
+        let all = |seen: &Seen| seen.networks.keys().cloned().collect::<Vec<_>>().join(", ");
+        let apart = live.iter().find(|seen| !seen.networks.keys().any(|name| proxy.networks.contains_key(name)));
+        let what = match apart {
+            Some(apart) => format!(
+                "the proxy {} (networks: {}) and {} (networks: {}) share no network",
+                proxy.name,
+                all(proxy),
+                apart.name,
+                all(apart)
+            ),
+            // They do now; it is the new container, or one of several, that would be elsewhere.
+            None => format!(
+                "the proxy {} (networks: {}) would share no network with a new `{service}` (networks: {} in the compose file)",
+                proxy.name,
+                all(proxy),
+                of_compose.networks.join(", ")
+            ),
+        };
+        Failure::new(what).hint(match choice {
+            ProxyChoice::Service(name) if apart.is_none() => format!(
+                "give `{name}` and `{service}` a common network in the compose file, then `docker compose up -d {name} \
+                 {service}` once"
+            ),
             ProxyChoice::Service(name) => format!("give `{name}` and `{service}` a common network in the compose file"),
             _ => format!(
                 "let `{service}` join a network of that nginx: `networks: {{ {0}: {{ external: true }} }}` at the end of the \

@@ -1,14 +1,17 @@
 //! What `nginx -V` and `nginx -T` tell: version, paths, who uses a service, what is set, and mistakes with their cures. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::syntax::{self, Directive};
+use super::dump::{Dump, Listener, Statement, absolute, covers};
+use super::syntax;
 use super::tuning::TUNING_FILE;
 use super::upstream::file_name;
-use crate::model::{Failure, ServiceName, is_control, printable};
+use super::ways::{self, Realm, Upstream, Ways};
+use crate::model::{Failure, ServiceName, is_control};
 
 /// The version of nginx's core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,14 +60,13 @@ pub struct Configuration {
     pub error_log: ErrorLog,
     /// The line by which nginx reads swap's folder, if there is one in `http`.
     pub include: Option<Include>,
-    /// Where the service is used.
-    pub passes: Vec<Pass>,
+    /// Where nginx sends requests.
+    pub ways: Arc<Ways>,
     /// The settings that matter to a reload, as somebody wrote them outside of swap's own file: name to value.
     pub settings: BTreeMap<String, String>,
-    /// What must be corrected before swap can switch, each with its cure.
+    /// What must be corrected before swap can switch, each with its cure. Ways that go past swap are not among them:
+    /// [`reach`](super::reach) finds those.
     pub mistakes: Vec<Failure>,
-    /// What swap cannot switch though it names the service, each with what to do about it.
-    pub warnings: Vec<Failure>,
 }
 
 /// Where nginx's main log goes.
@@ -89,36 +91,16 @@ pub struct Include {
     pub place: String,
 }
 
-/// A line that passes requests to the service.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pass {
-    /// `proxy_pass`, `fastcgi_pass`, `grpc_pass`, `uwsgi_pass` or `scgi_pass`.
-    pub directive: String,
-    /// Its argument as written.
-    pub value: String,
-    /// File and line.
-    pub place: String,
-    /// Whether swap's upstream gets these requests.
-    pub target: Target,
-}
-
-/// What a pass of requests leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// The upstream by its name: a switch moves it.
-    Upstream,
-    /// The name with a port: nginx refuses that beside the upstream, or, through a variable, goes past it.
-    NameWithPort(u16),
+impl Include {
+    /// Returns the path of the service's file there.
+    pub fn file(&self, service: &ServiceName) -> String {
+        format!("{}/{}", self.folder, file_name(service))
+    }
 }
 
 /// The settings that matter to a reload.
 const SETTINGS: [&str; 5] =
     ["keepalive_min_timeout", "client_header_timeout", "worker_shutdown_timeout", "daemon", "master_process"];
-pub(super) const PASSES: [&str; 5] = ["proxy_pass", "fastcgi_pass", "grpc_pass", "uwsgi_pass", "scgi_pass"];
-/// More directives than this, counted through all includes, are not read on: far beyond what nginx is used with.
-const MOST_DIRECTIVES: usize = 1_000_000;
-/// Includes within includes beyond this are not followed.
-const DEEPEST_INCLUDE: usize = 12;
 
 /// Reads the answer of `nginx -V`.
 pub(super) fn build(text: &str) -> Result<Build, Failure> {
@@ -147,266 +129,160 @@ pub(super) fn build(text: &str) -> Result<Build, Failure> {
     })
 }
 
-/// Reads the answers of `nginx -V` and `nginx -T`, run with these arguments, for one service.
-///
-/// `folder` is where swap's files are to be; by default the folder called `swap` that `http` includes.
-pub fn read(
-    version: &str,
-    dump: &str,
-    arguments: &[String],
-    service: &ServiceName,
-    folder: Option<&str>,
-) -> Result<Configuration, Failure> {
+/// What the answers of `nginx -V` and `nginx -T` tell, whatever service is asked about: it is read once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    build: Build,
+    prefix: String,
+    conf_path: String,
+    pid_path: String,
+    error_log: ErrorLog,
+    /// The main file as it was printed, and the folder where relative includes start.
+    main: (String, String),
+    settings: BTreeMap<String, String>,
+    includes: Vec<IncludeLine>,
+    upstreams: Vec<Upstream>,
+    ways: Arc<Ways>,
+}
+
+/// An `include` anywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct IncludeLine {
+    /// The blocks around it, as `http server`.
+    context: String,
+    pattern: String,
+    place: String,
+}
+
+/// Reads the answers of `nginx -V` and `nginx -T`, run with these arguments.
+pub fn read(version: &str, dump: &str, arguments: &[String]) -> Result<Reading, Failure> {
     let build = build(version)?;
     let option = |name: &str| arguments.chunks(2).find(|pair| pair[0] == name).and_then(|pair| pair.get(1));
     let prefix = option("-p").unwrap_or(&build.prefix).clone();
     let conf_path = absolute(&prefix, option("-c").unwrap_or(&build.conf_path));
-    let files = Files::read(dump, conf_path.rsplit_once('/').map_or("/", |(folder, _)| folder));
-    let mut reading = Reading::new(&files, service, folder);
-    if let Some(global) = option("-g") {
-        let global = syntax::parse(global).unwrap_or_default();
-        reading.walk(&global, "-g", &mut Vec::new());
-    }
-    let Some((main, _)) = files.texts.first() else {
+    let dump = Dump::of(dump, conf_path.rsplit_once('/').map_or("/", |(folder, _)| folder));
+    let Some(main) = dump.main() else {
         return Err(Failure::new("`nginx -T` printed no configuration"));
     };
-    reading.file(main, &mut Vec::new());
-    let pid_path =
-        reading.pid.take().map_or_else(|| absolute(&prefix, &build.pid_path), |path| absolute(&prefix, &path));
-    let error_log = match reading.error_log.take().as_deref().or(option("-e").map(String::as_str)) {
+    let mut told = Told::default();
+    for directive in option("-g").map(|global| syntax::parse(global).unwrap_or_default()).unwrap_or_default() {
+        let arguments: Vec<_> = directive.arguments.into_iter().map(Into::into).collect();
+        let (name, line) = (directive.name.as_str(), directive.line);
+        told.note(&Statement { name, arguments: &arguments, opens: false, file: "-g", line, blocks: &[] });
+    }
+    let unread = dump.walk(&mut told);
+    let pid_path = absolute(&prefix, told.pid.as_deref().unwrap_or(&build.pid_path));
+    let error_log = match told.error_log.as_deref().or(option("-e").map(String::as_str)) {
         Some("stderr") => ErrorLog::Stderr,
         Some(log) if log.starts_with("syslog:") || log.starts_with("memory:") => ErrorLog::Elsewhere,
         Some(file) => ErrorLog::File(absolute(&prefix, file)),
         None => ErrorLog::File(absolute(&prefix, &build.error_log)),
     };
-    let (include, passes) = (reading.include(), reading.passes());
-    let (mut mistakes, mut warnings) = (std::mem::take(&mut reading.mistakes), std::mem::take(&mut reading.warnings));
-    reading.judge(include.as_ref(), &passes, &mut mistakes, &mut warnings);
-    Ok(Configuration {
-        version: build.version,
+    Ok(Reading {
         prefix,
         conf_path,
         pid_path,
         error_log,
-        include,
-        passes,
-        settings: reading.settings,
-        mistakes,
-        warnings,
+        main: (main.to_owned(), dump.absolute("")),
+        settings: told.settings,
+        includes: told.includes,
+        upstreams: told.ways.upstreams().to_vec(),
+        ways: Arc::new(told.ways.finish(unread)),
+        build,
     })
 }
 
-/// Returns the path as nginx understands it.
-fn absolute(prefix: &str, path: &str) -> String {
-    if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", prefix.trim_end_matches('/')) }
-}
-
-/// The files that `nginx -T` printed, in its order: the main file is first.
-struct Files {
-    /// The folder of the main file: relative includes start there.
-    base: String,
-    texts: Vec<(String, Vec<Directive>)>,
-    index: HashMap<String, usize>,
-    warnings: Vec<Failure>,
-}
-
-impl Files {
-    fn read(dump: &str, base: &str) -> Self {
-        let mut texts: Vec<(String, String)> = Vec::new();
-        for line in dump.lines() {
-            let path = line.strip_prefix("# configuration file ").and_then(|rest| rest.strip_suffix(':'));
-            match (path, texts.last_mut()) {
-                (Some(path), _) => texts.push((path.to_owned(), String::new())),
-                (None, Some((_, text))) => {
-                    text.push_str(line);
-                    text.push('\n');
-                }
-                (None, None) => {}
-            }
-        }
-        let mut files = Files { base: base.to_owned(), texts: Vec::new(), index: HashMap::new(), warnings: Vec::new() };
-        for (path, text) in texts {
-            // nginx has accepted all of them. One that swap can't read may be of a module with a language of its own.
-            let directives = syntax::parse(&text).unwrap_or_else(|error| {
-                let what = format!("swap does not understand nginx's configuration `{}`: {error}", printable(&path));
-                files.warnings.push(Failure::new(what).hint("what that file sets or uses is not seen"));
-                Vec::new()
-            });
-            files.index.insert(path.clone(), files.texts.len());
-            files.texts.push((path, directives));
-        }
-        files
-    }
-
-    /// The files that an include reads.
-    fn included(&self, pattern: &str) -> Vec<&str> {
-        let pattern = absolute(&self.base, pattern);
-        if let Some((path, _)) = self.index.get(&pattern).map(|at| &self.texts[*at]) {
-            return vec![path];
-        }
-        if !pattern.contains(['*', '?', '[']) {
-            return Vec::new();
-        }
-        self.texts.iter().map(|(path, _)| path.as_str()).filter(|path| covers(&pattern, path)).collect()
-    }
-}
-
-/// Tells whether a shell pattern covers a path: `*` and `?` cross no `/` and start at no dot.
-pub(super) fn covers(pattern: &str, path: &str) -> bool {
-    let (mut patterns, mut names) = (pattern.split('/'), path.split('/'));
-    loop {
-        match (patterns.next(), names.next()) {
-            (None, None) => return true,
-            (Some(pattern), Some(name)) => {
-                let hidden = name.starts_with('.') && !pattern.starts_with('.');
-                if hidden || !matches(&pattern.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>()) {
-                    return false;
-                }
-            }
-            _ => return false,
-        }
-    }
-}
-
-/// Greedy match with one point of return, so that no pattern takes exponential time.
-fn matches(pattern: &[char], name: &[char]) -> bool {
-    let (mut p, mut n, mut back) = (0, 0, None);
-    while n < name.len() {
-        let step = match pattern.get(p) {
-            Some('*') => {
-                back = Some((p, n));
-                p += 1;
-                continue;
-            }
-            Some('?') => Some(1),
-            Some('[') => class(&pattern[p..], name[n]),
-            Some(c) if *c == name[n] => Some(1),
-            _ => None,
-        };
-        match (step, back) {
-            (Some(step), _) => (p, n) = (p + step, n + 1),
-            (None, Some((star, at))) => {
-                (p, n) = (star + 1, at + 1);
-                back = Some((star, at + 1));
-            }
-            (None, None) => return false,
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
-/// Matches one character with `[a-z]` or `[!a]`; answers how long the class is.
-fn class(pattern: &[char], c: char) -> Option<usize> {
-    let close = 2 + pattern.get(2..)?.iter().position(|c| *c == ']')?;
-    let (negated, body) = match pattern[1] {
-        '!' | '^' => (true, &pattern[2..close]),
-        _ => (false, &pattern[1..close]),
-    };
-    let mut found = false;
-    let mut at = 0;
-    while at < body.len() {
-        if at + 2 < body.len() && body[at + 1] == '-' {
-            found |= (body[at]..=body[at + 2]).contains(&c);
-            at += 3;
-        } else {
-            found |= body[at] == c;
-            at += 1;
-        }
-    }
-    (found != negated).then_some(close + 1)
-}
-
-/// A directive's place among the blocks, and its text.
-struct Seen {
-    context: String,
-    arguments: Vec<String>,
-    place: String,
-    file: String,
-}
-
-/// One walk through all files, in nginx's order.
-struct Reading<'a> {
-    files: &'a Files,
-    service: &'a ServiceName,
-    folder: Option<&'a str>,
-    seen: usize,
+/// Hears what a configuration says.
+#[derive(Default)]
+struct Told {
     settings: BTreeMap<String, String>,
     pid: Option<String>,
     error_log: Option<String>,
-    includes: Vec<Seen>,
-    upstreams: Vec<Seen>,
-    raw_passes: Vec<(String, Seen)>,
-    variables: HashMap<String, Vec<String>>,
-    mistakes: Vec<Failure>,
-    warnings: Vec<Failure>,
+    includes: Vec<IncludeLine>,
+    ways: ways::Collector,
 }
 
-impl<'a> Reading<'a> {
-    fn new(files: &'a Files, service: &'a ServiceName, folder: Option<&'a str>) -> Self {
-        Reading {
-            files,
-            service,
-            folder,
-            seen: 0,
-            settings: BTreeMap::new(),
-            pid: None,
-            error_log: None,
-            includes: Vec::new(),
-            upstreams: Vec::new(),
-            raw_passes: Vec::new(),
-            variables: HashMap::new(),
-            mistakes: Vec::new(),
-            warnings: files.warnings.clone(),
+impl Listener for Told {
+    fn statement(&mut self, statement: &Statement<'_, '_>) {
+        self.note(statement);
+        self.ways.statement(statement);
+    }
+
+    fn close(&mut self) {
+        self.ways.close();
+    }
+}
+
+impl Told {
+    fn note(&mut self, statement: &Statement<'_, '_>) {
+        let Statement { name, arguments, file, blocks, .. } = *statement;
+        match (name, arguments) {
+            ("include", [pattern]) => self.includes.push(IncludeLine {
+                context: blocks.join(" "),
+                pattern: pattern.clone().into_owned(),
+                place: statement.place(),
+            }),
+            ("pid", [path]) => self.pid = Some(path.clone().into_owned()),
+            ("error_log", [path, ..]) if blocks.is_empty() => {
+                _ = self.error_log.get_or_insert_with(|| path.clone().into_owned())
+            }
+            (setting, [value]) if SETTINGS.contains(&setting) => {
+                let own = file.rsplit('/').next() == Some(TUNING_FILE);
+                if !own && matches!(blocks, [] | [_]) && blocks.iter().all(|block| block == "http") {
+                    self.settings.insert(name.to_owned(), value.clone().into_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Reading {
+    /// Returns what the configuration means for one service.
+    ///
+    /// `folder` is where swap's files are to be; by default the folder called `swap` that `http` includes.
+    pub fn configuration(&self, service: &ServiceName, folder: Option<&str>) -> Configuration {
+        let include = self.include(service, folder);
+        Configuration {
+            version: self.build.version,
+            prefix: self.prefix.clone(),
+            conf_path: self.conf_path.clone(),
+            pid_path: self.pid_path.clone(),
+            error_log: self.error_log.clone(),
+            ways: self.ways.clone(),
+            settings: self.settings.clone(),
+            mistakes: self.mistakes(service, folder, include.as_ref()),
+            include,
         }
     }
 
-    fn judge(
-        &self,
-        include: Option<&Include>,
-        passes: &[Pass],
-        mistakes: &mut Vec<Failure>,
-        warnings: &mut Vec<Failure>,
-    ) {
-        let service = self.service;
-        let own = include.map(|include| format!("{}/{}", include.folder, file_name(service)));
-        for Seen { context, place, file, .. } in &self.upstreams {
-            if context == "http" && Some(file) != own.as_ref() {
+    fn mistakes(&self, service: &ServiceName, folder: Option<&str>, include: Option<&Include>) -> Vec<Failure> {
+        let mut mistakes = Vec::new();
+        let own = include.map(|include| include.file(service));
+        let same = |upstream: &&Upstream| {
+            upstream.realm == Realm::Http && upstream.name.eq_ignore_ascii_case(service.as_str())
+        };
+        for Upstream { place, file, .. } in self.upstreams.iter().filter(same) {
+            if Some(file) != own.as_ref() {
                 mistakes.push(
                     Failure::new(format!("the upstream `{service}` is already defined at {place}"))
                         .hint(format!("remove that `upstream {service} {{ … }}`: swap writes it from now on")),
                 );
             }
         }
-        for Pass { directive, value, place, target } in passes {
-            let Target::NameWithPort(port) = target else { continue };
-            let what = format!("`{directive} {value}` at {place} names a port, which an upstream's name may not have");
-            let cure = value.replacen(&format!("{service}:{port}"), service.as_str(), 1);
-            if value.contains('$') {
-                warnings.push(
-                    Failure::new(format!(
-                        "`{directive} {value}` at {place} goes past swap's upstream, because of its port"
-                    ))
-                    .hint(format!("leave `:{port}` out: the upstream knows the port")),
-                );
-            } else {
-                mistakes.push(Failure::new(what).hint(format!("write `{directive} {cure};`")));
-            }
-        }
         if include.is_none() {
-            let folder = self.folder.unwrap_or(super::DEFAULT_FOLDER);
-            let elsewhere = self.includes.iter().find(|seen| {
-                seen.context != "http" && self.swap_folder(&absolute(&self.files.base, &seen.arguments[0])).is_some()
+            let wanted = folder.unwrap_or(super::DEFAULT_FOLDER);
+            let elsewhere = self.includes.iter().find(|line| {
+                line.context != "http" && swap_folder(&self.absolute(&line.pattern), service, folder).is_some()
             });
             mistakes.push(match elsewhere {
-                Some(Seen { context, place, arguments, .. }) => {
+                Some(IncludeLine { context, place, pattern }) => {
                     let context = if context.is_empty() { "no block" } else { context };
-                    Failure::new(format!("`include {}` at {place} stands in {context}, not in http", arguments[0]))
+                    Failure::new(format!("`include {pattern}` at {place} stands in {context}, not in http"))
                         .hint("move that line into the `http` block")
                 }
-                None => Failure::new(format!("nginx does not read `{folder}/{}`", file_name(service))).hint(format!(
-                    "write `include {folder}/*.conf;` into the `http` block of {}",
-                    self.files.texts[0].0
-                )),
+                None => Failure::new(format!("nginx does not read `{wanted}/{}`", file_name(service)))
+                    .hint(format!("write `include {wanted}/*.conf;` into the `http` block of {}", self.main.0)),
             });
         }
         if self.settings.get("master_process").is_some_and(|value| value == "off") {
@@ -417,175 +293,38 @@ impl<'a> Reading<'a> {
                 .hint("remove `master_process off;`"),
             );
         }
+        mistakes
     }
 
-    /// The folder that an absolute pattern reads, if it is swap's and the pattern covers the service's file.
-    fn swap_folder(&self, pattern: &str) -> Option<String> {
-        let (folder, _) = pattern.rsplit_once('/')?;
-        let wanted = match self.folder {
-            Some(wanted) => wanted.trim_end_matches('/') == folder,
-            None => folder.rsplit('/').next() == Some("swap"),
-        };
-        (wanted && covers(pattern, &format!("{folder}/{}", file_name(self.service)))).then(|| folder.to_owned())
+    fn absolute(&self, pattern: &str) -> String {
+        absolute(&self.main.1, pattern)
     }
 
-    fn include(&self) -> Option<Include> {
-        self.includes.iter().filter(|seen| seen.context == "http").find_map(|seen| {
-            let folder = self.swap_folder(&absolute(&self.files.base, &seen.arguments[0]))?;
+    fn include(&self, service: &ServiceName, folder: Option<&str>) -> Option<Include> {
+        self.includes.iter().filter(|line| line.context == "http").find_map(|line| {
+            let folder = swap_folder(&self.absolute(&line.pattern), service, folder)?;
             // No folder that swap could name in a message or in a file's comment.
             if folder.chars().any(is_control) {
                 return None;
             }
-            Some(Include { folder, pattern: seen.arguments[0].clone(), place: seen.place.clone() })
+            Some(Include { folder, pattern: line.pattern.clone(), place: line.place.clone() })
         })
     }
-
-    fn passes(&self) -> Vec<Pass> {
-        let pass = |(directive, seen): &(String, Seen)| {
-            let value = seen.arguments.first()?;
-            let target =
-                self.targets(value).into_iter().max_by_key(|target| matches!(target, Target::NameWithPort(_)))?;
-            Some(Pass { directive: directive.clone(), value: value.clone(), place: seen.place.clone(), target })
-        };
-        self.raw_passes.iter().filter_map(pass).collect()
-    }
-
-    /// What a value leads to, variables replaced by all that is ever put into them.
-    fn targets(&self, value: &str) -> Vec<Target> {
-        let mut values = vec![value.to_owned()];
-        // A variable may be made of others; three rounds are more than configurations have.
-        for _ in 0..3 {
-            values = values.iter().flat_map(|value| self.substituted(value)).take(1000).collect();
-        }
-        values.iter().filter_map(|value| target(value, self.service)).collect()
-    }
-
-    fn substituted(&self, value: &str) -> Vec<String> {
-        let Some((before, rest)) = value.split_once('$') else { return vec![value.to_owned()] };
-        let braced = rest.starts_with('{');
-        let rest = rest.trim_start_matches('{');
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-        let (name, after) = rest.split_at(end);
-        let after = if braced { after.strip_prefix('}').unwrap_or(after) } else { after };
-        match self.variables.get(name) {
-            Some(values) => values.iter().map(|value| format!("{before}{value}{after}")).collect(),
-            None => vec![value.to_owned()],
-        }
-    }
 }
 
-/// What a pass without variables leads to: `http://app/path`, `app`, `grpc://app:50051`.
-fn target(value: &str, service: &ServiceName) -> Option<Target> {
-    let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '$']).next()?;
-    let (name, port) = match authority.split_once(':') {
-        Some((name, port)) => (name, Some(port)),
-        None => (authority, None),
+/// The folder that an absolute pattern reads, if it is swap's and the pattern covers the service's file.
+fn swap_folder(pattern: &str, service: &ServiceName, folder: Option<&str>) -> Option<String> {
+    let (found, _) = pattern.rsplit_once('/')?;
+    let wanted = match folder {
+        Some(wanted) => wanted.trim_end_matches('/') == found,
+        None => found.rsplit('/').next() == Some("swap"),
     };
-    if !name.eq_ignore_ascii_case(service.as_str()) {
-        return None;
-    }
-    match port {
-        None => Some(Target::Upstream),
-        Some(port) => port.parse().ok().map(Target::NameWithPort),
-    }
-}
-
-impl Reading<'_> {
-    fn file(&mut self, path: &str, context: &mut Vec<String>) {
-        let files = self.files;
-        if let Some(at) = files.index.get(path) {
-            let (path, directives) = &files.texts[*at];
-            self.walk(directives, path, context);
-        }
-    }
-
-    fn walk(&mut self, directives: &[Directive], file: &str, context: &mut Vec<String>) {
-        let files = self.files;
-        // A file that includes itself ends here; nginx refuses it long before.
-        if context.iter().filter(|name| *name == "include").count() > DEEPEST_INCLUDE {
-            return;
-        }
-        for Directive { name, arguments, block, line, .. } in directives {
-            self.seen += 1;
-            if self.seen > MOST_DIRECTIVES {
-                return;
-            }
-            let seen = || Seen {
-                context: context.iter().filter(|name| *name != "include").cloned().collect::<Vec<_>>().join(" "),
-                arguments: arguments.clone(),
-                place: printable(&format!("{file}:{line}")),
-                file: file.to_owned(),
-            };
-            match (name.as_str(), arguments.as_slice()) {
-                ("include", [pattern]) => {
-                    self.includes.push(seen());
-                    context.push("include".to_owned());
-                    for path in files.included(pattern) {
-                        self.file(path, context);
-                    }
-                    context.pop();
-                }
-                ("upstream", [name]) if name.eq_ignore_ascii_case(self.service.as_str()) => self.upstreams.push(seen()),
-                ("set", [name, value]) => self.variable(name, value),
-                ("map" | "geo" | "split_clients", [.., name]) => {
-                    for Directive { arguments, .. } in block.iter().flatten() {
-                        if let Some(value) = arguments.last() {
-                            self.variable(name, value);
-                        }
-                    }
-                    continue;
-                }
-                ("pid", [path]) => self.pid = Some(path.clone()),
-                ("error_log", [path, ..]) if seen().context.is_empty() => {
-                    _ = self.error_log.get_or_insert(path.clone())
-                }
-                (pass, [value, ..]) if PASSES.contains(&pass) => {
-                    let seen = seen();
-                    if seen.context.starts_with("stream") {
-                        self.stream_pass(value, &seen.place);
-                    } else {
-                        self.raw_passes.push((name.clone(), seen));
-                    }
-                }
-                (setting, [value]) if SETTINGS.contains(&setting) => {
-                    let own = file.rsplit('/').next() == Some(TUNING_FILE);
-                    let context = seen().context;
-                    if !own && (context.is_empty() || context == "http") {
-                        self.settings.insert(name.clone(), value.clone());
-                    }
-                }
-                _ => {}
-            }
-            if let Some(block) = block {
-                context.push(name.clone());
-                self.walk(block, file, context);
-                context.pop();
-            }
-        }
-    }
-
-    fn variable(&mut self, name: &str, value: &str) {
-        let name = name.trim_start_matches('$');
-        self.variables.entry(name.to_owned()).or_default().push(value.to_owned());
-    }
-
-    fn stream_pass(&mut self, value: &str, place: &str) {
-        if target(value, self.service).is_some() {
-            let service = self.service;
-            self.warnings.push(
-                Failure::new(format!(
-                    "`proxy_pass {}` at {place} is in `stream`, which swap does not switch",
-                    printable(value)
-                ))
-                .hint(format!("its connections to `{service}` are cut when the old container stops")),
-            );
-        }
-    }
+    (wanted && covers(pattern, &format!("{found}/{}", file_name(service)))).then(|| found.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::reach::{Names, Pass, Reach, reach};
     use super::*;
 
     const DEBIAN: &str = "nginx version: nginx/1.22.1
@@ -595,33 +334,25 @@ configure arguments: --with-cc-opt='-g -O2' --prefix=/usr/share/nginx --conf-pat
 
     fn show(version: &str, dump: &str, arguments: &[&str], folder: Option<&str>) -> String {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let configuration = match read(version, dump, &arguments, &"app".parse().unwrap(), folder) {
-            Ok(configuration) => configuration,
+        let service: ServiceName = "app".parse().unwrap();
+        let configuration = match read(version, dump, &arguments) {
+            Ok(reading) => reading.configuration(&service, folder),
             Err(failure) => return format!("{failure}\n"),
         };
-        let Configuration {
-            version,
-            prefix,
-            conf_path,
-            pid_path,
-            error_log,
-            include,
-            passes,
-            settings,
-            mistakes,
-            warnings,
-        } = configuration;
+        let Reach { passes, past, unclear, warnings } = reach(&configuration, &Names::of(service));
+        let Configuration { version, prefix, conf_path, pid_path, error_log, include, ways: _, settings, mistakes } =
+            configuration;
         let mut text = format!("{version} {prefix} {conf_path} {pid_path} {error_log:?}\n");
         if let Some(Include { folder, pattern, place }) = include {
             text += &format!("include {folder} by {pattern} at {place}\n");
         }
-        for Pass { directive, value, place, target } in passes {
-            text += &format!("{directive} {value} at {place}: {target:?}\n");
+        for Pass { directive, value, place } in passes {
+            text += &format!("{directive} {value} at {place}\n");
         }
         for (name, value) in settings {
             text += &format!("{name} = {value}\n");
         }
-        for (kind, failures) in [("mistake", mistakes), ("warning", warnings)] {
+        for (kind, failures) in [("past", past), ("mistake", mistakes), ("unclear", unclear), ("warning", warnings)] {
             for Failure { what, hint, .. } in failures {
                 text += &format!("{kind}: {what}\n  hint: {}\n", hint.unwrap_or_default());
             }
@@ -672,9 +403,9 @@ server {
             dump,
             "1.22.1 /usr/share/nginx /etc/nginx/nginx.conf /var/run/nginx.pid File(\"/var/log/nginx/error.log\")
 include /etc/nginx/swap by swap/*.conf at /etc/nginx/nginx.conf:7
-proxy_pass http://app at /etc/nginx/conf.d/default.conf:2: Upstream
-proxy_pass http://APP/v1/ at /etc/nginx/conf.d/default.conf:3: Upstream
-fastcgi_pass app at /etc/nginx/conf.d/default.conf:4: Upstream
+proxy_pass http://app at /etc/nginx/conf.d/default.conf:2
+proxy_pass http://APP/v1/ at /etc/nginx/conf.d/default.conf:3
+fastcgi_pass app at /etc/nginx/conf.d/default.conf:4
 keepalive_min_timeout = 1s
 worker_shutdown_timeout = 10s
 ",
@@ -698,15 +429,13 @@ stream { server { listen 1; proxy_pass app:5432; } }
         check(
             dump,
             &format!(
-                "{HEAD}proxy_pass http://app:80/x at /etc/nginx/nginx.conf:6: NameWithPort(80)
-fastcgi_pass app:9000 at /etc/nginx/nginx.conf:7: NameWithPort(9000)
-master_process = off
+                "{HEAD}master_process = off
+past: `proxy_pass http://app:80/x` at /etc/nginx/nginx.conf:6 names a port, which an upstream's name may not have
+  hint: write `proxy_pass http://app/x;`
+past: `fastcgi_pass app:9000` at /etc/nginx/nginx.conf:7 names a port, which an upstream's name may not have
+  hint: write `fastcgi_pass app;`
 mistake: the upstream `app` is already defined at /etc/nginx/nginx.conf:3
   hint: remove that `upstream app {{ … }}`: swap writes it from now on
-mistake: `proxy_pass http://app:80/x` at /etc/nginx/nginx.conf:6 names a port, which an upstream's name may not have
-  hint: write `proxy_pass http://app/x;`
-mistake: `fastcgi_pass app:9000` at /etc/nginx/nginx.conf:7 names a port, which an upstream's name may not have
-  hint: write `fastcgi_pass app;`
 mistake: `include /etc/nginx/swap/*.conf` at /etc/nginx/nginx.conf:5 stands in http server, not in http
   hint: move that line into the `http` block
 mistake: nginx runs with `master_process off`, so it has no worker that could finish old requests
@@ -738,11 +467,14 @@ http {
             dump,
             &format!(
                 "{HEAD}include /etc/nginx/swap by swap/*.conf at /etc/nginx/nginx.conf:2
-proxy_pass $up at /etc/nginx/nginx.conf:6: Upstream
-proxy_pass http://app$request_uri at /etc/nginx/nginx.conf:7: Upstream
-proxy_pass http://${{backend}}:9000 at /etc/nginx/nginx.conf:8: NameWithPort(9000)
-warning: `proxy_pass http://${{backend}}:9000` at /etc/nginx/nginx.conf:8 goes past swap's upstream, because of its port
+proxy_pass $up at /etc/nginx/nginx.conf:6
+proxy_pass http://app$request_uri at /etc/nginx/nginx.conf:7
+past: `proxy_pass http://${{backend}}:9000` at /etc/nginx/nginx.conf:8 goes past swap's upstream, because of its port
   hint: leave `:9000` out: the upstream knows the port
+warning: nobody can tell whether `proxy_pass http://$self` at /etc/nginx/nginx.conf:9 sends requests to `app`: `$self` is made of itself
+  hint: if it does, write `proxy_pass http://app;` there
+warning: nobody can tell whether `proxy_pass http://$unknown` at /etc/nginx/nginx.conf:10 sends requests to `app`: `$unknown` is set by nothing that swap can read
+  hint: if it does, write `proxy_pass http://app;` there
 "
             ),
         );
@@ -780,8 +512,8 @@ warning: `proxy_pass http://${{backend}}:9000` at /etc/nginx/nginx.conf:8 goes p
             "# configuration file /etc/nginx/nginx.conf:\nhttp { include swap/*.conf; include x; }\n# configuration file /etc/nginx/x:\n}\n",
             &format!(
                 "{HEAD}include /etc/nginx/swap by swap/*.conf at /etc/nginx/nginx.conf:1
-warning: swap does not understand nginx's configuration `/etc/nginx/x`: line 1: `}}` closes nothing
-  hint: what that file sets or uses is not seen
+unclear: swap does not understand nginx's configuration `/etc/nginx/x`: line 1: `}}` closes nothing, so nobody can tell whether it sends requests to `app`
+  hint: if it does not, write `x-swap: {{ proxy: none }}` under `services: app:`; if it does, name the nginx: `x-swap: {{ proxy: NAME }}`
 "
             ),
         );
@@ -798,9 +530,14 @@ warning: swap does not understand nginx's configuration `/etc/nginx/x`: line 1: 
                 let arguments = ["-c".to_owned(), text.to_owned()];
                 let none: &[String] = &[];
                 for arguments in [&arguments[..], none] {
-                    let read = read(version, dump, arguments, &"app".parse().unwrap(), None);
-                    if let Ok(Configuration { include: Some(include), .. }) = read {
+                    let Ok(reading) = read(version, dump, arguments) else { continue };
+                    let configuration = reading.configuration(&"app".parse().unwrap(), None);
+                    let found = reach(&configuration, &Names::of("app".parse().unwrap()));
+                    if let Some(include) = configuration.include {
                         crate::mutated::harmless("the folder", &include.folder);
+                    }
+                    for told in found.past.iter().chain(&found.unclear).chain(&found.warnings) {
+                        crate::mutated::harmless_line("a way", &told.what);
                     }
                 }
             }
@@ -815,22 +552,5 @@ warning: swap does not understand nginx's configuration `/etc/nginx/x`: line 1: 
             &[],
             None,
         );
-    }
-
-    #[test]
-    fn patterns_cover_as_a_shell_would() {
-        for (pattern, path, expected) in [
-            ("/a/*.conf", "/a/app.conf", true),
-            ("/a/*.conf", "/a/.app.conf", false),
-            ("/a/*.conf", "/a/b/app.conf", false),
-            ("/a/*.conf", "/a/.app.conf.swap-new", false),
-            ("/*/a?p.conf", "/a/app.conf", true),
-            ("/a/[a-c]pp.*", "/a/app.conf", true),
-            ("/a/[!a-c]pp.*", "/a/app.conf", false),
-            ("/a/[", "/a/[", false),
-            ("/a/*a*a*a*a*a*a*b", "/a/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
-        ] {
-            assert_eq!(covers(pattern, path), expected, "{pattern} {path}");
-        }
     }
 }

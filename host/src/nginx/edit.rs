@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::config::{PASSES, covers};
+use super::dump::covers;
 use super::syntax::{self, Directive, SyntaxError};
 use crate::model::{Edit, Failure, ServiceName, printable};
 
@@ -35,6 +35,9 @@ pub struct Proposal {
     /// What people should know.
     pub notes: Vec<String>,
 }
+
+/// The directives that pass requests on.
+const PASSES: [&str; 6] = ["proxy_pass", "fastcgi_pass", "grpc_pass", "uwsgi_pass", "scgi_pass", "memcached_pass"];
 
 /// Where the main file is, and the files that it or the image's own main file reads into `http`.
 const MAIN: &str = "/etc/nginx/nginx.conf";

@@ -1,13 +1,14 @@
 //! The effects on nginx: observe it, switch its upstreams, wait until its old workers are gone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{self, Configuration, ErrorLog};
+use super::config::{self, Configuration, ErrorLog, Reading};
 use super::find::{self, Master};
 use super::folder::{self, Folder, Mount};
 use super::script::{marker, quote, quote_all, subshell};
@@ -56,6 +57,8 @@ pub struct Observation {
     pub folder: Folder,
     /// The engine's DNS, where nginx's container has it.
     pub resolver: Option<IpAddr>,
+    /// What `/etc/hosts` beside nginx says: names in lower case to addresses.
+    pub hosts: BTreeMap<String, Vec<IpAddr>>,
     place: Place,
 }
 
@@ -89,14 +92,12 @@ impl Observation {
         (text != self.folder.tuning).then(|| FileChange { name: TUNING_FILE.to_owned(), text })
     }
 
-    /// Returns what people should know: what a reload costs here, and uses of the service that swap can't switch.
+    /// Returns what people should know: what a reload costs here.
     ///
     /// `drain` is how long a drain may take; `tuned` tells whether [`tuning`](Self::tuning) is or will be in place.
     pub fn notices(&self, drain: Duration, tuned: bool) -> Vec<Failure> {
         let Ok(configuration) = &self.configuration else { return Vec::new() };
-        let mut notices = tuning::notices(configuration.version, &configuration.settings, drain, tuned);
-        notices.extend(configuration.warnings.clone());
-        notices
+        tuning::notices(configuration.version, &configuration.settings, drain, tuned)
     }
 }
 
@@ -154,12 +155,23 @@ pub struct Proxy<S> {
     shell: S,
     place: Place,
     patience: Duration,
+    asked: Mutex<Option<Asked>>,
+}
+
+/// For so long what nginx said of its configuration is not asked again: for the other services of one command.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// What the masters that run there said of their configurations, and when.
+#[derive(Debug, Clone)]
+struct Asked {
+    at: Instant,
+    found: Arc<Vec<(Master, Result<Reading, Failure>)>>,
 }
 
 impl<S: Shell> Proxy<S> {
     /// Makes a proxy of an open shell. A reload is given 2 s to show.
     pub fn new(shell: S, place: Place) -> Self {
-        Self { shell, place, patience: Duration::from_secs(2) }
+        Self { shell, place, patience: Duration::from_secs(2), asked: Mutex::default() }
     }
 
     /// Sets how long a reload may take until new workers are there.
@@ -173,7 +185,8 @@ impl<S: Shell> Proxy<S> {
         &self.shell
     }
 
-    /// Looks at nginx for the upstream of one service and changes nothing; `service` is the upstream's name. Two scripts, three if the folder has an unusual name.
+    /// Looks at nginx for the upstream of one service and changes nothing; `service` is the upstream's name. Two scripts,
+    /// three if the folder has an unusual name; one if nginx was asked for its configuration a moment ago.
     ///
     /// `folder` overrides where swap's files are; by default the folder called `swap` that `http` includes.
     /// Fails when nginx is not there or can't be asked. What is wrong with it is in [`Observation::problems`].
@@ -183,33 +196,26 @@ impl<S: Shell> Proxy<S> {
                 "the service `{service}` has the name of swap's own file `{TUNING_FILE}`"
             )));
         }
-        let masters = find::masters(&self.run(find::SCRIPT).await?.stdout)?;
-        let marker = marker();
         let guess = folder.unwrap_or(DEFAULT_FOLDER).trim_end_matches('/');
-        let mut body = format!("MARK={marker}\n");
-        for (at, master) in masters.iter().enumerate() {
-            body += &ask_script(at, master);
-        }
-        body += &folder_script(guess, service);
-        let mut sections = sections(&self.run(&body).await?, &marker)?;
-        let mut found = Vec::new();
-        for (at, master) in masters.into_iter().enumerate() {
-            let mut take = |name: &str| sections.remove(&format!("{name} {at}")).unwrap_or_default();
-            let (version, dump, code) = (take("version"), take("dump"), take("code"));
-            let configuration = if code.trim() == "0" {
-                config::read(&version, &dump, &master.arguments, service, folder)
-            } else {
-                Err(broken(&dump, code.trim(), guess))
-            };
-            found.push((master, configuration));
-        }
-        let (master, configuration) = choose(found)?;
+        let known = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (found, seen) = match known.filter(|asked| asked.at.elapsed() < FRESH) {
+            Some(asked) => (asked.found, None),
+            None => {
+                let (found, sections) = self.ask(service, guess).await?;
+                (found, Some(sections))
+            }
+        };
+        let (master, configuration) = choose(&found, service, folder)?;
         let include = configuration.as_ref().ok().and_then(|configuration| configuration.include.as_ref());
         let path = include.map_or(guess, |include| &include.folder).to_owned();
-        if path != guess {
-            let body = format!("MARK={marker}\n{}", folder_script(&path, service));
-            sections = self::sections(&self.run(&body).await?, &marker)?;
-        }
+        let sections = match seen.filter(|_| path == guess) {
+            Some(sections) => sections,
+            None => {
+                let marker = marker();
+                let body = format!("MARK={marker}\n{}", folder_script(&path, service));
+                sections(&self.run(&body).await?, &marker)?
+            }
+        };
         let error_log =
             configuration.as_ref().map_or(ErrorLog::Elsewhere, |configuration| configuration.error_log.clone());
         let nginx = Nginx {
@@ -222,17 +228,39 @@ impl<S: Shell> Proxy<S> {
         };
         let resolver =
             sections.get("resolver").and_then(|text| engine_dns(text)).filter(|_| self.place == Place::Container);
+        let hosts = sections.get("hosts").map(|text| hosts(text)).unwrap_or_default();
         let folder = read_folder(path, service, &sections);
-        Ok(Observation { nginx, configuration, folder, resolver, place: self.place })
+        Ok(Observation { nginx, configuration, folder, resolver, hosts, place: self.place })
     }
 
-    /// Tells whether swap's folder is still as an observation found it. Cheap: nginx itself is not asked again.
-    pub async fn unchanged(&self, service: &ServiceName, observation: &Observation) -> Result<bool, Failure> {
+    /// Asks all masters for their configurations, and looks at the folder that is swap's if nothing else is settled.
+    async fn ask(
+        &self,
+        service: &ServiceName,
+        guess: &str,
+    ) -> Result<(Arc<Vec<(Master, Result<Reading, Failure>)>>, HashMap<String, String>), Failure> {
+        let masters = find::masters(&self.run(find::SCRIPT).await?.stdout)?;
         let marker = marker();
-        let path = observation.folder.path.clone();
-        let body = format!("MARK={marker}\n{}", folder_script(&path, service));
-        let sections = sections(&self.run(&body).await?, &marker)?;
-        Ok(read_folder(path, service, &sections) == observation.folder)
+        let mut body = format!("MARK={marker}\n");
+        for (at, master) in masters.iter().enumerate() {
+            body += &ask_script(at, master);
+        }
+        body += &folder_script(guess, service);
+        let mut sections = sections(&self.run(&body).await?, &marker)?;
+        let mut found = Vec::new();
+        for (at, master) in masters.into_iter().enumerate() {
+            let mut take = |name: &str| sections.remove(&format!("{name} {at}")).unwrap_or_default();
+            let (version, dump, code) = (take("version"), take("dump"), take("code"));
+            let reading = match code.trim() {
+                "0" => read(version, dump, master.arguments.clone()).await,
+                code => Err(broken(&dump, code, guess)),
+            };
+            found.push((master, reading));
+        }
+        let found = Arc::new(found);
+        let asked = Asked { at: Instant::now(), found: found.clone() };
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        Ok((found, sections))
     }
 
     /// Writes, or removes, one file of swap's folder atomically; nginx is not told.
@@ -725,31 +753,48 @@ fn broken(dump: &str, code: &str, folder: &str) -> Failure {
     Failure::new(format!("nginx's configuration is broken before swap did anything: {reason}")).hint(hint).tail(tail)
 }
 
+/// Reads what nginx said; what is large beside the threads that others wait for.
+async fn read(version: String, dump: String, arguments: Vec<String>) -> Result<Reading, Failure> {
+    const LARGE: usize = 1 << 20;
+    if dump.len() < LARGE {
+        return config::read(&version, &dump, &arguments);
+    }
+    let reading = tokio::task::spawn_blocking(move || config::read(&version, &dump, &arguments));
+    reading.await.unwrap_or_else(|error| Err(Failure::new(format!("reading nginx's configuration: {error}"))))
+}
+
 /// Of several masters the one that reads swap's folder.
 fn choose(
-    mut found: Vec<(Master, Result<Configuration, Failure>)>,
+    found: &[(Master, Result<Reading, Failure>)],
+    service: &ServiceName,
+    folder: Option<&str>,
 ) -> Result<(Master, Result<Configuration, Failure>), Failure> {
-    if found.len() > 1 {
+    let of_service = |reading: &Result<Reading, Failure>| {
+        reading.as_ref().map(|reading| reading.configuration(service, folder)).map_err(Failure::clone)
+    };
+    let mut left: Vec<(Master, Result<Configuration, Failure>)> =
+        found.iter().map(|(master, reading)| (master.clone(), of_service(reading))).collect();
+    if left.len() > 1 {
         let reads = |configuration: &Result<Configuration, Failure>| {
             configuration.as_ref().is_ok_and(|configuration| configuration.include.is_some())
         };
-        let pids: Vec<String> = found.iter().map(|(master, _)| master.process.pid.to_string()).collect();
-        if found.iter().any(|(_, configuration)| reads(configuration)) {
-            found.retain(|(_, configuration)| reads(configuration));
+        let pids: Vec<String> = left.iter().map(|(master, _)| master.process.pid.to_string()).collect();
+        if left.iter().any(|(_, configuration)| reads(configuration)) {
+            left.retain(|(_, configuration)| reads(configuration));
         } else {
             // What a broken one would read nobody can tell: it is the one to hear about.
-            found.retain(|(_, configuration)| configuration.is_err());
+            left.retain(|(_, configuration)| configuration.is_err());
         }
-        if found.len() != 1 {
+        if left.len() != 1 {
             return Err(Failure::new(format!(
                 "{} of the nginx masters that run there ({}) read a folder of swap's",
-                if found.is_empty() { "none".to_owned() } else { found.len().to_string() },
+                if left.is_empty() { "none".to_owned() } else { left.len().to_string() },
                 pids.join(", ")
             ))
             .hint("let exactly one of them include swap's folder, and finish an upgrade of nginx that is under way"));
         }
     }
-    found.pop().ok_or_else(|| Failure::new("no nginx master process runs there"))
+    left.pop().ok_or_else(|| Failure::new("no nginx master process runs there"))
 }
 
 fn ask_script(at: usize, master: &Master) -> String {
@@ -775,6 +820,8 @@ printf '\n%s mounts\n' "$MARK"
 cat /proc/self/mountinfo
 printf '\n%s resolver\n' "$MARK"
 cat /etc/resolv.conf 2>/dev/null
+printf '\n%s hosts\n' "$MARK"
+cat /etc/hosts 2>/dev/null
 for PAIR in upstream/{} tuning/{TUNING_FILE}; do
   FILE="$FOLDER/${{PAIR#*/}}"
   [ -f "$FILE" ] || continue
@@ -821,6 +868,19 @@ fn engine_dns(resolv: &str) -> Option<IpAddr> {
     let engine: IpAddr = IpAddr::from([127, 0, 0, 11]);
     let servers = resolv.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
     servers.filter_map(|address| address.trim().parse().ok()).find(|address: &IpAddr| *address == engine)
+}
+
+/// Reads `/etc/hosts`.
+fn hosts(text: &str) -> BTreeMap<String, Vec<IpAddr>> {
+    let mut hosts: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    for line in text.lines() {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let Some(Ok(address)) = words.next().map(str::parse) else { continue };
+        for name in words {
+            hosts.entry(name.to_lowercase()).or_default().push(address);
+        }
+    }
+    hosts
 }
 
 fn not_written(folder: &str, output: &Output) -> Failure {

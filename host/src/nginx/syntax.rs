@@ -2,6 +2,7 @@
 //!
 //! It reads what `nginx -T` prints of files that nginx itself has accepted; it judges nothing beyond the shape.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -42,7 +43,7 @@ const DEEPEST: usize = 64;
 
 /// Reads a file's text.
 pub fn parse(text: &str) -> Result<Vec<Directive>, SyntaxError> {
-    let mut tokens = Tokens { rest: text.chars().peekable(), line: 1, at: 0, begun: 0 };
+    let mut tokens = Tokens { text, line: 1, at: 0, begun: 0 };
     // Each open block is the directives read so far and the directive that will own them; the file itself has none.
     let mut open: Vec<(Vec<Directive>, Directive)> = Vec::new();
     let mut directives = Vec::new();
@@ -55,7 +56,7 @@ pub fn parse(text: &str) -> Result<Vec<Directive>, SyntaxError> {
                 if words.is_empty() {
                     begun = line;
                 }
-                words.push((word, tokens.begun..tokens.at));
+                words.push((word.into_owned(), tokens.begun..tokens.at));
             }
             Token::End => directives.push(directive(&mut words, begun, line, ";", tokens.at)?),
             Token::Open => {
@@ -119,15 +120,78 @@ fn is_script(name: &str) -> bool {
     name.ends_with("_by_lua_block")
 }
 
-enum Token {
-    Word(String),
+/// How a statement ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// `;`: a directive without a block.
+    Semicolon,
+    /// `{`: its block follows. The blocks of scripts are passed over, and end as if they were `;`.
+    Open,
+    /// `}`: the innermost open block ends; no word stands before it.
+    Close,
+}
+
+/// The statements of a text one after the other, without a tree: for texts of any length. Blocks are not balanced here.
+pub struct Statements<'a> {
+    tokens: Tokens<'a>,
+}
+
+impl<'a> Statements<'a> {
+    /// Begins with a text.
+    pub fn of(text: &'a str) -> Self {
+        Self { tokens: Tokens { text, line: 1, at: 0, begun: 0 } }
+    }
+
+    /// Reads the next statement: fills `words`, and returns the line of its first word and how it ends; `None` at the end.
+    ///
+    /// # Errors
+    /// The text is not configuration.
+    pub fn next(&mut self, words: &mut Vec<Cow<'a, str>>) -> Result<Option<(usize, Ending)>, SyntaxError> {
+        words.clear();
+        let mut begun = 0;
+        while let Some(token) = self.tokens.next()? {
+            let line = self.tokens.line;
+            let shapeless = |what: String| Err(SyntaxError { line, what });
+            match token {
+                Token::Word(word) => {
+                    if words.is_empty() {
+                        begun = line;
+                    }
+                    words.push(word);
+                }
+                Token::Close if words.is_empty() => return Ok(Some((line, Ending::Close))),
+                Token::Close => return shapeless(format!("`{}` is not ended by `;`", words[0].escape_debug())),
+                Token::End | Token::Open if words.is_empty() => {
+                    let sign = if matches!(token, Token::End) { ";" } else { "{" };
+                    return shapeless(format!("`{sign}` follows no directive"));
+                }
+                Token::End => return Ok(Some((begun, Ending::Semicolon))),
+                Token::Open if is_script(&words[0]) => {
+                    self.tokens.skip_script()?;
+                    return Ok(Some((begun, Ending::Semicolon)));
+                }
+                Token::Open => return Ok(Some((begun, Ending::Open))),
+            }
+        }
+        match words.first() {
+            Some(word) => {
+                Err(SyntaxError { line: begun, what: format!("`{}` is not ended by `;`", word.escape_debug()) })
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+enum Token<'a> {
+    Word(Cow<'a, str>),
     End,
     Open,
     Close,
 }
 
+/// All that means something is ASCII, so bytes are looked at and none within a character is taken for one of them.
 struct Tokens<'a> {
-    rest: std::iter::Peekable<std::str::Chars<'a>>,
+    text: &'a str,
     line: usize,
     /// How many bytes were read.
     at: usize,
@@ -135,82 +199,119 @@ struct Tokens<'a> {
     begun: usize,
 }
 
-impl Tokens<'_> {
-    fn bump(&mut self) -> Option<char> {
-        let c = self.rest.next()?;
-        self.at += c.len_utf8();
-        if c == '\n' {
-            self.line += 1;
-        }
-        Some(c)
+impl<'a> Tokens<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
     }
 
-    fn next(&mut self) -> Result<Option<Token>, SyntaxError> {
+    fn bump(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        if byte == b'\n' {
+            self.line += 1;
+        }
+        Some(byte)
+    }
+
+    fn next(&mut self) -> Result<Option<Token<'a>>, SyntaxError> {
         loop {
-            match self.rest.peek() {
+            match self.peek() {
                 None => return Ok(None),
-                Some(' ' | '\t' | '\r' | '\n') => _ = self.bump(),
-                Some('#') => while self.bump().is_some_and(|c| c != '\n') {},
+                Some(b' ' | b'\t' | b'\r' | b'\n') => _ = self.bump(),
+                Some(b'#') => while self.bump().is_some_and(|byte| byte != b'\n') {},
                 Some(_) => break,
             }
         }
         self.begun = self.at;
-        let token = match self.rest.peek() {
-            Some(';') => Token::End,
-            Some('{') => Token::Open,
-            Some('}') => Token::Close,
-            Some('"' | '\'') => return self.quoted().map(|word| Some(Token::Word(word))),
+        let token = match self.peek() {
+            Some(b';') => Token::End,
+            Some(b'{') => Token::Open,
+            Some(b'}') => Token::Close,
+            Some(b'"' | b'\'') => return self.quoted().map(|word| Some(Token::Word(word))),
             _ => return Ok(Some(Token::Word(self.bare()))),
         };
         self.bump();
         Ok(Some(token))
     }
 
-    fn quoted(&mut self) -> Result<String, SyntaxError> {
-        let begun = self.line;
+    fn quoted(&mut self) -> Result<Cow<'a, str>, SyntaxError> {
+        let line = self.line;
         let quote = self.bump();
-        let mut word = String::new();
+        let begun = self.at;
+        let mut escapes = false;
         loop {
             match self.bump() {
-                None => return Err(SyntaxError { line: begun, what: "a quote is not closed".to_owned() }),
-                Some('\\') => self.escaped(&mut word),
-                c if c == quote => return Ok(word),
-                Some(c) => word.push(c),
+                None => return Err(SyntaxError { line, what: "a quote is not closed".to_owned() }),
+                Some(b'\\') => {
+                    escapes = true;
+                    self.bump();
+                }
+                byte if byte == quote => return Ok(unescaped(&self.text[begun..self.at - 1], escapes)),
+                Some(_) => {}
             }
         }
     }
 
-    fn bare(&mut self) -> String {
-        let mut word = String::new();
-        while let Some(&c) = self.rest.peek() {
-            match c {
-                ' ' | '\t' | '\r' | '\n' | ';' => break,
+    fn bare(&mut self) -> Cow<'a, str> {
+        let begun = self.at;
+        let mut escapes = false;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b' ' | b'\t' | b'\r' | b'\n' | b';' => break,
                 // `${name}` is part of the word; any other brace is not.
-                '{' if word.ends_with('$') => {
-                    while let Some(c) = self.bump() {
-                        word.push(c);
-                        if c == '}' {
-                            break;
-                        }
-                    }
+                b'{' if self.text[begun..self.at].ends_with('$') => {
+                    while self.bump().is_some_and(|byte| byte != b'}') {}
                 }
-                '{' => break,
-                '\\' => {
+                b'{' => break,
+                b'\\' => {
+                    escapes = true;
                     self.bump();
-                    self.escaped(&mut word);
-                }
-                _ => {
                     self.bump();
-                    word.push(c);
                 }
+                _ => _ = self.bump(),
             }
         }
-        word
+        unescaped(&self.text[begun..self.at], escapes)
     }
 
-    /// What follows a backslash: quotes, backslashes and the usual letters are resolved, the rest keeps its backslash.
-    fn escaped(&mut self, word: &mut String) {
-        match self.bump() {
+    fn skip_script(&mut self) -> Result<(), SyntaxError> {
+        let begun = self.line;
+        let mut depth = 1;
+        let mut quote = None;
+        let mut last = b' ';
+        while let Some(byte) = self.bump() {
+            match (quote, byte) {
+                (Some(_), b'\\') => _ = self.bump(),
+                (Some(open), _) if open == byte => quote = None,
+                (Some(_), _) => {}
+                (None, b'"' | b'\'') => quote = Some(byte),
+                (None, b'-') if last == b'-' => while self.bump().is_some_and(|byte| byte != b'\n') {},
+                (None, b'{') => depth += 1,
+                (None, b'}') => depth -= 1,
+                (None, _) => {}
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+            last = byte;
+        }
+        Err(SyntaxError { line: begun, what: "a block of Lua is not closed".to_owned() })
+    }
+}
+
+/// Resolves what follows backslashes: quotes, backslashes and the usual letters; the rest keeps its backslash.
+fn unescaped(text: &str, escapes: bool) -> Cow<'_, str> {
+    if !escapes {
+        return Cow::Borrowed(text);
+    }
+    let mut word = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            word.push(c);
+            continue;
+        }
+        match rest.next() {
             Some(c @ ('"' | '\'' | '\\')) => word.push(c),
             Some('t') => word.push('\t'),
             Some('r') => word.push('\r'),
@@ -219,30 +320,7 @@ impl Tokens<'_> {
             None => word.push('\\'),
         }
     }
-
-    fn skip_script(&mut self) -> Result<(), SyntaxError> {
-        let begun = self.line;
-        let mut depth = 1;
-        let mut quote = None;
-        let mut last = ' ';
-        while let Some(c) = self.bump() {
-            match (quote, c) {
-                (Some(_), '\\') => _ = self.bump(),
-                (Some(open), _) if open == c => quote = None,
-                (Some(_), _) => {}
-                (None, '"' | '\'') => quote = Some(c),
-                (None, '-') if last == '-' => while self.bump().is_some_and(|c| c != '\n') {},
-                (None, '{') => depth += 1,
-                (None, '}') => depth -= 1,
-                (None, _) => {}
-            }
-            if depth == 0 {
-                return Ok(());
-            }
-            last = c;
-        }
-        Err(SyntaxError { line: begun, what: "a block of Lua is not closed".to_owned() })
-    }
+    Cow::Owned(word)
 }
 
 #[cfg(test)]

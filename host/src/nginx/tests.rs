@@ -254,9 +254,9 @@ async fn observing_tells_all_that_a_switch_needs() {
         directive: "proxy_pass".into(),
         value: "http://app".into(),
         place: format!("{}/nginx.conf:14", stage.folder.display()),
-        target: Target::Upstream,
     };
-    assert_eq!(configuration.passes, [pass]);
+    let reach = reach(&configuration, &Names::of(service()));
+    assert_eq!(reach, Reach { passes: vec![pass], ..Reach::default() });
     assert_eq!(configuration.settings.get("daemon").map(String::as_str), Some("off"));
     assert_eq!(stage.files(), ["app.conf"]);
 }

@@ -9,8 +9,12 @@ fn name(text: &str) -> ServiceName {
 
 /// A container in the network `edge` with these aliases there.
 fn in_edge(container: &str, aliases: &[&str]) -> Seen {
-    let network =
-        Network { id: String::new(), ip: None, aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect() };
+    let network = Network {
+        id: String::new(),
+        ip: None,
+        aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+        links: Vec::new(),
+    };
     Seen {
         id: format!("{container}-0123456789abcdef"),
         name: container.to_owned(),
@@ -40,6 +44,7 @@ fn in_edge(container: &str, aliases: &[&str]) -> Seen {
         command: Vec::new(),
         environment: Vec::new(),
         user: String::new(),
+        hostname: String::new(),
         tty: false,
     }
 }

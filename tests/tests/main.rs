@@ -19,6 +19,7 @@ mod privacy;
 mod proof;
 mod restarts;
 mod rig;
+mod senders;
 mod setup;
 mod shapes;
 mod sight;

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use crate::model::{Failure, printable};
 
-pub use containers::{Ending, Listed, Mount, Network, Seen, State, Stats};
+pub use containers::{Ending, Gathering, Listed, Mount, Network, Seen, Share, State, Stats};
 pub use endpoint::{Address, Endpoint};
 pub use exec::{Command, ExecError, Stream};
 pub use logs::LogMark;
@@ -59,6 +59,10 @@ pub struct Engine {
     pub system: String,
     /// Whether it runs without root; container addresses are then in a network of its own.
     pub rootless: bool,
+    /// The bytes of memory of its machine; 0: unknown.
+    pub memory: u64,
+    /// Where it keeps images and containers, on its machine.
+    pub root: String,
 }
 
 impl Docker {
@@ -104,6 +108,8 @@ impl Docker {
             host: info.name.unwrap_or_default(),
             system: info.operating_system.unwrap_or_default(),
             rootless,
+            memory: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0),
+            root: info.docker_root_dir.unwrap_or_default(),
         })
     }
 

@@ -9,6 +9,7 @@
 //! site      engine, compose project, journal folder: what every command needs
 //! observe   the world → [`Observed`](crate::plan::Observed)
 //! senders   who sends requests to a service: which nginx, and by which ways
+//! room      whether memory and disk suffice for a second container
 //! perform   [`Step`](crate::plan::Step) → calls of the adapters
 //! health    when a candidate is healthy, and whether it stays so
 //! front     nginx of a service: which one, and the shell beside it
@@ -34,6 +35,7 @@ mod lock;
 mod observe;
 mod perform;
 mod probe;
+mod room;
 mod script;
 mod senders;
 pub mod setup;

@@ -92,6 +92,58 @@ pub struct Image {
     pub id: String,
 }
 
+/// A container's place in a network as it was asked for, so that it can be given again: nothing that the engine has chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Place {
+    /// The network's name.
+    pub network: String,
+    /// The names by which other containers of the network find it, beside its own name and its short id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// The names by which it finds others, as `demo-db-1:db`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
+    /// An IPv4 address that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv4: Option<String>,
+    /// An IPv6 address that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<String>,
+    /// Addresses of the link alone that were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub link_local: Vec<String>,
+    /// A hardware address that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// Options of the network's driver.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub driver_options: BTreeMap<String, String>,
+    /// Which of its networks is the way out; the highest wins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway_priority: Option<i64>,
+}
+
+impl Place {
+    /// Returns the place without the names that others could have too: by its own name and id it is always found.
+    pub fn unnamed(&self) -> Self {
+        Self { aliases: Vec::new(), ..self.clone() }
+    }
+
+    /// Returns the place as another container of the service has it: without what belongs to this one alone.
+    pub fn of_service(&self, name: &str, id: &str) -> Self {
+        let own = |alias: &str| alias == name || (!alias.is_empty() && id.starts_with(alias));
+        Self {
+            network: self.network.clone(),
+            aliases: self.aliases.iter().filter(|alias| !own(alias)).cloned().collect(),
+            links: self.links.clone(),
+            driver_options: self.driver_options.clone(),
+            gateway_priority: self.gateway_priority,
+            ..Self::default()
+        }
+    }
+}
+
 /// Which nginx fronts a service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -199,6 +251,46 @@ pub enum Order {
     StartFirst,
     /// The old container stops before the candidate starts, because two must never run: a gap, as short as possible.
     StopFirst,
+}
+
+/// When a candidate gets the names by which other containers find the service in the engine's DNS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dns {
+    /// When it is healthy, where others than nginx could ask for it.
+    #[default]
+    WhenHealthy,
+    /// As it starts.
+    AtStart,
+}
+
+/// What becomes of the anonymous volumes of the old containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OldVolumes {
+    /// They stay, and are named.
+    #[default]
+    Keep,
+    /// They go with the old containers, where nothing else uses them.
+    Remove,
+}
+
+impl OldVolumes {
+    /// Tells whether they stay.
+    pub fn are_kept(&self) -> bool {
+        *self == OldVolumes::Keep
+    }
+}
+
+/// What to do where a swap harms what stands beside the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Harm {
+    /// The swap is refused.
+    #[default]
+    Refuse,
+    /// It is said, and the swap goes on.
+    Accept,
 }
 
 /// A hook as the operator names it, with what he lets it do.
@@ -323,6 +415,18 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Whether the candidate starts before the old container stops.
     pub order: Order,
+    /// When a candidate gets the service's names in the engine's DNS.
+    #[serde(default)]
+    pub dns: Dns,
+    /// What becomes of the anonymous volumes of the old containers.
+    #[serde(default)]
+    pub anonymous_volumes: OldVolumes,
+    /// Whether containers that share a namespace of the old ones may lose it.
+    #[serde(default)]
+    pub sidecars: Harm,
+    /// Whether a second container is started where memory seems too short for it.
+    #[serde(default)]
+    pub room: Harm,
     /// The hooks, in order.
     pub hooks: Vec<HookSpec>,
 }

@@ -11,8 +11,8 @@ use humantime::format_duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Check, Container, Failure, Image, LoadedHook, Order, Phase, ProxyChoice, RunId, ServiceName, Settings, millis,
-    printable,
+    Check, Container, Dns, Failure, Harm, Image, LoadedHook, OldVolumes, Order, Phase, Place, ProxyChoice, RunId,
+    ServiceName, Settings, millis, printable,
 };
 
 /// How long a candidate without requests may take to stop when a run is unwound.
@@ -36,8 +36,12 @@ pub struct ObservedService {
     pub settings: Settings,
     /// The running containers, oldest first.
     pub live: Vec<Container>,
-    /// Containers of the service that exist and do not run. compose counts them, swap leaves them alone.
+    /// Containers of the service that exist and do not run. compose counts them as if they did.
     pub stopped: Vec<Container>,
+    /// How many containers the compose file wants; 0: unknown.
+    pub replicas: usize,
+    /// Containers of other services that use something of the live ones.
+    pub sidecars: Vec<Sidecar>,
     /// The image that candidates are made of; `None`: the engine has no such image.
     pub image: Option<Image>,
     /// What compose calls that image.
@@ -52,8 +56,10 @@ pub struct ObservedService {
     pub healthcheck: Option<Vec<String>>,
     /// The real names of the networks that a candidate must be in.
     pub networks: Vec<String>,
-    /// Where the image wants an anonymous volume.
-    pub anonymous_volumes: Vec<String>,
+    /// The networks in which others than nginx run, who could ask for the service by its name.
+    pub called_in: Vec<CalledIn>,
+    /// The anonymous volumes of the live containers.
+    pub anonymous_volumes: Vec<AnonymousVolume>,
     /// How long a container may take to stop; `None`: the engine's default.
     pub grace: Option<Duration>,
     /// The nginx before it; `None`: a worker.
@@ -74,6 +80,8 @@ impl ObservedService {
             settings: Settings::default(),
             live: Vec::new(),
             stopped: Vec::new(),
+            replicas: 0,
+            sidecars: Vec::new(),
             image: None,
             image_name: String::new(),
             container_name: None,
@@ -81,6 +89,7 @@ impl ObservedService {
             fixed_addresses: Vec::new(),
             healthcheck: None,
             networks: Vec::new(),
+            called_in: Vec::new(),
             anonymous_volumes: Vec::new(),
             grace: None,
             front: None,
@@ -89,6 +98,37 @@ impl ObservedService {
             notices: Vec::new(),
         }
     }
+}
+
+/// A container that has something of a live one instead of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sidecar {
+    /// Its service.
+    pub service: String,
+    /// Its name.
+    pub name: String,
+    /// What it shares, as `network`.
+    pub what: String,
+    /// The live container's name.
+    pub of: String,
+}
+
+/// A volume that nobody named: a new container does not get it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnonymousVolume {
+    /// Where it is mounted.
+    pub path: String,
+    /// The name that the engine gave it.
+    pub volume: String,
+}
+
+/// A network in which other containers could call the service by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalledIn {
+    /// The place of the newest live container there, without what is its own.
+    pub place: Place,
+    /// The names of the containers that could call it.
+    pub callers: Vec<String>,
 }
 
 /// The nginx that fronts a service, and the file in it that swap owns.
@@ -231,6 +271,9 @@ pub enum Step {
         /// How long each may take to stop again.
         #[serde(with = "optional_millis")]
         grace: Option<Duration>,
+        /// The networks in which others could call them, and in which they get the service's names later.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unnamed: Vec<String>,
     },
     /// Wait until every check and every health hook says that every candidate is healthy.
     AwaitHealthy {
@@ -247,6 +290,17 @@ pub enum Step {
         /// How long it may take.
         #[serde(with = "millis")]
         timeout: Duration,
+    },
+    /// Give the candidates the names by which others find the service, and see that they are healthy still.
+    Announce {
+        /// The service.
+        service: ServiceName,
+        /// The networks, each with the place in it of who is live: for candidates whose own places were not recorded.
+        places: Vec<Place>,
+        /// Who could call the service there, by name.
+        callers: Vec<String>,
+        /// The network and port by which nginx reaches them.
+        reach: Option<Reach>,
     },
     /// Ask the hooks for a last veto.
     PreSwap {
@@ -309,6 +363,16 @@ pub enum Step {
         grace: Option<Duration>,
         /// The nginx before it, whose upstream file is read once more: what it names is never stopped.
         front: Option<Box<Front>>,
+        /// Containers of the service that do not run: compose would start them again as the old version, or remove new ones
+        /// in their favour.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        leftovers: Vec<Container>,
+        /// The old ones' anonymous volumes, by name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        volumes: Vec<String>,
+        /// What becomes of those volumes.
+        #[serde(default, skip_serializing_if = "OldVolumes::are_kept")]
+        old_volumes: OldVolumes,
     },
     /// Ask the hooks after everything: notify. A failure is reported, never undone.
     Finish {
@@ -400,6 +464,7 @@ impl Step {
             Step::StopOld { .. } => "stop-old",
             Step::Start { .. } => "start",
             Step::AwaitHealthy { .. } => "healthy",
+            Step::Announce { .. } => "announce",
             Step::PreSwap { .. } => "pre-swap",
             Step::Switch { .. } => "switch",
             Step::PostSwap { .. } => "post-swap",
@@ -427,6 +492,7 @@ impl Step {
             | Step::StopOld { service, .. }
             | Step::Start { service, .. }
             | Step::AwaitHealthy { service, .. }
+            | Step::Announce { service, .. }
             | Step::PreSwap { service, .. }
             | Step::Switch { service, .. }
             | Step::PostSwap { service, .. }
@@ -491,6 +557,7 @@ impl Step {
             self,
             Step::PreStart { .. }
                 | Step::AwaitHealthy { .. }
+                | Step::Announce { .. }
                 | Step::PreSwap { .. }
                 | Step::PostSwap { .. }
                 | Step::Watch { .. }
@@ -518,6 +585,15 @@ pub fn short(id: &str) -> &str {
 
 fn candidates(count: usize) -> String {
     if count == 1 { "1 candidate".to_owned() } else { format!("{count} candidates") }
+}
+
+/// Returns the names that a service has in its networks, as "`app`, `shop` in demo_default".
+fn called(places: &[Place]) -> String {
+    let place = |place: &Place| {
+        let names: Vec<String> = place.aliases.iter().map(|alias| format!("`{alias}`")).collect();
+        format!("{} in {}", names.join(", "), place.network)
+    };
+    places.iter().map(place).collect::<Vec<_>>().join(" and ")
 }
 
 fn grace_text(grace: &Option<Duration>) -> String {
@@ -561,9 +637,20 @@ impl fmt::Display for Step {
                 names(old),
                 grace_text(grace)
             ),
-            Step::Start { service, networks, .. } => {
-                write!(f, "{service}: start what was created, in {}", networks.join(", "))
+            Step::Start { service, networks, unnamed, .. } => {
+                write!(f, "{service}: start what was created, in {}", networks.join(", "))?;
+                match &unnamed[..] {
+                    [] => Ok(()),
+                    _ if unnamed == networks => write!(f, ", not yet by the service's name"),
+                    some => write!(f, ", in {} not yet by the service's name", some.join(", ")),
+                }
             }
+            Step::Announce { service, places, callers, .. } => write!(
+                f,
+                "{service}: connect the candidates again, as {}, for {}, and check once more (nobody calls what is not healthy)",
+                called(places),
+                callers.join(", "),
+            ),
             Step::AwaitHealthy { service, checks, successes, hooks, timeout, .. } => {
                 let mut what: Vec<String> = checks.iter().map(Check::to_string).collect();
                 what.extend(hooks.iter().map(|hook| format!("hook {hook}")));
@@ -600,12 +687,16 @@ impl fmt::Display for Step {
                 format_duration(*timeout)
             ),
             Step::Commit => write!(f, "from here the run only goes forward"),
-            Step::Retire { service, old, grace, .. } => write!(
-                f,
-                "{service}: stop and remove {}, {} (replaced by the candidates)",
-                names(old),
-                grace_text(grace)
-            ),
+            Step::Retire { service, old, grace, leftovers, volumes, old_volumes, .. } => {
+                write!(f, "{service}: stop and remove {}, {}", names(old), grace_text(grace))?;
+                if !leftovers.is_empty() {
+                    write!(f, ", and what does not run: {}", names(leftovers))?;
+                }
+                if !volumes.is_empty() && *old_volumes == OldVolumes::Remove {
+                    write!(f, ", with their anonymous volumes")?;
+                }
+                write!(f, " (replaced by the candidates)")
+            }
             Step::Finish { service, hooks } => write!(f, "{service}: ask {} (swapped)", hooks.join(", ")),
             Step::Rollback { service, hooks } => write!(f, "{service}: ask {} (unwinding)", hooks.join(", ")),
             Step::RemoveCandidates { service, .. } => write!(f, "{service}: remove what was created"),
@@ -672,6 +763,7 @@ pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
         Service::create,
         Service::start,
         Service::await_healthy,
+        Service::announce,
         Service::pre_swap,
         Service::switch,
         Service::watch,
@@ -711,6 +803,14 @@ pub fn refusals(seen: &ObservedService) -> Vec<Failure> {
         );
     }
     refusals.extend(single(seen));
+    if seen.settings.sidecars == Harm::Refuse {
+        refusals.extend(bereft(seen).map(|(what, command)| {
+            Failure::new(what).hint(format!(
+                "give it its own, or write `x-swap: {{ sidecars: accept }}` under `services: {service}:` and type `{command}` \
+                 after each swap"
+            ))
+        }));
+    }
     if seen.image.is_none() && seen.problems.is_empty() {
         refusals.push(
             Failure::new(format!("the image `{}` of service `{service}` is not there", seen.image_name))
@@ -759,20 +859,67 @@ fn notices(seen: &ObservedService) -> Vec<String> {
     if let Some(image) = seen.image.as_ref().filter(|image| seen.live.iter().all(|live| live.image == image.id)) {
         notices.push(format!("`{}` is the image that runs already; was the new version built?", image.name));
     }
+    if seen.settings.sidecars == Harm::Accept {
+        notices.extend(bereft(seen).map(|(what, command)| format!("{what}: type `{command}` afterwards")));
+    }
+    let volumes = seen.sidecars.iter().filter(|sidecar| sidecar.what == "volumes");
+    notices.extend(volumes.map(|Sidecar { name, of, .. }| {
+        format!("{name} mounts the volumes of {of}: it keeps them, and has not those of the candidate")
+    }));
+    notices.extend(numbers(seen));
     if !seen.stopped.is_empty() {
-        notices.push(format!("left alone, as they do not run: {}", names(&seen.stopped)));
+        notices.push(format!(
+            "removed once the candidates serve, as `up -d` would start it in the old version: {}",
+            names(&seen.stopped)
+        ));
     }
     notices
 }
 
+/// Returns what those lose that share a namespace of a live container, and how they get a new one.
+fn bereft(seen: &ObservedService) -> impl Iterator<Item = (String, String)> {
+    seen.sidecars.iter().filter(|sidecar| sidecar.what != "volumes").map(|Sidecar { service, name, what, of }| {
+        (
+            format!("{name} uses the {what} of {of}, and loses it when that is removed"),
+            format!("docker compose up -d --no-deps --force-recreate {service}"),
+        )
+    })
+}
+
+/// Returns how many candidates there are to be: as many as the compose file wants, unless more run.
+fn wanted(seen: &ObservedService) -> usize {
+    seen.replicas.max(seen.live.len())
+}
+
+/// Says where not as many run as the compose file wants.
+fn numbers(seen: &ObservedService) -> Option<String> {
+    let (service, wants, run) = (&seen.name, seen.replicas, seen.live.len());
+    match wants {
+        0 => None,
+        _ if run == 0 || run == wants => None,
+        _ if run < wants => {
+            Some(format!("the compose file wants {wants} containers of `{service}` and {run} runs: {wants} are made"))
+        }
+        _ => Some(format!(
+            "{run} containers of `{service}` run and the compose file wants {wants}: {run} are made, and the next \
+             `docker compose up -d` removes what is more than {wants}"
+        )),
+    }
+}
+
 /// Returns what a candidate does not share with the live containers, and how it would.
 pub fn unshared(seen: &ObservedService) -> Vec<String> {
-    let notice = |place: &String| {
-        format!(
-            "`{}` has an anonymous volume at `{place}`: the candidate gets an empty one, the old one is kept \
-             (name it under `volumes:` to share it)",
-            seen.name
-        )
+    let notice = |AnonymousVolume { path, volume }: &AnonymousVolume| {
+        let what = format!("`{}` has an anonymous volume at `{path}`: the candidate gets an empty one", seen.name);
+        match seen.settings.anonymous_volumes {
+            OldVolumes::Keep => format!(
+                "{what}, the old one is kept (name it under `volumes:` to share it; when nobody needs the old one: \
+                 `docker volume rm {volume}`)"
+            ),
+            OldVolumes::Remove => {
+                format!("{what}, the old one is removed with its container (name it under `volumes:` to share it)")
+            }
+        }
     };
     seen.anonymous_volumes.iter().map(notice).collect()
 }
@@ -833,7 +980,7 @@ impl<'a> Service<'a> {
         let seen = self.seen;
         steps.push(Step::Create {
             service: self.name(),
-            count: seen.live.len(),
+            count: wanted(seen),
             known: seen.live.iter().chain(&seen.stopped).map(|container| container.id.clone()).collect(),
             beside: seen.live.iter().map(|container| container.name.clone()).collect(),
             image: self.image.clone(),
@@ -853,10 +1000,19 @@ impl<'a> Service<'a> {
         steps.push(Step::Start {
             service: self.name(),
             networks: seen.networks.clone(),
-            reach: seen.front.as_ref().map(|front| Reach { network: front.network.clone(), port: front.port }),
+            reach: self.reach(),
             // When it is unwound a candidate behind a proxy has no request; a worker may be at a job.
             grace: if seen.front.is_some() { Some(UNWIND_GRACE) } else { seen.grace },
+            unnamed: self.announced().map(|called| called.place.network.clone()).collect(),
         });
+    }
+
+    /// Returns the networks in which candidates get the service's names when they are healthy. With stop-first there is
+    /// nobody else who has them.
+    fn announced(&self) -> impl Iterator<Item = &CalledIn> {
+        let settings = &self.seen.settings;
+        let late = settings.dns == Dns::WhenHealthy && settings.order == Order::StartFirst;
+        self.seen.called_in.iter().filter(move |_| late)
     }
 
     fn await_healthy(&self, steps: &mut Vec<Step>) {
@@ -868,6 +1024,25 @@ impl<'a> Service<'a> {
             hooks: self.hooks(Phase::Health),
             timeout: self.seen.settings.timeouts.health,
         });
+    }
+
+    fn announce(&self, steps: &mut Vec<Step>) {
+        let mut callers: Vec<String> = self.announced().flat_map(|called| called.callers.iter().cloned()).collect();
+        callers.sort();
+        callers.dedup();
+        if !callers.is_empty() {
+            steps.push(Step::Announce {
+                service: self.name(),
+                places: self.announced().map(|called| called.place.clone()).collect(),
+                callers,
+                reach: self.reach(),
+            });
+        }
+    }
+
+    /// Returns the network and port by which nginx reaches the service; `None` for a worker.
+    fn reach(&self) -> Option<Reach> {
+        self.seen.front.as_ref().map(|front| Reach { network: front.network.clone(), port: front.port })
     }
 
     fn pre_swap(&self, steps: &mut Vec<Step>) {
@@ -916,6 +1091,9 @@ impl<'a> Service<'a> {
             old: self.seen.live.clone(),
             grace: self.seen.grace,
             front: self.front(),
+            leftovers: self.seen.stopped.clone(),
+            volumes: self.seen.anonymous_volumes.iter().map(|anonymous| anonymous.volume.clone()).collect(),
+            old_volumes: self.seen.settings.anonymous_volumes,
         });
     }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Container, Failure, ServiceName};
+use crate::model::{Container, Failure, Place, ServiceName};
 use crate::plan::{Plan, Step};
 
 pub use presume::{Traces, presume};
@@ -142,6 +142,9 @@ pub enum Learnt {
     Candidates {
         /// All candidates of the step's service.
         containers: Vec<Container>,
+        /// The places in their networks that each was created with, by its id.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        places: BTreeMap<String, Vec<Place>>,
     },
     /// The nginx workers that still serve the old containers.
     Former {
@@ -151,6 +154,11 @@ pub enum Learnt {
 }
 
 impl Learnt {
+    /// The candidates as they are now.
+    pub fn candidates(containers: Vec<Container>) -> Self {
+        Learnt::Candidates { containers, places: BTreeMap::new() }
+    }
+
     fn is_nothing(&self) -> bool {
         *self == Learnt::Nothing
     }
@@ -181,6 +189,8 @@ pub struct Process {
 pub struct Facts {
     /// The candidates of each service.
     pub candidates: BTreeMap<ServiceName, Vec<Container>>,
+    /// The places in their networks that candidates were created with, by their ids.
+    pub places: BTreeMap<String, Vec<Place>>,
     /// The nginx generation that served each service's old containers.
     pub former: BTreeMap<ServiceName, Generation>,
 }
@@ -194,8 +204,9 @@ impl Facts {
             let Some(service) = plan.steps.get(*step).and_then(Step::service) else { continue };
             match learnt {
                 Learnt::Nothing => {}
-                Learnt::Candidates { containers } => {
+                Learnt::Candidates { containers, places } => {
                     facts.candidates.insert(service.clone(), containers.clone());
+                    facts.places.extend(places.clone());
                 }
                 Learnt::Former { generation } => {
                     facts.former.insert(service.clone(), generation.clone());
@@ -384,6 +395,7 @@ impl<'a> State<'a> {
                 Step::StopOld { .. }
                     | Step::Start { .. }
                     | Step::AwaitHealthy { .. }
+                    | Step::Announce { .. }
                     | Step::Switch { .. }
                     | Step::Drain { .. }
             );

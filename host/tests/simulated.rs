@@ -19,7 +19,7 @@ mod simulated {
 }
 
 use simulated::chance::Chance;
-use simulated::family::families;
+use simulated::family::{called, families};
 use simulated::lives::{Endings, Story, Then};
 use simulated::world::Rules;
 
@@ -31,6 +31,11 @@ fn unchanged(_: &mut Plan) {}
 
 fn stories(then: Then, rules: Rules, change: fn(&mut Plan)) -> Vec<Story> {
     families().into_iter().map(|family| Story::new(family, then, rules, change)).collect()
+}
+
+/// The stories in which others call a service by its name.
+fn called_stories(then: Then, rules: Rules, change: fn(&mut Plan)) -> Vec<Story> {
+    called().into_iter().map(|family| Story::new(family, then, rules, change)).collect()
 }
 
 fn story_of(stories: &[Story], seed: u64) -> &Story {
@@ -124,7 +129,7 @@ fn every_fault_at_every_point_ends_at_rest() {
     let (mut runs, mut states) = (0, 0);
     let most = number("SWAP_SIM_FAULTS").unwrap_or(1);
     for then in [Then::Forward, Then::Back, Then::WithoutJournal] {
-        for story in &stories(then, Rules::ALL, unchanged) {
+        for story in stories(then, Rules::ALL, unchanged).iter().chain(&called_stories(then, Rules::ALL, unchanged)) {
             let mut exhaustive = Exhaustive { story, runs: 0, states: HashSet::new() };
             exhaustive.go(&mut Vec::new(), most);
             println!("{}, then {then:?}: {} runs, {} states", story.name(), exhaustive.runs, exhaustive.states.len());
@@ -138,11 +143,15 @@ fn every_fault_at_every_point_ends_at_rest() {
 /// Fails unless a world with such a mistake is seen to go wrong.
 #[track_caller]
 fn is_found(mistake: &str, rules: Rules, change: fn(&mut Plan)) {
+    is_found_in(&stories(Then::Either, rules, change), mistake);
+}
+
+#[track_caller]
+fn is_found_in(stories: &[Story], mistake: &str) {
     const RUNS: u64 = 100_000;
-    let stories = stories(Then::Either, rules, change);
-    match first_wrong(&stories, 0..RUNS).0 {
+    match first_wrong(stories, 0..RUNS).0 {
         Some(seed) => {
-            let story = story_of(&stories, seed);
+            let story = story_of(stories, seed);
             let violation = story.live(Chance::seeded(seed), false, false).violation.unwrap_or_default();
             println!("{mistake}: found by seed {seed} ({}): {violation}", story.name());
         }
@@ -199,6 +208,14 @@ fn a_commit_after_the_old_are_gone_is_found() {
 #[test]
 fn live_containers_that_are_not_named_first_are_found() {
     is_found("no adopt", Rules::ALL, |plan| drop_steps(plan, |step| matches!(step, Step::Adopt { .. })));
+}
+
+#[test]
+fn candidates_that_nobody_finds_are_found() {
+    let unannounced = |plan: &mut Plan| drop_steps(plan, |step| matches!(step, Step::Announce { .. }));
+    is_found_in(&called_stories(Then::Either, Rules::ALL, unannounced), "no announce");
+    let rules = Rules { starts_unnamed: false, ..Rules::ALL };
+    is_found_in(&called_stories(Then::Either, rules, unchanged), "candidates start with their names");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod hooks;
 mod interrupts;
 mod kills;
 mod locks;
+mod neighbours;
 mod privacy;
 mod proof;
 mod restarts;

@@ -6,21 +6,38 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::model::{
-    Check, Failure, HookSpec, MOST_PROBE_RATE, Order, ProxyChoice, ServiceName, Settings, is_control, printable,
-    probe_url,
+    Check, Dns, Failure, Harm, HookSpec, MOST_PROBE_RATE, OldVolumes, Order, ProxyChoice, ServiceName, Settings,
+    is_control, printable, probe_url,
 };
 
 /// The key of the settings, in a service and at the top of the file.
 pub(super) const KEY: &str = "x-swap";
 
-const KEYS: [&str; 10] =
-    ["port", "proxy", "upstream", "health", "successes", "watch", "probe", "timeouts", "order", "hooks"];
+const KEYS: [&str; 14] = [
+    "port",
+    "proxy",
+    "upstream",
+    "health",
+    "successes",
+    "watch",
+    "probe",
+    "timeouts",
+    "order",
+    "dns",
+    "anonymous-volumes",
+    "sidecars",
+    "room",
+    "hooks",
+];
 const TIMEOUT_KEYS: [&str; 3] = ["health", "drain", "hook"];
 const HEALTH_KEYS: [&str; 4] = ["http", "tcp", "command", "shell"];
 const PROBE_KEYS: [&str; 2] = ["url", "rate"];
 const PROXY_KEYS: [&str; 1] = ["container"];
 const HOOK_KEYS: [&str; 3] = ["use", "config", "allow"];
 const ORDERS: [&str; 2] = ["start-first", "stop-first"];
+const DNS: [(&str, Dns); 2] = [("when-healthy", Dns::WhenHealthy), ("at-start", Dns::AtStart)];
+const OLD_VOLUMES: [(&str, OldVolumes); 2] = [("keep", OldVolumes::Keep), ("remove", OldVolumes::Remove)];
+const HARM: [(&str, Harm); 2] = [("refuse", Harm::Refuse), ("accept", Harm::Accept)];
 const DURATIONS: &str = "durations are written as `5s`, `1m30s` or `500ms`";
 
 /// Reads settings and collects what is wrong with them, each with its full path.
@@ -54,6 +71,10 @@ impl<'a> Reader<'a> {
                 "probe" => self.probe(&path, value, &mut settings),
                 "timeouts" => self.timeouts(&path, value, &mut settings),
                 "order" => settings.order = self.order(&path, value),
+                "dns" => settings.dns = self.one_of(&path, value, &DNS),
+                "anonymous-volumes" => settings.anonymous_volumes = self.one_of(&path, value, &OLD_VOLUMES),
+                "sidecars" => settings.sidecars = self.one_of(&path, value, &HARM),
+                "room" => settings.room = self.one_of(&path, value, &HARM),
                 "hooks" => settings.hooks = self.hooks(&path, value),
                 _ => {}
             }
@@ -319,6 +340,18 @@ impl<'a> Reader<'a> {
                 Order::default()
             }
         }
+    }
+
+    /// Takes one of a few words.
+    fn one_of<T: Copy + Default>(&mut self, path: &str, value: &Value, words: &[(&str, T)]) -> T {
+        let known = value.as_str().and_then(|text| words.iter().find(|(word, _)| *word == text));
+        if let Some((_, choice)) = known {
+            return *choice;
+        }
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let meant = value.as_str().map(|text| meant(text, &words)).unwrap_or_default();
+        self.mistake(path, format!("{} is none of the choices{meant} (choices: {})", kind(value), words.join(", ")));
+        T::default()
     }
 
     fn hooks(&mut self, path: &str, value: &Value) -> Vec<HookSpec> {

@@ -256,7 +256,7 @@ fn settings_are_read_in_all_their_forms() {
 
 #[test]
 fn each_mistake_names_file_service_and_key() {
-    let keys = "port, proxy, upstream, health, successes, watch, probe, timeouts, order, hooks";
+    let keys = "port, proxy, upstream, health, successes, watch, probe, timeouts, order, dns, anonymous-volumes, sidecars, room, hooks";
     let app = "error: compose.yaml: `services.app.x-swap";
     for (text, expected) in [
         ("9000".to_owned(), format!("{app}`: `9000` where a map belongs (keys: {keys})\n")),

@@ -131,6 +131,20 @@ impl Tool {
         })
     }
 
+    /// Finds a compose tool of one kind, 1.x or what came after it; `None`: it is not installed.
+    pub fn of_kind(v1: bool) -> Option<Tool> {
+        if !v1 {
+            return Tool::find().ok().filter(|tool| !tool.is_v1());
+        }
+        let program = in_path("docker-compose")?;
+        Tool::standalone(program).ok().filter(Tool::is_v1)
+    }
+
+    /// Tells whether somebody has named the tool.
+    pub fn is_named() -> bool {
+        env::var(VARIABLE).is_ok_and(|named| !named.trim().is_empty())
+    }
+
     /// Takes the command that somebody named, as `docker-compose`, `docker compose` or a path.
     ///
     /// # Errors

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerUpdateBody, EndpointSettings,
-    HealthStatusEnum, NetworkConnectRequest, NetworkDisconnectRequest, RestartPolicy, RestartPolicyNameEnum,
+    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerUpdateBody, EndpointIpamConfig,
+    EndpointSettings, HealthStatusEnum, NetworkConnectRequest, NetworkDisconnectRequest, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder,
@@ -18,11 +19,12 @@ use futures_util::future::try_join_all;
 
 use super::transport::AWAY;
 use super::{Docker, Fault, ask, ask_within, short};
-use crate::model::{Failure, Image, printable};
+use crate::model::{Failure, Image, Place, printable};
 
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
 const NUMBER: &str = "com.docker.compose.container-number";
+const COMPOSE_VERSION: &str = "com.docker.compose.version";
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// What the engine tells about a container.
@@ -74,6 +76,8 @@ pub struct Seen {
     pub restart: String,
     /// Whose processes it sees: empty is its own, else `host` or `container:ID`.
     pub pid_mode: String,
+    /// What it has of another container instead of its own.
+    pub shares: Vec<Share>,
     /// Its network mode: a network's name, `host`, `none` or `container:ID`.
     pub network_mode: String,
     /// The id of its main process on the engine's machine; `None` while it does not run.
@@ -102,6 +106,11 @@ impl Seen {
             Some(name) => self.networks.get(name).and_then(|network| network.ip),
             None => self.networks.values().find_map(|network| network.ip),
         }
+    }
+
+    /// Returns the version of the compose tool that made it, as `1.29.2`, if it noted that.
+    pub fn compose_version(&self) -> Option<&str> {
+        self.labels.get(COMPOSE_VERSION).map(String::as_str).filter(|version| !version.is_empty())
     }
 
     /// Tells how it ended since the engine had restarted it so often; `None` if it did not.
@@ -172,10 +181,34 @@ pub struct Network {
     pub id: String,
     /// Its IPv4 address there, or its IPv6 one if it has no other; `None` while it does not run.
     pub ip: Option<IpAddr>,
+    /// Its IPv6 address there, also beside an IPv4 one.
+    pub ipv6: Option<IpAddr>,
     /// The names that it has there beside its own.
     pub aliases: Vec<String>,
     /// The names that it alone has for others there, each as `CONTAINER:NAME`.
     pub links: Vec<String>,
+    /// What was asked for, so that it can be given again.
+    pub place: Place,
+}
+
+/// Something of another container that a container uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// What it is: `network`, `processes`, `shared memory` or `volumes`.
+    pub what: &'static str,
+    /// The other container's id, or what it was called by.
+    pub of: String,
+}
+
+/// A network and who is in it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gathering {
+    /// The network's name.
+    pub network: String,
+    /// Whether it is one of this engine's machine alone, and not of a swarm.
+    pub local: bool,
+    /// The running containers in it: full id and name.
+    pub containers: Vec<(String, String)>,
 }
 
 /// Something mounted into a container.
@@ -371,10 +404,11 @@ impl Docker {
         }
     }
 
-    /// Connects a container to a network under these names besides its own. One that is connected already stays as it
+    /// Connects a container to a network, at this place in it. One that is connected already stays as it
     /// is (the engine refuses with "already exists"), so this may run twice.
-    pub async fn connect_network(&self, id: &str, network: &str, aliases: &[String]) -> Result<(), Failure> {
-        let settings = EndpointSettings { aliases: Some(aliases.to_vec()), ..Default::default() };
+    pub async fn connect_network(&self, id: &str, place: &Place) -> Result<(), Failure> {
+        let network = place.network.as_str();
+        let settings = endpoint(place);
         let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(settings) };
         match ask(self.api.connect_network(network, request)).await {
             Ok(()) => Ok(()),
@@ -392,6 +426,24 @@ impl Docker {
             Ok(()) => Ok(()),
             Err(fault) if fault.is(404) || fault.message.contains("is not connected to") => Ok(()),
             Err(fault) => Err(fault.when(format!("disconnecting container `{}` from network `{network}`", short(id)))),
+        }
+    }
+
+    /// Returns who is in a network now; `None` if there is no such network.
+    pub async fn gathering(&self, network: &str) -> Result<Option<Gathering>, Failure> {
+        match ask(self.api.inspect_network(network, None)).await {
+            Ok(answer) => Ok(Some(Gathering {
+                network: network.to_owned(),
+                local: answer.scope.is_none_or(|scope| scope == "local"),
+                containers: answer
+                    .containers
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(id, endpoint)| (id, endpoint.name.unwrap_or_default()))
+                    .collect(),
+            })),
+            Err(fault) if fault.is(404) => Ok(None),
+            Err(fault) => Err(fault.when(format!("looking who is in network `{}`", printable(network)))),
         }
     }
 
@@ -532,8 +584,9 @@ fn listed(summary: ContainerSummary) -> Listed {
 fn seen(answer: ContainerInspectResponse) -> Seen {
     let state = answer.state.unwrap_or_default();
     let config = answer.config.unwrap_or_default();
-    let host = answer.host_config.unwrap_or_default();
+    let host: bollard::models::HostConfig = answer.host_config.unwrap_or_default();
     let settings = answer.network_settings.unwrap_or_default();
+    let shares = shares(&host);
     let labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
     let networks = settings.networks.unwrap_or_default();
     let mut ports: Vec<u16> =
@@ -586,7 +639,13 @@ fn seen(answer: ContainerInspectResponse) -> Seen {
             .healthcheck
             .and_then(|check| check.test)
             .filter(|test| !test.is_empty() && test[0] != "NONE"),
-        networks: networks.into_iter().map(|(name, settings)| (name, network(settings))).collect(),
+        networks: networks
+            .into_iter()
+            .map(|(name, settings)| {
+                let network = network(&name, settings);
+                (name, network)
+            })
+            .collect(),
         labels,
         // The year 1 is the engine's word for never.
         started_at: state.started_at.filter(|time| !time.is_empty() && !time.starts_with("0001-")),
@@ -601,6 +660,7 @@ fn seen(answer: ContainerInspectResponse) -> Seen {
             Some(RestartPolicyNameEnum::EMPTY) | None => "no".to_owned(),
             Some(name) => name.to_string(),
         },
+        shares,
         pid_mode: host.pid_mode.unwrap_or_default(),
         network_mode: host.network_mode.unwrap_or_default(),
         pid: state.pid.filter(|pid| *pid > 0),
@@ -612,13 +672,64 @@ fn seen(answer: ContainerInspectResponse) -> Seen {
     }
 }
 
-fn network(settings: EndpointSettings) -> Network {
-    let ip = |text: Option<String>| text.and_then(|text| text.parse::<IpAddr>().ok());
+/// Returns what a container has of others.
+fn shares(host: &bollard::models::HostConfig) -> Vec<Share> {
+    let modes = [("network", &host.network_mode), ("processes", &host.pid_mode), ("shared memory", &host.ipc_mode)];
+    let namespaces = modes
+        .into_iter()
+        .filter_map(|(what, mode)| Some(Share { what, of: mode.as_ref()?.strip_prefix("container:")?.to_owned() }));
+    let volumes = host.volumes_from.iter().flatten().map(|from| {
+        let of = from.split(':').next().unwrap_or(from).to_owned();
+        Share { what: "volumes", of }
+    });
+    namespaces.chain(volumes).collect()
+}
+
+fn network(name: &str, settings: EndpointSettings) -> Network {
+    let ip = |text: Option<&String>| text.and_then(|text| text.parse::<IpAddr>().ok());
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let asked = settings.ipam_config.unwrap_or_default();
+    let ipv6 = ip(settings.global_ipv6_address.as_ref());
+    // The address of a network card that runs is one that the engine has chosen.
+    let mac = given(settings.mac_address).filter(|_| settings.endpoint_id.as_deref().is_none_or(str::is_empty));
+    let aliases = settings.aliases.unwrap_or_default();
+    let links = settings.links.unwrap_or_default();
     Network {
         id: settings.network_id.unwrap_or_default(),
-        ip: ip(settings.ip_address).or_else(|| ip(settings.global_ipv6_address)),
-        aliases: settings.aliases.unwrap_or_default(),
-        links: settings.links.unwrap_or_default(),
+        ip: ip(settings.ip_address.as_ref()).or(ipv6),
+        ipv6,
+        place: Place {
+            network: name.to_owned(),
+            aliases: aliases.clone(),
+            links: links.clone(),
+            ipv4: given(asked.ipv4_address),
+            ipv6: given(asked.ipv6_address),
+            link_local: asked.link_local_ips.unwrap_or_default(),
+            mac,
+            driver_options: settings.driver_opts.unwrap_or_default().into_iter().collect(),
+            gateway_priority: settings.gw_priority.filter(|priority| *priority != 0),
+        },
+        aliases,
+        links,
+    }
+}
+
+/// Returns what the engine is asked for.
+fn endpoint(place: &Place) -> EndpointSettings {
+    let list = |texts: &Vec<String>| (!texts.is_empty()).then(|| texts.clone());
+    let asked = EndpointIpamConfig {
+        ipv4_address: place.ipv4.clone(),
+        ipv6_address: place.ipv6.clone(),
+        link_local_ips: list(&place.link_local),
+    };
+    EndpointSettings {
+        ipam_config: (asked != EndpointIpamConfig::default()).then_some(asked),
+        aliases: list(&place.aliases),
+        links: list(&place.links),
+        mac_address: place.mac.clone(),
+        driver_opts: (!place.driver_options.is_empty()).then(|| place.driver_options.clone().into_iter().collect()),
+        gw_priority: place.gateway_priority,
+        ..Default::default()
     }
 }
 

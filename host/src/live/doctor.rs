@@ -9,7 +9,7 @@ use super::findings::{
 use super::front::FrontDoors;
 use super::observe::fixed_ports;
 use super::senders::{Receiver, Sender};
-use super::site::Site;
+use super::site::{Site, choose};
 use crate::compose::{self, Compose, Options, Project, Tool};
 use crate::docker::{Docker, Endpoint, Seen};
 use crate::hooks::{self, Hooks};
@@ -43,7 +43,7 @@ pub async fn examine(
         passed_over: Vec::new(),
         state,
     };
-    let (Ok(compose), Some(Ok(project))) = (compose, project) else { return Ok(facts) };
+    let (Ok(mut compose), Some(Ok(mut project))) = (compose, project) else { return Ok(facts) };
     let known: Vec<ServiceName> = project.services.keys().cloned().collect();
     if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
         return Err(unknown_service(unknown.as_str(), &known));
@@ -59,7 +59,8 @@ pub async fn examine(
         }
         return Ok(facts);
     };
-    let id = docker.engine().await.map(|engine| engine.id).unwrap_or_default();
+    let engine = docker.engine().await?;
+    let id = engine.id.clone();
     let folder = Folder::open(&root, &id, &project.name);
     if let (Err(failure), Ok(_)) = (&folder, &facts.state.room) {
         facts.state.room = Err(failure.clone());
@@ -68,7 +69,23 @@ pub async fn examine(
     let spare = tempfile::tempdir().map_err(|error| Failure::new(format!("can't make a folder: {error}")))?;
     let folder = folder.or_else(|_| Folder::open(&spare.path().join("state"), &id, &project.name))?;
     let all = docker.of_project(&project.name).await.unwrap_or_default();
-    let site = Site::of(docker, compose, project, FrontDoors::default(), folder);
+    let choice = choose(&compose.tool, &all);
+    if let Some(tool) = choice.tool {
+        compose = Compose::new(tool, options.clone());
+        let (version, read) = read(Some(&compose)).await;
+        facts.tool = Ok(tool_facts(&compose, version));
+        match read {
+            Some(Ok(read)) => project = read,
+            failed => {
+                facts.project = failed.map(|failed| failed.map(|project| project_facts(&project)));
+                return Ok(facts);
+            }
+        }
+    }
+    if let (Ok(tool), Some(notice)) = (&mut facts.tool, choice.notice) {
+        tool.other = Some(notice);
+    }
+    let site = Site::of(docker, compose, project, FrontDoors::default(), folder, engine);
     for name in known {
         let settings = overridden(site.settings(&name))?;
         let prepared = settings != Settings::default();
@@ -113,7 +130,7 @@ async fn read(compose: Option<&Compose>) -> (Option<String>, Option<Result<Proje
 
 fn tool_facts(compose: &Compose, version: Option<String>) -> ToolFacts {
     let command = compose.tool.command_line(&Options::default(), &[] as &[&str]);
-    ToolFacts { command, version, v1: compose.tool.is_v1() }
+    ToolFacts { command, version, v1: compose.tool.is_v1(), other: None }
 }
 
 fn project_facts(project: &Project) -> ProjectFacts {

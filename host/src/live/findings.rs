@@ -97,6 +97,8 @@ pub struct ToolFacts {
     pub version: Option<String>,
     /// Whether it is the old one in Python.
     pub v1: bool,
+    /// What the tool would do that made the containers, where that is another one.
+    pub other: Option<String>,
 }
 
 /// A project that compose could read.
@@ -263,8 +265,16 @@ fn engine(engine: &Result<EngineFacts, Failure>, list: &mut List) {
 fn tool(tool: &Result<ToolFacts, Failure>, list: &mut List) {
     list.part("compose");
     match tool {
-        Ok(ToolFacts { command, version, v1 }) => {
+        Ok(ToolFacts { command, version, v1, other }) => {
             list.ok(format!("`{command}` is version {}", version.as_deref().unwrap_or("unknown")));
+            if let Some(other) = other {
+                list.say(
+                    Severity::Warning,
+                    other,
+                    "each of the two hashes a service's configuration in its own way",
+                    "install the tool that you go on with, and recreate the stack with it once: `up -d --force-recreate`",
+                );
+            }
             if *v1 {
                 list.say(
                     Severity::Note,

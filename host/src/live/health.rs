@@ -54,6 +54,23 @@ pub async fn await_healthy(live: &Live<'_>, step: &Step, facts: &Facts) -> Resul
     Ok(Learnt::Nothing)
 }
 
+/// Asks all checks of the candidates once more, until they agree. Twice: a healthy candidate is healthy again.
+pub async fn still_healthy(live: &Live<'_>, service: &ServiceName, facts: &Facts) -> Result<(), Failure> {
+    let asked = live.plan.steps.iter().find_map(|step| match step {
+        Step::AwaitHealthy { service: of, checks, port, timeout, .. } if of == service => {
+            Some((checks.as_slice(), *port, *timeout))
+        }
+        _ => None,
+    });
+    let Some((checks, port, timeout)) = asked else { return Ok(()) };
+    // That it has run for a while was seen when it became healthy.
+    let checks: Vec<Check> = checks.iter().filter(|check| !matches!(check, Check::Running(_))).cloned().collect();
+    let each = facts.candidates(service).iter().map(|candidate| async {
+        Judge::new(live, service, candidate, &checks, port).await?.until_healthy(1, timeout, facts).await
+    });
+    try_join_all(each).await.map(drop)
+}
+
 /// Lets the live candidates run for a time and judges them. Twice: the time begins again.
 pub async fn watch(live: &Live<'_>, service: &ServiceName, time: Duration, facts: &Facts) -> Result<Learnt, Failure> {
     let health = live.plan.steps.iter().find_map(|step| match step {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::front::container_of;
@@ -9,11 +10,11 @@ use super::lock::Holding;
 use super::senders::{Receiver, Sender, Senders};
 use super::site::Site;
 use crate::compose;
-use crate::docker::Seen;
+use crate::docker::{Gathering, Mount, Seen, State};
 use crate::hooks::{self, Hooks};
 use crate::model::{Container, Failure, HookSpec, LoadedHook, ProxyChoice, ServiceName, Settings, unknown_service};
 use crate::nginx::{self, Observation};
-use crate::plan::{Front, Observed, ObservedService, port, short};
+use crate::plan::{AnonymousVolume, CalledIn, Front, Observed, ObservedService, Sidecar, port, short};
 
 /// What is known of a service now.
 #[derive(Debug, Serialize)]
@@ -50,6 +51,9 @@ impl Site {
         for (name, settings) in wanted {
             services.push(self.observe_service(name, settings, &seen).await?);
         }
+        if let Some(first) = services.first_mut() {
+            first.notices.extend(self.other_tool.clone());
+        }
         Ok(Observed { project: self.project.name.clone(), services })
     }
 
@@ -64,18 +68,26 @@ impl Site {
         let live: Vec<&Seen> = mine.iter().copied().filter(|seen| seen.runs()).collect();
         let stopped = mine.iter().filter(|seen| !seen.runs()).map(|seen| container(seen, None)).collect();
         let image_name = self.image_name(&name);
-        let (hooks, image) = tokio::join!(self.load_hooks(&name, &settings.hooks), self.docker.image(&image_name));
         let newest = live.last().copied();
+        let (hooks, image, gatherings, used) = tokio::join!(
+            self.load_hooks(&name, &settings.hooks),
+            self.docker.image(&image_name),
+            self.gatherings(&of_compose.networks),
+            self.used(&live)
+        );
         let mut observed = ObservedService {
             live: live.iter().map(|seen| container(seen, None)).collect(),
             stopped,
+            replicas: of_compose.scale as usize,
+            sidecars: sidecars(all, &live),
             image: image?,
             container_name: of_compose.container_name.clone(),
             fixed_ports: fixed_ports(&of_compose),
             fixed_addresses: of_compose.fixed_addresses.clone(),
             healthcheck: newest.and_then(|seen| seen.healthcheck.clone()).filter(|_| !of_compose.healthcheck_disabled),
             networks: of_compose.networks.clone(),
-            anonymous_volumes: newest.map(anonymous_volumes).unwrap_or_default(),
+            called_in: Vec::new(),
+            anonymous_volumes: live.iter().flat_map(|seen| anonymous_volumes(seen)).collect(),
             grace: of_compose.stop_grace_period.or(newest.and_then(|seen| seen.stop_timeout)),
             front: None,
             image_name: String::new(),
@@ -86,6 +98,12 @@ impl Site {
             settings,
         };
         observed.image_name = image_name;
+        if let Some(paused) = mine.iter().find(|seen| seen.state == State::Paused) {
+            observed.problems.push(
+                Failure::new(format!("{} is paused, and would go on in the old version", paused.name))
+                    .hint(format!("`docker unpause {0}`, or `docker rm -f {0}`", paused.name)),
+            );
+        }
         if live.iter().any(|seen| has_swap_folder(seen)) {
             observed.problems.push(
                 Failure::new(format!("service `{}` is the nginx that sends requests to the others", observed.name))
@@ -97,11 +115,21 @@ impl Site {
             Ok(hooks) => observed.hooks = hooks,
             Err(failure) => observed.problems.push(failure),
         }
-        if observed.live.is_empty() || observed.settings.no_proxy {
+        if observed.live.is_empty() {
             return Ok(observed);
         }
-        self.observe_front(&mut observed, &of_compose, &live, all).await;
+        if !observed.settings.no_proxy {
+            self.observe_front(&mut observed, &of_compose, &live, all).await;
+        }
+        self.judge_room(&mut observed, used).await;
+        observed.called_in = called_in(&observed, newest, &gatherings);
         Ok(observed)
+    }
+
+    /// Returns who is in each of the networks. What can't be asked is as if nobody were there: then nothing is changed in it.
+    async fn gatherings(&self, networks: &[String]) -> Vec<Gathering> {
+        let asked = networks.iter().map(|network| async { self.docker.gathering(network).await.ok().flatten() });
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     /// Finds what fronts the service and fills in all that depends on it.
@@ -413,6 +441,24 @@ fn has_swap_folder(seen: &Seen) -> bool {
     seen.mounts.iter().any(|mount| mount.destination.trim_end_matches('/') == nginx::DEFAULT_FOLDER)
 }
 
+/// Returns the networks in which others than its own containers and nginx could call a service by its name.
+fn called_in(observed: &ObservedService, newest: Option<&Seen>, gatherings: &[Gathering]) -> Vec<CalledIn> {
+    let nginx = observed.front.as_ref().and_then(|front| front.container.as_ref());
+    let own = |id: &str| observed.live.iter().chain(nginx).any(|container| container.id == id);
+    let called = gatherings.iter().filter(|gathering| gathering.local).filter_map(|gathering| {
+        let mut callers: Vec<String> =
+            gathering.containers.iter().filter(|(id, _)| !own(id)).map(|(_, name)| name.clone()).collect();
+        callers.sort();
+        let newest = newest?;
+        let mut place = newest.networks.get(&gathering.network)?.place.of_service(&newest.name, &newest.id);
+        if place.aliases.is_empty() {
+            place.aliases.push(observed.name.to_string());
+        }
+        (!callers.is_empty()).then_some(CalledIn { place, callers })
+    });
+    called.collect()
+}
+
 /// Tells whether the upstream file names these containers and no others.
 fn names_exactly(upstream: Option<&str>, live: &[Container]) -> bool {
     let Some(file) = upstream.and_then(|text| nginx::parse(text).ok()) else { return false };
@@ -439,8 +485,28 @@ pub(super) fn fixed_ports(service: &compose::Service) -> Vec<String> {
     fixed.filter_map(|port| port.host.map(|(first, _)| format!("{first}:{}", port.target))).collect()
 }
 
-fn anonymous_volumes(seen: &Seen) -> Vec<String> {
-    seen.mounts.iter().filter(|mount| mount.anonymous).map(|mount| mount.destination.clone()).collect()
+fn anonymous_volumes(seen: &Seen) -> Vec<AnonymousVolume> {
+    let volume = |mount: &Mount| {
+        let volume = mount.volume.clone().filter(|_| mount.anonymous)?;
+        Some(AnonymousVolume { path: mount.destination.clone(), volume })
+    };
+    seen.mounts.iter().filter_map(volume).collect()
+}
+
+/// Returns the running containers of other services that use something of the live ones.
+fn sidecars(all: &[Seen], live: &[&Seen]) -> Vec<Sidecar> {
+    let others = all.iter().filter(|seen| seen.runs() && !live.iter().any(|live| live.id == seen.id));
+    let shares = others.flat_map(|seen| seen.shares.iter().map(move |share| (seen, share)));
+    let of_live = shares.filter_map(|(seen, share)| {
+        let of = live.iter().find(|live| live.id.starts_with(&share.of) || live.name == share.of)?;
+        Some(Sidecar {
+            service: seen.service.clone(),
+            name: seen.name.clone(),
+            what: share.what.to_owned(),
+            of: of.name.clone(),
+        })
+    });
+    of_live.collect()
 }
 
 /// Tells of each bind mount that would be another folder for a candidate than for the live container. Paths of the compose file

@@ -13,9 +13,9 @@ use super::lock::Held;
 use super::observe::container;
 use super::probe::Probe;
 use super::site::Site;
-use crate::docker::Seen;
+use crate::docker::{Seen, State};
 use crate::engine::World;
-use crate::model::{Container, Failure, PROBE_RATE, ServiceName};
+use crate::model::{Container, Failure, OldVolumes, PROBE_RATE, Place, ServiceName};
 use crate::nginx::{self, FileChange, Shell, TUNING_FILE, UpstreamFile};
 use crate::plan::{Front, Plan, Reach, Step, names};
 use crate::run::trace::Probed;
@@ -41,7 +41,12 @@ impl World for Live<'_> {
             Step::Release { service, front } => self.release(service, front).await,
             Step::Create { service, count, known, .. } => self.create(service, *count, known).await,
             Step::StopOld { old, grace, .. } => self.stop_old(old, *grace).await,
-            Step::Start { service, networks, reach, .. } => self.start(service, networks, reach.as_ref(), facts).await,
+            Step::Start { service, networks, reach, unnamed, .. } => {
+                self.start(service, networks, reach.as_ref(), unnamed, facts).await
+            }
+            Step::Announce { service, places, reach, .. } => {
+                self.announce(service, places, reach.as_ref(), facts).await
+            }
             Step::AwaitHealthy { .. } => health::await_healthy(self, step, facts).await,
             Step::PreSwap { service, .. } => self.pre_swap(service, facts).await,
             Step::Switch { service, front, .. } => self.switch(service, front, facts).await,
@@ -49,9 +54,10 @@ impl World for Live<'_> {
             Step::Watch { service, time, .. } => health::watch(self, service, *time, facts).await,
             Step::Drain { service, front, timeout, .. } => self.drain(service, front, *timeout, facts).await,
             Step::Commit => self.commit(facts).await,
-            Step::Retire { service, old, grace, front } => {
+            Step::Retire { service, old, grace, front, leftovers, old_volumes, .. } => {
                 self.must_run(facts.candidates(service)).await?;
-                self.retire(service, old, *grace, front.as_deref()).await
+                self.retire(service, old, *grace, front.as_deref(), *old_volumes).await?;
+                self.clear_away(leftovers).await
             }
             Step::Finish { service, .. } => self.finish(service, facts).await,
             Step::Rollback { service, .. } => self.rollback(service, facts).await,
@@ -119,7 +125,12 @@ impl<'a> Live<'a> {
             ))
             .hint("somebody else may be at work on the project; look at `docker compose ps -a`"));
         }
-        Ok(Learnt::Candidates { containers: candidates.iter().map(|seen| container(seen, None)).collect() })
+        let places = |seen: &Seen| seen.networks.values().map(|network| network.place.clone()).collect();
+        Ok(Learnt::Candidates {
+            containers: candidates.iter().map(|seen| container(seen, None)).collect(),
+            // What is there before anybody changes it: candidates that wait for their names are given these places again.
+            places: candidates.iter().map(|seen| (seen.id.clone(), places(seen))).collect(),
+        })
     }
 
     /// Twice: the engine answers that a running container runs.
@@ -128,10 +139,11 @@ impl<'a> Live<'a> {
         service: &ServiceName,
         networks: &[String],
         reach: Option<&Reach>,
+        unnamed: &[String],
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
         let started = facts.candidates(service).iter().map(|candidate| async {
-            self.connect(candidate, service, networks).await?;
+            self.connect(candidate, service, networks, unnamed, facts).await?;
             self.site.docker.start(&candidate.id).await.map_err(|failure| with_advice(failure, candidate))?;
             self.located(candidate, reach).await
         });
@@ -139,17 +151,118 @@ impl<'a> Live<'a> {
         if let Some(probe) = self.probes.get(service) {
             probe.candidates(&containers);
         }
-        Ok(Learnt::Candidates { containers })
+        Ok(Learnt::candidates(containers))
     }
 
-    /// Connects a candidate to the networks that compose 1.29 connects only when it starts a container itself.
-    async fn connect(&self, candidate: &Container, service: &ServiceName, networks: &[String]) -> Result<(), Failure> {
+    /// Connects a candidate to the networks that compose 1.29 connects only when it starts a container itself, and takes the
+    /// service's names from it where others must not call it yet.
+    ///
+    /// Twice: one that runs keeps what it has; where it is not connected any more, it is connected again.
+    async fn connect(
+        &self,
+        candidate: &Container,
+        service: &ServiceName,
+        networks: &[String],
+        unnamed: &[String],
+        facts: &Facts,
+    ) -> Result<(), Failure> {
         let Some(seen) = self.site.docker.inspect(&candidate.id).await? else { return Err(gone(candidate)) };
-        for network in networks.iter().filter(|network| !seen.networks.contains_key(*network)) {
-            let aliases = [service.to_string(), crate::plan::short(&candidate.id).to_owned()];
-            self.site.docker.connect_network(&candidate.id, network, &aliases).await?;
+        for network in networks {
+            let place = self.place(candidate, service, network, facts);
+            let place = if unnamed.contains(network) { place.unnamed() } else { place };
+            match seen.networks.get(network) {
+                None => {}
+                Some(_) if unnamed.contains(network) && !seen.runs() => {
+                    self.site.docker.disconnect_network(&candidate.id, network).await?;
+                }
+                Some(_) => continue,
+            }
+            self.site.docker.connect_network(&candidate.id, &place).await?;
         }
         Ok(())
+    }
+
+    /// Returns a candidate's place in a network as compose gave it; where that was not recorded, the one that whoever is
+    /// live has there; else what compose would give at the least.
+    fn place(&self, candidate: &Container, service: &ServiceName, network: &str, facts: &Facts) -> Place {
+        let own = |aliases: &[String]| {
+            [std::slice::from_ref(&candidate.name), aliases, &[crate::plan::short(&candidate.id).to_owned()]].concat()
+        };
+        let recorded = facts.places.get(&candidate.id).into_iter().flatten().find(|place| place.network == network);
+        if let Some(place) = recorded {
+            return place.clone();
+        }
+        let planned = self.plan.steps.iter().find_map(|step| match step {
+            Step::Announce { service: of, places, .. } if of == service => {
+                places.iter().find(|place| place.network == network)
+            }
+            _ => None,
+        });
+        match planned {
+            Some(place) => Place { aliases: own(&place.aliases), ..place.clone() },
+            None => Place { network: network.to_owned(), aliases: own(&[service.to_string()]), ..Place::default() },
+        }
+    }
+
+    /// Twice: who has the names already keeps its place; one that is not connected, because a run ended in between, is
+    /// connected.
+    ///
+    /// The engine can't name a connected container anew, so it is disconnected for a tenth of a second. It gets the address
+    /// that it had, because the engine gives the lowest free one, and what it has open goes on. One after the other, because
+    /// two at once could change addresses.
+    async fn announce(
+        &self,
+        service: &ServiceName,
+        places: &[Place],
+        reach: Option<&Reach>,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
+        let mut containers = Vec::new();
+        for candidate in facts.candidates(service) {
+            for Place { network, .. } in places {
+                self.name(candidate, service, network, facts).await?;
+            }
+            containers.push(self.located(candidate, reach).await?);
+        }
+        let learnt = Learnt::candidates(containers);
+        let mut facts = facts.clone();
+        if let Learnt::Candidates { containers, .. } = &learnt {
+            facts.candidates.insert(service.clone(), containers.clone());
+        }
+        health::still_healthy(self, service, &facts).await?;
+        Ok(learnt)
+    }
+
+    /// Gives a candidate the service's names in a network.
+    async fn name(
+        &self,
+        candidate: &Container,
+        service: &ServiceName,
+        network: &str,
+        facts: &Facts,
+    ) -> Result<(), Failure> {
+        let Some(before) = self.site.docker.inspect(&candidate.id).await? else { return Err(gone(candidate)) };
+        let place = self.place(candidate, service, network, facts);
+        let there = before.networks.get(network);
+        if there.is_some_and(|there| place.aliases.iter().all(|alias| there.aliases.contains(alias))) {
+            return Ok(());
+        }
+        self.site.docker.disconnect_network(&candidate.id, network).await?;
+        self.site.docker.connect_network(&candidate.id, &place).await?;
+        let after = self.site.docker.inspect(&candidate.id).await?.ok_or_else(|| gone(candidate))?;
+        let (then, now) = (there, after.networks.get(network));
+        match (then.and_then(|then| then.ip), now.and_then(|now| now.ip)) {
+            (Some(then), Some(now)) if then != now => Err(Failure::new(format!(
+                "candidate `{}` got another address in network `{network}` when it got the service's names ({now} instead \
+                 of {then}), which cuts what it has open there",
+                candidate.name
+            ))
+            .hint(
+                "another container left or joined the network at that moment: swap again; if it happens each time, write \
+                 `x-swap: { dns: at-start }`",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Returns the container with the address that it has now.
@@ -390,6 +503,7 @@ impl<'a> Live<'a> {
         old: &[Container],
         grace: Option<Duration>,
         front: Option<&Front>,
+        old_volumes: OldVolumes,
     ) -> Result<Learnt, Failure> {
         if let Some(front) = front {
             self.refuse_if_named(service, front, old).await?;
@@ -398,7 +512,8 @@ impl<'a> Live<'a> {
             // A container that always restarts would come back if the engine restarted right now.
             self.site.docker.disable_restart(&container.id).await?;
             self.site.docker.stop(&container.id, grace).await?;
-            self.site.docker.remove(&container.id, false).await
+            // The engine keeps a volume that another container uses.
+            self.site.docker.remove(&container.id, old_volumes == OldVolumes::Remove).await
         });
         // All of them, also if one fails: the run can't go back.
         let failures: Vec<Failure> = join_all(retired).await.into_iter().filter_map(Result::err).collect();
@@ -406,6 +521,31 @@ impl<'a> Live<'a> {
             Some(failure) => Err(failure),
             None => Ok(Learnt::Nothing),
         }
+    }
+
+    /// Removes containers that did not run when the run began: compose counts them, and would start them in the old version.
+    /// One that runs now was started by somebody since, and stays.
+    ///
+    /// Twice: what is gone stays gone. Their volumes stay.
+    async fn clear_away(&self, leftovers: &[Container]) -> Result<Learnt, Failure> {
+        for leftover in leftovers {
+            match self.site.docker.inspect(&leftover.id).await? {
+                None => {}
+                Some(seen) if seen.runs() || seen.state == State::Paused => {
+                    self.display.remark(&format!(
+                        "{} did not run when the swap began and is {} now, so it stays, in the old version",
+                        leftover.name, seen.state
+                    ));
+                }
+                Some(_) => {
+                    // One that the engine restarts again and again is between two lives.
+                    self.site.docker.disable_restart(&leftover.id).await?;
+                    self.site.docker.stop(&leftover.id, Some(Duration::ZERO)).await?;
+                    self.site.docker.remove(&leftover.id, false).await?;
+                }
+            }
+        }
+        Ok(Learnt::Nothing)
     }
 
     /// The invariant that covers every crash: what the durable upstream file names is never stopped.

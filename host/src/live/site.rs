@@ -9,13 +9,51 @@ use super::lock::Held;
 use super::observe::is_nginx;
 use super::perform::Live;
 use crate::compose::{Compose, Options, Project, Service, Tool};
-use crate::docker::{Docker, Endpoint};
+use crate::docker::{Docker, Endpoint, Engine, Seen};
 use crate::hooks::{self, Hooks};
 use crate::journal::Folder;
 use crate::model::{Failure, Image, ServiceName, Settings};
 use crate::plan::{Plan, Step};
 use crate::run::{Event, Facts};
 use crate::ui::Display;
+
+/// Which compose tool goes on with a project.
+#[derive(Debug, Default)]
+pub(super) struct Choice {
+    /// Another one than was found first.
+    pub tool: Option<Tool>,
+    /// What to say where the one that made the containers is not used.
+    pub notice: Option<String>,
+}
+
+/// Chooses the tool that made the project's containers: 1.x and what came after it hash a service's configuration each in its
+/// own way, so that the next `up` of one recreates what the other has made.
+pub(super) fn choose(found: &Tool, seen: &[Seen]) -> Choice {
+    let versions = seen.iter().filter_map(Seen::compose_version);
+    let (old, new): (Vec<&str>, Vec<&str>) = versions.partition(|version| version.starts_with("1."));
+    // Where some were made by each, who swapped with the wrong one made the fewer.
+    let v1 = !old.is_empty() && old.len() >= new.len();
+    if (old.is_empty() && new.is_empty()) || v1 == found.is_v1() {
+        return Choice::default();
+    }
+    let made = if v1 { old[0] } else { new[0] };
+    let command = if v1 { "docker-compose" } else { "docker compose" };
+    let recreates = format!("the next `{command} up -d` recreates what this swap makes");
+    if Tool::is_named() {
+        let notice =
+            format!("the containers were made by compose {made} and SWAP_COMPOSE names another one: {recreates}");
+        return Choice { tool: None, notice: Some(notice) };
+    }
+    match Tool::of_kind(v1) {
+        Some(tool) => Choice { tool: Some(tool), notice: None },
+        None => Choice {
+            tool: None,
+            notice: Some(format!(
+                "the containers were made by compose {made}, which is not installed here: {recreates}"
+            )),
+        },
+    }
+}
 
 /// One compose project on one engine.
 pub struct Site {
@@ -25,6 +63,9 @@ pub struct Site {
     pub(super) doors: FrontDoors,
     pub(super) hook_engine: OnceCell<Arc<hooks::Engine>>,
     pub(super) hooks: std::sync::Mutex<std::collections::BTreeMap<ServiceName, Arc<Hooks>>>,
+    pub(super) engine: Engine,
+    /// What the next call of the tool that made the containers would do to those of this run, where that is another one.
+    pub(super) other_tool: Option<String>,
     folder: Folder,
 }
 
@@ -33,7 +74,7 @@ impl Site {
     ///
     /// `likely` is the service that the command seems to be about: nginx is looked at for it while compose still reads.
     pub async fn open(options: &Options, likely: Option<&ServiceName>, display: &Display) -> Result<Self, Failure> {
-        let compose = Compose::new(Tool::find()?, options.clone());
+        let mut compose = Compose::new(Tool::find()?, options.clone());
         let doors = FrontDoors::default();
         let guess = compose.likely_name();
         let connect = async {
@@ -43,23 +84,43 @@ impl Site {
                 let seen = docker.of_project(&guess).await.unwrap_or_default();
                 let nginxes: Vec<_> = seen.iter().filter(|seen| seen.runs() && is_nginx(seen)).collect();
                 doors.prepare(&docker, &nginxes, likely).await;
+                seen
             };
-            let (engine, ()) = tokio::join!(docker.engine(), enter);
-            Ok::<_, Failure>((docker, engine?))
+            let (engine, seen) = tokio::join!(docker.engine(), enter);
+            Ok::<_, Failure>((docker, engine?, seen))
         };
         // The engine first: without it nothing else matters, and compose's words on it are the longer ones.
         let (connected, project) = tokio::join!(connect, compose.read());
-        let ((docker, engine), project) = (connected?, project?);
+        let (docker, engine, seen) = connected?;
+        // Another than the one that made the containers reads the same file otherwise, or not at all.
+        let choice = choose(&compose.tool, &seen);
+        let project = match choice.tool {
+            Some(tool) => {
+                compose = Compose::new(tool, options.clone());
+                compose.read().await
+            }
+            None => project,
+        }?;
         for warning in &project.warnings {
             display.say(&format!("compose: {warning}"));
         }
         let folder = Folder::open(&Folder::default_root(), &engine.id, &project.name)?;
-        Ok(Self::of(docker, compose, project, doors, folder))
+        let site = Self::of(docker, compose, project, doors, folder, engine);
+        Ok(Self { other_tool: choice.notice, ..site })
     }
 
     /// Makes a site of its parts.
-    pub(super) fn of(docker: Docker, compose: Compose, project: Project, doors: FrontDoors, folder: Folder) -> Self {
+    pub(super) fn of(
+        docker: Docker,
+        compose: Compose,
+        project: Project,
+        doors: FrontDoors,
+        folder: Folder,
+        engine: Engine,
+    ) -> Self {
         Self {
+            engine,
+            other_tool: None,
             docker,
             compose,
             project,

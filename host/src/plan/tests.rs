@@ -287,7 +287,7 @@ plan for app of project demo: 7 steps
 fn what_the_operator_should_know_is_noted() {
     let seen = ObservedService {
         stopped: vec![container("app", 3), container("app", 4)],
-        anonymous_volumes: vec!["/data".to_owned()],
+        anonymous_volumes: vec![volume("/data", "8c1f")],
         notices: vec!["nginx 1.24 does not know `resolve`".to_owned()],
         ..app()
     };
@@ -299,11 +299,119 @@ plan for app of project demo: 7 steps
   4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   5  drain       app: until no nginx worker uses demo-app-1, at most 30s
   6  commit      from here the run only goes forward
-  7  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+  7  retire      app: stop and remove demo-app-1, grace 10s, and what does not run: demo-app-3, demo-app-4 (replaced by the candidates)
 note: nginx 1.24 does not know `resolve`
-note: `app` has an anonymous volume at `/data`: the candidate gets an empty one, the old one is kept (name it under `volumes:` to share it)
-note: left alone, as they do not run: demo-app-3, demo-app-4
+note: `app` has an anonymous volume at `/data`: the candidate gets an empty one, the old one is kept (name it under `volumes:` to share it; when nobody needs the old one: `docker volume rm 8c1f`)
+note: removed once the candidates serve, as `up -d` would start it in the old version: demo-app-3, demo-app-4
 ");
+}
+
+fn volume(path: &str, volume: &str) -> AnonymousVolume {
+    AnonymousVolume { path: path.to_owned(), volume: volume.to_owned() }
+}
+
+#[test]
+fn anonymous_volumes_go_where_that_is_settled() {
+    let settings = Settings { anonymous_volumes: OldVolumes::Remove, ..Settings::default() };
+    let seen = ObservedService { anonymous_volumes: vec![volume("/data", "8c1f")], settings, ..worker("jobs") };
+    check(vec![seen], "\
+plan for jobs of project demo: 5 steps
+  1  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
+  2  start       jobs: start what was created, in demo_default
+  3  healthy     jobs: until it runs for 1s, at most 1m (nothing unhealthy gets requests)
+  4  commit      from here the run only goes forward
+  5  retire      jobs: stop and remove demo-jobs-1, grace 10s, with their anonymous volumes (replaced by the candidates)
+note: `jobs` has an anonymous volume at `/data`: the candidate gets an empty one, the old one is removed with its container (name it under `volumes:` to share it)
+");
+}
+
+/// A network in which others run.
+fn called_in(network: &str, aliases: &[&str], callers: &[&str]) -> CalledIn {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let place = Place { network: network.to_owned(), aliases: owned(aliases), ..Place::default() };
+    CalledIn { place, callers: owned(callers) }
+}
+
+#[test]
+fn candidates_that_others_could_call_get_the_names_when_they_are_healthy() {
+    let called = vec![
+        called_in("demo_default", &["app", "shop"], &["demo-jobs-1", "demo-db-1"]),
+        called_in("demo_back", &["app"], &["demo-db-1"]),
+    ];
+    let networks = ["demo_back", "demo_default", "demo_front"].map(str::to_owned).to_vec();
+    check(vec![ObservedService { called_in: called.clone(), networks: networks.clone(), ..app() }], "\
+plan for app of project demo: 8 steps
+  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  2  start       app: start what was created, in demo_back, demo_default, demo_front, in demo_default, demo_back not yet by the service's name
+  3  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  4  announce    app: connect the candidates again, as `app`, `shop` in demo_default and `app` in demo_back, for demo-db-1, demo-jobs-1, and check once more (nobody calls what is not healthy)
+  5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  6  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  7  commit      from here the run only goes forward
+  8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+");
+    // As they start: where that is settled, and where nobody else has the name any more.
+    for settings in [
+        Settings { dns: Dns::AtStart, ..Settings::default() },
+        Settings { order: Order::StopFirst, ..Settings::default() },
+    ] {
+        let seen = ObservedService { called_in: called.clone(), settings, ..app() };
+        let plan = outcome(vec![seen]).expect("it is not refused");
+        assert!(!plan.to_string().contains("announce"), "{plan}");
+        assert!(plan.steps.iter().all(|step| !matches!(step, Step::Start { unnamed, .. } if !unnamed.is_empty())));
+    }
+}
+
+#[test]
+fn as_many_are_made_as_the_file_wants_or_run() {
+    let noted = |seen: ObservedService| {
+        let plan = outcome(vec![seen]).expect("it is not refused");
+        let count = plan.steps.iter().find_map(|step| match step {
+            Step::Create { count, .. } => Some(*count),
+            _ => None,
+        });
+        format!("{} made; {}", count.unwrap_or_default(), plan.notices.join("; "))
+    };
+    let with = |replicas, live: Vec<Container>| ObservedService { replicas, live, ..app() };
+    let two = || vec![container("app", 1), container("app", 2)];
+    assert_eq!(noted(with(1, vec![container("app", 1)])), "1 made; ");
+    assert_eq!(noted(with(3, two())), "3 made; the compose file wants 3 containers of `app` and 2 runs: 3 are made");
+    assert_eq!(
+        noted(with(1, two())),
+        "2 made; 2 containers of `app` run and the compose file wants 1: 2 are made, and the next `docker compose up -d` \
+         removes what is more than 1"
+    );
+    assert_eq!(
+        noted(ObservedService { stopped: vec![container("app", 2)], ..with(2, vec![container("app", 1)]) }),
+        "2 made; the compose file wants 2 containers of `app` and 1 runs: 2 are made; removed once the candidates serve, as \
+         `up -d` would start it in the old version: demo-app-2"
+    );
+}
+
+#[test]
+fn who_shares_a_namespace_of_the_live_one_is_not_left_without() {
+    let sidecar = |what: &str| Sidecar {
+        service: "vpn".to_owned(),
+        name: "demo-vpn-1".to_owned(),
+        what: what.to_owned(),
+        of: "demo-app-1".to_owned(),
+    };
+    check_refused(vec![ObservedService { sidecars: vec![sidecar("network")], ..app() }], "\
+demo-vpn-1 uses the network of demo-app-1, and loses it when that is removed
+  give it its own, or write `x-swap: { sidecars: accept }` under `services: app:` and type `docker compose up -d --no-deps --force-recreate vpn` after each swap
+");
+    let settings = Settings { sidecars: Harm::Accept, ..Settings::default() };
+    let accepted = outcome(vec![ObservedService { sidecars: vec![sidecar("network")], settings, ..app() }]);
+    assert_eq!(
+        accepted.expect("it is not refused").notices,
+        ["demo-vpn-1 uses the network of demo-app-1, and loses it when that is removed: type `docker compose up -d \
+          --no-deps --force-recreate vpn` afterwards"]
+    );
+    let volumes = outcome(vec![ObservedService { sidecars: vec![sidecar("volumes")], ..app() }]);
+    assert_eq!(
+        volumes.expect("it is not refused").notices,
+        ["demo-vpn-1 mounts the volumes of demo-app-1: it keeps them, and has not those of the candidate"]
+    );
 }
 
 #[test]

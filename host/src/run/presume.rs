@@ -47,13 +47,14 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
         })
         .collect();
     let of = |service: &ServiceName| traces.get(service).unwrap_or(&nothing);
+    let wanted = |service: &ServiceName| count(plan, service);
     let all = || plan.services.iter().map(|planned| (planned, of(&planned.name)));
     let fronted = |service: &ServiceName| plan.steps.iter().any(|step| is_switch(step, service));
     let stops_first = |service: &ServiceName| {
         plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service))
     };
     let replaced = all().all(|(planned, traces)| {
-        traces.candidates_run == planned.live.len() && (traces.names_candidates || !fronted(&planned.name))
+        traces.candidates_run == wanted(&planned.name) && (traces.names_candidates || !fronted(&planned.name))
     });
     // Services are retired in their order, one after the other. With stop-first the old ones lie still long before the commit.
     let retiring = all().next().is_some_and(|(planned, traces)| {
@@ -65,7 +66,7 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     let committed = forward && all().all(|(planned, traces)| traces.old_run == 0 || !fronted(&planned.name));
     // A candidate that was never started gets no requests. One that was may have ended after the switch, and even where
     // the file names the old ones again nginx may not have read it since.
-    let switched = all().all(|(planned, traces)| traces.candidates_started == planned.live.len())
+    let switched = all().all(|(planned, traces)| traces.candidates_started == wanted(&planned.name))
         || all().any(|(_, traces)| traces.names_others);
     // What is there and is not of its making was made by others since.
     let created = all().any(|(_, traces)| !traces.candidates.is_empty() || traces.names_others);
@@ -74,7 +75,7 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
         let learnt = match what {
             Step::Create { .. } if !created => break,
             Step::Create { service, .. } | Step::Start { service, .. } => {
-                Learnt::Candidates { containers: of(service).candidates.clone() }
+                Learnt::candidates(of(service).candidates.clone())
             }
             Step::Switch { .. } if !switched => break,
             Step::Commit if !committed => break,
@@ -83,7 +84,7 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
         };
         events.extend([Event::Started { step }, Event::Done { step, learnt }]);
     }
-    if all().any(|(planned, traces)| traces.candidates.len() != planned.live.len()) {
+    if all().any(|(planned, traces)| traces.candidates.len() != wanted(&planned.name)) {
         // There is nothing to go forward to.
         events.push(Event::Interrupted { signal: "the loss of its journal".to_owned() });
     }
@@ -91,6 +92,15 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
         events.push(Event::Resumed { goal: Goal::Forward });
     }
     events
+}
+
+/// Returns how many candidates the run makes of a service.
+fn count(plan: &Plan, service: &ServiceName) -> usize {
+    let count = plan.steps.iter().find_map(|step| match step {
+        Step::Create { service: of, count, .. } if of == service => Some(*count),
+        _ => None,
+    });
+    count.unwrap_or_default()
 }
 
 fn is_switch(step: &Step, service: &ServiceName) -> bool {
@@ -162,6 +172,11 @@ mod tests {
         // Of two that were live one still runs, and nobody knows who removed the other.
         let mut plan = app();
         plan.services[0].live.push(container("second"));
+        for step in &mut plan.steps {
+            if let Step::Create { count, .. } = step {
+                *count = 2;
+            }
+        }
         let service = plan.services[0].name.clone();
         let replicas = Traces { candidates: vec![container("a"), container("b")], ..switched() };
         let replicas = Traces { candidates_started: 2, candidates_run: 2, ..replicas };

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Check, Image, LoadedHook, Order, Phase, ProxyChoice, RunId, Settings};
+use crate::model::{Check, Image, LoadedHook, OldVolumes, Order, Phase, Place, ProxyChoice, RunId, Settings};
 use crate::plan::{Front, Observed, ObservedService, Reach, plan};
 
 fn name(text: &str) -> ServiceName {
@@ -329,7 +329,7 @@ fn events_that_no_run_writes_are_refused() {
 fn the_facts_are_the_last_that_were_learnt() {
     let plan = app();
     let generation = Generation { boot: "b".to_owned(), master: Process { pid: 1, start: 2 }, workers: Vec::new() };
-    let candidates = |id| Learnt::Candidates { containers: vec![container(id)] };
+    let candidates = |id| Learnt::candidates(vec![container(id)]);
     let events = [
         Event::Done { step: 0, learnt: candidates("created") },
         Event::Done { step: 1, learnt: candidates("started") },
@@ -466,6 +466,7 @@ fn one_of_each() -> Vec<Event> {
             networks: hooks(),
             reach: Some(Reach { network: Some("demo_default".to_owned()), port: 80 }),
             grace,
+            unnamed: Vec::new(),
         },
         Step::AwaitHealthy {
             service: service(),
@@ -481,7 +482,15 @@ fn one_of_each() -> Vec<Event> {
         Step::Watch { service: service(), time: second, hooks: hooks() },
         Step::Drain { service: service(), front: front(), from: old(), timeout: second },
         Step::Commit,
-        Step::Retire { service: service(), old: old(), grace, front: Some(front()) },
+        Step::Retire {
+            service: service(),
+            old: old(),
+            grace,
+            front: Some(front()),
+            leftovers: Vec::new(),
+            volumes: Vec::new(),
+            old_volumes: OldVolumes::Keep,
+        },
         Step::Finish { service: service(), hooks: hooks() },
         Step::Rollback { service: service(), hooks: hooks() },
         Step::RemoveCandidates { service: service(), known: hooks() },
@@ -504,7 +513,7 @@ fn one_of_each() -> Vec<Event> {
         Event::Planned { plan },
         Event::Started { step: 0 },
         Event::Done { step: 0, learnt: Learnt::Nothing },
-        Event::Done { step: 1, learnt: Learnt::Candidates { containers: vec![container("new")] } },
+        Event::Done { step: 1, learnt: Learnt::candidates(vec![container("new")]) },
         Event::Done { step: 6, learnt: Learnt::Former { generation } },
         Event::Failed { step: 7, failure: failure() },
         Event::UndoStarted { step: 6 },
@@ -529,6 +538,35 @@ fn every_event_and_step_comes_back_from_a_journal() {
         assert!(!line.contains('\n'), "{line}");
         assert_eq!(serde_json::from_str::<Entry>(&line).expect(&line), entry);
     }
+}
+
+/// What was added since is read back too, and left out where it says nothing.
+#[test]
+fn what_later_versions_added_comes_back_from_a_journal() {
+    let place = Place {
+        network: "demo_default".to_owned(),
+        aliases: vec!["demo-app-2".to_owned(), "app".to_owned()],
+        links: vec!["demo-db-1:db".to_owned()],
+        ipv4: Some("172.18.0.9".to_owned()),
+        ipv6: Some("fd00::9".to_owned()),
+        link_local: vec!["169.254.8.8".to_owned()],
+        mac: Some("02:42:ac:12:00:09".to_owned()),
+        driver_options: [("com.example".to_owned(), "1".to_owned())].into(),
+        gateway_priority: Some(7),
+    };
+    let announce = Step::Announce {
+        service: name("app"),
+        places: vec![place.clone()],
+        callers: vec!["demo-db-1".to_owned()],
+        reach: Some(Reach { network: Some("demo_default".to_owned()), port: 80 }),
+    };
+    let text = serde_json::to_string(&announce).expect("it can be written");
+    assert_eq!(serde_json::from_str::<Step>(&text).expect(&text), announce);
+    let learnt =
+        Learnt::Candidates { containers: vec![container("new")], places: [("new".to_owned(), vec![place])].into() };
+    let text = serde_json::to_string(&learnt).expect("it can be written");
+    assert_eq!(serde_json::from_str::<Learnt>(&text).expect(&text), learnt);
+    assert!(!serde_json::to_string(&Learnt::candidates(Vec::new())).expect("it can be written").contains("places"));
 }
 
 /// A journal of this version, which every later one must read. Never change the file: add another for another version.

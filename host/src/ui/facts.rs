@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Container, Failure};
+use crate::model::{Container, Failure, OldVolumes};
 use crate::plan::{Plan, PlannedService, Step, names, short};
 use crate::run::trace::Probed;
 use crate::run::{Entry, Event, Facts, Learnt, Outcome};
@@ -26,7 +26,7 @@ pub(super) fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String
         Step::Release { service, front } => format!("{service}: {} is removed again", front.file(service)),
         Step::Create { service, image, .. } => {
             let created = match learnt {
-                Learnt::Candidates { containers } => names(containers),
+                Learnt::Candidates { containers, .. } => names(containers),
                 _ => new(service),
             };
             format!("{service}: {created} from {} ({})", image.name, short(&image.id))
@@ -34,13 +34,30 @@ pub(super) fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String
         Step::StopOld { service, old, .. } => format!("{service}: {} stopped, nobody serves", names(old)),
         Step::Start { service, .. } => format!("{service}: {} runs", new(service)),
         Step::AwaitHealthy { service, .. } => format!("{service}: {} is healthy", new(service)),
+        Step::Announce { service, places, .. } => {
+            let networks: Vec<&str> = places.iter().map(|place| place.network.as_str()).collect();
+            format!("{service}: {} is found by the service's name in {}", new(service), networks.join(", "))
+        }
         Step::Switch { service, front, .. } => {
             format!("{service}: {} sends new requests to {}", front.proxy, with_addresses(facts.candidates(service)))
         }
         Step::Watch { service, .. } => format!("{service}: {} did well", new(service)),
         Step::Drain { service, from, .. } => format!("{service}: nothing uses {} any more", names(from)),
         Step::Commit => return None,
-        Step::Retire { service, old, .. } => format!("{service}: {} stopped and removed", names(old)),
+        Step::Retire { service, old, leftovers, volumes, old_volumes, .. } => {
+            let mut text = format!("{service}: {} stopped and removed", names(old));
+            if !leftovers.is_empty() {
+                text += &format!(", {} removed", names(leftovers));
+            }
+            match (&volumes[..], old_volumes) {
+                ([], _) => {}
+                (_, OldVolumes::Remove) => text += ", with their anonymous volumes",
+                (kept, OldVolumes::Keep) => {
+                    text += &format!(", their anonymous volumes are kept (`docker volume rm {}`)", kept.join(" "));
+                }
+            }
+            text
+        }
         Step::RemoveCandidates { service, .. } => format!("{service}: what was created is removed"),
         Step::StartOld { service, old, .. } => format!("{service}: {} runs again", names(old)),
         Step::StopCandidates { service, .. } => format!("{service}: what was started is stopped"),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use swap::model::{Failure, Image, LoadedHook, Order, Phase, ProxyChoice, Settings};
-use swap::plan::{Front, Observed, ObservedService, Plan, plan};
+use swap::model::{Failure, Image, LoadedHook, Order, Phase, Place, ProxyChoice, Settings};
+use swap::plan::{CalledIn, Front, Observed, ObservedService, Plan, plan};
 
 use super::chance::Chance;
 use super::world::{Life, Rules, Server, Service, Simulated, Universe, run_id};
@@ -31,10 +31,20 @@ pub struct Shape {
     pub theirs: bool,
     /// A container of it exists that does not run.
     pub bystander: bool,
+    /// Others call it by its name.
+    pub called: bool,
 }
 
-const APP: Shape =
-    Shape { proxied: true, stop_first: false, scale: 1, known: true, stale: false, theirs: false, bystander: false };
+const APP: Shape = Shape {
+    proxied: true,
+    stop_first: false,
+    scale: 1,
+    known: true,
+    stale: false,
+    theirs: false,
+    bystander: false,
+    called: false,
+};
 const WORKER: Shape = Shape { proxied: false, known: false, ..APP };
 
 /// Returns all kinds of projects.
@@ -58,6 +68,24 @@ pub fn families() -> Vec<Family> {
     ]
 }
 
+/// Returns the kinds of projects in which others call a service by its name.
+pub fn called() -> Vec<Family> {
+    vec![
+        Family {
+            name: "app that others call",
+            services: vec![Shape { called: true, ..APP }],
+            hooks: false,
+            watch: false,
+        },
+        Family {
+            name: "first swap of replicas that others call",
+            services: vec![Shape { called: true, scale: 2, known: false, ..APP }],
+            hooks: true,
+            watch: true,
+        },
+    ]
+}
+
 /// Makes the world in which the project serves, and the plan that swaps it.
 pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
     let mut world = Universe::new(chance, rules);
@@ -67,6 +95,7 @@ pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
             name: name.parse().unwrap_or_else(|error| panic!("{error}")),
             proxied: shape.proxied,
             stop_first: shape.stop_first,
+            called: shape.called,
             scale: shape.scale,
             containers: Vec::with_capacity(2 * shape.scale + 2),
             image: 1,
@@ -134,6 +163,14 @@ fn observe(family: &Family, world: &Universe) -> Observed {
             stopped: seen(false),
             image: Some(Image { name: "demo-app".to_owned(), id: format!("sha256:{}", service.image) }),
             networks: vec!["demo_default".to_owned()],
+            called_in: Vec::from_iter(shape.called.then(|| CalledIn {
+                place: Place {
+                    network: "demo_default".to_owned(),
+                    aliases: vec![service.name.to_string()],
+                    ..Place::default()
+                },
+                callers: vec!["demo-caller-1".to_owned()],
+            })),
             front: shape.proxied.then(|| Front {
                 proxy: ProxyChoice::Host,
                 container: None,

@@ -11,7 +11,7 @@ use swap::run::{Facts, Generation, Learnt, Process};
 use super::chance::Fault;
 use super::family;
 use super::foreign::Foreign;
-use super::world::{Former, Life, Server, Universe};
+use super::world::{Former, Joined, Life, Server, Universe};
 
 /// Why an effect went no further.
 pub enum Stop {
@@ -152,7 +152,10 @@ impl Universe {
                 Ok(Learnt::Nothing)
             }
             Step::Create { count, known, .. } => self.create(step, service, *count, known),
-            Step::Start { service: name, .. } => self.start_candidates(step, service, facts.candidates(name)),
+            Step::Start { service: name, unnamed, .. } => {
+                self.start_candidates(step, service, facts.candidates(name), !unnamed.is_empty())
+            }
+            Step::Announce { service: name, .. } => self.announce(step, service, facts.candidates(name)),
             Step::StopOld { old, .. } => {
                 self.stop_all(step, service, old)?;
                 Ok(Learnt::Nothing)
@@ -185,7 +188,19 @@ impl Universe {
                 }
                 Ok(Learnt::Nothing)
             }
-            Step::Retire { service: name, old, .. } => self.retire(step, service, old, facts.candidates(name)),
+            Step::Retire { service: name, old, leftovers, .. } => {
+                self.retire(step, service, old, facts.candidates(name))?;
+                for leftover in leftovers {
+                    if let Some(index) = self.place(service, leftover)
+                        && self.services[service].containers[index].life != Life::Running
+                    {
+                        let id = self.services[service].containers[index].id;
+                        self.remove(service, id);
+                        self.point(step)?;
+                    }
+                }
+                Ok(Learnt::Nothing)
+            }
             Step::RemoveCandidates { service: name, known } => {
                 self.keep_the_last(service, name)?;
                 // What others created meanwhile is theirs, as soon as it is recorded what is ours.
@@ -225,7 +240,7 @@ impl Universe {
         if candidates.len() != count {
             return failed("somebody else created containers too");
         }
-        Ok(Learnt::Candidates { containers: candidates })
+        Ok(Learnt::candidates(candidates))
     }
 
     fn not_known(&self, service: usize, known: &[String]) -> Vec<Container> {
@@ -234,19 +249,64 @@ impl Universe {
         candidates.map(|c| Container { address: None, ..c.seen(&seen.name, false) }).collect()
     }
 
-    fn start_candidates(&mut self, step: &Step, service: usize, candidates: &[Container]) -> Effect<Learnt> {
-        let mut containers = Vec::new();
+    fn start_candidates(
+        &mut self,
+        step: &Step,
+        service: usize,
+        candidates: &[Container],
+        unnamed: bool,
+    ) -> Effect<Learnt> {
         for candidate in candidates {
+            let Some(index) = self.place(service, candidate) else { return failed("a candidate is gone") };
+            if unnamed && self.rules.starts_unnamed && self.services[service].containers[index].life != Life::Running {
+                self.rejoin(step, service, index, Joined::Unnamed)?;
+            }
             let Some(index) = self.place(service, candidate) else { return failed("a candidate is gone") };
             self.start(service, index);
             self.point(step)?;
         }
+        self.located(service, candidates)
+    }
+
+    fn located(&self, service: usize, candidates: &[Container]) -> Effect<Learnt> {
+        let mut containers = Vec::new();
         for candidate in candidates {
             let Some(index) = self.place(service, candidate) else { return failed("a candidate is gone") };
             let seen = &self.services[service];
             containers.push(seen.containers[index].seen(&seen.name, seen.proxied));
         }
-        Ok(Learnt::Candidates { containers })
+        Ok(Learnt::candidates(containers))
+    }
+
+    /// Takes a container out of the network and puts it in again.
+    fn rejoin(&mut self, step: &Step, service: usize, index: usize, joined: Joined) -> Effect {
+        let id = self.services[service].containers[index].id;
+        let set = |world: &mut Self, joined| {
+            // Others may have removed it meanwhile.
+            if let Some(container) = world.services[service].containers.iter_mut().find(|c| c.id == id) {
+                container.joined = joined;
+            }
+        };
+        set(self, Joined::Not);
+        self.point(step)?;
+        set(self, joined);
+        self.point(step)
+    }
+
+    fn announce(&mut self, step: &Step, service: usize, candidates: &[Container]) -> Effect<Learnt> {
+        for candidate in candidates {
+            let Some(index) = self.place(service, candidate) else { return failed("a candidate is gone") };
+            let live = self.nginx.loaded[service].iter().any(|address| Some(*address) == candidate.address);
+            if self.services[service].containers[index].joined != Joined::Named {
+                // Who gets requests has its names, or this would cut them.
+                if live && !self.disturbed() {
+                    self.violate(format!("c{} gets requests and is taken out of its network", index));
+                }
+                self.rejoin(step, service, index, Joined::Named)?;
+            }
+        }
+        self.judge(service, candidates)?;
+        self.located(service, candidates)
     }
 
     fn stop_all(&mut self, step: &Step, service: usize, containers: &[Container]) -> Effect {

@@ -32,6 +32,8 @@ pub struct Rules {
     pub keeps_the_last: bool,
     /// A journal's write that succeeds also brings all those to the disk that failed before it.
     pub journal_in_order: bool,
+    /// A candidate has not the service's names before it is healthy.
+    pub starts_unnamed: bool,
 }
 
 impl Rules {
@@ -45,6 +47,7 @@ impl Rules {
         back_waits: true,
         keeps_the_last: true,
         journal_in_order: true,
+        starts_unnamed: true,
     };
 }
 
@@ -59,12 +62,24 @@ pub enum Life {
     Exited,
 }
 
+/// A container's place in the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Joined {
+    /// Others find it by the service's name.
+    Named,
+    /// Others find it by its address alone.
+    Unnamed,
+    /// It is not in the network.
+    Not,
+}
+
 /// A container.
 #[derive(Debug, Clone, Hash)]
 pub struct Simulated {
     pub id: u32,
     pub image: u32,
     pub life: Life,
+    pub joined: Joined,
     /// Where it is reached; kept while it does not run.
     pub address: Option<SocketAddr>,
     /// When it answers; `None`: never.
@@ -96,6 +111,8 @@ pub struct Service {
     pub name: ServiceName,
     pub proxied: bool,
     pub stop_first: bool,
+    /// Others call it by its name.
+    pub called: bool,
     /// How many containers the compose file asks for.
     pub scale: usize,
     pub containers: Vec<Simulated>,
@@ -256,6 +273,7 @@ impl Universe {
             id,
             image,
             life: Life::Created,
+            joined: Joined::Named,
             address: None,
             ready_at: None,
             foreign: false,
@@ -351,8 +369,18 @@ impl Universe {
         let now = self.now;
         let mut wrong = None;
         for (index, service) in self.services.iter().enumerate().filter(|(_, service)| !service.stop_first) {
+            let found = |c: &&Simulated| c.life == Life::Running && c.joined == Joined::Named && !c.ready(now);
+            if let Some(early) = service.containers.iter().find(found)
+                && service.called
+                && !service.disturbed
+            {
+                wrong = Some(format!("others call c{} of `{}`, which does not answer", early.id, service.name));
+            }
             let answers = |address: &SocketAddr| {
-                service.containers.iter().any(|c| c.address == Some(*address) && c.ready(now))
+                service
+                    .containers
+                    .iter()
+                    .any(|c| c.address == Some(*address) && c.ready(now) && c.joined != Joined::Not)
                     || service.harmed.contains(address)
             };
             if service.proxied {
@@ -400,6 +428,12 @@ impl Universe {
                 || here.iter().any(|c| !c.ready(self.now.max(c.ready_at.unwrap_or(u64::MAX))))
             {
                 wrong.push(format!("`{name}` has not {} containers that serve: {here:?}", planned.live.len()));
+            }
+            if outcome == Outcome::Swapped && service.containers.iter().any(|c| bystander(&c)) {
+                wrong.push(format!("`{name}` has a container that compose would start in the old version"));
+            }
+            if let Some(hidden) = here.iter().find(|c| c.joined != Joined::Named) {
+                wrong.push(format!("others do not find c{} of `{name}`", hidden.id));
             }
             let past = |address: &SocketAddr| service.harmed.contains(address);
             let untouched = outcome == Outcome::RolledBack && self.nginx.loaded[index].iter().all(past);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::rig::{Rig, run};
 use crate::docker::{Command, Docker, Ending, ExecError, Inside, Listening, Reach, Seen, State, probe};
-use crate::model::Output;
+use crate::model::{Output, Place};
 
 fn output(code: i32, stdout: &str, stderr: &str) -> Output {
     Output { code, stdout: stdout.to_owned(), stderr: stderr.to_owned() }
@@ -146,7 +146,7 @@ async fn containers_are_seen_by_compose_labels_and_every_effect_may_run_twice() 
 
     for _ in 0..2 {
         docker.disable_restart(&first).await.unwrap();
-        docker.connect_network(&first, "bridge", &[]).await.unwrap();
+        docker.connect_network(&first, &Place { network: "bridge".to_owned(), ..Place::default() }).await.unwrap();
         docker.start(&first).await.unwrap();
     }
     let seen = docker.inspect(&first).await.unwrap().unwrap();

@@ -71,7 +71,12 @@ fn facts() -> Facts {
             system: "Debian GNU/Linux 13".into(),
             local: true,
         }),
-        tool: Ok(ToolFacts { command: "docker compose".into(), version: Some("2.40.3".into()), v1: false }),
+        tool: Ok(ToolFacts {
+            command: "docker compose".into(),
+            version: Some("2.40.3".into()),
+            v1: false,
+            other: None,
+        }),
         project: Some(Ok(ProjectFacts {
             name: "demo".into(),
             files: "compose.yml".into(),
@@ -250,7 +255,12 @@ not ready: 1 error, 1 warning
 #[test]
 fn a_worker_with_everything_else_amiss_is_told_line_by_line() {
     let mut facts = facts();
-    facts.tool = Ok(ToolFacts { command: "docker-compose".into(), version: Some("1.29.2".into()), v1: true });
+    facts.tool = Ok(ToolFacts {
+        command: "docker-compose".into(),
+        version: Some("1.29.2".into()),
+        v1: true,
+        other: Some("the containers were made by compose 2.40.3, which is not installed here: it recreates".into()),
+    });
     facts.engine.as_mut().unwrap().local = false;
     facts.passed_over = vec!["db".parse().unwrap(), "redis".parse().unwrap()];
     if let Some(Ok(project)) = &mut facts.project {
@@ -274,7 +284,8 @@ fn a_worker_with_everything_else_amiss_is_told_line_by_line() {
     ];
     worker.observed.front = None;
     worker.observed.settings = crate::model::Settings { order: Order::StopFirst, ..Default::default() };
-    worker.observed.anonymous_volumes = vec!["/cache".into()];
+    worker.observed.anonymous_volumes =
+        vec![crate::plan::AnonymousVolume { path: "/cache".into(), volume: "8c1f".into() }];
     worker.observed.grace = Some(Duration::ZERO);
     worker.observed.hooks = vec![LoadedHook { name: "migrate".into(), phases: vec![Phase::PreStart] }];
     facts.services = vec![worker];
@@ -286,6 +297,9 @@ engine
            why  paths in bind mounts are that machine's; checks of addresses go through nginx's container
            do   mount the upstream folder from a directory of that machine, or from a named volume
 compose
+  warning  the containers were made by compose 2.40.3, which is not installed here: it recreates
+           why  each of the two hashes a service's configuration in its own way
+           do   install the tool that you go on with, and recreate the stack with it once: `up -d --force-recreate`
   note     compose 1 is written in Python and takes more than a second for each call
            why  a swap takes some two seconds longer; it loses nothing by that
            do   install the package docker-compose-v2 or docker-compose-plugin
@@ -314,7 +328,7 @@ service worker
            do   leave `order` out if two containers may run at once
   warning  `worker` has an anonymous volume at `/cache`: the candidate gets an empty one, the old one is kept
            why  what the old container kept there is not in the new one
-           do   name it under `volumes:` to share it
+           do   name it under `volumes:` to share it; when nobody needs the old one: `docker volume rm 8c1f`
   note     `worker` has no restart policy
            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
            do   write `restart: unless-stopped` under `services: worker:`
@@ -324,7 +338,7 @@ service worker
   warning  run 20260131-154502-9f3a is unfinished
            why  containers of it may still be there; the next swap of the service cleans up first
            do   `swap resume worker` finishes it, `swap rollback worker` unwinds it
-not ready: 1 error, 6 warnings, 6 notes
+not ready: 1 error, 7 warnings, 6 notes
 ",
     );
 }

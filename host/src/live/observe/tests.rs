@@ -12,7 +12,9 @@ fn in_edge(container: &str, aliases: &[&str]) -> Seen {
     let network = Network {
         id: String::new(),
         ip: None,
+        ipv6: None,
         aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+        place: crate::model::Place::default(),
         links: Vec::new(),
     };
     Seen {
@@ -39,6 +41,7 @@ fn in_edge(container: &str, aliases: &[&str]) -> Seen {
         published: Vec::new(),
         restart: String::new(),
         pid_mode: String::new(),
+        shares: Vec::new(),
         network_mode: "edge".to_owned(),
         pid: None,
         command: Vec::new(),

@@ -38,7 +38,7 @@ use std::time::SystemTime;
 pub use config::{Configuration, ErrorLog, Include, Reading, Version, read};
 pub use edit::{ConfigFile, Proposal, first_file, propose};
 pub use folder::{Folder, Mount};
-pub use local::LocalShell;
+pub use local::{LocalShell, runs_here};
 pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, SwitchFailure, Worker};
 pub use reach::{Names, Pass, Reach, reach};
 pub use script::quote;

@@ -50,6 +50,8 @@ pub struct ObservedService {
     pub container_name: Option<String>,
     /// Published ports that two containers can't share, as `8080:80`.
     pub fixed_ports: Vec<String>,
+    /// Whether the nginx before it uses the machine's network: it needs no published port to reach a container.
+    pub on_machine: bool,
     /// Addresses of its own that two containers can't share, as `ipv4_address: 172.30.0.5`.
     pub fixed_addresses: Vec<String>,
     /// Docker's own health check of the candidate, if it has one.
@@ -86,6 +88,7 @@ impl ObservedService {
             image_name: String::new(),
             container_name: None,
             fixed_ports: Vec::new(),
+            on_machine: false,
             fixed_addresses: Vec::new(),
             healthcheck: None,
             networks: Vec::new(),
@@ -847,10 +850,29 @@ pub fn single(seen: &ObservedService) -> Vec<Failure> {
     for port in &seen.fixed_ports {
         refusals.push(
             Failure::new(format!("service `{service}` publishes the fixed port `{port}`, and two containers can't share it"))
-                .hint(format!("let nginx publish the port: remove `ports` from `services: {service}:` (use `expose` for the inner port)")),
+                .hint(match seen.on_machine {
+                    true => off_published_port(seen, port),
+                    false => format!("let nginx publish the port: remove `ports` from `services: {service}:` (use `expose` for the inner port)"),
+                }),
         );
     }
     refusals
+}
+
+/// Returns how an nginx on the machine leaves a published port for the containers' addresses, so that somebody answers at each moment.
+fn off_published_port(seen: &ObservedService, port: &str) -> String {
+    let ObservedService { name: service, settings, .. } = seen;
+    let upstream = settings.upstream.as_ref().unwrap_or(service);
+    let (outer, inner) = port.split_once(':').unwrap_or((port, port));
+    let proxy = settings.proxy.as_ref().map_or("host".to_owned(), ProxyChoice::setting);
+    format!(
+        "nginx reaches containers on this machine by their addresses, so the port need not be published; in this order the site \
+         answers all the time: (1) write `x-swap: {{ proxy: {proxy}, port: {inner} }}` under `services: {service}:`; (2) write \
+         `upstream {upstream} {{ server 127.0.0.1:{outer}; }}` into `/etc/nginx/swap/{upstream}.conf`, `include \
+         /etc/nginx/swap/*.conf;` into nginx's `http`, and `http://{upstream}` in the place of `http://127.0.0.1:{outer}`, then \
+         reload nginx; (3) remove `ports` from `services: {service}:` and run `swap {service}`, without `docker compose up` before: \
+         the live container keeps its port until nginx has left it"
+    )
 }
 
 fn notices(seen: &ObservedService) -> Vec<String> {

@@ -231,7 +231,7 @@ impl Site {
 }
 
 fn nginx_facts(sender: &Sender, drain: std::time::Duration) -> NginxFacts {
-    let Sender { choice, container, observation, reach } = sender;
+    let Sender { choice, container, observation, reach, .. } = sender;
     let container = container.as_ref();
     let tuning = observation.tuning().and_then(|change| change.text);
     let tuned = tuning.is_some() || observation.folder.tuning.is_some();

@@ -139,7 +139,12 @@ impl Site {
     }
 
     /// Returns the upstream file's text as it is now; `None` if there is no file.
-    async fn upstream_now(&self, plan: &Plan, service: &ServiceName, front: &Front) -> Result<Option<String>, Failure> {
+    pub(super) async fn upstream_now(
+        &self,
+        plan: &Plan,
+        service: &ServiceName,
+        front: &Front,
+    ) -> Result<Option<String>, Failure> {
         let door = self.doors.of(&self.docker, &plan.project, service, front).await?;
         let output = door.proxy.shell().run(&format!("cat {}", nginx::quote(&front.file(service)))).await?;
         Ok(output.ok().then_some(output.stdout))

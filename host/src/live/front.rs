@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use crate::docker::{self, Docker, LogMark, Seen};
 use crate::model::{Failure, Output, ProxyChoice, ServiceName};
-use crate::nginx::{LocalShell, Nginx, Observation, Place, Proxy, Shell};
+use crate::nginx::{Configuration, LocalShell, Nginx, Observation, Place, Proxy, Shell};
 use crate::plan::Front;
 
 /// A shell beside nginx: in its container, or on this host.
@@ -96,6 +96,14 @@ impl FrontDoors {
         let door = FrontDoor { proxy, nginx: observation.nginx.clone() };
         self.open.lock().await.insert(choice.clone(), Arc::new(door));
         Ok(observation)
+    }
+
+    /// Returns what each nginx on this machine says of the upstream of this name, and that file's text.
+    pub async fn on_this_machine(
+        &self,
+        upstream: &ServiceName,
+    ) -> Result<Vec<Result<(Configuration, Option<String>), Failure>>, Failure> {
+        Proxy::new(Beside::Host(LocalShell::new()), Place::Host).configurations(upstream).await
     }
 
     /// Returns the front door of a plan; after a crash it is found and opened again.

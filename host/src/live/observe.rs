@@ -83,6 +83,7 @@ impl Site {
             image: image?,
             container_name: of_compose.container_name.clone(),
             fixed_ports: fixed_ports(&of_compose),
+            on_machine: false,
             fixed_addresses: of_compose.fixed_addresses.clone(),
             healthcheck: newest.and_then(|seen| seen.healthcheck.clone()).filter(|_| !of_compose.healthcheck_disabled),
             networks: of_compose.networks.clone(),
@@ -146,6 +147,10 @@ impl Site {
         observed.notices.extend(notices);
         let ready = problems.is_empty();
         observed.problems.extend(problems);
+        observed.on_machine = front.as_ref().is_some_and(|sender| match &sender.container {
+            Some(seen) => seen.network_mode == "host",
+            None => true,
+        });
         let Some(sender) = front.filter(|_| ready) else { return };
         let Sender { choice, observation, .. } = &sender;
         let (folder, text) = (&observation.nginx.folder, observation.folder.upstream.as_deref());
@@ -202,7 +207,7 @@ impl Site {
         live: &[&Seen],
         sender: &Sender,
     ) -> Result<Front, Failure> {
-        let Sender { choice, container: proxy, observation, reach } = sender;
+        let Sender { choice, container: proxy, observation, reach, .. } = sender;
         let (name, proxy) = (&observed.name, proxy.as_ref());
         let mut exposed: Vec<u16> = service.expose.clone();
         exposed.extend(live.iter().flat_map(|seen| &seen.ports));
@@ -368,7 +373,13 @@ impl Site {
 
 /// Returns why an upstream file that is there may not be replaced: it says that another project owns it, whose users would get
 /// this project's answers.
-fn owned_by_others(file: &str, owner: &str, project: &str, service: &ServiceName, choice: &ProxyChoice) -> Failure {
+pub(super) fn owned_by_others(
+    file: &str,
+    owner: &str,
+    project: &str,
+    service: &ServiceName,
+    choice: &ProxyChoice,
+) -> Failure {
     let folder = file.rsplit_once('/').map_or(file, |(folder, _)| folder);
     let own = format!("{project}-{service}");
     let apart = match choice {
@@ -432,13 +443,27 @@ pub(super) fn container(seen: &Seen, address: Option<SocketAddr>) -> Container {
 
 /// Tells whether a container looks like one that runs nginx.
 pub(super) fn is_nginx(seen: &Seen) -> bool {
+    let mounted = seen.mounts.iter().map(|mount| mount.destination.as_str());
+    looks_like_nginx(&seen.image_name, seen.command.iter().map(String::as_str), mounted)
+}
+
+/// Tells whether an image, the words of a command or the places of mounts are those of an nginx.
+pub(super) fn looks_like_nginx<'a>(
+    image: &str,
+    mut command: impl Iterator<Item = &'a str>,
+    mut mounted: impl Iterator<Item = &'a str>,
+) -> bool {
     let names_nginx =
         |text: &str| text.rsplit('/').next().is_some_and(|last| last.contains("nginx") || last.contains("openresty"));
-    names_nginx(&seen.image_name) || seen.command.iter().any(|word| names_nginx(word)) || has_swap_folder(seen)
+    names_nginx(image) || command.any(names_nginx) || mounted.any(is_swap_folder)
+}
+
+fn is_swap_folder(path: &str) -> bool {
+    path.trim_end_matches('/') == nginx::DEFAULT_FOLDER
 }
 
 fn has_swap_folder(seen: &Seen) -> bool {
-    seen.mounts.iter().any(|mount| mount.destination.trim_end_matches('/') == nginx::DEFAULT_FOLDER)
+    seen.mounts.iter().any(|mount| is_swap_folder(&mount.destination))
 }
 
 /// Returns the networks in which others than its own containers and nginx could call a service by its name.

@@ -287,10 +287,22 @@ impl<'a> Live<'a> {
 
     /// Twice: a file that is gone stays gone, and the same bytes are written again.
     async fn release(&self, service: &ServiceName, front: &Front) -> Result<Learnt, Failure> {
+        if self.owner_now(service, front).await?.is_some() {
+            // Another project has made a file of that name since, which is not ours to remove.
+            return Ok(Learnt::Nothing);
+        }
         let mut changes = vec![FileChange::upstream(front.upstream(service), front.before.clone())];
         changes.extend(tuning(front).map(|tuning| FileChange { text: None, ..tuning }));
         self.change(service, front, &changes).await?;
         Ok(Learnt::Nothing)
+    }
+
+    /// Returns the project that the upstream file belongs to now, where that is another one: while a run was dead, others may
+    /// have taken the name.
+    async fn owner_now(&self, service: &ServiceName, front: &Front) -> Result<Option<String>, Failure> {
+        let text = self.site.upstream_now(self.plan, service, front).await?;
+        let owner = text.as_deref().and_then(nginx::owner).filter(|owner| *owner != self.plan.project);
+        Ok(owner.map(str::to_owned))
     }
 
     /// Changes nginx's files and makes it obey them. After a failure nginx is found anew: it may have been restarted.
@@ -300,6 +312,10 @@ impl<'a> Live<'a> {
         front: &Front,
         changes: &[FileChange],
     ) -> Result<Generation, Failure> {
+        if let Some(owner) = self.owner_now(service, front).await? {
+            return Err(Failure::new(format!("`{}` belongs to project `{owner}` now", front.file(service)))
+                .hint("see `swap doctor` for how two projects share an nginx"));
+        }
         let door = self.door(service, front).await?;
         match door.proxy.switch(&door.nginx, changes).await {
             Ok(generation) => Ok(generation),

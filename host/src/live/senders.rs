@@ -2,16 +2,17 @@
 //!
 //! A service is a worker only where all of them lead elsewhere, or where the operator says so.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use futures_util::future::join_all;
 
-use super::observe::is_nginx;
+use super::observe::{is_nginx, looks_like_nginx, owned_by_others};
 use super::site::Site;
 use crate::compose;
-use crate::docker::Seen;
+use crate::docker::{Listed, Seen};
 use crate::model::{Failure, ProxyChoice, ServiceName, Settings};
-use crate::nginx::{Names, Observation, Reach, reach};
+use crate::nginx::{Names, Observation, Reach, file_name, owner, reach, runs_here};
 
 /// What was found out about who sends requests to a service.
 #[derive(Default)]
@@ -24,6 +25,19 @@ pub struct Senders {
     pub notices: Vec<String>,
 }
 
+/// What the nginxes on this machine are to a service.
+#[derive(Default)]
+struct Machine {
+    /// The one that sends requests to it.
+    sender: Option<Sender>,
+    /// Why that one can't be switched.
+    problem: Option<Failure>,
+    /// Why it can't be told whether one does.
+    unclear: Vec<Failure>,
+    /// The files by which they send requests to what has its name and is another project's.
+    of_others: Vec<Failure>,
+}
+
 /// An nginx that was asked.
 pub struct Sender {
     /// How a plan names it.
@@ -34,12 +48,14 @@ pub struct Sender {
     pub observation: Observation,
     /// What that means for the service.
     pub reach: Reach,
+    /// Whether swap's file for the service is there and this project's.
+    pub has_file: bool,
 }
 
 impl Sender {
     /// Tells whether it knows the service: requests reach it, or swap has written a file for it.
     pub fn knows(&self) -> bool {
-        self.reach.is_used() || self.observation.folder.upstream.is_some()
+        self.reach.is_used() || self.has_file
     }
 
     /// Returns all that must be corrected before swap can switch it.
@@ -91,8 +107,7 @@ impl Site {
             Err(failure) => return Senders { problems: vec![failure], ..Senders::default() },
         };
         let mut notices = Vec::new();
-        let own = sender.container.as_ref().map(|seen| seen.service.clone());
-        let others = running_nginxes(service, all).into_iter().filter(|seen| Some(&seen.service) != own.as_ref());
+        let others = running_nginxes(service, all).into_iter().filter(|seen| self.choice_of(seen) != sender.choice);
         for other in self.ask_each(service, all, others.collect()).await.0.iter().filter(|other| other.reach.is_used())
         {
             notices.push(format!(
@@ -112,24 +127,119 @@ impl Site {
             let unclear: Vec<String> = sender.reach.unclear.iter().map(told).collect();
             notices.extend(if unclear.is_empty() { none() } else { unclear });
         }
-        let problems = problems_of(service.name, &sender, all);
+        let same = match &sender.choice {
+            ProxyChoice::Project { project, service } => {
+                self.docker.of_service(project.as_str(), service.as_str()).await.unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        let problems = problems_of(service.name, &sender, &[all, &same].concat());
         Senders { front: Some(sender), problems, notices }
     }
 
-    /// Looks at every nginx of the project that could send requests to the service.
+    /// Returns how a plan names the nginx in a container.
+    fn choice_of(&self, seen: &Seen) -> ProxyChoice {
+        let of_compose = seen.service.parse().ok().zip(project_of(seen).parse().ok());
+        match (of_compose, seen.name.parse()) {
+            (Some((service, _)), _) if project_of(seen) == self.project.name => ProxyChoice::Service(service),
+            (Some((service, project)), _) => ProxyChoice::Project { project, service },
+            (None, Ok(name)) => ProxyChoice::Container(name),
+            // The engine gives no other names; its id is one too.
+            (None, Err(_)) => seen.id.parse().map_or(ProxyChoice::Host, ProxyChoice::Container),
+        }
+    }
+
+    /// Returns the containers outside of the project that could send requests to the service and seem to run nginx: they share a
+    /// network with it, or the machine's, or it publishes ports. `any`: whatever they are called.
+    async fn nginxes_elsewhere(&self, service: Receiver<'_>, any: bool) -> Result<Vec<Seen>, Failure> {
+        let networks: BTreeSet<&str> =
+            service.live.iter().flat_map(|seen| seen.networks.keys()).map(String::as_str).collect();
+        let published = service.live.iter().any(|seen| !seen.published.is_empty());
+        let here = self.project.name.as_str();
+        let near = |listed: &Listed| {
+            let shares = listed.networks.iter().any(|network| networks.contains(network.as_str()) && network != "host");
+            shares || listed.network_mode == "host" || (published && !any)
+        };
+        self.docker.running(|listed| listed.project != here && near(listed) && (any || seems_nginx(listed))).await
+    }
+
+    /// Looks at the nginx on this machine, where the engine is this machine's.
+    async fn ask_machine(&self, service: Receiver<'_>, all: &[Seen]) -> Machine {
+        let mut machine = Machine::default();
+        if !self.docker.is_local() || !runs_here() {
+            return machine;
+        }
+        let configurations = match self.doors.on_this_machine(service.upstream()).await {
+            Ok(configurations) => configurations,
+            // It has just ended, or is a container's after all.
+            Err(_) if !runs_here() => return machine,
+            Err(failure) => vec![Err(failure)],
+        };
+        let mut used = Vec::new();
+        for configuration in configurations {
+            let (configuration, text) = match configuration {
+                Ok(told) => told,
+                Err(failure) => {
+                    machine.unclear.push(not_read(service.name, failure));
+                    continue;
+                }
+            };
+            let owner = text.as_deref().and_then(owner).filter(|owner| *owner != self.project.name);
+            let mut names = names(service, None, None, BTreeMap::new(), owner);
+            names.names.clear();
+            let reach = reach(&configuration, &names);
+            if let (true, Some(owner), Some(include)) = (reach.of_others, owner, &configuration.include) {
+                let file = include.file(service.upstream());
+                machine.of_others.push(not_ours(&file, owner, &self.project.name, service.name, &ProxyChoice::Host));
+            }
+            if reach.is_used() {
+                used.push(reach.past.into_iter().chain(configuration.mistakes).next());
+            }
+            machine.unclear.extend(reach.unclear);
+        }
+        if used.is_empty() {
+            return machine;
+        }
+        match self.ask_one(service, all, ProxyChoice::Host, None).await {
+            Ok(sender) if sender.reach.is_used() => machine.sender = Some(sender),
+            Ok(_) => machine.problem = used.into_iter().flatten().next(),
+            Err(failure) => machine.problem = Some(failure),
+        }
+        machine
+    }
+
+    /// Looks at every nginx that could send requests to the service.
     async fn found(&self, service: Receiver<'_>, all: &[Seen]) -> Senders {
         let guessed = running_nginxes(service, all);
-        let (mut asked, mut unasked) = self.ask_each(service, all, guessed.clone()).await;
+        let elsewhere = async {
+            let found = self.nginxes_elsewhere(service, false).await?;
+            Ok::<_, Failure>(self.ask_each(service, all, found.iter().collect()).await)
+        };
+        let ((mut asked, mut unasked), elsewhere, machine) =
+            tokio::join!(self.ask_each(service, all, guessed.clone()), elsewhere, self.ask_machine(service, all));
+        let (mut more_asked, more_unasked) = match elsewhere {
+            Ok(found) => found,
+            Err(failure) => return Senders { problems: vec![failure], ..Senders::default() },
+        };
+        asked.append(&mut more_asked);
+        asked.extend(machine.sender);
+        if let Some(problem) = machine.problem {
+            return Senders { problems: vec![problem], ..Senders::default() };
+        }
+        unasked.extend(more_unasked);
         if !asked.iter().any(|sender| sender.reach.is_used()) {
             // Before it counts as a worker, the processes of the others are looked at: an image may be called anything.
             let others = all.iter().filter(|seen| seen.runs() && seen.service != service.name.as_str());
             let others = others.filter(|seen| !guessed.iter().any(|known| known.id == seen.id));
-            let more = self.running_nginx(others.collect()).await;
+            let strangers = self.nginxes_elsewhere(service, true).await.unwrap_or_default();
+            let strangers = strangers.iter().filter(|seen| !is_nginx(seen));
+            let more = self.running_nginx(others.chain(strangers).collect()).await;
             let (more_asked, more_unasked) = self.ask_each(service, all, more).await;
             asked.extend(more_asked);
             unasked.extend(more_unasked);
         }
-        if asked.is_empty() && unasked.is_empty() {
+        let silent = machine.unclear.is_empty() && machine.of_others.is_empty();
+        if asked.is_empty() && unasked.is_empty() && silent {
             let down = all.iter().find(|seen| seen.service != service.name.as_str() && !seen.runs() && is_nginx(seen));
             if let Some(down) = down {
                 return Senders { problems: vec![not_running(service.name, &down.service)], ..Senders::default() };
@@ -137,7 +247,13 @@ impl Site {
         }
         let unasked = unasked.into_iter().filter(|(seen, _)| could_reach(seen, service.live, all));
         let broken: Vec<Failure> = unasked.map(|(_, failure)| failure).collect();
-        decide(service, asked, broken, all)
+        let used = asked.iter().any(|sender| sender.reach.is_used());
+        let mut senders = decide(service, &self.project.name, asked, broken, all);
+        if !used {
+            // Where an nginx is known to send requests, the machine's own one mostly stands before that.
+            senders.problems.extend(machine.unclear.into_iter().chain(machine.of_others));
+        }
+        senders
     }
 
     /// Asks each of these; returns those that answered, and those that did not with the reason.
@@ -147,20 +263,17 @@ impl Site {
         all: &[Seen],
         nginxes: Vec<&Seen>,
     ) -> (Vec<Sender>, Vec<(Seen, Failure)>) {
-        let mut services: Vec<&Seen> = Vec::new();
+        let mut services: Vec<(ProxyChoice, &Seen)> = Vec::new();
         for seen in nginxes {
             // Containers of one service have one configuration.
-            if !services.iter().any(|known| known.service == seen.service) {
-                services.push(seen);
+            let choice = self.choice_of(seen);
+            if !services.iter().any(|(known, _)| *known == choice) {
+                services.push((choice, seen));
             }
         }
-        let one = |seen: &Seen| {
+        let one = |(choice, seen): (ProxyChoice, &Seen)| {
             let seen = seen.clone();
             async move {
-                let choice = match seen.service.parse() {
-                    Ok(name) => ProxyChoice::Service(name),
-                    Err(odd) => return Err((seen, Failure::new(odd))),
-                };
                 match self.ask_one(service, all, choice, Some(seen.clone())).await {
                     Ok(sender) => Ok(Some(sender)),
                     // What only has the word in its name may be an exporter of nginx's numbers.
@@ -191,13 +304,22 @@ impl Site {
             ProxyChoice::Service(name) => self.project.services.get(name),
             _ => None,
         };
-        let names = names(service, container.as_ref(), proxy, &observation);
+        let owner = observation.folder.upstream.as_deref().and_then(owner).filter(|owner| *owner != self.project.name);
+        let has_file = observation.folder.upstream.is_some() && owner.is_none();
+        let claimed = service.settings.proxy.is_some() || matches!(choice, ProxyChoice::Service(_));
+        let mut names = names(service, container.as_ref(), proxy, observation.hosts.clone(), owner);
+        if claimed {
+            names.claimed = true;
+        } else if names.on_machine {
+            // The machine asks no DNS of the engine's.
+            names.names.clear();
+        }
         let mut reach =
             observation.configuration.as_ref().map(|configuration| reach(configuration, &names)).unwrap_or_default();
         if container.as_ref().is_some_and(|nginx| !could_reach(nginx, service.live, all)) {
             reach.unclear.clear();
         }
-        Ok(Sender { choice, container, observation, reach })
+        Ok(Sender { choice, container, observation, reach, has_file })
     }
 
     /// Returns those that run an nginx, as the engine lists their processes.
@@ -215,7 +337,7 @@ impl Site {
 }
 
 /// Decides what those who answered mean. `broken` are the reasons of those who could not be asked and might reach the service.
-fn decide(service: Receiver<'_>, mut asked: Vec<Sender>, broken: Vec<Failure>, all: &[Seen]) -> Senders {
+fn decide(service: Receiver<'_>, project: &str, mut asked: Vec<Sender>, broken: Vec<Failure>, all: &[Seen]) -> Senders {
     let name = service.name;
     let told = |failure: &Failure| failure.what.clone();
     let used: Vec<&Sender> = asked.iter().filter(|sender| sender.reach.is_used()).collect();
@@ -224,7 +346,7 @@ fn decide(service: Receiver<'_>, mut asked: Vec<Sender>, broken: Vec<Failure>, a
         let failure = Failure::new(format!("several nginxes send requests to `{name}` ({})", list.join(", "))).hint(format!(
             "let one of them do it, or write `x-swap: {{ proxy: {} }}` under `services: {name}:`: the others find the new \
              container when they are reloaded",
-            first.choice
+            first.choice.setting()
         ));
         return Senders { problems: vec![failure], ..Senders::default() };
     }
@@ -239,8 +361,15 @@ fn decide(service: Receiver<'_>, mut asked: Vec<Sender>, broken: Vec<Failure>, a
     let mut problems = broken;
     problems.extend(asked.iter().filter_map(|sender| sender.observation.configuration.as_ref().err()).cloned());
     problems.extend(asked.iter().flat_map(|sender| &sender.reach.unclear).cloned());
+    // An nginx that could reach it sends requests to what has its name and is another project's: nobody knows who is meant.
+    for sender in asked.iter().filter(|sender| sender.reach.of_others) {
+        let Observation { nginx, folder, .. } = &sender.observation;
+        let file = format!("{}/{}", nginx.folder, file_name(service.upstream()));
+        let owner = folder.upstream.as_deref().and_then(owner).unwrap_or_default();
+        problems.push(not_ours(&file, owner, project, name, &sender.choice));
+    }
     // Nobody's requests are known to come, but swap has written a file for it once: the switch is to go on there.
-    let front = position(&|sender| sender.observation.folder.upstream.is_some() && sender.problems().is_empty());
+    let front = position(&|sender| sender.has_file && sender.problems().is_empty());
     match front {
         Some(at) if problems.is_empty() => {
             let sender = asked.swap_remove(at);
@@ -259,11 +388,18 @@ fn decide(service: Receiver<'_>, mut asked: Vec<Sender>, broken: Vec<Failure>, a
 fn problems_of(service: &ServiceName, sender: &Sender, all: &[Seen]) -> Vec<Failure> {
     let mut problems = sender.problems();
     let Some(container) = &sender.container else { return problems };
-    problems.extend(unhealthy(&container.service, container).err());
-    let same = |seen: &&Seen| seen.runs() && seen.service == container.service && !seen.service.is_empty();
+    problems.extend(unhealthy(&sender.choice, container).err());
+    let same = |seen: &&Seen| {
+        let (service, project) = (&seen.service, project_of(seen));
+        seen.runs() && *service == container.service && !service.is_empty() && project == project_of(container)
+    };
     let names: Vec<&str> = all.iter().filter(same).map(|seen| seen.name.as_str()).collect();
     if names.len() > 1 {
         let proxy = &container.service;
+        let compose = match &sender.choice {
+            ProxyChoice::Project { project, .. } => format!("docker compose -p {project}"),
+            _ => "docker compose".to_owned(),
+        };
         problems.push(
             Failure::new(format!(
                 "the proxy `{proxy}` runs in {} containers ({}), and swap switches one: the others would send requests to what \
@@ -271,10 +407,39 @@ fn problems_of(service: &ServiceName, sender: &Sender, all: &[Seen]) -> Vec<Fail
                 names.len(),
                 names.join(", ")
             ))
-            .hint(format!("`docker compose up -d --no-recreate --scale {proxy}=1 {proxy}`, then `swap {service}`")),
+            .hint(format!("`{compose} up -d --no-recreate --scale {proxy}=1 {proxy}`, then `swap {service}`")),
         );
     }
     problems
+}
+
+/// Says that the nginx on this machine can't be read.
+fn not_read(service: &ServiceName, failure: Failure) -> Failure {
+    Failure::new(format!("nobody can tell whether the nginx on this machine sends requests to `{service}`: {}", failure.what))
+        .tail(failure.tail)
+        .hint(format!(
+            "run swap as a user who may read its configuration (`sudo swap {service}`), and let `nginx -t` succeed; if it sends \
+             none, write `x-swap: {{ proxy: none }}` under `services: {service}:`"
+        ))
+}
+
+/// Says that an nginx that could reach a service sends requests to what has its name and is another project's: nobody knows who
+/// is meant.
+fn not_ours(file: &str, owner: &str, project: &str, service: &ServiceName, choice: &ProxyChoice) -> Failure {
+    let failure = owned_by_others(file, owner, project, service, choice);
+    let none = format!("; if no nginx sends requests to `{service}`, write `proxy: none` there");
+    Failure { hint: failure.hint.map(|hint| hint + &none), ..failure }
+}
+
+/// Returns the compose project of a container; empty if compose did not make it.
+fn project_of(seen: &Seen) -> &str {
+    seen.labels.get("com.docker.compose.project").map_or("", String::as_str)
+}
+
+/// Tells whether a container that was only listed looks like one that runs nginx.
+fn seems_nginx(listed: &Listed) -> bool {
+    let Listed { image_name, command, mounted, .. } = listed;
+    looks_like_nginx(image_name, command.trim_matches('"').split(' '), mounted.iter().map(String::as_str))
 }
 
 fn not_running(service: &ServiceName, proxy: &str) -> Failure {
@@ -285,11 +450,14 @@ fn not_running(service: &ServiceName, proxy: &str) -> Failure {
     )
 }
 
-fn unhealthy(name: &str, seen: &Seen) -> Result<(), Failure> {
+fn unhealthy(choice: &ProxyChoice, seen: &Seen) -> Result<(), Failure> {
+    let logs = match choice {
+        ProxyChoice::Service(name) => format!("docker compose logs {name}"),
+        _ => format!("docker logs {}", seen.name),
+    };
     match seen.health.as_deref() {
-        Some("unhealthy") => Err(Failure::new(format!("the proxy `{name}` ({}) is unhealthy", seen.name)).hint(
-            format!("see `docker compose logs {name}`; swap changes nothing behind a front door that may be broken"),
-        )),
+        Some("unhealthy") => Err(Failure::new(format!("the proxy `{choice}` ({}) is unhealthy", seen.name))
+            .hint(format!("see `{logs}`; swap changes nothing behind a front door that may be broken"))),
         _ => Ok(()),
     }
 }
@@ -337,7 +505,8 @@ fn names(
     service: Receiver<'_>,
     nginx: Option<&Seen>,
     proxy: Option<&compose::Service>,
-    observation: &Observation,
+    hosts: BTreeMap<String, Vec<IpAddr>>,
+    owner: Option<&str>,
 ) -> Names {
     let Receiver { name, of_compose, live, .. } = service;
     let mut names = Names { upstream: service.upstream().clone(), ..Names::of(name.clone()) };
@@ -382,7 +551,9 @@ fn names(
         names.addresses.extend(address.map(|ip| (ip, format!("`{fixed}` of `{name}`"))));
     }
     names.on_machine = nginx.is_none_or(|nginx| nginx.network_mode == "host");
-    names.hosts = observation.hosts.clone();
+    names.hosts = hosts;
+    names.claimed = false;
+    names.owner = owner.map(str::to_owned);
     names
 }
 

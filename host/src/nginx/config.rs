@@ -339,7 +339,7 @@ configure arguments: --with-cc-opt='-g -O2' --prefix=/usr/share/nginx --conf-pat
             Ok(reading) => reading.configuration(&service, folder),
             Err(failure) => return format!("{failure}\n"),
         };
-        let Reach { passes, past, unclear, warnings } = reach(&configuration, &Names::of(service));
+        let Reach { passes, past, unclear, warnings, .. } = reach(&configuration, &Names::of(service));
         let Configuration { version, prefix, conf_path, pid_path, error_log, include, ways: _, settings, mistakes } =
             configuration;
         let mut text = format!("{version} {prefix} {conf_path} {pid_path} {error_log:?}\n");

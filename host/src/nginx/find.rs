@@ -30,6 +30,12 @@ for P in /proc/[0-9]*; do
   if [ -e "/proc/$P/ns/mnt" ]; then
     if [ "/proc/$P/ns/mnt" -ef /proc/self/ns/mnt ]; then SPACE=same; else SPACE=other; fi
   fi
+  if [ "$SPACE" = unknown ]; then
+    # Who may not look there sees at least that it has a pid of its own in a container.
+    { while read -r KEY VALUE MORE; do
+        case $KEY in NSpid:) [ -z "$MORE" ] || SPACE=other; break;; esac
+      done < "/proc/$P/status"; } 2>/dev/null
+  fi
   EXE=$(readlink "/proc/$P/exe" 2>/dev/null)
   printf '%s %s %s %s %s\n' "$KIND" "$P" "$BEGUN" "$SPACE" "$EXE"
   tr '\000\n' '  ' < "/proc/$P/cmdline"
@@ -86,7 +92,7 @@ pub(super) fn masters(text: &str) -> Result<Vec<Master>, Failure> {
     }
     Err(match others.as_slice() {
         [] if foreign > 0 => Failure::new("no nginx runs here: those that run belong to containers")
-            .hint("say which compose service runs nginx: `x-swap: { proxy: NAME }`"),
+            .hint("say where nginx runs: `x-swap: { proxy: SERVICE }`, `PROJECT/SERVICE` or `{ container: NAME }`"),
         [] => Failure::new("no nginx master process runs there").hint("start nginx first"),
         _ => Failure::new("nginx runs without a master process, so it has no worker that could finish old requests")
             .hint("remove `master_process off;` from its configuration")
@@ -193,7 +199,7 @@ mod tests {
         check("", "no nginx master process runs there\nhint: start nginx first\n[]");
         check(
             "master 9 1 other /usr/sbin/nginx\nnginx: master process nginx\n",
-            "no nginx runs here: those that run belong to containers\nhint: say which compose service runs nginx: `x-swap: { proxy: NAME }`\n[]",
+            "no nginx runs here: those that run belong to containers\nhint: say where nginx runs: `x-swap: { proxy: SERVICE }`, `PROJECT/SERVICE` or `{ container: NAME }`\n[]",
         );
         check(
             "other 9 1 same /usr/sbin/nginx\nnginx -g daemon off;\n",

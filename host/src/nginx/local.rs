@@ -1,5 +1,6 @@
 //! A shell on this machine, for an nginx that runs on the host.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,6 +34,26 @@ impl Default for LocalShell {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Tells whether an nginx runs on this machine that is no container's. Costs a look at the name of each process.
+pub fn runs_here() -> bool {
+    let namespace = |process: &Path| std::fs::read_link(process.join("ns/mnt")).ok();
+    let own = namespace(Path::new("/proc/self"));
+    std::fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
+        let path = entry.path();
+        let text = |name: &str| std::fs::read_to_string(path.join(name)).unwrap_or_default();
+        text("comm").starts_with("nginx")
+            && namespace(&path).is_none_or(|other| own.as_ref().is_none_or(|own| *own == other))
+            && is_of_machine(&text("status"), &text("cgroup"))
+    })
+}
+
+/// Tells whether a process belongs to no container, by what everybody may read of it.
+fn is_of_machine(status: &str, cgroup: &str) -> bool {
+    let pids =
+        status.lines().find_map(|line| line.strip_prefix("NSpid:")).map_or(1, |pids| pids.split_whitespace().count());
+    pids == 1 && !["docker", "containerd", "kubepods", "libpod", "lxc"].iter().any(|engine| cgroup.contains(engine))
 }
 
 /// What is kept of each stream: more than the largest configurations have.
@@ -77,5 +98,19 @@ impl Shell for LocalShell {
         let code = status.code().or(signal.map(|signal| 128 + signal)).unwrap_or(1);
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(Output { code, stdout: text(out), stderr: text(err) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_s_process_is_told_from_the_machine_s_without_any_right() {
+        assert!(is_of_machine("Name:\tnginx\nNSpid:\t4711\n", "0::/system.slice/nginx.service\n"));
+        assert!(is_of_machine("Name:\tnginx\n", ""));
+        assert!(!is_of_machine("Name:\tnginx\nNSpid:\t4711\t1\n", "0::/\n"));
+        // With `pid: host` only the group tells.
+        assert!(!is_of_machine("NSpid:\t4711\n", "0::/system.slice/docker-0123456789ab.scope\n"));
     }
 }

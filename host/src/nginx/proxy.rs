@@ -233,6 +233,31 @@ impl<S: Shell> Proxy<S> {
         Ok(Observation { nginx, configuration, folder, resolver, hosts, place: self.place })
     }
 
+    /// Returns what each of the masters that run there says of the upstream of this name, and the present text of its file: on a
+    /// machine there may be several, of which none need know of swap.
+    pub async fn configurations(
+        &self,
+        upstream: &ServiceName,
+    ) -> Result<Vec<Result<(Configuration, Option<String>), Failure>>, Failure> {
+        let (found, _) = self.ask(upstream, DEFAULT_FOLDER).await?;
+        let mut all = Vec::new();
+        for (_, reading) in found.iter() {
+            let configuration = match reading {
+                Ok(reading) => reading.configuration(upstream, None),
+                Err(failure) => {
+                    all.push(Err(failure.clone()));
+                    continue;
+                }
+            };
+            let text = match &configuration.include {
+                Some(include) => self.run(&format!("cat {}", quote(&include.file(upstream)))).await?,
+                None => Output { code: 1, stdout: String::new(), stderr: String::new() },
+            };
+            all.push(Ok((configuration, text.ok().then_some(text.stdout))));
+        }
+        Ok(all)
+    }
+
     /// Asks all masters for their configurations, and looks at the folder that is swap's if nothing else is settled.
     async fn ask(
         &self,

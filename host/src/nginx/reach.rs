@@ -24,6 +24,11 @@ pub struct Names {
     pub published: BTreeMap<u16, String>,
     /// Whether nginx shares the network of the engine's machine, so that loopback addresses are the machine's.
     pub on_machine: bool,
+    /// Whether this nginx is one of the project's own, or the operator says that it fronts the service. In any other an upstream of
+    /// the same name may be anybody's: there it must lead to the service, or swap's file must say that it is this project's.
+    pub claimed: bool,
+    /// The project that swap's file of the upstream's name belongs to, where that is another one.
+    pub owner: Option<String>,
     /// The folders of nginx's container that are also mounted in its containers, each with what is mounted.
     pub folders: BTreeMap<String, String>,
     /// What nginx's `/etc/hosts` says: names in lower case to addresses.
@@ -42,6 +47,8 @@ impl Names {
             networks: Vec::new(),
             published: BTreeMap::new(),
             on_machine: false,
+            claimed: true,
+            owner: None,
             folders: BTreeMap::new(),
             hosts: BTreeMap::new(),
         }
@@ -77,6 +84,8 @@ pub struct Reach {
     pub unclear: Vec<Failure>,
     /// What should be known though requests go through swap's upstream.
     pub warnings: Vec<Failure>,
+    /// Whether a line names an upstream of that name that swap wrote for another project.
+    pub of_others: bool,
 }
 
 impl Reach {
@@ -94,6 +103,8 @@ enum Finding {
     Past(String),
     /// Perhaps to it; with why that can't be told.
     Perhaps(String),
+    /// To swap's upstream of that name, which is another project's.
+    Others,
     /// Elsewhere.
     Elsewhere,
 }
@@ -110,6 +121,7 @@ pub fn reach(configuration: &Configuration, names: &Names) -> Reach {
                 Finding::Through => through = true,
                 Finding::Past(how) => _ = past.get_or_insert((end, how)),
                 Finding::Perhaps(why) => _ = perhaps.get_or_insert(why),
+                Finding::Others => reach.of_others = true,
                 Finding::Elsewhere => {}
             }
         }
@@ -156,7 +168,12 @@ impl Judge<'_> {
         let ours = self.names.upstream.as_str();
         if let Some(upstream) = &end.upstream {
             if upstream.realm == Realm::Http && upstream.name.eq_ignore_ascii_case(ours) {
-                return Finding::Through;
+                match (self.names.claimed, self.is_of_swap(upstream), &self.names.owner) {
+                    (false, true, Some(_)) => return Finding::Others,
+                    (true, ..) | (false, true, None) => return Finding::Through,
+                    // Whose it is its servers tell.
+                    (false, false, _) => {}
+                }
             }
             if self.is_of_swap(upstream) {
                 // Whatever address it names, it is that service's: the next swap of it says the right one.
@@ -166,7 +183,8 @@ impl Judge<'_> {
         match &end.to {
             Destination::Name { host, port } => {
                 let own = host.eq_ignore_ascii_case(ours);
-                if own && port.is_none() && end.upstream.is_none() && way.realm == Realm::Http {
+                let known = self.names.claimed || self.names.names.contains_key(host);
+                if own && known && port.is_none() && end.upstream.is_none() && way.realm == Realm::Http {
                     return Finding::Through;
                 }
                 self.name(host, port.as_deref())

@@ -439,6 +439,17 @@ service `app` publishes the fixed port `443:443`, and two containers can't share
 }
 
 #[test]
+fn a_fixed_port_that_nginx_on_the_machine_uses_is_left_in_an_order_that_keeps_the_site_up() {
+    check_refused(
+        vec![ObservedService { fixed_ports: vec!["8000:80".to_owned()], on_machine: true, ..app() }],
+        "\
+service `app` publishes the fixed port `8000:80`, and two containers can't share it
+  nginx reaches containers on this machine by their addresses, so the port need not be published; in this order the site answers all the time: (1) write `x-swap: { proxy: host, port: 80 }` under `services: app:`; (2) write `upstream app { server 127.0.0.1:8000; }` into `/etc/nginx/swap/app.conf`, `include /etc/nginx/swap/*.conf;` into nginx's `http`, and `http://app` in the place of `http://127.0.0.1:8000`, then reload nginx; (3) remove `ports` from `services: app:` and run `swap app`, without `docker compose up` before: the live container keeps its port until nginx has left it
+",
+    );
+}
+
+#[test]
 fn a_service_that_does_not_run_is_refused() {
     check_refused(
         vec![ObservedService { live: Vec::new(), stopped: vec![container("app", 1)], ..app() }],

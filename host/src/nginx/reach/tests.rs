@@ -34,8 +34,9 @@ fn told(dump: &str, names: &Names) -> String {
         Ok(reading) => reading,
         Err(failure) => return format!("{failure}\n"),
     };
-    let Reach { passes, past, unclear, warnings } = reach(&reading.configuration(&names.service, None), names);
-    let mut text = String::new();
+    let Reach { passes, past, unclear, warnings, of_others } =
+        reach(&reading.configuration(&names.service, None), names);
+    let mut text = if of_others { "others: another project is meant\n".to_owned() } else { String::new() };
     for Pass { directive, value, place } in passes {
         let _ = writeln!(text, "through: {directive} {value} at {place}");
     }
@@ -384,4 +385,37 @@ fn a_map_of_a_million_lines_is_read_once_and_in_a_moment() {
     // Without optimisation, on a machine that is busy with other things.
     assert!(began.elapsed() < std::time::Duration::from_secs(60), "{:?}", began.elapsed());
     println!("{} MiB read in {:?}", dump.len() >> 20, began.elapsed());
+}
+
+#[test]
+fn in_an_nginx_that_others_share_a_name_alone_says_nothing() {
+    let shared = Names { claimed: false, ..app() };
+    let check = |names: &Names, dump: &str, expected: &str| {
+        let told = told(dump, names);
+        let kind = told.split(':').next().filter(|kind| !kind.is_empty()).unwrap_or("elsewhere");
+        assert_eq!(kind, expected, "{dump}\n{told}");
+    };
+    let pass = "server { location / { proxy_pass http://app; } }";
+    let with = |upstream: &str| dump(&format!("upstream app {{ server {upstream}; }}\n{pass}"));
+    // Somebody else's upstream that is called so, and one that people wrote for this service.
+    check(&shared, &with("10.0.0.9:80"), "elsewhere");
+    check(&shared, &with("172.18.0.5:80"), "past");
+    check(&app(), &with("10.0.0.9:80"), "through");
+    // Docker's DNS knows the name, where nginx asks it.
+    check(&shared, &dump(pass), "through");
+    // swap's file says whose it is.
+    let written = format!(
+        "{}\n# configuration file /etc/nginx/swap/app.conf:\nupstream app {{ server 10.0.0.9:80; }}\n",
+        dump(pass)
+    );
+    check(&shared, &written, "through");
+    check(&Names { owner: Some("blog".to_owned()), ..shared.clone() }, &written, "others");
+    check(&Names { owner: Some("blog".to_owned()), ..app() }, &written, "through");
+    // On the machine nobody asks Docker's DNS, and a published port leads to the service.
+    let mut machine = Names { names: BTreeMap::new(), on_machine: true, ..shared };
+    machine.published.insert(8000, "demo-app-1".to_owned());
+    check(&machine, &dump(pass), "elsewhere");
+    check(&machine, &dump("server { location / { proxy_pass http://127.0.0.1:8000; } }"), "past");
+    check(&machine, &dump("server { location / { proxy_pass http://127.0.0.1:8001; } }"), "elsewhere");
+    check(&machine, &with("127.0.0.1:8000"), "past");
 }

@@ -14,7 +14,7 @@ pub use arguments::{Arguments, Command, Flags};
 pub use completions::answer as answer_a_shell;
 
 use crate::error::{Ended, Exit};
-use crate::ui::{Display, Volume};
+use crate::ui::{self, Display, Volume};
 
 /// Runs the command that was asked for and tells how it ended.
 pub async fn run(arguments: Arguments) -> Exit {
@@ -31,7 +31,7 @@ pub async fn run(arguments: Arguments) -> Exit {
     }
     let ended = match arguments.command {
         None if arguments.words.is_empty() => {
-            eprintln!("{}", <Arguments as clap::CommandFactory>::command().render_help());
+            ui::complain(&format!("{}\n", <Arguments as clap::CommandFactory>::command().render_help()));
             return Exit::Usage;
         }
         None => swap::swap(flags, &arguments.words, &arguments.health_command, display.clone()).await,

@@ -14,6 +14,9 @@
 //!
 //! Beside them `failpoint`, by which tests kill and fail what the adapters do; a release has nothing of it.
 
+// They panic where nobody is listening any more, as in `swap plan app | head`: `ui::print` and `ui::complain` do not.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod cli;
 pub mod error;
 

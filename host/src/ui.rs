@@ -29,6 +29,17 @@ pub use spans::Told;
 pub use story::story;
 use terminal::Terminal;
 
+/// Writes to standard output. Where nobody is listening any more, as in `swap history | head`, that is no failure.
+pub fn print(text: &str) {
+    let mut out = io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes to standard error; as [`print`] where nobody is listening.
+pub fn complain(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// The form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {

@@ -50,3 +50,32 @@ fn each_shell_learns_to_ask() {
         assert!(answer.status.success() && script.contains(word) && script.contains("SWAP_COMPLETE"), "{script}");
     }
 }
+
+/// A pipe whose reader has gone away, as in `swap help | true`.
+fn nobody() -> std::io::PipeWriter {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer
+}
+
+#[test]
+fn where_nobody_listens_any_more_all_ends_quietly() {
+    let swap = || Command::new(env!("CARGO_BIN_EXE_swap"));
+    let folder = tempfile::tempdir().expect("a folder");
+    for words in [&["--help"][..], &["--version"], &["completions", "zsh"], &["hooks", "new", "new"]] {
+        let child = swap().args(words).current_dir(folder.path()).stdout(nobody()).output().expect("swap runs");
+        assert_eq!((child.status.code(), String::from_utf8_lossy(&child.stderr).as_ref()), (Some(0), ""), "{words:?}");
+    }
+    let asked = swap()
+        .env("SWAP_COMPLETE", "bash")
+        .env("_CLAP_IFS", "\n")
+        .env("_CLAP_COMPLETE_INDEX", "1")
+        .args(["--", "swap", "do"])
+        .stdout(nobody())
+        .output()
+        .expect("swap answers");
+    assert_eq!((asked.status.code(), String::from_utf8_lossy(&asked.stderr).as_ref()), (Some(0), ""));
+    // Without words it tells how it is used, on its standard error.
+    let usage = swap().stdout(nobody()).stderr(nobody()).status().expect("swap runs");
+    assert_eq!(usage.code(), Some(2));
+}

@@ -1,7 +1,7 @@
 //! `swap bench`: what swaps of a stack cost its users, measured on that stack by swapping an image to itself.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,7 +11,7 @@ use super::swap::Alone;
 use crate::error::{Ended, Exit};
 use crate::live::{Loader, Seen, Site};
 use crate::model::{Failure, ServiceName, unknown_service};
-use crate::ui::{Display, Format, Volume};
+use crate::ui::{self, Display, Format, Volume};
 
 /// How long is measured without any swap before the first one.
 const QUIET: Duration = Duration::from_secs(5);
@@ -64,7 +64,7 @@ struct Measured {
 /// failed because of swap, so that a script can rely on it.
 pub async fn bench(flags: &Flags, service: &ServiceName, load: Load) -> Result<Exit, Ended> {
     if load.baseline && !load.yes && !agreed(service)? {
-        eprintln!("nothing was done");
+        ui::complain("nothing was done\n");
         return Ok(Exit::Refused);
     }
     let quiet = Display::new(Format::Text, Volume::Quiet);
@@ -92,7 +92,7 @@ async fn measure(
     let url = front.probe.clone().unwrap_or_default();
     let say = |text: String| {
         if flags.output == Format::Text && !flags.quiet {
-            eprintln!("{text}");
+            ui::complain(&format!("{text}\n"));
         }
     };
     say(format!("bench of {service}: {swaps} swaps to itself, {rate} requests/s at {url}"));
@@ -131,7 +131,7 @@ async fn measure(
         Format::Json => serde_json::to_string(&report).unwrap_or_default() + "\n",
         Format::Text => table(&report),
     };
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    ui::print(&text);
     Ok(if report.swap.during.failed == 0 { Exit::Swapped } else { Exit::RolledBack })
 }
 
@@ -141,7 +141,7 @@ fn agreed(service: &ServiceName) -> Result<bool, Failure> {
         return Err(Failure::new("`--baseline script` drops requests, and there is no terminal to ask whether it may")
             .hint(format!("`swap bench {service} --baseline script --yes`")));
     }
-    eprint!("the plain script drops requests of `{service}`; go on? [y/N] ");
+    ui::complain(&format!("the plain script drops requests of `{service}`; go on? [y/N] "));
     let mut answer = String::new();
     let _ = std::io::stdin().read_line(&mut answer);
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

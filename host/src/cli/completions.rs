@@ -1,6 +1,5 @@
 //! What a shell offers at the tabulator key: commands, flags, the project's services, files of hooks; and the man pages.
 
-use std::io::Write;
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -11,13 +10,22 @@ use super::arguments::Arguments;
 use crate::compose::{self, Options};
 use crate::error::{Ended, Exit};
 use crate::model::Failure;
+use crate::ui;
 
 /// The variable by which a shell asks for candidates instead of running a command.
 const VARIABLE: &str = "SWAP_COMPLETE";
 
 /// Answers a shell that asks what could stand at the cursor, and ends the process then. Does nothing otherwise.
 pub fn answer() {
-    CompleteEnv::with_factory(Arguments::command).var(VARIABLE).complete();
+    let here = std::env::current_dir().ok();
+    match CompleteEnv::with_factory(Arguments::command).var(VARIABLE).try_complete(std::env::args_os(), here.as_deref())
+    {
+        Ok(false) => {}
+        Ok(true) => std::process::exit(0),
+        // A shell that no longer listens wants no answer and no word about it.
+        Err(error) if error.kind() == clap::error::ErrorKind::Io => std::process::exit(0),
+        Err(error) => error.exit(),
+    }
 }
 
 /// Prints the lines by which a shell learns to ask.
@@ -28,7 +36,7 @@ pub fn print(shell: &str) -> Result<Exit, Ended> {
         .ok_or_else(|| Failure::new(format!("no completions for the shell `{shell}` (shells: bash, zsh, fish)")))?
         .write_registration(VARIABLE, "swap", "swap", "swap", &mut script)
         .map_err(|error| Failure::new(format!("making the completions for {shell}: {error}")))?;
-    let _ = std::io::stdout().write_all(&script);
+    ui::print(&String::from_utf8_lossy(&script));
     Ok(Exit::Swapped)
 }
 

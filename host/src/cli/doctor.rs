@@ -1,12 +1,10 @@
 //! `swap doctor`: what stands in the way of a swap, and what it would cost.
 
-use std::io::Write;
-
 use super::arguments::{Flags, overridden};
 use crate::error::{Ended, Exit};
 use crate::live::{self, Severity};
 use crate::model::ServiceName;
-use crate::ui::Format;
+use crate::ui::{self, Format};
 
 /// Examines everything and prints the findings. Exits 3 if one of them is an error, as the swap would.
 pub async fn doctor(flags: &Flags, services: &[ServiceName]) -> Result<Exit, Ended> {
@@ -16,19 +14,17 @@ pub async fn doctor(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
     let mut findings = live::findings(&facts);
     let errors = findings.iter().any(|finding| finding.severity == Severity::Error);
     let verdict = live::verdict(&findings);
-    let mut out = std::io::stdout();
-    // Nobody may be listening any more, as with `swap doctor | head`.
-    let _ = match flags.output {
+    ui::print(&match flags.output {
         Format::Json => {
             let report = serde_json::json!({ "v": 1, "ready": !errors, "verdict": verdict, "findings": findings });
-            writeln!(out, "{report}")
+            format!("{report}\n")
         }
         Format::Text => {
             if flags.quiet {
                 findings.retain(|finding| finding.severity > Severity::Note);
             }
-            writeln!(out, "{}{verdict}", live::findings_text(&findings))
+            format!("{}{verdict}\n", live::findings_text(&findings))
         }
-    };
+    });
     Ok(if errors { Exit::Refused } else { Exit::Swapped })
 }

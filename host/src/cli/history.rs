@@ -1,7 +1,5 @@
 //! `swap status` and `swap history`: what is live, what is unfinished, what was done.
 
-use std::io::Write;
-
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
@@ -12,7 +10,7 @@ use crate::live::{Holding, ServiceStatus, Site};
 use crate::model::{Failure, ServiceName, unknown_service};
 use crate::plan::{names, short};
 use crate::run::{Entry, Event, Facts, Outcome};
-use crate::ui::{Display, Format, Volume, first_failure, outcome_word, seconds, shown};
+use crate::ui::{self, Display, Format, Volume, first_failure, outcome_word, seconds, shown};
 
 /// A run in the history.
 #[derive(Debug, Serialize)]
@@ -208,7 +206,6 @@ fn table<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Prints to stdout; nobody may be listening any more, as with `swap history | head`.
 fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{}", shown(text));
+    ui::print(&format!("{}\n", shown(text)));
 }

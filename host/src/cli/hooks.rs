@@ -1,6 +1,5 @@
 //! `swap hooks …`: for those who write hooks.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use crate::hooks::scripted::{self, Scenario};
 use crate::hooks::{self, Built, Engine};
 use crate::live::Site;
 use crate::model::{Failure, Phase, ServiceName, printable};
-use crate::ui::{Display, Volume};
+use crate::ui::{self, Display, Volume};
 
 /// Runs a command for hook authors.
 pub async fn run(flags: &Flags, command: HooksCommand) -> Result<Exit, Ended> {
@@ -27,8 +26,7 @@ pub async fn run(flags: &Flags, command: HooksCommand) -> Result<Exit, Ended> {
 fn new(folder: &Path) -> Result<Exit, Ended> {
     hooks::scaffold(folder)?;
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let _ = write!(
-        std::io::stdout(),
+    ui::print(&format!(
         "made the hook `{name}` in {folder}: its code is src/lib.rs\n\n  \
          cd {folder}\n  \
          cargo test                                             natively, without WebAssembly\n  \
@@ -36,14 +34,14 @@ fn new(folder: &Path) -> Result<Exit, Ended> {
          swap hooks test {name}.wasm --scenario scenarios\n  \
          swap --hooks {name}.wasm SERVICE\n",
         folder = printable(&folder.to_string_lossy()),
-    );
+    ));
     Ok(Exit::Swapped)
 }
 
 /// Builds a component and says what it is.
 fn build(folder: &Path, out: Option<&Path>) -> Result<Exit, Ended> {
     let Built { file, inspection } = hooks::build(folder, out)?;
-    let _ = writeln!(std::io::stdout(), "built       {}\n{inspection}", printable(&file.to_string_lossy()));
+    ui::print(&format!("built       {}\n{inspection}\n", printable(&file.to_string_lossy())));
     Ok(Exit::Swapped)
 }
 
@@ -58,9 +56,9 @@ fn test(file: &Path, scenarios: &[PathBuf]) -> Result<Exit, Ended> {
             .map_err(|error| Failure::new(format!("reading scenario `{}`: {error}", printable(&name))))?;
         let report = Scenario::parse(&name, &text)?.run(&engine, &file.to_string_lossy())?;
         if scenarios.len() > 1 {
-            let _ = writeln!(std::io::stdout(), "=== {}", printable(&name));
+            ui::print(&format!("=== {}\n", printable(&name)));
         }
-        let _ = write!(std::io::stdout(), "{}", report.text);
+        ui::print(&report.text);
         wrong += report.wrong;
     }
     Ok(if wrong == 0 { Exit::Swapped } else { Exit::NOT_AS_EXPECTED })
@@ -69,7 +67,7 @@ fn test(file: &Path, scenarios: &[PathBuf]) -> Result<Exit, Ended> {
 /// Shows what a component says about itself.
 fn inspect(file: &Path) -> Result<Exit, Ended> {
     let inspection = hooks::inspect(&file.to_string_lossy())?;
-    let _ = writeln!(std::io::stdout(), "{inspection}");
+    ui::print(&format!("{inspection}\n"));
     Ok(Exit::Swapped)
 }
 
@@ -89,6 +87,6 @@ async fn ask(flags: &Flags, file: &Path, phase: &str, service: &ServiceName) -> 
         allow: flags.allow.clone(),
     }];
     let answer = site.ask_hook(service, settings, phase, &display).await?;
-    let _ = writeln!(std::io::stdout(), "{answer}");
+    ui::print(&format!("{answer}\n"));
     Ok(Exit::Swapped)
 }

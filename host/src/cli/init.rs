@@ -1,12 +1,10 @@
 //! `swap init`: proposes what a stack lacks, and writes it when it is told to.
 
-use std::io::Write;
-
 use super::arguments::{Flags, overridden};
 use crate::error::{Ended, Exit};
 use crate::live::setup;
 use crate::model::{Failure, ServiceName};
-use crate::ui::{Display, Format};
+use crate::ui::{self, Display, Format};
 
 /// Prints the proposal as a diff, and writes it with `write`. Exits 3 if a part is left to people: then nothing is written,
 /// because half of it would break a stack that works.
@@ -18,7 +16,6 @@ pub async fn init(flags: &Flags, service: &ServiceName, write: bool, display: &D
         .map_err(|failure| Ended::new(exit, failure))?;
     let complete = proposal.by_hand.is_empty();
     let diff = setup::diff(&proposal);
-    let mut out = std::io::stdout();
     if write && complete {
         setup::write(&proposal)?;
     }
@@ -38,11 +35,10 @@ pub async fn init(flags: &Flags, service: &ServiceName, write: bool, display: &D
             "by_hand": proposal.by_hand,
             "next": proposal.next,
         });
-        let _ = writeln!(out, "{report}");
+        ui::print(&format!("{report}\n"));
         return Ok(if complete { Exit::Swapped } else { Exit::Refused });
     }
-    let _ = write!(out, "{diff}");
-    let _ = out.flush();
+    ui::print(&diff.to_string());
     for note in &proposal.notes {
         display.say(&format!("note: {note}"));
     }

@@ -1,6 +1,5 @@
 //! `swap logs` and `swap report`: one run, told for people.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use jiff::{Timestamp, tz::TimeZone};
@@ -53,8 +52,7 @@ async fn tell(
         Err(_) => format!("{at_ms} ms"),
     };
     let told = Told { plan, entries: &recorded.entries, trace: &recorded.trace(), clock: &clock };
-    // Nobody may be listening any more, as with `swap logs | head`.
-    let _ = std::io::stdout().write_all(render(&told).as_bytes());
+    ui::print(&render(&told));
     Ok(Exit::Swapped)
 }
 

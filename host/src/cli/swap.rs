@@ -57,8 +57,8 @@ pub async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result
     let targets = targets(words, command, &site.services()).map_err(usage)?;
     let plan = make_plan(&site, flags, &targets).await?;
     match flags.output {
-        ui::Format::Text => print!("{plan}"),
-        ui::Format::Json => println!("{}", serde_json::to_string(&plan).unwrap_or_default()),
+        ui::Format::Text => ui::print(&plan.to_string()),
+        ui::Format::Json => ui::print(&(serde_json::to_string(&plan).unwrap_or_default() + "\n")),
     }
     Ok(Exit::Swapped)
 }

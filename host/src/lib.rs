@@ -41,4 +41,6 @@ pub mod plan;
 pub mod model;
 
 #[cfg(test)]
+mod lacking;
+#[cfg(test)]
 mod mutated;

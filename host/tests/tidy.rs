@@ -11,7 +11,7 @@ const CORE: [&str; 3] = ["model", "plan", "run"];
 const ADAPTERS: [&str; 7] = ["docker", "compose", "nginx", "hooks", "journal", "store", "ui"];
 
 /// What adapters know beside the core: where tests kill and fail them, and what tests give them to read.
-const TESTED_BY: [&str; 2] = ["failpoint", "mutated"];
+const TESTED_BY: [&str; 3] = ["failpoint", "lacking", "mutated"];
 
 /// What the core does not know.
 const IMPURE: [&str; 22] = [

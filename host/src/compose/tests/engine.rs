@@ -49,7 +49,7 @@ impl Stack {
     /// Makes image and project; `None`, with a word about it, where there is no engine.
     fn new(tool: &Tool, services: &str) -> Option<Stack> {
         if call("docker", &["version"]).is_none() {
-            eprintln!("skipped: no engine answers");
+            crate::lacking::without("no engine answers");
             return None;
         }
         let folder = Folder::new(&[("program.rs", PROGRAM), ("image/tmp/keep", "")]);

@@ -26,19 +26,19 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    /// Makes the image; `None` where there is no engine or no busybox to make it of.
+    /// Makes the image; `None` where there is no engine or no busybox to make it of, and that is known.
     pub(super) async fn new() -> Option<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let endpoint = Endpoint::from_environment(None).unwrap();
         let docker = match Docker::connect(endpoint).await {
             Ok(docker) => docker,
             Err(failure) => {
-                eprintln!("skipped: {failure}");
+                crate::lacking::without(&failure.to_string());
                 return None;
             }
         };
         let Some(busybox) = busybox() else {
-            eprintln!("skipped: there is no static busybox");
+            crate::lacking::without("there is no static busybox");
             return None;
         };
         let name = format!("docker-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));

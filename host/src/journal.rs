@@ -56,6 +56,7 @@ impl Folder {
     /// `root` is the state folder; `engine` and `project` become its sub-folders. Fails if something there belongs to
     /// somebody else or is a symbolic link, because whoever owns the journal decides what swap does next.
     pub fn open(root: &Path, engine: &str, project: &str) -> Result<Self, Failure> {
+        whole(root)?;
         let mut path = root.to_path_buf();
         make_private(&path)?;
         for part in [engine, project, "runs"] {
@@ -66,7 +67,8 @@ impl Folder {
         Ok(Self { path })
     }
 
-    /// Returns the state folder: `SWAP_STATE_DIR`, else `/var/lib/swap` for root and `~/.local/state/swap` for others.
+    /// Returns the state folder: `SWAP_STATE_DIR`, which must be a whole path, else `/var/lib/swap` for
+    /// root and `~/.local/state/swap` for others.
     pub fn default_root() -> PathBuf {
         let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         if let Some(root) = from("SWAP_STATE_DIR") {
@@ -84,6 +86,7 @@ impl Folder {
     /// # Errors
     /// It can't be made, belongs to somebody else, or can be changed by others; or nothing can be written into it.
     pub fn examine(root: &Path) -> Result<u64, Failure> {
+        whole(root)?;
         make_private(root)?;
         tempfile::tempfile_in(root).map_err(|error| cannot("write into the state folder", root, &error))?;
         let room = rustix::fs::statvfs(root)
@@ -138,22 +141,26 @@ impl Folder {
         }
     }
 
-    /// Writes the journal of a run that another process began, as far as it is known, to be gone on with. One that can't be
-    /// read makes place.
+    /// Writes the journal of a run that another process began, as far as it is known, to be gone on with: all of it or
+    /// nothing, because half of it would tell another story. One that can't be read makes place.
+    ///
+    /// Called by who holds the run's services.
     pub fn write(&self, run: &RunId, events: &[Event]) -> Result<(), Failure> {
-        let torn = self.journal_of(run, "open");
-        match fs::rename(&torn, self.journal_of(run, "torn")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot("rename", &torn, &error)),
-            _ => {}
+        self.forget_old_runs();
+        let (path, open) = (self.journal_of(run, UNWRITTEN), self.journal_of(run, "open"));
+        // Of somebody who was killed in the middle of this.
+        unless_missing(fs::remove_file(&path)).map_err(|error| cannot("remove", &path, &error))?;
+        let file = private_file(&path, OpenOptions::new().create_new(true).append(true))?;
+        let mut journal = Journal { path, file, good: 0, pending: Vec::new() };
+        let written = journal.append_together(events).and_then(|()| {
+            unless_missing(fs::rename(&open, self.journal_of(run, "torn")))
+                .map_err(|error| cannot("rename", &open, &error))?;
+            journal.name("open").map_err(|error| cannot("name the journal", &journal.path, &error))
+        });
+        if written.is_err() {
+            journal.discard();
         }
-        let mut journal = self.begin(run)?;
-        match events.iter().try_for_each(|event| journal.append(event).map(drop)) {
-            Ok(()) => Ok(()),
-            Err(failure) => {
-                journal.discard();
-                Err(failure)
-            }
-        }
+        written
     }
 
     fn journal_of(&self, run: &RunId, ending: &str) -> PathBuf {
@@ -330,11 +337,8 @@ impl Journal {
     /// Appends the event and syncs it to the disk. The last event of a run also closes the journal's name.
     pub fn append(&mut self, event: &Event) -> Result<Entry, Failure> {
         let entry = Entry { v: VERSION, at_ms: Timestamp::now().as_millisecond(), event: event.clone() };
-        let mut line = serde_json::to_string(&entry)
-            .map_err(|error| Failure::new(format!("internal: an event can't be written: {error}")))?;
-        line.push('\n');
         // One write, so that a crash tears at most the last line.
-        self.pending.extend_from_slice(line.as_bytes());
+        self.pending.extend(line(&entry)?.into_bytes());
         let point = |when: &str| failpoint::pass(|| format!("{when} journal {}", event.name()));
         let written = point("before").and_then(|()| self.write_pending()).and_then(|()| point("after"));
         written.map_err(|error| cannot("write the journal", &self.path, &error))?;
@@ -345,6 +349,17 @@ impl Journal {
             self.name("jsonl").map_err(|error| cannot("close the journal", &self.path, &error))?;
         }
         Ok(entry)
+    }
+
+    /// Writes events in one go and syncs them; the journal's name stays.
+    fn append_together(&mut self, events: &[Event]) -> Result<(), Failure> {
+        let at_ms = Timestamp::now().as_millisecond();
+        for event in events {
+            self.pending.extend(line(&Entry { v: VERSION, at_ms, event: event.clone() })?.into_bytes());
+        }
+        let point = |when: &str| failpoint::pass(|| format!("{when} journal presumed"));
+        let written = point("before").and_then(|()| self.write_pending()).and_then(|()| point("after"));
+        written.map_err(|error| cannot("write the journal", &self.path, &error))
     }
 
     /// Gives the journal the name that says how far its run is, durably.
@@ -393,6 +408,16 @@ fn safe_name(text: &str) -> String {
     if name.starts_with('.') || name.is_empty() { format!("_{name}") } else { name }
 }
 
+/// Fails for a path that means another folder in each place: nothing of a run would be found from elsewhere.
+fn whole(root: &Path) -> Result<(), Failure> {
+    if root.is_absolute() {
+        return Ok(());
+    }
+    let here = std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf());
+    Err(Failure::new(format!("the state folder `{}` is another one wherever swap is called", root.display()))
+        .hint(format!("write its whole path, as `SWAP_STATE_DIR={}`", here.display())))
+}
+
 /// Makes a folder that only we can use, or checks that an existing one is such.
 fn make_private(path: &Path) -> Result<(), Failure> {
     DirBuilder::new()
@@ -423,6 +448,17 @@ fn private_file(path: &Path, options: &mut OpenOptions) -> Result<File, Failure>
         .map_err(|error| cannot("open", path, &error))
 }
 
+/// Returns an entry as a journal has it, with the line's end.
+fn line(entry: &Entry) -> Result<String, Failure> {
+    let text = serde_json::to_string(entry);
+    text.map(|text| text + "\n").map_err(|error| Failure::new(format!("internal: an event can't be written: {error}")))
+}
+
+/// What is not there need not be moved or removed.
+fn unless_missing(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
@@ -449,6 +485,38 @@ mod tests {
         assert_eq!(safe_name("../../etc"), "_.._.._etc");
         assert_eq!(safe_name("JDMK:BCBN"), "JDMK_BCBN");
         assert_eq!(safe_name("a\u{1b}\nb"), "a__b");
+    }
+
+    #[test]
+    fn a_folder_that_is_another_one_in_each_place_is_refused() {
+        let failure = Folder::open(Path::new("state"), "ENGINE", "demo").unwrap_err();
+        assert_eq!(failure.what, "the state folder `state` is another one wherever swap is called");
+        assert!(failure.hint.is_some_and(|hint| hint.starts_with("write its whole path, as `SWAP_STATE_DIR=/")));
+        assert!(!Path::new("state").exists() && Folder::examine(Path::new("state")).is_err());
+    }
+
+    #[test]
+    fn a_presumed_journal_is_written_whole_or_not_at_all() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path(), "ENGINE", "demo").unwrap();
+        let run = RunId("20260131-154502-9f3a".to_owned());
+        let events = [Event::Interrupted { signal: "SIGINT".to_owned() }, Event::Started { step: 0 }];
+        let names = || {
+            let all =
+                fs::read_dir(folder.runs()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let mut all: Vec<String> = all.collect();
+            all.sort();
+            all
+        };
+        let (open, torn, new) = (format!("{run}.open"), format!("{run}.torn"), format!("{run}.new"));
+        // Somebody was killed while he wrote it: nobody takes that for a journal.
+        fs::write(folder.journal_of(&run, "new"), "{\"v\":1,").unwrap();
+        fs::write(folder.journal_of(&run, "open"), "torn").unwrap();
+        assert_eq!((folder.past(&run), names()), (Past::Unknown, vec![new, open.clone()]));
+        folder.write(&run, &events).unwrap();
+        assert_eq!(names(), [open, torn]);
+        let recorded = Recorded::read(run.clone(), folder.journal_of(&run, "open")).unwrap();
+        assert_eq!(recorded.events(), events);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! senders   who sends requests to a service: which nginx, and by which ways
 //! room      whether memory and disk suffice for a second container
 //! perform   [`Step`](crate::plan::Step) → calls of the adapters
+//! ending    who may be stopped or removed, and the stopping and removing
 //! health    when a candidate is healthy, and whether it stays so
 //! front     nginx of a service: which one, and the shell beside it
 //! probe     requests through the front door all through a run
@@ -26,6 +27,7 @@
 mod asking;
 mod doctor;
 mod elsewhere;
+mod ending;
 mod findings;
 mod front;
 mod health;

@@ -225,7 +225,7 @@ fn a_missing_wait_for_workers_is_found() {
 
 #[test]
 fn retiring_before_the_switch_is_found() {
-    let rules = Rules { retire_looks: false, ..Rules::ALL };
+    let rules = Rules { ending_looks: false, ..Rules::ALL };
     is_found("retire before the switch", rules, |plan| move_before(plan, is_retire, is_switch));
 }
 
@@ -241,7 +241,8 @@ fn a_switch_back_that_does_not_wait_is_found() {
 
 #[test]
 fn each_rule_of_the_world_is_needed() {
-    is_found("commit does not look", Rules { commit_looks: false, retire_looks: false, ..Rules::ALL }, unchanged);
+    is_found("commit does not look", Rules { commit_looks: false, ending_looks: false, ..Rules::ALL }, unchanged);
+    is_found("retired without a drain", Rules { retire_drains: false, ..Rules::ALL }, unchanged);
     is_found("old ones are not started", Rules { back_starts_old: false, ..Rules::ALL }, unchanged);
     is_found("switched back to a name", Rules { back_by_address: false, ..Rules::ALL }, unchanged);
     is_found("the last is removed", Rules { keeps_the_last: false, ..Rules::ALL }, unchanged);

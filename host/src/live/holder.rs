@@ -1,7 +1,7 @@
 //! Who holds a service, and whether he still lives. Pure: what was seen comes from the caller.
 //!
 //! A process that was killed lets go of nothing, and one that sleeps can't say that it lives. So a holder is dead where
-//! that is proven, or where he has given no sign for [`SILENCE`]; and whoever holds asks, before each effect, whether he
+//! that is proven, or where he has given no sign for [`SILENCE`] while the engine answered; and whoever holds asks, before each effect, whether he
 //! was taken for dead ([`super::lock`]).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +15,11 @@ use crate::model::{ServiceName, printable};
 /// How often a holder gives a sign.
 pub const BEAT: Duration = Duration::from_secs(3);
 
-/// After so long without a sign a holder is dead.
+/// After so long without a sign, counted while the engine answers, a holder is dead.
 pub const SILENCE: Duration = Duration::from_secs(10);
+
+/// The longest time between two looks that counts as silence. While the engine gives no answer, the holder can give no sign.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// The label that all volumes of one holder have, and no others.
 pub const TOKEN: &str = "swap.token";
@@ -145,21 +148,28 @@ pub fn judge(me: &Holder, holder: &Holder, evidence: Evidence<'_>) -> Verdict {
 pub struct Watch {
     volumes: BTreeSet<String>,
     token: String,
-    changed: Duration,
+    /// When the engine answered for the last time.
+    looked: Duration,
+    silent: Duration,
     sign: bool,
 }
 
 impl Watch {
-    /// Notes which volumes the holder has `now`, and returns how long he has been silent and whether a sign was seen.
+    /// Notes which volumes the engine says that the holder has `now`, and returns how long he has been silent and whether a
+    /// sign was seen.
     ///
-    /// A holder that lives makes a new one at every [`BEAT`].
+    /// A holder that lives makes a new one at every [`BEAT`]. Only looks that were answered count, each for no longer than
+    /// [`GLANCE`]: while the engine is away, or so slow that nothing is known of the time between, nobody is silent.
     pub fn look(&mut self, now: Duration, token: &str, volumes: BTreeSet<String>) -> (Duration, bool) {
         if self.token != token {
-            *self = Self { volumes, token: token.to_owned(), changed: now, sign: false };
+            *self = Self { volumes, token: token.to_owned(), looked: now, silent: Duration::ZERO, sign: false };
         } else if self.volumes != volumes {
-            (self.volumes, self.changed, self.sign) = (volumes, now, true);
+            (self.volumes, self.silent, self.sign) = (volumes, Duration::ZERO, true);
+        } else {
+            self.silent += now.saturating_sub(self.looked).min(GLANCE);
         }
-        (now.saturating_sub(self.changed), self.sign)
+        self.looked = now;
+        (self.silent, self.sign)
     }
 }
 
@@ -233,12 +243,38 @@ mod tests {
     fn a_change_is_a_sign_and_another_holder_is_watched_anew() {
         let mut watch = Watch::default();
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-        let s = Duration::from_secs;
-        assert_eq!(watch.look(s(1), "a", set(&["l"])), (s(0), false));
-        assert_eq!(watch.look(s(5), "a", set(&["l"])), (s(4), false));
-        assert_eq!(watch.look(s(6), "a", set(&["l", "beat.1"])), (s(0), true));
-        assert_eq!(watch.look(s(16), "a", set(&["l", "beat.1"])), (s(10), true));
-        assert_eq!(watch.look(s(17), "b", set(&["l"])), (s(0), false));
+        let ms = Duration::from_millis;
+        assert_eq!(watch.look(ms(1000), "a", set(&["l"])), (ms(0), false));
+        assert_eq!(watch.look(ms(1100), "a", set(&["l"])), (ms(100), false));
+        assert_eq!(watch.look(ms(1400), "a", set(&["l"])), (ms(400), false));
+        assert_eq!(watch.look(ms(1500), "a", set(&["l", "beat.1"])), (ms(0), true));
+        assert_eq!(watch.look(ms(1700), "a", set(&["l", "beat.1"])), (ms(200), true));
+        assert_eq!(watch.look(ms(1800), "b", set(&["l"])), (ms(0), false));
+    }
+
+    #[test]
+    fn while_the_engine_is_away_nobody_is_taken_for_dead() {
+        let mut watch = Watch::default();
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let dead = |(silent, sign)| {
+            judge(&holder("me"), &holder("other"), Evidence { silent, sign, ..NOTHING }) == Verdict::Dead
+        };
+        let (ms, mut now) = (Duration::from_millis, Duration::ZERO);
+        watch.look(now, "other", set(&["l", "beat.1"]));
+        // Three looks in a row get their answer only after the engine was away, 30 s each time.
+        for _ in 0..3 {
+            now += ms(30_000);
+            assert!(!dead(watch.look(now, "other", set(&["l", "beat.1"]))));
+        }
+        // A second after the engine is back the holder beats again.
+        now += ms(1000);
+        assert!(!dead(watch.look(now, "other", set(&["l", "beat.2"]))));
+        // From then on the engine answers, and he has died.
+        let mut looks = 0;
+        while !dead(watch.look(now, "other", set(&["l", "beat.2"]))) {
+            (now, looks) = (now + ms(100), looks + 1);
+        }
+        assert_eq!(looks, 100);
     }
 
     #[test]

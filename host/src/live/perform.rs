@@ -16,7 +16,7 @@ use super::site::Site;
 use crate::docker::{Seen, State};
 use crate::engine::World;
 use crate::model::{Container, Failure, OldVolumes, PROBE_RATE, Place, ServiceName};
-use crate::nginx::{self, FileChange, Shell, TUNING_FILE, UpstreamFile};
+use crate::nginx::{self, FileChange, TUNING_FILE, UpstreamFile};
 use crate::plan::{Front, Plan, Reach, Step, names};
 use crate::run::trace::Probed;
 use crate::run::{Facts, Generation, Learnt};
@@ -26,7 +26,7 @@ use crate::ui::Display;
 pub struct Live<'a> {
     pub(super) site: &'a Site,
     pub(super) plan: &'a Plan,
-    held: &'a Held,
+    pub(super) held: &'a Held,
     pub(super) display: Display,
     pub(super) began: std::time::Instant,
     /// One probe for each URL that a service of the plan names.
@@ -56,8 +56,8 @@ impl World for Live<'_> {
             Step::Commit => self.commit(facts).await,
             Step::Retire { service, old, grace, front, leftovers, old_volumes, .. } => {
                 self.must_run(facts.candidates(service)).await?;
-                self.retire(service, old, *grace, front.as_deref(), *old_volumes).await?;
-                self.clear_away(leftovers).await
+                self.retire(service, old, (*grace, *old_volumes), front.as_deref(), facts).await?;
+                self.clear_away(service, leftovers, front.as_deref()).await
             }
             Step::Finish { service, .. } => self.finish(service, facts).await,
             Step::Rollback { service, .. } => self.rollback(service, facts).await,
@@ -317,7 +317,8 @@ impl<'a> Live<'a> {
                 .hint("see `swap doctor` for how two projects share an nginx"));
         }
         let door = self.door(service, front).await?;
-        match door.proxy.switch(&door.nginx, changes).await {
+        let nginx = nginx::Nginx { patience: self.site.settings(service).timeouts.reload, ..door.nginx.clone() };
+        match door.proxy.switch(&nginx, changes).await {
             Ok(generation) => Ok(generation),
             Err(failure) => {
                 self.site.doors.forget(&front.proxy).await;
@@ -354,9 +355,9 @@ impl<'a> Live<'a> {
         Ok(())
     }
 
-    /// Twice: a stopped container stays stopped.
+    /// Twice: a stopped container stays stopped. The file names them: the operator has settled that there is a gap.
     async fn stop_old(&self, old: &[Container], grace: Option<Duration>) -> Result<Learnt, Failure> {
-        try_join_all(old.iter().map(|container| self.site.docker.stop(&container.id, grace))).await?;
+        self.end(old, grace, false, None).await?;
         Ok(Learnt::Nothing)
     }
 
@@ -378,7 +379,7 @@ impl<'a> Live<'a> {
         Ok(Learnt::Nothing)
     }
 
-    async fn door(&self, service: &ServiceName, front: &Front) -> Result<Arc<FrontDoor>, Failure> {
+    pub(super) async fn door(&self, service: &ServiceName, front: &Front) -> Result<Arc<FrontDoor>, Failure> {
         self.site.doors.of(&self.site.docker, &self.plan.project, service, front).await
     }
 
@@ -517,33 +518,31 @@ impl<'a> Live<'a> {
         &self,
         service: &ServiceName,
         old: &[Container],
-        grace: Option<Duration>,
+        (grace, old_volumes): (Option<Duration>, OldVolumes),
         front: Option<&Front>,
-        old_volumes: OldVolumes,
+        facts: &Facts,
     ) -> Result<Learnt, Failure> {
         if let Some(front) = front {
-            self.refuse_if_named(service, front, old).await?;
+            self.refuse_if_named(service, front, old, true).await?;
+            if !facts.former.contains_key(service) && self.any_runs(old).await {
+                self.drain_anew(service, front, facts).await?;
+            }
         }
-        let retired = old.iter().map(|container| async {
-            // A container that always restarts would come back if the engine restarted right now.
-            self.site.docker.disable_restart(&container.id).await?;
-            self.site.docker.stop(&container.id, grace).await?;
-            // The engine keeps a volume that another container uses.
-            self.site.docker.remove(&container.id, old_volumes == OldVolumes::Remove).await
-        });
-        // All of them, also if one fails: the run can't go back.
-        let failures: Vec<Failure> = join_all(retired).await.into_iter().filter_map(Result::err).collect();
-        match failures.into_iter().next() {
-            Some(failure) => Err(failure),
-            None => Ok(Learnt::Nothing),
-        }
+        // The engine keeps a volume that another container uses.
+        self.end(old, grace, true, Some(old_volumes == OldVolumes::Remove)).await?;
+        Ok(Learnt::Nothing)
     }
 
     /// Removes containers that did not run when the run began: compose counts them, and would start them in the old version.
     /// One that runs now was started by somebody since, and stays.
     ///
     /// Twice: what is gone stays gone. Their volumes stay.
-    async fn clear_away(&self, leftovers: &[Container]) -> Result<Learnt, Failure> {
+    async fn clear_away(
+        &self,
+        service: &ServiceName,
+        leftovers: &[Container],
+        front: Option<&Front>,
+    ) -> Result<Learnt, Failure> {
         for leftover in leftovers {
             match self.site.docker.inspect(&leftover.id).await? {
                 None => {}
@@ -555,32 +554,27 @@ impl<'a> Live<'a> {
                 }
                 Some(_) => {
                     // One that the engine restarts again and again is between two lives.
-                    self.site.docker.disable_restart(&leftover.id).await?;
-                    self.site.docker.stop(&leftover.id, Some(Duration::ZERO)).await?;
-                    self.site.docker.remove(&leftover.id, false).await?;
+                    let one = std::slice::from_ref(leftover);
+                    if let Some(front) = front {
+                        self.refuse_if_named(service, front, one, true).await?;
+                    }
+                    self.end(one, Some(Duration::ZERO), true, Some(false)).await?;
                 }
             }
         }
         Ok(Learnt::Nothing)
     }
 
-    /// The invariant that covers every crash: what the durable upstream file names is never stopped.
-    async fn refuse_if_named(&self, service: &ServiceName, front: &Front, old: &[Container]) -> Result<(), Failure> {
-        let door = self.door(service, front).await?;
-        let file = front.file(service);
-        let output = door.proxy.shell().run(&format!("cat {}", nginx::quote(&file))).await?;
-        let Ok(upstream) = nginx::parse(&output.stdout) else {
-            return Err(Failure::new(format!("`{file}` is not as this run wrote it, so what it names may be in use"))
-                .hint(format!("see who changed it, then `swap resume {service}`")));
-        };
-        let named = |container: &&Container| upstream.servers.iter().any(|server| container.id.starts_with(&server.id));
-        match old.iter().find(named) {
-            Some(container) => {
-                Err(Failure::new(format!("`{file}` names {} again, so it is not stopped", container.name))
-                    .hint(format!("somebody changed the file after the switch; see who, then `swap resume {service}`")))
-            }
-            None => Ok(()),
-        }
+    /// Drains where nobody knows the workers that served the old containers, because the journal was lost: nginx is told
+    /// once more what it knows, and all workers from before are waited for.
+    async fn drain_anew(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<(), Failure> {
+        let Learnt::Former { generation } = self.switch(service, front, facts).await? else { return Ok(()) };
+        let timeout = self.plan.steps.iter().find_map(|step| match step {
+            Step::Drain { service: of, timeout, .. } if of == service => Some(*timeout),
+            _ => None,
+        });
+        let facts = Facts { former: [(service.clone(), generation)].into(), ..facts.clone() };
+        self.drain(service, front, timeout.unwrap_or_default(), &facts).await.map(drop)
     }
 
     /// Twice: what is stopped stays stopped.
@@ -591,11 +585,8 @@ impl<'a> Live<'a> {
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
         self.refuse_if_alone(service).await?;
-        let stopped = facts.candidates(service).iter().map(|candidate| async {
-            self.site.docker.disable_restart(&candidate.id).await?;
-            self.site.docker.stop(&candidate.id, grace).await
-        });
-        try_join_all(stopped).await?;
+        self.refuse_if_live(service, facts.candidates(service)).await?;
+        self.end(facts.candidates(service), grace, true, None).await?;
         Ok(Learnt::Nothing)
     }
 
@@ -608,16 +599,21 @@ impl<'a> Live<'a> {
     ) -> Result<Learnt, Failure> {
         self.refuse_if_alone(service).await?;
         // What others created meanwhile is theirs, as soon as it is recorded what is ours.
-        let candidates: Vec<String> = match facts.candidates(service) {
-            [] => self.not_known(service, known).await?.into_iter().map(|seen| seen.id).collect(),
-            recorded => recorded.iter().map(|container| container.id.clone()).collect(),
+        let candidates = match facts.candidates(service) {
+            [] => self.not_known(service, known).await?.iter().map(|seen| container(seen, None)).collect(),
+            recorded => recorded.to_vec(),
         };
-        let removed = candidates.iter().map(|id| async {
-            self.site.docker.stop(id, Some(Duration::ZERO)).await?;
-            self.site.docker.remove(id, true).await
-        });
-        try_join_all(removed).await?;
+        self.refuse_if_live(service, &candidates).await?;
+        self.end(&candidates, Some(Duration::ZERO), false, Some(true)).await?;
         Ok(Learnt::Nothing)
+    }
+
+    /// Nobody goes back over what nginx is told: candidates that the durable file names stay.
+    async fn refuse_if_live(&self, service: &ServiceName, candidates: &[Container]) -> Result<(), Failure> {
+        match self.plan.fronts().find(|(of, _)| *of == service) {
+            Some((_, front)) => self.refuse_if_named(service, front, candidates, false).await,
+            None => Ok(()),
+        }
     }
 
     /// Somebody must serve: where the old containers were removed by somebody else, the candidates stay; where they were

@@ -31,8 +31,9 @@ pub struct Traces {
 /// so.
 ///
 /// What may have been done counts as done, because every undo may run where there is nothing to undo. It goes forward only
-/// where it has begun to retire, which comes after the commit; before that the way back is open. Where an old container
-/// still runs then, it is switched and drained once more: perhaps it was somebody else who removed the others.
+/// where it has begun to retire, which comes after the commit; before that the way back is open. Once one of the old
+/// containers is gone there is none: those that are left could not serve alone. Retiring drains once more what may still be
+/// used, because it was perhaps somebody else who removed the others, and nobody knows the workers from before.
 pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event> {
     let nothing = Traces::default();
     // The file comes before the candidates and goes after them. Where there is none, others have made what looks like one.
@@ -62,8 +63,6 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
         left < planned.live.len()
     });
     let forward = replaced && retiring;
-    // What nginx knows and still runs is drained once more.
-    let committed = forward && all().all(|(planned, traces)| traces.old_run == 0 || !fronted(&planned.name));
     // A candidate that was never started gets no requests. One that was may have ended after the switch, and even where
     // the file names the old ones again nginx may not have read it since.
     let switched = all().all(|(planned, traces)| traces.candidates_started == wanted(&planned.name))
@@ -78,7 +77,7 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
                 Learnt::candidates(of(service).candidates.clone())
             }
             Step::Switch { .. } if !switched => break,
-            Step::Commit if !committed => break,
+            Step::Commit if !forward => break,
             Step::Retire { .. } => break,
             _ => Learnt::Nothing,
         };
@@ -181,7 +180,10 @@ mod tests {
         let replicas = Traces { candidates: vec![container("a"), container("b")], ..switched() };
         let replicas = Traces { candidates_started: 2, candidates_run: 2, ..replicas };
         let events = presume(&plan, &[(service, replicas)].into());
-        assert_eq!(rest(&plan, events), "start healthy switch drain commit retire Swapped");
+        assert_eq!(rest(&plan, events.clone()), "retire Swapped");
+        // Then nobody goes back to the one that is left.
+        let interrupted = Event::Interrupted { signal: "SIGINT".to_owned() };
+        assert_eq!(rest(&plan, [events, vec![interrupted]].concat()), "retire Swapped");
         // The old one ended by itself, before there was a candidate in its place.
         check(Traces { old_run: 0, ..runs() }, "switch-back stop remove RolledBack");
         check(Traces { old_run: 0, ..created() }, "stop remove RolledBack");

@@ -21,6 +21,9 @@ pub enum Stop {
     Ended,
 }
 
+/// The limit of a drain where the plan's is not at hand.
+const LONGEST_DRAIN: Duration = Duration::from_secs(30);
+
 type Effect<T = ()> = Result<T, Stop>;
 
 /// The world as the engine sees it.
@@ -189,7 +192,7 @@ impl Universe {
                 Ok(Learnt::Nothing)
             }
             Step::Retire { service: name, old, leftovers, .. } => {
-                self.retire(step, service, old, facts.candidates(name))?;
+                self.retire(step, service, old, facts.candidates(name), facts.former.get(name))?;
                 for leftover in leftovers {
                     if let Some(index) = self.place(service, leftover)
                         && self.services[service].containers[index].life != Life::Running
@@ -208,6 +211,9 @@ impl Universe {
                     [] => self.not_known(service, known),
                     candidates => candidates.to_vec(),
                 };
+                if self.rules.ending_looks {
+                    self.refuse_if_named(service, &candidates)?;
+                }
                 self.remove_all(step, service, &candidates)
             }
             Step::StartOld { old, front, .. } => {
@@ -219,6 +225,9 @@ impl Universe {
             }
             Step::StopCandidates { service: name, .. } => {
                 self.keep_the_last(service, name)?;
+                if self.rules.ending_looks {
+                    self.refuse_if_named(service, facts.candidates(name))?;
+                }
                 self.stop_all(step, service, facts.candidates(name))?;
                 Ok(Learnt::Nothing)
             }
@@ -411,16 +420,36 @@ impl Universe {
         Ok(())
     }
 
-    fn retire(&mut self, step: &Step, service: usize, old: &[Container], candidates: &[Container]) -> Effect<Learnt> {
+    fn retire(
+        &mut self,
+        step: &Step,
+        service: usize,
+        old: &[Container],
+        candidates: &[Container],
+        former: Option<&Generation>,
+    ) -> Effect<Learnt> {
         self.meddled = false;
-        if self.rules.retire_looks {
-            let named = |server: &Server| old.iter().any(|old| old.id == format!("c{}", server.id));
-            if self.nginx.files[service].iter().flatten().any(named) {
-                return failed("the upstream names an old container");
-            }
+        if self.rules.ending_looks {
+            self.refuse_if_named(service, old)?;
             self.judge(service, candidates)?;
         }
+        // What was presumed of a lost journal knows no workers: nginx is told once more.
+        if self.rules.retire_drains && former.is_none() && self.services[service].proxied && !old.is_empty() {
+            self.switch(step, service, candidates)?;
+            let generation = self.generation();
+            self.await_drained(step, &generation, LONGEST_DRAIN)?;
+            self.meddled = false;
+        }
         self.remove_all(step, service, old)
+    }
+
+    /// What the durable upstream names is never stopped.
+    fn refuse_if_named(&mut self, service: usize, going: &[Container]) -> Effect {
+        let named = |server: &Server| going.iter().any(|going| going.id == format!("c{}", server.id));
+        match self.nginx.files[service].iter().flatten().any(named) {
+            true => failed("the upstream names a container that is to go"),
+            false => Ok(()),
+        }
     }
 
     fn remove_all(&mut self, step: &Step, service: usize, containers: &[Container]) -> Effect<Learnt> {

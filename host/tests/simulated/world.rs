@@ -17,8 +17,11 @@ use super::chance::Chance;
 pub struct Rules {
     /// `Commit` fails where a candidate does not run: nobody is retired in favour of the dead.
     pub commit_looks: bool,
-    /// `Retire` fails where no candidate runs, and where the durable upstream names an old container, by its id.
-    pub retire_looks: bool,
+    /// `Retire` fails where no candidate runs; and whatever stops or removes containers fails where the durable upstream
+    /// names one of them, by its id.
+    pub ending_looks: bool,
+    /// `Retire` tells nginx once more and drains where nobody knows the workers from before.
+    pub retire_drains: bool,
     /// Whatever goes back to the old containers starts those that do not run, and names the addresses that they have.
     pub back_starts_old: bool,
     /// `SwitchBack` names the old containers where no file of ours was there before: the service's name would resolve
@@ -40,7 +43,8 @@ impl Rules {
     /// All of them.
     pub const ALL: Rules = Rules {
         commit_looks: true,
-        retire_looks: true,
+        ending_looks: true,
+        retire_drains: true,
         back_starts_old: true,
         back_by_address: true,
         back_switches: true,

@@ -879,7 +879,7 @@ fn notices(seen: &ObservedService) -> Vec<String> {
     let mut notices = seen.notices.clone();
     notices.extend(unshared(seen));
     if let Some(image) = seen.image.as_ref().filter(|image| seen.live.iter().all(|live| live.image == image.id)) {
-        notices.push(format!("`{}` is the image that runs already; was the new version built?", image.name));
+        notices.push(format!("`{}` is the image that runs already: right for a change of the compose file, but a new version is built first", image.name));
     }
     if seen.settings.sidecars == Harm::Accept {
         notices.extend(bereft(seen).map(|(what, command)| format!("{what}: type `{command}` afterwards")));

@@ -235,7 +235,7 @@ fn a_container_that_is_stopped_in_the_middle_leaves_nothing() {
         &said,
         expect![[r#"
         swap app (project [project], run [run])
-        note: `[project]-app` is the image that runs already; was the new version built?
+        note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
           adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
           create      app: [project]-app-2 from [project]-app ([id])  [time]
           start       app: [project]-app-2 runs  [time]

@@ -190,7 +190,7 @@ fn a_candidate_that_exits_fails_at_once_with_its_last_lines() {
         &outcome,
         expect![[r#"
         swap app (project [project], run [run])
-        note: `[project]-app` is the image that runs already; was the new version built?
+        note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
           adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
           create      app: [project]-app-2 from [project]-app ([id])  [time]
           start       app: [project]-app-2 runs  [time]

@@ -115,7 +115,7 @@ fn the_example_with_a_database_is_migrated_once_and_guarded() {
         &outcome,
         expect![[r#"
         swap app (project [project], run [run])
-        note: `[project]-app` is the image that runs already; was the new version built?
+        note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
             migrate (pre-start): [project]-app was migrated before
           pre-start   app: migrate agreed  [time]
           create      app: [project]-app-3 from [project]-app ([id])  [time]

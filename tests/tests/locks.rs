@@ -53,7 +53,7 @@ fn a_run_elsewhere_is_told_who_holds_the_service_and_may_wait() {
         expect![[r#"
         another run holds `app`: pid [pid] of [user] on [machine] since [when]; looking whether it lives
         swap app (project [project], run [run])
-        note: `[project]-app` is the image that runs already; was the new version built?
+        note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
           create      app: [project]-app-3 from [project]-app ([id])  [time]
           start       app: [project]-app-3 runs  [time]
           healthy     app: [project]-app-3 is healthy  [time]
@@ -106,7 +106,7 @@ fn a_killed_run_is_followed_at_once_on_its_machine_and_after_a_silence_elsewhere
           remove      app: what was created is removed  [time]
         run [run] is cleaned up
         swap app (project [project], run [run])
-        note: `[project]-app` is the image that runs already; was the new version built?
+        note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
           create      app: [project]-app-3 from [project]-app ([id])  [time]
           start       app: [project]-app-3 runs  [time]
           healthy     app: [project]-app-3 is healthy  [time]

@@ -76,14 +76,31 @@ pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
     let head = ["SERVICE", "LIVE", "SINCE", "IMAGE", "LAST RUN", "UPSTREAM"].map(str::to_owned);
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let rows = lines.iter().map(|StatusLine { status, since, last }| {
-        let live = if status.live.is_empty() { "(not running)".to_owned() } else { status.live.join(", ") };
+        let live = match (status.live.is_empty(), status.beside.is_empty()) {
+            (false, _) => status.live.join(", "),
+            (true, true) => "(not running)".to_owned(),
+            (true, false) => "(nobody)".to_owned(),
+        };
         let last = last.as_ref().map(|last| format!("{} in {}", last.outcome, seconds(last.duration_ms)));
         let image = format!("{} {}", status.image_name, status.image).trim().to_owned();
         [status.service.clone(), live, or_none(since.clone()), image, or_none(last), or_none(status.upstream.clone())]
     });
     print(&table(std::iter::once(head).chain(rows)));
     for StatusLine { status: line, .. } in &lines {
-        if !line.beside.is_empty() {
+        if line.by_dns {
+            print(&format!(
+                "{0}: nginx's file names nobody who runs, so it finds {1} by the service's DNS name; `swap {0}` names it again",
+                line.service,
+                line.live.join(", ")
+            ));
+        }
+        if line.live.is_empty() && !line.beside.is_empty() {
+            print(&format!(
+                "{0}: {1} runs, but nginx's file names none that does: `swap {0}` names it again",
+                line.service,
+                line.beside.join(", ")
+            ));
+        } else if !line.beside.is_empty() {
             print(&format!("{}: {} runs beside and gets no requests", line.service, line.beside.join(", ")));
         }
         match &line.holder {

@@ -21,10 +21,12 @@ use crate::plan::{AnonymousVolume, CalledIn, Front, Observed, ObservedService, S
 pub struct ServiceStatus {
     /// The service.
     pub service: String,
-    /// The running containers that the front door knows, or all running ones of a worker.
+    /// The running containers that get requests, or all running ones of a worker.
     pub live: Vec<String>,
-    /// Running containers that the front door does not know.
+    /// Running containers that get no requests.
     pub beside: Vec<String>,
+    /// Whether the front door finds the live ones by the service's DNS name alone, because none that its file names runs.
+    pub by_dns: bool,
     /// The short id of the live image.
     pub image: String,
     /// What the live containers were created from, as `demo-app` or `php:8-apache`.
@@ -330,14 +332,13 @@ impl Site {
             let running: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
             let settings = self.settings(name);
             let known = self.upstream_of(name, &settings, &all).await;
-            let (live, beside): (Vec<&Seen>, Vec<&Seen>) = match &known {
-                Some((_, file)) => running.into_iter().partition(|seen| {
-                    file.servers
-                        .iter()
-                        .any(|server| seen.networks.values().any(|network| network.ip == Some(server.address.ip())))
-                }),
-                None => (running, Vec::new()),
+            let serving = known.as_ref().map(|(_, file)| serving(file, &running)).unwrap_or(Serving::All);
+            let by_dns = serving == Serving::ByDns;
+            let gets = |seen: &&Seen| match &serving {
+                Serving::Named(ids) => ids.contains(&seen.id),
+                Serving::ByDns | Serving::All => true,
             };
+            let (live, beside): (Vec<&Seen>, Vec<&Seen>) = running.into_iter().partition(gets);
             lines.push(ServiceStatus {
                 service: name.to_string(),
                 image: live.first().map(|seen| short(&seen.image).to_owned()).unwrap_or_default(),
@@ -346,6 +347,7 @@ impl Site {
                 ids: live.iter().map(|seen| seen.id.clone()).collect(),
                 live: live.iter().map(|seen| seen.name.clone()).collect(),
                 beside: beside.iter().map(|seen| seen.name.clone()).collect(),
+                by_dns: by_dns && !live.is_empty(),
                 upstream: known.map(|(path, file)| format!("{path} (run {})", file.run)),
                 unfinished: Vec::new(),
                 holder: None,
@@ -434,6 +436,28 @@ fn place_of(folder: &str, proxy: Option<&Seen>) -> Option<String> {
         (rest.is_empty() || rest.starts_with('/')).then(|| (mount.destination.len(), format!("{}{rest}", mount.source)))
     });
     covering.max().map(|(_, place)| place.trim_end_matches('/').to_owned())
+}
+
+/// Who of a service's running containers gets requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Serving {
+    /// Those with these ids, which the upstream file names; perhaps none.
+    Named(Vec<String>),
+    /// All of them: the file names none of them, and nginx asks the engine's DNS then.
+    ByDns,
+    /// All of them: nothing else is known.
+    All,
+}
+
+/// Tells whom nginx sends requests to: whoever has an address that the upstream file names. Where nobody who runs has one,
+/// because compose made the containers anew, the service's DNS name behind them counts, if the file has it.
+fn serving(file: &nginx::UpstreamFile, running: &[&Seen]) -> Serving {
+    let named = |seen: &&&Seen| {
+        let mut addresses = seen.networks.values().filter_map(|network| network.ip);
+        addresses.any(|ip| file.servers.iter().any(|server| server.address.ip() == ip))
+    };
+    let ids: Vec<String> = running.iter().filter(named).map(|seen| seen.id.clone()).collect();
+    if ids.is_empty() && file.fallback.is_some() { Serving::ByDns } else { Serving::Named(ids) }
 }
 
 /// Returns a container as a plan names it.

@@ -117,3 +117,41 @@ fn a_file_of_another_project_is_refused_with_what_keeps_them_apart() {
          more, delete the file",
     );
 }
+
+#[test]
+fn who_gets_requests_is_told_by_the_file_and_where_that_names_nobody_by_the_dns() {
+    let at = |container: &str, ip: &str| {
+        let mut seen = in_edge(container, &[]);
+        seen.networks.values_mut().for_each(|network| network.ip = ip.parse().ok());
+        seen
+    };
+    let file = |addresses: &[&str], fallback: bool| nginx::UpstreamFile {
+        run: crate::model::RunId("20260131-154502-9f3a".to_owned()),
+        project: "demo".to_owned(),
+        service: name("app"),
+        upstream: name("app"),
+        servers: addresses
+            .iter()
+            .map(|address| nginx::Server {
+                address: address.parse().expect("an address"),
+                container: "demo-app-1".to_owned(),
+                id: "0123456789ab".to_owned(),
+            })
+            .collect(),
+        fallback: fallback.then(|| nginx::Fallback {
+            name: name("app"),
+            resolver: "127.0.0.11".parse().expect("an address"),
+            port: 80,
+        }),
+        keepalive: None,
+    };
+    let (one, two) = (at("one", "10.0.0.4"), at("two", "10.0.0.5"));
+    let ids = |all: &[&Seen]| Serving::Named(all.iter().map(|seen| seen.id.clone()).collect());
+    let both = [&one, &two];
+    // A replica that was added by hand gets nothing, with a backup by DNS too, as long as one that is named runs.
+    assert_eq!(serving(&file(&["10.0.0.4:80"], true), &both), ids(&[&one]));
+    assert_eq!(serving(&file(&["10.0.0.4:80", "10.0.0.9:80"], true), &both), ids(&[&one]));
+    // compose has made the containers anew.
+    assert_eq!(serving(&file(&["10.0.0.9:80"], true), &both), Serving::ByDns);
+    assert_eq!(serving(&file(&["10.0.0.9:80"], false), &both), ids(&[]));
+}

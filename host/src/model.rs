@@ -374,6 +374,10 @@ pub struct Timeouts {
     /// How long requests that are under way may go on at the old container before they are cut.
     #[serde(with = "millis")]
     pub drain: Duration,
+    /// How long nginx may take to read its configuration anew; zero: what follows from the time that it took when it was
+    /// asked for it.
+    #[serde(default, with = "millis")]
+    pub reload: Duration,
     /// How long one call of a hook may take, everything that it asks of the world included.
     #[serde(with = "millis")]
     pub hook: Duration,
@@ -381,7 +385,12 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { health: Duration::from_secs(60), drain: Duration::from_secs(30), hook: Duration::from_secs(300) }
+        Self {
+            health: Duration::from_secs(60),
+            drain: Duration::from_secs(30),
+            reload: Duration::ZERO,
+            hook: Duration::from_secs(300),
+        }
     }
 }
 

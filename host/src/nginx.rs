@@ -33,7 +33,7 @@ mod ways;
 mod tests;
 
 use std::future::Future;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use config::{Configuration, ErrorLog, Include, Reading, Version, read};
 pub use edit::{ConfigFile, Proposal, first_file, propose};
@@ -51,15 +51,25 @@ use crate::model::{Failure, Output};
 /// The folder that swap looks for where nothing else is settled.
 pub const DEFAULT_FOLDER: &str = "/etc/nginx/swap";
 
+/// How long a script may take that only reads files and processes.
+const USUAL: Duration = Duration::from_secs(10);
+
 /// A POSIX shell beside nginx that is already open: in the proxy's container, or on this host.
 ///
 /// Scripts use builtins and `cat`, `cp`, `ln`, `mv`, `readlink`, `rm`, `sleep`, `sync`, `tail`, `tr`, `wc`; no process
 /// tools. dash, busybox ash and bash all do. They read no input and leave no variable or option behind.
 pub trait Shell: Send + Sync {
+    /// As [`Shell::run_within`], for scripts that only read files and processes.
+    fn run(&self, script: &str) -> impl Future<Output = Result<Output, Failure>> + Send {
+        self.run_within(script, USUAL)
+    }
+
     /// Runs a script (POSIX sh, may be several lines) and answers its exit code and output. Exactly one script runs at a time.
     ///
-    /// At least 8 MiB of standard output must be kept, because `nginx -T` prints the whole configuration.
-    fn run(&self, script: &str) -> impl Future<Output = Result<Output, Failure>> + Send;
+    /// At least 64 MiB of standard output must be kept, because `nginx -T` prints the whole configuration; more is a failure
+    /// that says so. A script that is not over within the limit, or whose future is dropped, is ended with all that it has
+    /// started, and no other begins before it is over.
+    fn run_within(&self, script: &str, limit: Duration) -> impl Future<Output = Result<Output, Failure>> + Send;
 
     /// Returns the lines that nginx wrote to its standard error since then, oldest first, as well as they are known.
     ///

@@ -24,3 +24,4 @@ mod senders;
 mod setup;
 mod shapes;
 mod sight;
+mod slow;

@@ -29,7 +29,7 @@ const KEYS: [&str; 14] = [
     "room",
     "hooks",
 ];
-const TIMEOUT_KEYS: [&str; 3] = ["health", "drain", "hook"];
+const TIMEOUT_KEYS: [&str; 4] = ["health", "drain", "reload", "hook"];
 const HEALTH_KEYS: [&str; 4] = ["http", "tcp", "command", "shell"];
 const PROBE_KEYS: [&str; 2] = ["url", "rate"];
 const PROXY_KEYS: [&str; 1] = ["container"];
@@ -318,7 +318,9 @@ impl<'a> Reader<'a> {
     fn timeouts(&mut self, path: &str, value: &Value, settings: &mut Settings) {
         let Some(map) = self.map(path, value, &TIMEOUT_KEYS) else { return };
         let limits = &mut settings.timeouts;
-        for (key, limit) in [("health", &mut limits.health), ("drain", &mut limits.drain), ("hook", &mut limits.hook)] {
+        let keys =
+            TIMEOUT_KEYS.into_iter().zip([&mut limits.health, &mut limits.drain, &mut limits.reload, &mut limits.hook]);
+        for (key, limit) in keys {
             if let Some(value) = map.get(key).filter(|value| !value.is_null())
                 && let Some(duration) = self.duration(&format!("{path}.{key}"), value)
             {

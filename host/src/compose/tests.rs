@@ -84,7 +84,8 @@ fn show_settings(settings: &Settings) -> String {
     }
     if settings.timeouts != default.timeouts {
         let limits = settings.timeouts;
-        parts.push(format!("timeouts {:?} {:?} {:?}", limits.health, limits.drain, limits.hook));
+        let reload = if limits.reload.is_zero() { String::new() } else { format!(" reload {:?}", limits.reload) };
+        parts.push(format!("timeouts {:?} {:?} {:?}{reload}", limits.health, limits.drain, limits.hook));
     }
     if settings.order != default.order {
         parts.push(format!("{:?}", settings.order));
@@ -239,6 +240,7 @@ fn settings_are_read_in_all_their_forms() {
         ("watch: 1.5s", "watch 1.5s"),
         ("watch: 1h", "watch 3600s"),
         ("timeouts: { drain: 5s }", "timeouts 60s 5s 300s"),
+        ("timeouts: { reload: 45s }", "timeouts 60s 30s 300s reload 45s"),
         ("order: stop-first", "StopFirst"),
         ("successes: 3", "successes 3"),
         ("probe: /up", "probe /up"),
@@ -338,10 +340,15 @@ fn each_mistake_names_file_service_and_key() {
             "timeouts: { health: 0s, drain: 0s }".to_owned(),
             format!("{app}.timeouts.health`: nothing can be done in no time\n"),
         ),
-        ("timeouts: 5s".to_owned(), format!("{app}.timeouts`: `5s` where a map belongs (keys: health, drain, hook)\n")),
+        (
+            "timeouts: 5s".to_owned(),
+            format!("{app}.timeouts`: `5s` where a map belongs (keys: health, drain, reload, hook)\n"),
+        ),
         (
             "timeouts: { helth: 5s }".to_owned(),
-            format!("{app}.timeouts`: unknown key `helth`, did you mean `health`? (keys: health, drain, hook)\n"),
+            format!(
+                "{app}.timeouts`: unknown key `helth`, did you mean `health`? (keys: health, drain, reload, hook)\n"
+            ),
         ),
         (
             "hooks: [{ config: {} }]".to_owned(),
@@ -506,7 +513,7 @@ fn tools() -> Vec<Tool> {
     let named = ["docker compose", "docker-compose"].iter().filter_map(|name| Tool::named(name).ok());
     let tools: Vec<Tool> = named.collect();
     if tools.is_empty() {
-        eprintln!("skipped: no compose tool is installed");
+        crate::lacking::without("no compose tool is installed");
     }
     tools
 }

@@ -303,6 +303,11 @@ impl Kept {
         }
     }
 
+    /// Tells whether more came than is kept.
+    pub(super) fn is_cut(&self) -> bool {
+        self.dropped > 0 || self.bytes.len() > self.limit
+    }
+
     fn cut(&mut self) {
         let over = self.bytes.len().saturating_sub(self.limit);
         self.bytes.drain(..over);

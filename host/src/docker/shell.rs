@@ -14,8 +14,8 @@ use super::exec::{Attached, Command, Kept, refusal};
 use super::{Docker, ExecError, short, token};
 use crate::model::{Failure, Output, printable};
 
-/// How many bytes of each stdout and stderr of a script are kept; of more, the last ones.
-const LIMIT: usize = 1024 * 1024;
+/// How many bytes a script may print to its stdout and to its stderr: more than the largest configurations of nginx have.
+const LIMIT: usize = 64 << 20;
 
 /// How long the engine may take to start a shell.
 const OPENING: Duration = Duration::from_secs(20);
@@ -62,19 +62,28 @@ impl Shell {
         &self.container
     }
 
+    /// As [`Shell::run_within`], within the usual time.
+    pub async fn run(&self, script: &str) -> Result<Output, Failure> {
+        self.run_within(script, self.limit).await
+    }
+
     /// Runs a script and returns its exit code and output.
+    ///
+    /// Begins only when whatever was given up in the container before is over, so that no script works beside one that was
+    /// given up.
     ///
     /// A shell that was gone before the script began, because the container was restarted, is opened again. One that
     /// ends or takes too long while the script runs is a failure: the script may have done something, so it is not run
     /// twice. Then, and when this is dropped, the shell and what it runs are ended, and the next call opens a new one.
-    pub async fn run(&self, script: &str) -> Result<Output, Failure> {
+    pub async fn run_within(&self, script: &str, limit: Duration) -> Result<Output, Failure> {
         if script.contains('\0') {
             return Err(Failure::new("a script for a shell can't contain a NUL byte"));
         }
         let mut slot = self.session.lock().await;
+        self.docker.reaper.await_over(&self.docker, &self.container).await?;
         // Taken out: if this future is dropped midway, the session goes with it.
         if let Some(session) = slot.take() {
-            match self.attempt(session, script, self.limit).await {
+            match self.attempt(session, script, limit).await {
                 Ok((session, output)) => {
                     *slot = Some(session);
                     return Ok(output);
@@ -88,7 +97,7 @@ impl Shell {
         };
         // That the engine takes its time to start the shell is not the script's fault.
         let (session, _) = self.attempt(self.open().await?, ":", OPENING).await.map_err(failed)?;
-        let (session, output) = self.attempt(session, script, self.limit).await.map_err(failed)?;
+        let (session, output) = self.attempt(session, script, limit).await.map_err(failed)?;
         *slot = Some(session);
         Ok(output)
     }
@@ -162,6 +171,13 @@ impl Shell {
             Ok(true) => {
                 if let Some(guard) = &mut session.guard {
                     guard.armed = false;
+                }
+                if out.dropped() || err.dropped() {
+                    return Err(Broken::Failed(Failure::new(format!(
+                        "{} in container `{container}` printed more than {} MiB",
+                        brief(script),
+                        LIMIT >> 20
+                    ))));
                 }
                 let code = out.code();
                 Ok((session, Output { code, stdout: out.body(), stderr: err.body() }))
@@ -281,6 +297,11 @@ impl Part {
         matches!(self.state, PartState::Ended(..))
     }
 
+    /// Tells whether not all could be kept.
+    fn dropped(&self) -> bool {
+        matches!(&self.state, PartState::Ended(kept, _) if kept.is_cut())
+    }
+
     fn code(&self) -> i32 {
         match &self.state {
             PartState::Ended(_, rest) => {
@@ -303,7 +324,7 @@ impl Part {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    memchr::memmem::find(haystack, needle)
 }
 
 /// Returns a script as a message names it: a line as it is, of a longer one its length, because nobody reads it there.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
@@ -30,10 +30,10 @@ pub enum Beside {
 }
 
 impl Shell for Beside {
-    async fn run(&self, script: &str) -> Result<Output, Failure> {
+    async fn run_within(&self, script: &str, limit: Duration) -> Result<Output, Failure> {
         match self {
-            Beside::Container { shell, .. } => shell.run(script).await,
-            Beside::Host(shell) => shell.run(script).await,
+            Beside::Container { shell, .. } => shell.run_within(script, limit).await,
+            Beside::Host(shell) => shell.run_within(script, limit).await,
         }
     }
 

@@ -14,7 +14,7 @@ use super::folder::{self, Folder, Mount};
 use super::script::{marker, quote, quote_all, subshell};
 use super::tuning::{self, TUNING_FILE};
 use super::upstream::{TITLE, file_name};
-use super::{DEFAULT_FOLDER, Shell};
+use super::{DEFAULT_FOLDER, Shell, USUAL};
 use crate::failpoint;
 use crate::model::{Failure, Output, ServiceName, printable};
 use crate::run::{Generation, Process};
@@ -44,6 +44,22 @@ pub struct Nginx {
     pub error_log: ErrorLog,
     /// Whether `sync` beside it takes a file. One that does not would write out every disk of the machine.
     pub syncs_files: bool,
+    /// How long it took to read its configuration when it was asked for it; a reload takes as long.
+    #[serde(default, with = "crate::model::millis")]
+    pub load: Duration,
+    /// How long a reload may take until new workers are there; zero: what follows from [`load`](Self::load).
+    #[serde(default, with = "crate::model::millis")]
+    pub patience: Duration,
+}
+
+/// How long nginx may take to read its configuration when it is asked for it, and the least when it tests a new one.
+const LOADING: Duration = Duration::from_secs(60);
+
+impl Nginx {
+    /// Returns how long a reload may take until new workers are there.
+    fn patience(&self, least: Duration) -> Duration {
+        if self.patience.is_zero() { least + 3 * self.load } else { self.patience }
+    }
 }
 
 /// What was found out about nginx for one service.
@@ -155,6 +171,7 @@ pub struct Proxy<S> {
     shell: S,
     place: Place,
     patience: Duration,
+    loading: Duration,
     asked: Mutex<Option<Asked>>,
 }
 
@@ -165,18 +182,27 @@ const FRESH: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 struct Asked {
     at: Instant,
+    /// How long the slowest of them took for it.
+    load: Duration,
     found: Arc<Vec<(Master, Result<Reading, Failure>)>>,
 }
 
 impl<S: Shell> Proxy<S> {
-    /// Makes a proxy of an open shell. A reload is given 2 s to show.
+    /// Makes a proxy of an open shell. A reload is given 2 s to show, and three times what nginx took to read its
+    /// configuration.
     pub fn new(shell: S, place: Place) -> Self {
-        Self { shell, place, patience: Duration::from_secs(2), asked: Mutex::default() }
+        Self { shell, place, patience: Duration::from_secs(2), loading: LOADING, asked: Mutex::default() }
     }
 
-    /// Sets how long a reload may take until new workers are there.
+    /// Sets how long a reload may take at least until new workers are there.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Sets how long nginx may take to read its configuration when it is asked for it, instead of a minute.
+    pub fn loading(mut self, loading: Duration) -> Self {
+        self.loading = loading;
         self
     }
 
@@ -198,11 +224,11 @@ impl<S: Shell> Proxy<S> {
         }
         let guess = folder.unwrap_or(DEFAULT_FOLDER).trim_end_matches('/');
         let known = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (found, seen) = match known.filter(|asked| asked.at.elapsed() < FRESH) {
-            Some(asked) => (asked.found, None),
+        let (Asked { found, load, .. }, seen) = match known.filter(|asked| asked.at.elapsed() < FRESH) {
+            Some(asked) => (asked, None),
             None => {
-                let (found, sections) = self.ask(service, guess).await?;
-                (found, Some(sections))
+                let (asked, sections) = self.ask(service, guess).await?;
+                (asked, Some(sections))
             }
         };
         let (master, configuration) = choose(&found, service, folder)?;
@@ -225,6 +251,8 @@ impl<S: Shell> Proxy<S> {
             folder: path.clone(),
             error_log,
             syncs_files: sections.contains_key("syncs"),
+            load,
+            patience: Duration::ZERO,
         };
         let resolver =
             sections.get("resolver").and_then(|text| engine_dns(text)).filter(|_| self.place == Place::Container);
@@ -239,7 +267,7 @@ impl<S: Shell> Proxy<S> {
         &self,
         upstream: &ServiceName,
     ) -> Result<Vec<Result<(Configuration, Option<String>), Failure>>, Failure> {
-        let (found, _) = self.ask(upstream, DEFAULT_FOLDER).await?;
+        let (Asked { found, .. }, _) = self.ask(upstream, DEFAULT_FOLDER).await?;
         let mut all = Vec::new();
         for (_, reading) in found.iter() {
             let configuration = match reading {
@@ -259,11 +287,7 @@ impl<S: Shell> Proxy<S> {
     }
 
     /// Asks all masters for their configurations, and looks at the folder that is swap's if nothing else is settled.
-    async fn ask(
-        &self,
-        service: &ServiceName,
-        guess: &str,
-    ) -> Result<(Arc<Vec<(Master, Result<Reading, Failure>)>>, HashMap<String, String>), Failure> {
+    async fn ask(&self, service: &ServiceName, guess: &str) -> Result<(Asked, HashMap<String, String>), Failure> {
         let masters = find::masters(&self.run(find::SCRIPT).await?.stdout)?;
         let marker = marker();
         let mut body = format!("MARK={marker}\n");
@@ -271,8 +295,10 @@ impl<S: Shell> Proxy<S> {
             body += &ask_script(at, master);
         }
         body += &folder_script(guess, service);
-        let mut sections = sections(&self.run(&body).await?, &marker)?;
-        let mut found = Vec::new();
+        let limit = self.loading * u32::try_from(masters.len()).unwrap_or(1).max(1);
+        let answer = self.shell.run_within(&subshell(&body), limit).await;
+        let mut sections = sections(&answer.map_err(unread)?, &marker)?;
+        let (mut found, mut load) = (Vec::new(), Duration::ZERO);
         for (at, master) in masters.into_iter().enumerate() {
             let mut take = |name: &str| sections.remove(&format!("{name} {at}")).unwrap_or_default();
             let (version, dump, code) = (take("version"), take("dump"), take("code"));
@@ -280,12 +306,13 @@ impl<S: Shell> Proxy<S> {
                 "0" => read(version, dump, master.arguments.clone()).await,
                 code => Err(broken(&dump, code, guess)),
             };
+            let took: u64 = take("took").trim().parse().unwrap_or(0);
+            load = load.max(Duration::from_millis(10 * took));
             found.push((master, reading));
         }
-        let found = Arc::new(found);
-        let asked = Asked { at: Instant::now(), found: found.clone() };
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
-        Ok((found, sections))
+        let asked = Asked { at: Instant::now(), load, found: Arc::new(found) };
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked.clone());
+        Ok((asked, sections))
     }
 
     /// Writes, or removes, one file of swap's folder atomically; nginx is not told.
@@ -295,7 +322,7 @@ impl<S: Shell> Proxy<S> {
         let files = Files::new(nginx, std::slice::from_ref(change))?;
         let body =
             format!("{}prepare || exit 1\napply || {{ restore; exit 1; }}\ntidy\nsync_folder\n", files.functions());
-        let output = self.change("write", &body).await?;
+        let output = self.change("write", &body, USUAL).await?;
         if output.ok() { Ok(()) } else { Err(not_written(&nginx.folder, &output)) }
     }
 
@@ -316,8 +343,12 @@ impl<S: Shell> Proxy<S> {
         for _ in 0..3 {
             let body = self.switch_script(nginx, master, &files, restarted);
             // Without an answer nobody knows how far the script came.
-            let output =
-                self.change("switch", &body).await.map_err(|failure| SwitchFailure { failure, restored: false })?;
+            // It tests, waits for the master, for new workers, and when it goes back for the master again.
+            let limit = self.loading + 6 * nginx.patience(self.patience);
+            let output = self
+                .change("switch", &body, limit)
+                .await
+                .map_err(|failure| SwitchFailure { failure, restored: false })?;
             let answer = Answer::read(&output);
             match answer.result.as_str() {
                 "switched" => return Ok(Generation { boot: answer.boot, master, workers: answer.old }),
@@ -425,18 +456,18 @@ impl<S: Shell> Proxy<S> {
 
     /// Waits for the master of a restarted nginx with the same options.
     async fn wait_for_master(&self, nginx: &Nginx) -> Result<Process, Failure> {
-        let began = Instant::now();
+        let (began, patience) = (Instant::now(), nginx.patience(self.patience));
         loop {
             let masters = self.run(find::SCRIPT).await.and_then(|output| find::masters(&output.stdout));
             let masters = match masters {
                 Ok(masters) => masters,
-                Err(failure) if began.elapsed() >= self.patience => return Err(failure),
+                Err(failure) if began.elapsed() >= patience => return Err(failure),
                 Err(_) => Vec::new(),
             };
             if let Some(master) = masters.iter().find(|master| master.arguments == nginx.arguments) {
                 return Ok(master.process);
             }
-            if began.elapsed() >= self.patience {
+            if began.elapsed() >= patience {
                 return Err(
                     Failure::new("nginx stopped in the middle of the switch").hint("start nginx, then swap again")
                 );
@@ -446,13 +477,13 @@ impl<S: Shell> Proxy<S> {
     }
 
     /// Runs a script that has an effect.
-    async fn change(&self, name: &str, body: &str) -> Result<Output, Failure> {
+    async fn change(&self, name: &str, body: &str, limit: Duration) -> Result<Output, Failure> {
         let point = async |when: &str| {
             let passed = failpoint::reach(|| format!("{when} nginx {name}")).await;
             passed.map_err(|error| Failure::new(format!("nginx: {error}")))
         };
         point("before").await?;
-        let output = self.run(body).await?;
+        let output = self.shell.run_within(&subshell(body), limit).await?;
         point("after").await?;
         Ok(output)
     }
@@ -463,13 +494,14 @@ impl<S: Shell> Proxy<S> {
 
     fn switch_script(&self, nginx: &Nginx, master: Process, files: &Files<'_>, restarted: bool) -> String {
         // Counted in hundredths of a second, as /proc/uptime does.
-        let patience = (self.patience.as_millis() / 10).max(1);
+        let patience = (nginx.patience(self.patience).as_millis() / 10).max(1);
+        let undoing = patience.max(1000);
         let log = match &nginx.error_log {
             ErrorLog::File(path) => quote(path),
             ErrorLog::Stderr | ErrorLog::Elsewhere => "''".to_owned(),
         };
         format!(
-            "MASTER={} BEGUN={} PATIENCE={patience} RESTARTED={} LOG={log}\ncheck() {{ {} {} -t 2>&1; }}\n{}{SWITCH}",
+            "MASTER={} BEGUN={} PATIENCE={patience} UNDOING={undoing} RESTARTED={} LOG={log}\ncheck() {{ {} {} -t 2>&1; }}\n{}{SWITCH}",
             master.pid,
             master.start,
             u8::from(restarted),
@@ -498,9 +530,9 @@ impl<S: Shell> Proxy<S> {
                 .tail(reasons),
             "slow" => Failure::new(format!(
                 "nginx showed no new worker within {} of the reload{reason}",
-                humantime::format_duration(self.patience)
+                humantime::format_duration(nginx.patience(self.patience))
             ))
-            .hint("see nginx's error log; `nginx -s reload` must work before swap can switch")
+            .hint("see nginx's error log; where it only needs longer, `timeouts: { reload: 60s }` gives it more time")
             .tail(reasons),
             "forbidden" => Failure::new("the shell beside nginx may not signal nginx's master process")
                 .hint("run as root, or as the user that nginx runs as")
@@ -545,12 +577,6 @@ answer() {
 }
 undo() { if restore; then tidy; BACK=restored; else BACK=changed; fi; }
 # Begin to count the naps, and the hundredths of a second where the kernel tells them.
-now() {
-  SECONDS_UP=0.0
-  { read -r SECONDS_UP IDLE < /proc/uptime; } 2>/dev/null
-  PART=${SECONDS_UP#*.}
-  NOW=$((${SECONDS_UP%.*} * 100 + ${PART#0}))
-}
 begin() { N=0; now; END=$((NOW + $1)); MOST=$(($1 * 5)); }
 over() { N=$((N + 1)); now; [ "$NOW" -ge "$END" ] || [ "$N" -ge "$MOST" ]; }
 settle() {
@@ -615,7 +641,7 @@ done
 if [ "$RESULT" = slow ] || [ -z "$SERVING" ] || [ "$RESTARTED" = 1 ]; then
   kill -HUP "$MASTER"
   nap
-  settle 1000 || BACK=changed
+  settle "$UNDOING" || BACK=changed
 fi
 if [ -n "$SIZE" ]; then MESSAGE=$(tail -c "+$((SIZE + 1))" "$LOG" 2>/dev/null | tail -n 200); fi
 answer "$RESULT" "$BACK"
@@ -822,12 +848,18 @@ fn choose(
     left.pop().ok_or_else(|| Failure::new("no nginx master process runs there"))
 }
 
+/// What is said where nginx could not be asked for its configuration.
+fn unread(failure: Failure) -> Failure {
+    Failure { what: format!("asking nginx for its configuration (`nginx -T`): {}", failure.what), ..failure }
+}
+
 fn ask_script(at: usize, master: &Master) -> String {
     let (binary, arguments) = (quote(&master.binary), quote_all(&master.arguments));
     format!(
         "printf '%s version {at}\\n' \"$MARK\"\n{binary} -V 2>&1\n\
-         printf '\\n%s dump {at}\\n' \"$MARK\"\n{binary} {arguments} -T 2>&1\nCODE=$?\n\
-         printf '\\n%s code {at}\\n%s\\n' \"$MARK\" \"$CODE\"\n"
+         printf '\\n%s dump {at}\\n' \"$MARK\"\nnow; THEN=$NOW\n{binary} {arguments} -T 2>&1\nCODE=$?\nnow\n\
+         printf '\\n%s code {at}\\n%s\\n' \"$MARK\" \"$CODE\"\n\
+         printf '\\n%s took {at}\\n%s\\n' \"$MARK\" \"$((NOW - THEN))\"\n"
     )
 }
 

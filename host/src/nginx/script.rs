@@ -32,6 +32,7 @@ pub fn subshell(body: &str) -> String {
 /// - `settled PID` succeeds when that nginx master waits for signals and has none to obey; 2 when the kernel won't say.
 ///   A master blocks all signals except while it waits for them, so a reload that is under way shows in `SigBlk`, and one
 ///   that was asked for in `ShdPnd`.
+/// - `now` sets `NOW`, in hundredths of a second; it stays 0 where the kernel does not tell the time.
 const PROCESSES: &str = r#"
 process() {
   STATE= PARENT= START= LINE=
@@ -59,6 +60,12 @@ children() {
     done
   fi
   return 0
+}
+now() {
+  SECONDS_UP=0.0
+  { read -r SECONDS_UP IDLE < /proc/uptime; } 2>/dev/null
+  PART=${SECONDS_UP#*.}
+  NOW=$((${SECONDS_UP%.*} * 100 + ${PART#0}))
 }
 settled() {
   BLOCKED= PENDING=

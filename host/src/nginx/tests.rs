@@ -1,7 +1,7 @@
 //! Switches of a real nginx on loopback ports, between two small backends.
 //!
 //! nginx is `$SWAP_TEST_NGINX`, the installed one, or Debian's package unpacked into a temporary folder; without any of
-//! them these tests say so and pass.
+//! them these tests fail, unless they are told that they have to do without.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -41,7 +41,7 @@ fn nginx_program() -> Option<&'static Path> {
     };
     let found = FOUND.get_or_init(find).as_deref();
     if found.is_none() {
-        eprintln!("skipped: no nginx here, and `apt-get download nginx` gave none");
+        crate::lacking::without("no nginx here, and `apt-get download nginx` gave none");
     }
     found
 }
@@ -438,7 +438,7 @@ async fn an_upstream_that_nginx_refuses_leaves_the_old_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listen_conflict_that_only_the_log_tells_is_refused() {
     let Some(stage) = Stage::set().await else { return };
-    let (proxy, nginx) = (stage.proxy(), stage.observe().await.nginx);
+    let (proxy, nginx) = (stage.proxy(), at_once(stage.observe().await.nginx));
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     std::fs::write(stage.folder.join("nginx.conf"), configuration(stage.port, &format!("listen {address};\n")))
@@ -459,12 +459,106 @@ async fn a_listen_conflict_that_only_the_log_tells_is_refused() {
     assert_eq!(stage.get().await, "old");
 }
 
+/// The same nginx, as if reading its configuration took no time: then its patience is known exactly.
+fn at_once(nginx: Nginx) -> Nginx {
+    Nginx { load: Duration::ZERO, ..nginx }
+}
+
+/// A file of the configuration that nginx gets to read only when somebody writes it: each time after a while, or never.
+struct SlowFile {
+    path: PathBuf,
+    stop: Arc<AtomicBool>,
+}
+
+impl SlowFile {
+    /// Makes nginx's configuration include such a file of the stage.
+    fn make(stage: &Stage, writes: Option<Duration>) -> Self {
+        let path = stage.folder.join("slow.pipe");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let slow = format!("include {};\n", path.display());
+        std::fs::write(stage.folder.join("nginx.conf"), configuration(stage.port, &slow)).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        if let Some(pause) = writes {
+            let (path, stop) = (path.clone(), stop.clone());
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    std::thread::sleep(pause);
+                    // Waits for a reader, and lets him go on.
+                    let _ = std::fs::OpenOptions::new().write(true).open(&path);
+                }
+            });
+        }
+        Self { path, stop }
+    }
+}
+
+impl Drop for SlowFile {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Whoever waits there goes on.
+        let _ = std::fs::OpenOptions::new().read(true).write(true).open(&self.path);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_loads_slowly_is_waited_for() {
+    let Some(stage) = Stage::set().await else { return };
+    let _slow = SlowFile::make(&stage, Some(Duration::from_millis(2500)));
+    let nginx = stage.observe().await.nginx;
+    assert!(nginx.load > Duration::from_millis(1500), "{:?}", nginx.load);
+    // With its usual patience, which a reload of 2.5 s outlasts.
+    let proxy = stage.proxy();
+    let generation = proxy.switch(&nginx, &stage.new.change("2")).await.unwrap();
+    assert!(proxy.await_turned(&generation, LONG).await.unwrap());
+    assert_eq!((generation.workers.len(), stage.get().await.as_str()), (2, "new"));
+    // What is settled counts, and what takes longer is named.
+    let short = Nginx { patience: Duration::from_millis(300), ..nginx.clone() };
+    let refused = proxy.switch(&short, &stage.old.change("3")).await.unwrap_err();
+    assert_eq!(refused.failure.what, "nginx showed no new worker within 300ms of the reload");
+    assert_eq!(
+        refused.failure.hint.as_deref(),
+        Some("see nginx's error log; where it only needs longer, `timeouts: { reload: 60s }` gives it more time")
+    );
+    assert_eq!(stage.upstream(), stage.new.upstream("2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_that_hangs_is_over_before_the_former_files_are_put_back() {
+    let Some(stage) = Stage::set().await else { return };
+    let nginx = at_once(stage.observe().await.nginx);
+    let slow = SlowFile::make(&stage, None);
+    let proxy = stage.proxy().patience(Duration::from_millis(10)).loading(Duration::from_millis(700));
+    let failure = proxy.observe(&service(), Some(&stage.swap_folder())).await.unwrap_err();
+    let (asked, ended) = ("asking nginx for its configuration (`nginx -T`): running `sh`: ", "and was ended");
+    assert!(failure.what.starts_with(asked) && failure.what.ends_with(ended), "{failure}");
+    let given_up = proxy.switch(&nginx, &stage.new.change("2")).await.unwrap_err();
+    assert_eq!(
+        (given_up.failure.what.as_str(), given_up.restored),
+        ("running `sh`: a script did not finish within 760ms and was ended", false)
+    );
+    let asking = || {
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let line = |entry: std::fs::DirEntry| std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+        let prefix = format!("{}/", stage.folder.display());
+        let lines = all.map(line).filter(|line| line.contains(&prefix) && line.contains("\0-t"));
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(asking(), [""; 0], "nobody works there any more");
+    assert_eq!(stage.upstream(), stage.new.upstream("2"), "it was given up between the file and the test");
+    // Once nginx can read its configuration again the way back works.
+    std::fs::write(stage.folder.join("nginx.conf"), configuration(stage.port, "")).unwrap();
+    drop(slow);
+    stage.proxy().switch(&nginx, &stage.old.change("1")).await.unwrap();
+    assert_eq!((stage.get().await.as_str(), stage.upstream()), ("old", stage.old.upstream("1")));
+    assert_eq!(stage.files(), ["app.conf"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_no_file_is_asked_of_the_shell() {
     struct WithLog(LocalShell);
     impl Shell for WithLog {
-        async fn run(&self, script: &str) -> Result<Output, Failure> {
-            self.0.run(script).await
+        async fn run_within(&self, script: &str, limit: Duration) -> Result<Output, Failure> {
+            self.0.run_within(script, limit).await
         }
         async fn logged_since(&self, _since: SystemTime) -> Vec<String> {
             vec!["2026/11/22 19:35:13 [emerg] 1#1: bind() to 0.0.0.0:80 failed".into()]
@@ -589,7 +683,7 @@ async fn workers_of_somebody_elses_reload_prove_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_shell_does() {
     let Some(stage) = Stage::set().await else { return };
-    let nginx = stage.observe().await.nginx;
+    let nginx = at_once(stage.observe().await.nginx);
     for (command, needed) in [(&["dash"][..], "dash"), (&["bash"], "bash"), (&["busybox", "ash"], "busybox")] {
         if Command::new(needed).args(["-c", ":"]).output().is_err() {
             eprintln!("skipped: no {needed} here");
@@ -597,7 +691,8 @@ async fn every_shell_does() {
         }
         let proxy = Proxy::new(LocalShell::of(command.iter().copied()), Place::Host);
         let observation = proxy.observe(&service(), Some(&stage.swap_folder())).await.unwrap();
-        assert_eq!((observation.nginx, observation.configuration.is_ok()), (nginx.clone(), true), "{needed}");
+        let seen = (at_once(observation.nginx), observation.configuration.is_ok());
+        assert_eq!(seen, (nginx.clone(), true), "{needed}");
         let generation = proxy.switch(&nginx, &stage.new.change("2")).await.unwrap();
         proxy.await_drained(&generation, LONG, |_| {}).await.unwrap();
         assert_eq!(stage.get().await, "new");

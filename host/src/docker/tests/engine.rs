@@ -354,11 +354,13 @@ async fn a_shell_survives_what_scripts_do() {
     assert_ne!(shell.run("if ( then").await.unwrap().code, 0);
     assert_ne!(shell.run("echo 'open").await.unwrap().code, 0);
     let flood = shell.run("yes | head -c 30000000; echo end").await.unwrap();
-    assert!(flood.stdout.ends_with("y\nend\n") && flood.stdout.len() < 1_100_000, "{}", flood.stdout.len());
+    assert!(flood.stdout.ends_with("y\nend\n") && flood.stdout.len() == 30_000_004, "{}", flood.stdout.len());
     shell.run("(sleep 0.2; echo late; echo late >&2) &").await.unwrap();
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(shell.run("echo next").await.unwrap(), output(0, "next\n", ""));
     assert_eq!(shell.run("echo $$").await.unwrap(), pid, "it was the same shell all the time");
+    let too_much = shell.run("yes | head -c 80000000").await.unwrap_err();
+    assert!(too_much.what.ends_with("printed more than 64 MiB"), "{too_much}");
 
     let failure = shell.run("echo said; kill -9 $$; sleep 5").await.unwrap_err();
     assert_eq!(
@@ -505,4 +507,23 @@ async fn probes_from_this_machine_tell_refused_from_unreachable() {
     if docker.is_local() {
         assert_eq!(docker.listening(&id, 8080).await, Ok(Listening::Yes));
     }
+}
+
+#[tokio::test]
+async fn a_script_that_was_given_up_is_over_before_the_next_one_begins() {
+    let Some(rig) = Rig::new().await else { return };
+    let id = rig.start(&[], &["sleep", "600"]);
+    let shell = rig.docker.shell(&id, None).await.unwrap();
+    let naps = "for p in /proc/[0-9]*; do cat $p/cmdline 2>/dev/null; echo; done | grep -c '[s]leep.77777'; true";
+    // It takes no notice of SIGTERM, and neither does what it has started.
+    let script = "trap '' TERM; (sleep 77777; echo late) & sleep 77777; echo never";
+    let failure = shell.run_within(script, Duration::from_millis(500)).await.unwrap_err();
+    assert!(failure.what.contains("did not finish") && failure.what.ends_with("within 500ms"), "{failure}");
+    // Another shell in the same container waits as well: it may be the one that undoes what was begun.
+    let other = rig.docker.shell(&id, None).await.unwrap();
+    assert_eq!(other.run(naps).await.unwrap().stdout, "0\n");
+    // Nor does it go on where nobody waits for it any more.
+    let waits = shell.run_within(script, Duration::from_secs(60));
+    assert!(tokio::time::timeout(Duration::from_millis(500), waits).await.is_err());
+    assert_eq!(shell.run(naps).await.unwrap().stdout, "0\n");
 }

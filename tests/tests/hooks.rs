@@ -94,6 +94,7 @@ fn the_example_with_a_database_is_migrated_once_and_guarded() {
           create      app: [project]-app-2 from [project]-app ([id])  [time]
           start       app: [project]-app-2 runs  [time]
           healthy     app: [project]-app-2 is healthy  [time]
+          announce    app: [project]-app-2 is found by the service's name in [project]_default  [time]
             warmup (pre-swap): http://[project]-app-2.candidate: 3 of 3 pages are warm
           pre-swap    app: warmup agreed  [time]
           switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
@@ -121,6 +122,7 @@ fn the_example_with_a_database_is_migrated_once_and_guarded() {
           create      app: [project]-app-3 from [project]-app ([id])  [time]
           start       app: [project]-app-3 runs  [time]
           healthy     app: [project]-app-3 is healthy  [time]
+          announce    app: [project]-app-3 is found by the service's name in [project]_default  [time]
             warmup (pre-swap): http://[project]-app-3.candidate: 3 of 3 pages are warm
           pre-swap    app: warmup agreed  [time]
           switch      app: nginx sends new requests to [project]-app-3 ([ip]:80)  [time]
@@ -150,6 +152,7 @@ fn the_example_with_a_database_is_migrated_once_and_guarded() {
           create      app: [project]-app-4 from [project]-app ([id])  [time]
           start       app: [project]-app-4 runs  [time]
           healthy     app: [project]-app-4 is healthy  [time]
+          announce    app: [project]-app-4 is found by the service's name in [project]_default  [time]
           pre-swap    app: warmup agreed  [time]
           switch      app: nginx sends new requests to [project]-app-4 ([ip]:80)  [time]
           post-swap   app: warmup agreed  [time]

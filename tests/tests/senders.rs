@@ -142,6 +142,8 @@ fn a_worker_beside_an_nginx_that_passes_elsewhere_is_swapped() {
           start       app: [project]-app-2 runs  [time]
           healthy     worker: [project]-worker-2 is healthy  [time]
           healthy     app: [project]-app-2 is healthy  [time]
+          announce    worker: [project]-worker-2 is found by the service's name in [project]_default  [time]
+          announce    app: [project]-app-2 is found by the service's name in [project]_default  [time]
           switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
           drain       app: nothing uses [project]-app-1 any more  [time]
           retire      worker: [project]-worker-1 stopped and removed  [time]

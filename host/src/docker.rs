@@ -11,6 +11,7 @@ pub mod files;
 pub mod logs;
 pub mod probe;
 mod reaper;
+mod received;
 pub mod shell;
 mod ssh;
 #[cfg(test)]
@@ -26,11 +27,12 @@ use std::time::Duration;
 
 use crate::model::{Failure, printable};
 
-pub use containers::{Ending, Gathering, Listed, Mount, Network, Seen, Share, State, Stats};
+pub use containers::{Ending, Gathering, Listed, Mount, Network, Published, Seen, Share, State, Stats};
 pub use endpoint::{Address, Endpoint};
 pub use exec::{Command, ExecError, Stream};
 pub use logs::LogMark;
 pub use probe::{Inside, Listening, Reach};
+pub use received::Received;
 pub use shell::Shell;
 pub use volumes::{Mark, NoMark};
 

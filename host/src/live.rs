@@ -15,6 +15,7 @@
 //! health    when a candidate is healthy, and whether it stays so
 //! front     nginx of a service: which one, and the shell beside it
 //! probe     requests through the front door all through a run
+//! way       which door a probe takes, and the proof that it reaches the application
 //! visitor   one who asks for a page again and again, on new connections and on kept ones
 //! doctor    the world → facts about it, part by part
 //! findings  facts → findings: how bad, why, what to change; pure
@@ -43,6 +44,7 @@ mod senders;
 pub mod setup;
 mod site;
 mod visitor;
+mod way;
 
 pub use doctor::examine;
 pub use findings::{Facts, Finding, Severity, findings, text as findings_text, verdict};

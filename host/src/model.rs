@@ -229,6 +229,13 @@ pub enum Check {
     Running(#[serde(with = "millis")] Duration),
 }
 
+impl Check {
+    /// Tells whether the application itself answers it, and not the kernel or the engine.
+    pub fn asks(&self) -> bool {
+        !matches!(self, Check::Tcp | Check::Running(_))
+    }
+}
+
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -450,6 +457,27 @@ pub fn probe_url(text: &str) -> Result<String, String> {
         true => Ok(text.to_owned()),
         false => Err(format!("`{}` is neither a path as `/up` nor a URL as `http://localhost:8080/`", printable(text))),
     }
+}
+
+/// Whether a probe's requests reach the application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reaches", rename_all = "kebab-case")]
+pub enum Reaches {
+    /// They reach the containers that were live when the run began.
+    Live {
+        /// How that is known.
+        proof: String,
+    },
+    /// They do not: nginx answers by itself, or another container does.
+    NotLive {
+        /// What was seen.
+        why: String,
+    },
+    /// Nobody knows.
+    Unknown {
+        /// Why not.
+        why: String,
+    },
 }
 
 /// How many requests per second a probe sends where nobody has settled it.

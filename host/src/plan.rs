@@ -4,19 +4,25 @@
 //! done.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use humantime::format_duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Check, Container, Dns, Failure, Harm, Image, LoadedHook, OldVolumes, Order, Phase, Place, ProxyChoice, RunId,
-    ServiceName, Settings, millis, printable,
+    Check, Container, Dns, Failure, Harm, Image, LoadedHook, OldVolumes, Order, PROBE_RATE, Phase, Place, ProxyChoice,
+    Reaches, RunId, ServiceName, Settings, millis, printable,
 };
 
 /// How long a candidate without requests may take to stop when a run is unwound.
 const UNWIND_GRACE: Duration = Duration::from_secs(3);
+
+/// A request through the front door hangs after this time, or later where it was slow before the switch.
+const HANG_SHOWS: Duration = Duration::from_secs(1);
+
+/// So many requests must have failed before a candidate is judged by them.
+const JUDGED_FROM: u64 = 5;
 
 /// Everything that a plan depends on, as it was when the run began.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +48,8 @@ pub struct ObservedService {
     pub replicas: usize,
     /// Containers of other services that use something of the live ones.
     pub sidecars: Vec<Sidecar>,
+    /// Whether containers of the service are paused: compose does not start those.
+    pub paused: bool,
     /// The image that candidates are made of; `None`: the engine has no such image.
     pub image: Option<Image>,
     /// What compose calls that image.
@@ -84,6 +92,7 @@ impl ObservedService {
             stopped: Vec::new(),
             replicas: 0,
             sidecars: Vec::new(),
+            paused: false,
             image: None,
             image_name: String::new(),
             container_name: None,
@@ -175,6 +184,23 @@ pub struct Front {
     /// How many requests per second ask for it; `None`: the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_rate: Option<u32>,
+    /// Which way they take, and who gets them; `None`: the usual way, and nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_way: Option<ProbeWay>,
+}
+
+/// Which way the requests of a probe take, and what is known of who gets them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeWay {
+    /// Where to connect to instead of what the URL's name stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<SocketAddr>,
+    /// Whether any certificate will do, because the door is one of this machine.
+    #[serde(default)]
+    pub any_certificate: bool,
+    /// Who gets them.
+    #[serde(flatten)]
+    pub reaches: Reaches,
 }
 
 impl Front {
@@ -202,6 +228,26 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What the operator should know, and that does not prevent the swap.
     pub notices: Vec<String>,
+}
+
+impl Plan {
+    /// Tells whether the candidates of a service are watched before the commit.
+    pub fn watches(&self, service: &ServiceName) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Watch { service: of, .. } if of == service))
+    }
+
+    /// Tells whether nothing but the probe judges in the watch what a service answers: no health hook, no command, no page. An
+    /// open port is no answer, because the kernel opens it.
+    pub fn judged_by_probe_alone(&self, service: &ServiceName) -> bool {
+        let probed = self.steps.iter().any(
+            |step| matches!(step, Step::Switch { service: of, front, .. } if of == service && front.probe.is_some()),
+        );
+        let judged = self.steps.iter().any(|step| {
+            matches!(step, Step::AwaitHealthy { service: of, checks, hooks, .. }
+                if of == service && (!hooks.is_empty() || checks.iter().any(Check::asks)))
+        });
+        probed && !judged
+    }
 }
 
 /// A service in a plan.
@@ -799,7 +845,12 @@ pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
 pub fn refusals(seen: &ObservedService) -> Vec<Failure> {
     let service = &seen.name;
     let mut refusals = seen.problems.clone();
-    if seen.live.is_empty() {
+    if seen.live.is_empty() && seen.paused {
+        refusals.push(
+            Failure::new(format!("service `{service}` is paused, so there is nothing that serves to replace"))
+                .hint(format!("let it go on with `docker compose unpause {service}`")),
+        );
+    } else if seen.live.is_empty() {
         refusals.push(
             Failure::new(format!("service `{service}` is not running, so there is nothing to replace"))
                 .hint(format!("start it with `docker compose up -d {service}`")),
@@ -814,6 +865,7 @@ pub fn refusals(seen: &ObservedService) -> Vec<Failure> {
             ))
         }));
     }
+    refusals.extend(blind_probe(seen));
     if seen.image.is_none() && seen.problems.is_empty() {
         refusals.push(
             Failure::new(format!("the image `{}` of service `{service}` is not there", seen.image_name))
@@ -821,6 +873,32 @@ pub fn refusals(seen: &ObservedService) -> Vec<Failure> {
         );
     }
     refusals
+}
+
+/// Refuses a watch that nothing but the probe judges where the probe can't see the application.
+fn blind_probe(seen: &ObservedService) -> Option<Failure> {
+    let settings = &seen.settings;
+    let front = seen.front.as_ref().filter(|_| settings.probe.is_some() && !settings.watch.is_zero())?;
+    let service = &seen.name;
+    let health = seen.hooks.iter().any(|hook| hook.phases.contains(&Phase::Health));
+    if health || seen.healthcheck.is_some() || settings.health.iter().any(Check::asks) {
+        return None;
+    }
+    let alone = "nothing but the probe judges the watch of";
+    let what = match (&front.probe, front.probe_way.as_ref().map(|way| &way.reaches)) {
+        (Some(_), None | Some(Reaches::Live { .. })) => return None,
+        (None, _) => format!("{alone} `{service}`, and there is no URL that it could ask"),
+        (Some(url), Some(Reaches::NotLive { why })) => {
+            format!("{alone} `{service}`, and what it asks, {url}, does not reach the application: {why}")
+        }
+        (Some(url), Some(Reaches::Unknown { why })) => {
+            format!("{alone} `{service}`, and nobody knows whether what it asks, {url}, reaches the application: {why}")
+        }
+    };
+    Some(Failure::new(what).hint(format!(
+        "name a page of the application, as `--probe /up` or `--probe https://shop.example.com/up`, or give `{service}` a \
+         health check; `--watch 0s` swaps without a watch"
+    )))
 }
 
 /// Returns every reason why two containers of this service can't run beside each other, as the compose file alone tells.
@@ -878,6 +956,7 @@ fn off_published_port(seen: &ObservedService, port: &str) -> String {
 fn notices(seen: &ObservedService) -> Vec<String> {
     let mut notices = seen.notices.clone();
     notices.extend(unshared(seen));
+    notices.extend(blind_watch(seen));
     if let Some(image) = seen.image.as_ref().filter(|image| seen.live.iter().all(|live| live.image == image.id)) {
         notices.push(format!("`{}` is the image that runs already: right for a change of the compose file, but a new version is built first", image.name));
     }
@@ -904,6 +983,33 @@ fn bereft(seen: &ObservedService) -> impl Iterator<Item = (String, String)> {
         (
             format!("{name} uses the {what} of {of}, and loses it when that is removed"),
             format!("docker compose up -d --no-deps --force-recreate {service}"),
+        )
+    })
+}
+
+/// Returns what a watch can't see as it is settled, and what would let it.
+fn blind_watch(seen: &ObservedService) -> Option<String> {
+    let watch = seen.settings.watch;
+    if watch.is_zero() {
+        return None;
+    }
+    let front = seen.front.as_ref()?;
+    let service = Service { seen, image: seen.image.clone()? };
+    let asked = service.checks().iter().any(Check::asks) || !service.hooks(Phase::Health).is_empty();
+    if front.probe.is_none() {
+        return (!asked).then(|| {
+            "the watch sees only that the candidate runs and its port is open, which a version that hangs or fails does too (a \
+             `health` check or a `probe` asks it)"
+                .to_owned()
+        });
+    }
+    let shows = HANG_SHOWS + Duration::from_secs(JUDGED_FROM) / front.probe_rate.unwrap_or(PROBE_RATE).max(1);
+    (watch < shows).then(|| {
+        format!(
+            "a watch of {} is shorter than what a failure needs to show: a request hangs after a second, and {JUDGED_FROM} must \
+             have failed; {} is enough",
+            format_duration(watch),
+            format_duration(Duration::from_secs(shows.as_secs() + 1))
         )
     })
 }

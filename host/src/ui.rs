@@ -23,7 +23,7 @@ use crate::run::trace::{Probed, Trace};
 use crate::run::{Entry, Event, Facts, Learnt};
 
 use facts::fact;
-pub use facts::{first_failure, front_door, outcome_word, rolled_back, seconds, step_times, summary};
+pub use facts::{all_failed, first_failure, front_door, outcome_word, rolled_back, seconds, step_times, summary};
 pub use report::page;
 pub use spans::Told;
 pub use story::story;
@@ -273,9 +273,13 @@ impl Display {
                 "url": probed.url,
                 "before": probed.before,
                 "since": probed.since,
+                "reached": probed.reached,
                 "text": front_door(&probed),
             })),
             Format::Text => self.say(&front_door(&probed)),
+        }
+        if let Some(remark) = all_failed(&probed) {
+            self.remark(&remark);
         }
         self.state().keep(|| Trace::Probe(probed));
     }

@@ -376,6 +376,7 @@ pub(crate) fn normalise(text: &str, project: &str, folder: &Path, port: u16) -> 
                 "front door: [n] requests, $1 failed, p99 [time] (before [time])",
             ),
             (r"\brequests, [1-9]\d* failed", "requests, [n] failed"),
+            (r"none of the probe's [\d,]+ requests", "none of the probe's [n] requests"),
             (
                 r"\bfailed \d+ of \d+ requests since the switch, 0 of \d+ before",
                 "failed [n] of [n] requests since the switch, 0 of [n] before",

@@ -13,6 +13,7 @@ mod help;
 mod homes;
 mod hooks;
 mod interrupts;
+mod judging;
 mod kills;
 mod locks;
 mod neighbours;

@@ -96,7 +96,7 @@ async fn measure(
         }
     };
     say(format!("bench of {service}: {swaps} swaps to itself, {rate} requests/s at {url}"));
-    let loader = Loader::start(&url, rate)?;
+    let loader = Loader::start(&url, front.probe_way.as_ref(), rate)?;
     tokio::time::sleep(QUIET).await;
     loader.settled().await;
     let calm = loader.seen(Duration::ZERO, loader.now());

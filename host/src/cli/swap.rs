@@ -134,6 +134,8 @@ pub(super) async fn alone(
 pub(super) async fn front(site: &Site, flags: &Flags, service: &ServiceName) -> Result<Front, Ended> {
     let mut settings = overridden(site.settings(service), flags, None).map_err(usage)?;
     settings.probe.get_or_insert_with(|| "/".to_owned());
+    // What is measured here is no watch of a new version, so nothing stands in its way that a watch would need.
+    settings.watch = std::time::Duration::ZERO;
     let observed = site.observe(vec![(service.clone(), settings)]).await?;
     plan_of(run_id(Timestamp::now(), None), &observed).map_err(|failures| Ended { exit: Exit::Refused, failures })?;
     let front = observed.services.into_iter().find_map(|seen| seen.front);

@@ -70,8 +70,8 @@ pub struct Seen {
     pub mounts: Vec<Mount>,
     /// The exposed TCP ports, ascending.
     pub ports: Vec<u16>,
-    /// Fixed ports of the engine's machine that are bound to it, as `0.0.0.0:8080->80/tcp`.
-    pub published: Vec<String>,
+    /// The TCP ports of the engine's machine that lead to it now.
+    pub published: Vec<Published>,
     /// The restart policy: `no`, `always`, `unless-stopped` or `on-failure`.
     pub restart: String,
     /// Whose processes it sees: empty is its own, else `host` or `container:ID`.
@@ -226,6 +226,17 @@ pub struct Mount {
     pub volume: Option<String>,
     /// Whether it is a volume that nobody named: a new container does not get its content.
     pub anonymous: bool,
+}
+
+/// A TCP port of the engine's machine that leads to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Published {
+    /// The port in the container.
+    pub inner: u16,
+    /// The port of the machine.
+    pub port: u16,
+    /// The address of the machine that it is bound to; `None`: all of them.
+    pub ip: Option<IpAddr>,
 }
 
 /// How a container ended while somebody watched it.
@@ -592,23 +603,19 @@ fn seen(answer: ContainerInspectResponse) -> Seen {
     let mut ports: Vec<u16> =
         config.exposed_ports.unwrap_or_default().iter().filter_map(|port| tcp_port(port)).collect();
     ports.sort_unstable();
-    let mut published: Vec<String> = host
-        .port_bindings
-        .unwrap_or_default()
-        .into_iter()
-        .flat_map(|(port, bindings)| {
-            bindings.unwrap_or_default().into_iter().map(move |binding| (port.clone(), binding))
-        })
-        // A binding without a number gets any free port: two containers can have it at once.
-        .filter_map(|(port, binding)| {
-            Some((port, binding.host_ip, binding.host_port.filter(|p| !p.is_empty() && p != "0")?))
-        })
-        .map(|(port, ip, number)| match ip.filter(|ip| !ip.is_empty()) {
-            Some(ip) => format!("{ip}:{number}->{port}"),
-            None => format!("{number}->{port}"),
+    let bound = settings.ports.unwrap_or_default();
+    let each = bound.into_iter().flat_map(|(inner, bindings)| {
+        bindings.unwrap_or_default().into_iter().map(move |binding| (inner.clone(), binding))
+    });
+    let mut published: Vec<Published> = each
+        .filter_map(|(inner, binding)| {
+            let ip = binding.host_ip.and_then(|ip| ip.parse::<IpAddr>().ok()).filter(|ip| !ip.is_unspecified());
+            Some(Published { inner: tcp_port(&inner)?, port: binding.host_port?.parse().ok()?, ip })
         })
         .collect();
     published.sort();
+    // Bound for IPv4 and for IPv6.
+    published.dedup();
     Seen {
         id: answer.id.unwrap_or_default(),
         name: answer.name.unwrap_or_default().trim_start_matches('/').to_owned(),

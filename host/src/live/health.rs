@@ -1,7 +1,8 @@
 //! When a candidate is healthy, and whether it stays so while it is watched.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 
 use super::perform::Live;
 use super::probe::Probe;
+use super::way;
 use crate::docker::{self, Command, Docker, Ending, ExecError, Inside, Listening, probe};
 use crate::hooks::Health;
 use crate::model::{Check, Container, Failure, ServiceName, meant, printable};
@@ -22,12 +24,19 @@ const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// One attempt of a check may hang so long; the next one may do better.
 const ATTEMPT: Duration = Duration::from_secs(10);
+/// In the watch a check hangs after this time, or after [`UNUSUAL`] times what it took while the candidate got ready: what
+/// hangs must not outlast the watch. It is longer than for a request, because most checks are commands in the container.
+const HANGS: Duration = Duration::from_secs(2);
+/// See [`HANGS`].
+const UNUSUAL: u32 = 5;
 /// So many rounds in a row must fail in the watch before a live candidate is judged bad.
 const WATCH_FAILURES: u32 = 2;
 /// The cure where a candidate may only be slow.
 const LONGER: &str = "if it only needs longer, give it `--timeout 2m`, or `timeouts: { health: 2m }` in `x-swap`";
 /// After so long the engine has noted that a container has ended.
 const NOTED: Duration = Duration::from_millis(200);
+/// After so long it is asked inside of a candidate what listens there: that is a command, and most are just not ready.
+const PATIENT_LOOK: Duration = Duration::from_millis(800);
 /// So many last lines of a container stand below a failure.
 const LAST_LINES: usize = 15;
 /// The pause between two rounds of the watch.
@@ -82,25 +91,66 @@ pub async fn watch(live: &Live<'_>, service: &ServiceName, time: Duration, facts
         let judge = Judge::new(live, service, candidate, checks, port).await?;
         judge.watch(time, facts).await
     });
-    let probe = live.probes.get(service);
-    let shown = shown(live, service, probe);
-    // Where a hook asks for the probe's numbers, that hook is their judge.
-    let probe = probe.filter(|_| !live.site.is_judged_by_hooks(service));
+    let shown = shown(live, service, live.probes.get(service));
+    let probe = judging_probe(live, service);
     let watched = tokio::select! {
         biased;
         never = shown => match never {},
         why = turns_bad(probe) => Some(why),
         judged = try_join_all(each) => {
             judged?;
-            probe.and_then(|probe| probe.worse())
+            let astray = astray(live, service, facts).await;
+            astray.or_else(|| probe?.worse_at_last(live.plan.judged_by_probe_alone(service)))
         }
     };
-    let Some(why) = watched else { return Ok(Learnt::Nothing) };
+    match watched {
+        Some(why) => Err(front_door_failed(live, service, why, facts).await),
+        None => Ok(Learnt::Nothing),
+    }
+}
+
+/// Asks for the probe's numbers once more where a watch was judged by them: the drain is over, so all requests go to the
+/// candidates now.
+pub async fn still_well(live: &Live<'_>, service: &ServiceName, facts: &Facts) -> Result<(), Failure> {
+    let astray = astray(live, service, facts).await;
+    let Some(probe) = judging_probe(live, service).filter(|_| live.plan.watches(service)) else { return Ok(()) };
+    match astray.or_else(|| probe.worse_at_last(live.plan.judged_by_probe_alone(service))) {
+        Some(why) => Err(front_door_failed(live, service, why, facts).await),
+        None => Ok(()),
+    }
+}
+
+/// Looks once more before the switch whether the probe will see anything, and how much the candidates have received until now.
+pub async fn before_switch(live: &Live<'_>, service: &ServiceName, facts: &Facts) -> Result<(), Failure> {
+    let Some(probe) = live.probes.get(service) else { return Ok(()) };
+    if probe.unanswered() && live.plan.watches(service) && live.plan.judged_by_probe_alone(service) {
+        let what = "nothing but the probe judges the watch, and none of its requests was answered before the switch";
+        return Err(Failure::new(what).hint("`--watch 0s` swaps without a watch"));
+    }
+    if let Ok(received) = way::received(&live.site.docker, facts.candidates(service)).await {
+        probe.received_before(received.packets);
+    }
+    Ok(())
+}
+
+/// Returns why the answers since the switch are not the candidates', where that is sure.
+async fn astray(live: &Live<'_>, service: &ServiceName, facts: &Facts) -> Option<String> {
+    let probe = live.probes.get(service)?;
+    let received = way::received(&live.site.docker, facts.candidates(service)).await.ok()?;
+    probe.received_since(received.packets)
+}
+
+/// Returns the probe by whose numbers a watch is judged. Where a hook asks for them, that hook is their judge.
+fn judging_probe<'a>(live: &'a Live<'_>, service: &ServiceName) -> Option<&'a Arc<Probe>> {
+    live.probes.get(service).filter(|_| !live.site.is_judged_by_hooks(service))
+}
+
+async fn front_door_failed(live: &Live<'_>, service: &ServiceName, why: String, facts: &Facts) -> Failure {
     let mut tail = Vec::new();
     for candidate in facts.candidates(service) {
         tail.extend(live.site.docker.logs_tail(&candidate.id, LAST_LINES).await.unwrap_or_default());
     }
-    Err(Failure::new(why).tail(tail))
+    Failure::new(why).tail(tail)
 }
 
 /// Shows once a second what the front door answers.
@@ -121,6 +171,47 @@ async fn turns_bad(probe: Option<&Arc<Probe>>) -> String {
         }
         tokio::time::sleep(WATCH_PAUSE).await;
     }
+}
+
+/// How long what is asked in one round may take.
+struct Limits {
+    check: Duration,
+    /// `None`: as long as a call of a hook may take.
+    hooks: Option<Duration>,
+}
+
+impl Limits {
+    const WHILE_STARTING: Limits = Limits { check: ATTEMPT, hooks: None };
+}
+
+/// How long checks and hooks take that go well, by candidate. Known in the process that has asked them.
+#[derive(Debug, Default)]
+pub(super) struct Usual(Mutex<BTreeMap<String, Duration>>);
+
+impl Usual {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Duration>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn learn(&self, id: &str, took: Duration) {
+        let mut all = self.all();
+        let usual = all.entry(id.to_owned()).or_default();
+        *usual = took.max(*usual);
+    }
+
+    fn of(&self, id: &str) -> Option<Duration> {
+        self.all().get(id).copied()
+    }
+}
+
+/// Returns under which name it is known what is normal for a candidate's hooks.
+fn hooks_of(id: &str) -> String {
+    format!("hooks of {id}")
+}
+
+/// Returns a time as people read it.
+fn rounded(time: Duration) -> Duration {
+    Duration::from_millis(time.as_millis().div_ceil(100) as u64 * 100)
 }
 
 /// Judges one candidate.
@@ -189,7 +280,7 @@ impl<'a> Judge<'a> {
         let (mut row, mut attempt, mut pause) = (0, 0, FIRST_PAUSE);
         loop {
             attempt += 1;
-            let wait = match self.round(attempt, facts).await {
+            let wait = match self.round(attempt, &Limits::WHILE_STARTING, facts).await {
                 Round::Fatal(failure) => return Err(failure),
                 Round::Healthy => {
                     row += 1;
@@ -211,31 +302,49 @@ impl<'a> Judge<'a> {
     }
 
     /// Judges a live candidate for a time; nothing but the end of the time is good news.
+    ///
+    /// The time ends with a round that began after the switch and went well. A round that is under way by then is waited
+    /// for: what hangs would else pass.
     async fn watch(&self, time: Duration, facts: &Facts) -> Result<(), Failure> {
+        let end = Instant::now() + time;
         let judged = async {
             let (mut bad, mut attempt) = (0, 0);
             loop {
                 attempt += 1;
-                match self.round(attempt, facts).await {
+                match self.round(attempt, &self.limits(), facts).await {
                     Round::Healthy => bad = 0,
-                    Round::Fatal(failure) => return failure,
+                    Round::Fatal(failure) => return Err(failure),
                     Round::NotYet(why, _) => {
                         bad += 1;
                         self.live.display.note(&format!("{}: {why}", self.candidate.name));
                         if bad >= WATCH_FAILURES {
                             let what = format!("live candidate `{}` became unhealthy: {why}", self.candidate.name);
-                            return Failure::new(what).tail(self.last_lines().await);
+                            return Err(Failure::new(what).tail(self.last_lines().await));
                         }
                     }
                 }
-                tokio::time::sleep(WATCH_PAUSE).await;
+                let next = Instant::now() + WATCH_PAUSE;
+                if bad == 0 && next >= end {
+                    tokio::time::sleep_until(end).await;
+                    return Ok(());
+                }
+                tokio::time::sleep_until(next).await;
             }
         };
         tokio::select! {
             biased;
             ending = self.ends() => Err(self.ended(ending?).await),
-            failure = judged => Err(failure),
-            _ = tokio::time::sleep(time) => Ok(()),
+            judged = judged => judged,
+        }
+    }
+
+    /// Returns how long what is asked may take now that it is known what is normal here. Where another process has asked until
+    /// now, the first round shows it.
+    fn limits(&self) -> Limits {
+        let unusual = |id: &str| self.live.usual.of(id).map(|usual| usual * UNUSUAL);
+        Limits {
+            check: unusual(&self.candidate.id).map_or(ATTEMPT, |time| time.clamp(HANGS, ATTEMPT)),
+            hooks: unusual(&hooks_of(&self.candidate.id)).map(|time| time.max(ATTEMPT)),
         }
     }
 
@@ -257,21 +366,32 @@ impl<'a> Judge<'a> {
     }
 
     /// Asks every check and every health hook once; all must agree.
-    async fn round(&self, attempt: u32, facts: &Facts) -> Round {
+    async fn round(&self, attempt: u32, limits: &Limits, facts: &Facts) -> Round {
+        let late = |what: String, limit: Duration| {
+            Round::NotYet(format!("{what} gave no answer within {}", humantime::format_duration(limit)), None)
+        };
         for check in &self.checks {
-            let asked = tokio::time::timeout(ATTEMPT, self.ask(check)).await;
-            let late = || {
-                Round::NotYet(format!("{check} gave no answer within {}", humantime::format_duration(ATTEMPT)), None)
-            };
-            match asked.unwrap_or_else(|_| late()) {
-                Round::Healthy => {}
+            let asked = Instant::now();
+            let answer = tokio::time::timeout(limits.check, self.ask(check)).await;
+            match answer.unwrap_or_else(|_| late(check.to_string(), rounded(limits.check))) {
+                Round::Healthy => self.live.usual.learn(&self.candidate.id, asked.elapsed()),
                 other => return other,
             }
         }
-        match self.live.ask_health(self.service, self.candidate, attempt, self.began.elapsed(), facts).await {
-            Health::Healthy => Round::Healthy,
-            Health::NotYet { retry_after, failure, .. } => Round::NotYet(failure.what, retry_after),
-            Health::Fatal(failure) => Round::Fatal(failure),
+        let asked = Instant::now();
+        let hooks = self.live.ask_health(self.service, self.candidate, attempt, self.began.elapsed(), facts);
+        let health = match limits.hooks {
+            Some(limit) => tokio::time::timeout(limit, hooks).await.map_err(|_| rounded(limit)),
+            None => Ok(hooks.await),
+        };
+        match health {
+            Err(limit) => late("the health hooks".to_owned(), limit),
+            Ok(Health::Healthy) => {
+                self.live.usual.learn(&hooks_of(&self.candidate.id), asked.elapsed());
+                Round::Healthy
+            }
+            Ok(Health::NotYet { retry_after, failure, .. }) => Round::NotYet(failure.what, retry_after),
+            Ok(Health::Fatal(failure)) => Round::Fatal(failure),
         }
     }
 
@@ -344,17 +464,27 @@ impl<'a> Judge<'a> {
         if let (true, Some(address)) = (self.direct, self.candidate.address) {
             return match probe::tcp(address, Duration::from_secs(1)).await {
                 docker::Reach::Open => Round::Healthy,
-                docker::Reach::Refused => Round::NotYet(format!("nothing listens on port {port}"), None),
+                docker::Reach::Refused => Round::NotYet(self.refused(port).await, None),
                 docker::Reach::Unreachable(why) => Round::NotYet(why, None),
             };
         }
         match self.docker().listening(&self.candidate.id, port).await {
             Ok(Listening::Yes) => Round::Healthy,
-            Ok(Listening::No) => Round::NotYet(format!("nothing listens on port {port}"), None),
-            Ok(Listening::OnlyInside) => {
-                Round::NotYet(format!("port {port} is open on 127.0.0.1 only, where nginx can't reach it"), None)
-            }
+            Ok(Listening::No) => Round::NotYet(nothing_listens(port), None),
+            Ok(Listening::OnlyInside) => Round::NotYet(only_inside(port), None),
             Err(failure) => Round::NotYet(failure.what, None),
+        }
+    }
+
+    /// Says why nobody accepts at the candidate's address. Most have just not come so far, so the container itself is asked
+    /// only after a while.
+    async fn refused(&self, port: u16) -> String {
+        if self.began.elapsed() < PATIENT_LOOK {
+            return nothing_listens(port);
+        }
+        match self.docker().listening(&self.candidate.id, port).await {
+            Ok(Listening::OnlyInside) => only_inside(port),
+            _ => nothing_listens(port),
         }
     }
 
@@ -398,6 +528,14 @@ impl<'a> Judge<'a> {
             self.candidate.name
         ))
     }
+}
+
+fn nothing_listens(port: u16) -> String {
+    format!("nothing listens on port {port}")
+}
+
+fn only_inside(port: u16) -> String {
+    format!("port {port} is open on 127.0.0.1 or ::1 only, where nginx can't reach it: let it listen on 0.0.0.0")
 }
 
 fn lines(text: &str) -> Vec<String> {

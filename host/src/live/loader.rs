@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::probe::visitor;
 use super::visitor::{On, PATIENCE, Visit, Visitor, Visits};
 use crate::model::Failure;
+use crate::plan::ProbeWay;
 use crate::run::trace::percentile;
 
 /// At most so many requests are under way.
@@ -54,8 +56,8 @@ pub struct Seen {
 impl Loader {
     /// Begins to ask for the URL, `rate` times a second: most of them on kept connections. Nothing is
     /// asked again, so a kept connection that nginx closes under a request counts as a failure.
-    pub fn start(url: &str, rate: u32) -> Result<Self, Failure> {
-        let visitor = Arc::new(Visitor::new(url)?);
+    pub fn start(url: &str, way: Option<&ProbeWay>, rate: u32) -> Result<Self, Failure> {
+        let visitor = Arc::new(visitor(url, way)?);
         let (began, samples) = (Instant::now(), Arc::<Mutex<Vec<Sample>>>::default());
         let visits = Visits::start(rate, MOST_UNDER_WAY, {
             let samples = samples.clone();
@@ -111,7 +113,8 @@ fn summed<'a>(samples: impl Iterator<Item = &'a Sample>) -> Seen {
 async fn send(visitor: Arc<Visitor>, on: On, began: Instant, samples: Arc<Mutex<Vec<Sample>>>) {
     let at = began.elapsed();
     let failure = match visitor.ask(on).await {
-        Visit::Answered(_) => None,
+        Visit::Answered(status @ 500.., _) => Some(format!("status {status}")),
+        Visit::Answered(..) => None,
         Visit::Failed(why, _) | Visit::Closed(why) => Some(why),
     };
     lock(&samples).push(Sample { at, took: began.elapsed() - at, failure });

@@ -9,6 +9,7 @@ use super::front::container_of;
 use super::lock::Holding;
 use super::senders::{Receiver, Sender, Senders};
 use super::site::Site;
+use super::way::{self, Home};
 use crate::compose;
 use crate::docker::{Gathering, Mount, Seen, State};
 use crate::hooks::{self, Hooks};
@@ -82,6 +83,7 @@ impl Site {
             stopped,
             replicas: of_compose.scale as usize,
             sidecars: sidecars(all, &live),
+            paused: mine.iter().any(|seen| seen.state == State::Paused),
             image: image?,
             container_name: of_compose.container_name.clone(),
             fixed_ports: fixed_ports(&of_compose),
@@ -163,7 +165,10 @@ impl Site {
             return observed.problems.push(failure);
         }
         match self.front(observed, service, live, &sender).await {
-            Ok(front) => observed.front = Some(front),
+            Ok(mut front) => {
+                self.settle_probe(observed, &mut front, sender.container.as_ref(), &sender.observation).await;
+                observed.front = Some(front);
+            }
             Err(failure) => observed.problems.push(failure),
         }
     }
@@ -253,8 +258,9 @@ impl Site {
             dns_name,
             network,
             port,
-            probe: self.probe_url(observed, proxy),
+            probe: None,
             probe_rate: observed.settings.probe_rate,
+            probe_way: None,
         })
     }
 
@@ -278,22 +284,38 @@ impl Site {
         Ok(name_of_its_own(service, &network, live, &others))
     }
 
-    /// Returns what the probe asks for: what is settled; for hooks that judge its numbers, the front page.
-    fn probe_url(&self, observed: &mut ObservedService, proxy: Option<&Seen>) -> Option<String> {
+    /// Settles what the probe asks for, by which door: what the operator wants; for hooks that judge its numbers, the front page.
+    async fn settle_probe(
+        &self,
+        observed: &mut ObservedService,
+        front: &mut Front,
+        proxy: Option<&Seen>,
+        observation: &Observation,
+    ) {
         let judged = || self.is_judged_by_hooks(&observed.name).then(|| "/".to_owned());
-        let wanted = observed.settings.probe.clone().or_else(judged)?;
-        if !wanted.starts_with('/') {
-            return Some(wanted);
-        }
+        let Some(wanted) = observed.settings.probe.clone().or_else(judged) else { return };
         // What has these addresses here is not that machine's front door.
-        if !self.docker.is_local() {
+        if wanted.starts_with('/') && !self.docker.is_local() {
             observed.notices.push(format!(
                 "`{wanted}` is not asked for: from here nobody knows the front door of an engine on another machine (name it \
                  by its URL, as `--probe http://shop.example.com{wanted}`)"
             ));
-            return None;
+            return;
         }
-        Some(format!("http://{}{wanted}", front_door(proxy)))
+        let home = match proxy.filter(|proxy| proxy.network_mode != "host") {
+            Some(proxy) => Home::Container(proxy.published.clone(), proxy.address(None)),
+            None => Home::Host,
+        };
+        let doors = observation.configuration.as_ref().map_or(&[][..], |configuration| &configuration.doors[..]);
+        let ways = way::ways(doors, observed.settings.upstream.as_ref().unwrap_or(&observed.name), &home);
+        match way::settle(&self.docker, &wanted, &ways, &observed.live).await {
+            Ok(settled) => {
+                observed.notices.extend(way::notice(&settled, &observed.live));
+                front.probe = Some(settled.url);
+                front.probe_way = Some(settled.way);
+            }
+            Err(failure) => observed.notices.push(format!("`{wanted}` is not asked for: {}", failure.what)),
+        }
     }
 
     /// Tells whether a hook of the service asks for the probe's numbers.
@@ -513,20 +535,6 @@ fn names_exactly(upstream: Option<&str>, live: &[Container]) -> bool {
     let Some(file) = upstream.and_then(|text| nginx::parse(text).ok()) else { return false };
     let named = |container: &Container| file.servers.iter().any(|server| Some(server.address) == container.address);
     file.servers.len() == live.len() && live.iter().all(named)
-}
-
-/// Returns where users come, as this machine reaches it: the proxy's published port, else its own address.
-fn front_door(proxy: Option<&Seen>) -> String {
-    let published = proxy.and_then(|seen| {
-        let web = |entry: &&String| ["->80/", "->8080/", "->8000/", "->"].iter().any(|port| entry.contains(port));
-        let entry = seen.published.iter().find(web)?;
-        entry.split("->").next()?.rsplit(':').next()?.parse::<u16>().ok()
-    });
-    match (published, proxy.and_then(|seen| seen.address(None))) {
-        (Some(port), _) => format!("127.0.0.1:{port}"),
-        (None, Some(ip)) => format!("{ip}:80"),
-        (None, None) => "127.0.0.1:80".to_owned(),
-    }
 }
 
 pub(super) fn fixed_ports(service: &compose::Service) -> Vec<String> {

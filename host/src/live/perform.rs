@@ -31,6 +31,8 @@ pub struct Live<'a> {
     pub(super) began: std::time::Instant,
     /// One probe for each URL that a service of the plan names.
     pub(super) probes: BTreeMap<ServiceName, Arc<Probe>>,
+    /// What is normal for the checks of each candidate.
+    pub(super) usual: health::Usual,
 }
 
 impl World for Live<'_> {
@@ -80,7 +82,15 @@ impl World for Live<'_> {
 impl<'a> Live<'a> {
     /// Makes the world of a plan.
     pub fn new(site: &'a Site, plan: &'a Plan, held: &'a Held, display: Display) -> Self {
-        Self { site, plan, held, display, began: std::time::Instant::now(), probes: BTreeMap::new() }
+        Self {
+            site,
+            plan,
+            held,
+            display,
+            began: std::time::Instant::now(),
+            probes: BTreeMap::new(),
+            usual: health::Usual::default(),
+        }
     }
 
     /// Begins to measure the front doors that the plan names.
@@ -90,7 +100,7 @@ impl<'a> Live<'a> {
             let Some(url) = &front.probe else { continue };
             let live = self.plan.services.iter().find(|planned| planned.name == *service);
             let live = live.map_or(&[][..], |planned| &planned.live);
-            match Probe::start(url, front.probe_rate.unwrap_or(PROBE_RATE), live) {
+            match Probe::start(url, front.probe_way.as_ref(), front.probe_rate.unwrap_or(PROBE_RATE), live) {
                 Ok(probe) => drop(self.probes.insert(service.clone(), Arc::new(probe))),
                 // Hooks that need its numbers are told that there are none.
                 Err(failure) => self.display.remark(&failure.what),
@@ -335,6 +345,7 @@ impl<'a> Live<'a> {
                 return Err(Failure::new(format!("no candidate of `{}` is known that could replace it", planned.name)));
             }
             self.must_run(candidates).await?;
+            health::still_well(self, &planned.name, facts).await?;
         }
         Ok(Learnt::Nothing)
     }
@@ -414,6 +425,7 @@ impl<'a> Live<'a> {
             return Err(Failure::new(format!("candidate `{}` has no address that nginx could use", lost.name)));
         }
         self.must_run(candidates).await?;
+        health::before_switch(self, service, facts).await?;
         let mut changes = vec![self.upstream_change(service, front, candidates)];
         changes.extend(tuning(front));
         let generation = self.change(service, front, &changes).await?;

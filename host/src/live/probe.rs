@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use super::visitor::{On, Visit, Visitor, Visits};
 use crate::hooks::{Measurement, Window};
 use crate::model::{Container, Failure, ServiceName};
-use crate::plan::short;
-use crate::run::trace::{By, Part, Probed, Samples};
+use crate::plan::{ProbeWay, short};
+use crate::run::trace::{By, Part, Probed, Reached, Samples};
 
 /// So many requests may be under way; when all of them hang, sending more would tell nothing new.
 const MOST_UNDER_WAY: usize = 200;
@@ -29,6 +29,14 @@ pub struct Probe {
     _visits: Visits,
 }
 
+/// Returns who asks for a URL on its way.
+pub(super) fn visitor(url: &str, way: Option<&ProbeWay>) -> Result<Visitor, Failure> {
+    match way {
+        Some(way) => Visitor::to(url, way.at, way.any_certificate),
+        None => Visitor::new(url),
+    }
+}
+
 /// What the requests of a probe share.
 #[derive(Debug)]
 struct Shared {
@@ -36,6 +44,8 @@ struct Shared {
     samples: Mutex<Samples>,
     /// How answers name the containers: by address, or by the short id that is a container's host name.
     names: Mutex<Vec<(String, By)>>,
+    /// How many packets the candidates had received when the switch began.
+    received: Mutex<Option<u64>>,
 }
 
 impl Probe {
@@ -43,9 +53,10 @@ impl Probe {
     ///
     /// Nothing is asked again, so every failure is one that a user would have seen. The one exception is what browsers do
     /// too: where nginx closes a kept connection under a request, it is asked again on a new one.
-    pub fn start(url: &str, rate: u32, live: &[Container]) -> Result<Self, Failure> {
-        let visitor = Arc::new(Visitor::new(url)?);
-        let shared = Arc::new(Shared { began: Instant::now(), samples: Mutex::default(), names: Mutex::default() });
+    pub fn start(url: &str, way: Option<&ProbeWay>, rate: u32, live: &[Container]) -> Result<Self, Failure> {
+        let visitor = Arc::new(visitor(url, way)?);
+        let shared = Arc::new(Shared::default());
+        shared.samples().reached(Reached::before(way.map(|way| &way.reaches)));
         shared.learn(live, By::Old);
         let began_ms = Timestamp::now().as_millisecond();
         let visits = Visits::start(rate, MOST_UNDER_WAY, {
@@ -60,6 +71,23 @@ impl Probe {
         self.shared.learn(candidates, By::New);
     }
 
+    /// Notes how many packets the candidates have received before the switch. A second switch changes nothing.
+    pub fn received_before(&self, packets: u64) {
+        self.shared.received.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(packets);
+    }
+
+    /// Judges by how many packets the candidates have received up to now whether they get the requests since the switch.
+    /// Returns why they do not, where that is sure.
+    pub fn received_since(&self, packets: u64) -> Option<String> {
+        let before = (*self.shared.received.lock().unwrap_or_else(PoisonError::into_inner))?;
+        self.shared.samples().received_since(packets.saturating_sub(before))
+    }
+
+    /// Tells whether nothing at all was answered before the switch, though it was asked.
+    pub fn unanswered(&self) -> bool {
+        self.shared.samples().unanswered()
+    }
+
     /// Notes that new requests now go to the candidates. A second switch does not begin a new window.
     pub fn switched(&self) {
         let at = self.shared.now();
@@ -67,11 +95,11 @@ impl Probe {
         self.shared.samples().switched(at.saturating_add(1));
     }
 
-    /// Returns what was seen in a window; `None` for the time since a switch that has not come, and where no answer ever came
-    /// before the switch.
+    /// Returns what was seen in a window; `None` for the time since a switch that has not come, where no answer ever came
+    /// before the switch, and where nginx itself answers.
     pub fn measure(&self, window: Window) -> Option<Measurement> {
         let samples = self.shared.samples();
-        if samples.never_answered() {
+        if samples.never_answered() || samples.is_of_nginx() {
             return None;
         }
         let part = match window {
@@ -101,15 +129,28 @@ impl Probe {
         self.shared.samples().worse()
     }
 
+    /// Returns why the front door is not well at the end of a watch; see [`Samples::worse_at_last`].
+    pub fn worse_at_last(&self, alone: bool) -> Option<String> {
+        self.shared.samples().worse_at_last(alone)
+    }
+
     /// Returns all that was counted up to now, for the summary and the report.
     pub fn probed(&self, service: &ServiceName) -> Probed {
         self.shared.samples().probed(service.clone(), self.url.clone(), self.rate, self.began_ms)
     }
 }
 
+impl Default for Shared {
+    fn default() -> Self {
+        Self { began: Instant::now(), samples: Mutex::default(), names: Mutex::default(), received: Mutex::default() }
+    }
+}
+
 impl Shared {
     fn samples(&self) -> MutexGuard<'_, Samples> {
-        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.it_is(self.now());
+        samples
     }
 
     /// Returns the milliseconds since the probe began.
@@ -119,21 +160,31 @@ impl Shared {
 
     fn learn(&self, containers: &[Container], by: By) {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        for container in containers {
-            names.push((short(&container.id).to_owned(), by));
-            names.extend(container.address.iter().map(|address: &SocketAddr| (address.to_string(), by)));
-        }
+        names.extend(self::names(containers, by));
     }
 
     /// Returns who answered, where a header names the container, as `add_header X-Upstream $upstream_addr always;` makes
     /// nginx do. Where it names several, nginx tried several, and the last one answered.
     fn answered_by(&self, headers: &HeaderMap) -> By {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let between = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '=' | '"');
-        let words = headers.values().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(between));
-        let known = words.filter_map(|word| names.iter().find(|(name, _)| name == word));
-        known.last().map_or(By::Unknown, |(_, by)| *by)
+        named(&self.names.lock().unwrap_or_else(PoisonError::into_inner), headers)
     }
+}
+
+/// Returns how answers name containers.
+pub(super) fn names(containers: &[Container], by: By) -> Vec<(String, By)> {
+    let of = |container: &Container| {
+        let address = container.address.map(|address: SocketAddr| address.to_string());
+        [Some(short(&container.id).to_owned()), address].into_iter().flatten().map(move |name| (name, by))
+    };
+    containers.iter().flat_map(of).collect()
+}
+
+/// Returns whom the headers of an answer name.
+pub(super) fn named(names: &[(String, By)], headers: &HeaderMap) -> By {
+    let between = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '=' | '"');
+    let words = headers.values().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(between));
+    let known = words.filter_map(|word| names.iter().find(|(name, _)| name == word));
+    known.last().map_or(By::Unknown, |(_, by)| *by)
 }
 
 fn millis(time: Duration) -> u32 {
@@ -144,18 +195,20 @@ fn millis(time: Duration) -> u32 {
 async fn ask(visitor: Arc<Visitor>, on: On, shared: Arc<Shared>) {
     let began = Instant::now();
     let at = millis(began.duration_since(shared.began));
+    shared.samples().begun(at);
     let mut visit = visitor.ask(on).await;
     if let Visit::Closed(_) = visit {
         shared.samples().reconnected();
         visit = visitor.ask(On::New).await;
     }
-    let (headers, failure) = match visit {
-        Visit::Answered(headers) => (headers, None),
-        Visit::Failed(why, headers) => (headers, Some(why)),
-        Visit::Closed(why) => (HeaderMap::new(), Some(why)),
-    };
     let took = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
-    shared.samples().add(at, took, shared.answered_by(&headers), failure);
+    match visit {
+        Visit::Answered(status, headers) => {
+            shared.samples().answered(at, took, shared.answered_by(&headers), status);
+        }
+        Visit::Failed(why, headers) => shared.samples().failed(at, took, shared.answered_by(&headers), why),
+        Visit::Closed(why) => shared.samples().failed(at, took, By::Unknown, why),
+    }
 }
 
 #[cfg(test)]
@@ -170,7 +223,7 @@ mod tests {
             image: String::new(),
             address: address.parse().ok(),
         };
-        let shared = Shared { began: Instant::now(), samples: Mutex::default(), names: Mutex::default() };
+        let shared = Shared::default();
         shared.learn(&[container("01234567", "172.18.0.2:80")], By::Old);
         shared.learn(&[container("89abcdef", "172.18.0.22:80")], By::New);
         let by = |value: &str| {

@@ -541,9 +541,7 @@ fn names(
                 names.add(alias, format!("a name for it in `links`, `{link}`"));
             }
         }
-        let ports =
-            seen.published.iter().filter_map(|entry| entry.split("->").next()?.rsplit(':').next()?.parse().ok());
-        names.published.extend(ports.map(|port: u16| (port, seen.name.clone())));
+        names.published.extend(seen.published.iter().map(|published| (published.port, seen.name.clone())));
         names.folders.extend(nginx.into_iter().flat_map(|nginx| shared_folders(nginx, seen)));
     }
     for fixed in &of_compose.fixed_addresses {

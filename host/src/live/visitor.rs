@@ -1,7 +1,8 @@
 //! A visitor of a front door: asks for one page again and again, as people's browsers do.
 //!
 //! The probe and the measurements of `swap bench` are made of it. It speaks HTTP/1.1 by hyper alone, because it must not
-//! disturb what it measures: at 200 requests a second the pools and layers of a general client cost half as much again.
+//! disturb what it measures: at 200 requests a second the pools and layers of a general client cost half as much again. That is
+//! enough: an nginx that speaks HTTP/2 always speaks HTTP/1.1 at the same door.
 
 use std::error::Error;
 use std::future::Future;
@@ -17,7 +18,10 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderMap, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, oneshot};
@@ -59,9 +63,9 @@ pub enum On {
 /// What a request saw.
 #[derive(Debug)]
 pub enum Visit {
-    /// A whole answer with a status below 500.
-    Answered(HeaderMap),
-    /// No answer, half an answer, or a status of 500 and above: why, with the headers that came.
+    /// A whole answer: its status and its headers.
+    Answered(u16, HeaderMap),
+    /// No answer, or half of one: why, with the headers that came.
     Failed(String, HeaderMap),
     /// A kept connection ended before an answer began: why. What browsers do then is to ask again on a new one.
     Closed(String),
@@ -70,6 +74,12 @@ pub enum Visit {
 impl Visitor {
     /// Makes a visitor of an `http` or `https` URL. Nothing is sent yet.
     pub fn new(url: &str) -> Result<Self, Failure> {
+        Self::to(url, None, false)
+    }
+
+    /// Makes a visitor of a URL that connects to an address of its own, not to what the URL's name stands for, and trusts
+    /// `any_certificate` if so: a site that is asked on its own machine need not have one that holds.
+    pub fn to(url: &str, at: Option<SocketAddr>, any_certificate: bool) -> Result<Self, Failure> {
         let bad = |why: &str| {
             Failure::new(format!("`{url}` is not a URL that could be asked for{why}"))
                 .hint("write it as `http://localhost:8080/`")
@@ -97,12 +107,31 @@ impl Visitor {
         let tls = match parsed.scheme() {
             "https" => {
                 let server = ServerName::try_from(name.clone()).map_err(|error| bad(&format!(": {error}")))?;
-                Some((public_tls().map_err(|error| bad(&format!(": {error}")))?, server))
+                let tls = if any_certificate { unjudged_tls() } else { public_tls() };
+                Some((tls.map_err(|error| bad(&format!(": {error}")))?, server))
             }
             _ => None,
         };
         let port = parsed.port_or_known_default().unwrap_or(80);
-        Ok(Self { host: name, port, tls, request, addresses: OnceCell::new(), kept: Mutex::default() })
+        let addresses = OnceCell::new_with(at.map(|at| vec![at]));
+        Ok(Self { host: name, port, tls, request, addresses, kept: Mutex::default() })
+    }
+
+    /// Makes a visitor that asks for the same in a request that is longer by so many bytes.
+    pub fn padded(&self, bytes: usize) -> Self {
+        let mut request = self.request.clone();
+        // A header that nobody knows; letters alone are a value.
+        if let Ok(value) = "x".repeat(bytes).parse() {
+            request.headers_mut().insert("x-swap-padding", value);
+        }
+        Self {
+            host: self.host.clone(),
+            port: self.port,
+            tls: self.tls.clone(),
+            request,
+            addresses: self.addresses.clone(),
+            kept: Mutex::default(),
+        }
     }
 
     /// Asks once and reads the whole answer. Redirects are not followed, and nothing that was sent is sent again.
@@ -142,10 +171,7 @@ impl Visitor {
             Ok(()) if on == On::Kept => self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(sender),
             Ok(()) => {}
         }
-        if status.is_server_error() {
-            return Visit::Failed(format!("status {}", status.as_u16()), headers);
-        }
-        Visit::Answered(headers)
+        Visit::Answered(status.as_u16(), headers)
     }
 
     /// Takes a kept connection that nobody has closed.
@@ -260,6 +286,54 @@ fn public_tls() -> Result<TlsConnector, rustls::Error> {
     Ok(TlsConnector::from(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
 }
 
+/// Returns TLS that takes any certificate; whether the other side has its key is looked at all the same.
+fn unjudged_tls() -> Result<TlsConnector, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let unjudged = Arc::new(Unjudged(provider.signature_verification_algorithms));
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(unjudged);
+    Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
+}
+
+/// Takes any certificate.
+#[derive(Debug)]
+struct Unjudged(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Unjudged {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
 /// Returns what is at the bottom of an error, as `connection refused` below `error sending request`.
 fn cause(error: &dyn Error) -> String {
     let mut cause = error;
@@ -305,7 +379,7 @@ mod tests {
         let heard = Arc::default();
         let port = served(&[&[WELL]], Arc::clone(&heard)).await;
         let visitor = Visitor::new(&format!("http://a%40b:c@localhost:{port}/up?deep=1#part")).unwrap();
-        let Visit::Answered(headers) = visitor.ask(On::New).await else { panic!("no answer") };
+        let Visit::Answered(200, headers) = visitor.ask(On::New).await else { panic!("no answer") };
         assert_eq!(headers["x-upstream"], "172.18.0.2:80");
         let version = env!("CARGO_PKG_VERSION");
         let expected = format!(
@@ -322,7 +396,7 @@ mod tests {
         let visitor = Visitor::new(&format!("http://127.0.0.1:{port}/")).unwrap();
         for on in [On::Kept, On::New, On::Kept, On::New] {
             let visit = visitor.ask(on).await;
-            assert!(matches!(visit, Visit::Answered(_)), "{visit:?}");
+            assert!(matches!(visit, Visit::Answered(..)), "{visit:?}");
         }
         let used: Vec<String> = heard.lock().unwrap().iter().map(|text| text[..12].to_owned()).collect();
         assert_eq!(used, ["connection 0", "connection 1", "connection 0", "connection 2"]);
@@ -337,7 +411,7 @@ mod tests {
         let mut told = Vec::new();
         for on in [On::New, On::New, On::New, On::Kept, On::Kept, On::New] {
             told.push(match visitor.ask(on).await {
-                Visit::Answered(_) => "answered".to_owned(),
+                Visit::Answered(status, headers) => format!("answered: {status} ({} headers)", headers.len()),
                 Visit::Failed(why, headers) => format!("failed: {why} ({} headers)", headers.len()),
                 Visit::Closed(why) => format!("closed: {why}"),
             });
@@ -345,10 +419,10 @@ mod tests {
         assert_eq!(
             told,
             [
-                "failed: status 502 (2 headers)",
+                "answered: 502 (2 headers)",
                 "failed: end of file before message length reached (1 headers)",
                 "failed: connection closed before message completed (0 headers)",
-                "answered",
+                "answered: 200 (2 headers)",
                 "closed: connection closed before message completed",
                 "failed: Connection refused (os error 111) (0 headers)",
             ]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::doors::{self, Door};
 use super::dump::{Dump, Listener, Statement, absolute, covers};
 use super::syntax;
 use super::tuning::TUNING_FILE;
@@ -62,6 +63,8 @@ pub struct Configuration {
     pub include: Option<Include>,
     /// Where nginx sends requests.
     pub ways: Arc<Ways>,
+    /// Where requests come in.
+    pub doors: Arc<Vec<Door>>,
     /// The settings that matter to a reload, as somebody wrote them outside of swap's own file: name to value.
     pub settings: BTreeMap<String, String>,
     /// What must be corrected before swap can switch, each with its cure. Ways that go past swap are not among them:
@@ -143,6 +146,7 @@ pub struct Reading {
     includes: Vec<IncludeLine>,
     upstreams: Vec<Upstream>,
     ways: Arc<Ways>,
+    doors: Arc<Vec<Door>>,
 }
 
 /// An `include` anywhere.
@@ -189,6 +193,7 @@ pub fn read(version: &str, dump: &str, arguments: &[String]) -> Result<Reading, 
         upstreams: told.ways.upstreams().to_vec(),
         ways: Arc::new(told.ways.finish(unread)),
         build,
+        doors: Arc::new(told.doors.finish()),
     })
 }
 
@@ -200,16 +205,19 @@ struct Told {
     error_log: Option<String>,
     includes: Vec<IncludeLine>,
     ways: ways::Collector,
+    doors: doors::Collector,
 }
 
 impl Listener for Told {
     fn statement(&mut self, statement: &Statement<'_, '_>) {
         self.note(statement);
         self.ways.statement(statement);
+        self.doors.statement(statement);
     }
 
     fn close(&mut self) {
         self.ways.close();
+        self.doors.close();
     }
 }
 
@@ -250,6 +258,7 @@ impl Reading {
             pid_path: self.pid_path.clone(),
             error_log: self.error_log.clone(),
             ways: self.ways.clone(),
+            doors: self.doors.clone(),
             settings: self.settings.clone(),
             mistakes: self.mistakes(service, folder, include.as_ref()),
             include,
@@ -340,8 +349,18 @@ configure arguments: --with-cc-opt='-g -O2' --prefix=/usr/share/nginx --conf-pat
             Err(failure) => return format!("{failure}\n"),
         };
         let Reach { passes, past, unclear, warnings, .. } = reach(&configuration, &Names::of(service));
-        let Configuration { version, prefix, conf_path, pid_path, error_log, include, ways: _, settings, mistakes } =
-            configuration;
+        let Configuration {
+            version,
+            prefix,
+            conf_path,
+            pid_path,
+            error_log,
+            include,
+            ways: _,
+            doors: _,
+            settings,
+            mistakes,
+        } = configuration;
         let mut text = format!("{version} {prefix} {conf_path} {pid_path} {error_log:?}\n");
         if let Some(Include { folder, pattern, place }) = include {
             text += &format!("include {folder} by {pattern} at {place}\n");

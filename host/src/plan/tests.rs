@@ -45,6 +45,7 @@ fn front() -> Front {
         port: 9000,
         probe: None,
         probe_rate: None,
+        probe_way: None,
     }
 }
 
@@ -458,6 +459,76 @@ service `app` is not running, so there is nothing to replace
   start it with `docker compose up -d app`
 ",
     );
+}
+
+#[test]
+fn a_paused_service_is_refused_with_a_cure_that_compose_takes() {
+    check_refused(
+        vec![ObservedService { live: Vec::new(), stopped: vec![container("app", 1)], paused: true, ..app() }],
+        "\
+service `app` is paused, so there is nothing that serves to replace
+  let it go on with `docker compose unpause app`
+",
+    );
+}
+
+/// A service that is watched for a time and asked by a probe whose requests come as far as said.
+fn probed(watch: Duration, reaches: Option<Reaches>) -> ObservedService {
+    let settings = Settings { watch, probe: Some("/up".to_owned()), ..Settings::default() };
+    let way = |reaches| ProbeWay { at: None, any_certificate: false, reaches };
+    let probe = reaches.is_some().then(|| "http://door/up".to_owned());
+    ObservedService { settings, front: Some(Front { probe, probe_way: reaches.map(way), ..front() }), ..app() }
+}
+
+#[test]
+fn a_watch_that_the_probe_alone_judges_needs_a_probe_that_reaches_the_application() {
+    let (five, why) = (Duration::from_secs(5), || "nginx itself answers 404".to_owned());
+    let hint = "  name a page of the application, as `--probe /up` or `--probe https://shop.example.com/up`, or give `app` a health \
+                check; `--watch 0s` swaps without a watch\n";
+    let alone = "nothing but the probe judges the watch of `app`, and";
+    let refused = |reaches: Option<Reaches>, expected: &str| {
+        check_refused(vec![probed(five, reaches)], &format!("{alone} {expected}\n{hint}"));
+    };
+    refused(
+        Some(Reaches::NotLive { why: why() }),
+        "what it asks, http://door/up, does not reach the application: nginx itself answers 404",
+    );
+    refused(
+        Some(Reaches::Unknown { why: "no answer".to_owned() }),
+        "nobody knows whether what it asks, http://door/up, reaches the application: no answer",
+    );
+    refused(None, "there is no URL that it could ask");
+
+    let fine = |seen: ObservedService| assert_eq!(outcome(vec![seen]).map(|plan| plan.notices), Ok(vec![]));
+    fine(probed(five, Some(Reaches::Live { proof: String::new() })));
+    fine(probed(Duration::ZERO, Some(Reaches::NotLive { why: why() })));
+    fine(ObservedService {
+        healthcheck: Some(vec!["CMD".to_owned()]),
+        ..probed(five, Some(Reaches::NotLive { why: why() }))
+    });
+    fine(ObservedService {
+        hooks: vec![hook("judge", &[Phase::Health])],
+        ..probed(five, Some(Reaches::NotLive { why: why() }))
+    });
+}
+
+#[test]
+fn a_watch_that_cannot_see_a_failure_says_so() {
+    let told = |seen: ObservedService| outcome(vec![seen]).expect("a plan").notices;
+    let live = || Some(Reaches::Live { proof: String::new() });
+    assert_eq!(
+        told(probed(Duration::from_secs(1), live())),
+        [
+            "a watch of 1s is shorter than what a failure needs to show: a request hangs after a second, and 5 must have failed; 2s \
+             is enough"
+        ]
+    );
+    let settings = Settings { watch: Duration::from_secs(9), ..Settings::default() };
+    let blind = "the watch sees only that the candidate runs and its port is open, which a version that hangs or fails does too (a \
+                 `health` check or a `probe` asks it)";
+    assert_eq!(told(ObservedService { settings: settings.clone(), ..app() }), [blind]);
+    let checked = Settings { health: vec![Check::Http("/up".to_owned())], ..settings };
+    assert_eq!(told(ObservedService { settings: checked, ..app() }), [""; 0]);
 }
 
 #[test]

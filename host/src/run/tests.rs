@@ -37,6 +37,7 @@ fn front() -> Front {
         port: 80,
         probe: None,
         probe_rate: None,
+        probe_way: None,
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Nothing depends on it: a run whose trace is lost goes on all the same, and its report says less.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Phase, ServiceName};
+use crate::model::{Phase, Reaches, ServiceName};
 
 /// So many samples are kept of a probe; those beyond count in the totals, not in the latencies.
 const MOST_SAMPLES: usize = 360_000;
@@ -14,6 +16,12 @@ const MOST_FAILURES: usize = 50;
 const BUCKET_MS: u32 = 100;
 /// A probe has so many buckets at most.
 const MOST_BUCKETS: u32 = 600;
+/// A request that is under way for so many milliseconds, or for [`UNUSUAL`] times what 99 of 100 took before the switch, hangs.
+const HANGS_MS: u32 = 1000;
+/// See [`HANGS_MS`].
+const UNUSUAL: u32 = 5;
+/// So many failures may be chance.
+const CHANCE: u64 = 4;
 
 /// Something that was said or measured, and when: one line of a trace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +89,9 @@ pub struct Probed {
     /// When an old container answered last, in milliseconds after the begin; `None` where answers do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_old: Option<u32>,
+    /// Whether its requests reached the application; `None`: nobody has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Reached>,
     /// How often nginx closed a kept connection under a request, which was then asked again on a new one.
     #[serde(default)]
     pub reconnected: u64,
@@ -93,7 +104,30 @@ pub struct Probed {
     pub buckets: Vec<Bucket>,
 }
 
-/// A request that got no answer, or one of 500 and above.
+/// Whether a probe's requests reached the application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Whether they reached the live containers before the switch; `None`: it is not known.
+    pub live: Option<bool>,
+    /// Whether they reached the candidates after it; `None`: it is not known.
+    pub candidates: Option<bool>,
+    /// How that is known, or why it is not so.
+    pub how: String,
+}
+
+impl Reached {
+    /// Returns what is known before the switch.
+    pub fn before(reaches: Option<&Reaches>) -> Option<Self> {
+        let (live, how) = match reaches? {
+            Reaches::Live { proof } => (Some(true), proof),
+            Reaches::NotLive { why } => (Some(false), why),
+            Reaches::Unknown { why } => (None, why),
+        };
+        Some(Self { live, candidates: None, how: how.clone() })
+    }
+}
+
+/// A request that got no answer, one of 500 and above, or one of 400 and above that was never given before the switch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeFailure {
     /// When it began, in milliseconds after the probe's begin.
@@ -186,6 +220,15 @@ pub struct Samples {
     failures: Vec<ProbeFailure>,
     switched: Option<u32>,
     reconnected: u64,
+    /// When the requests began that are under way.
+    under_way: Vec<u32>,
+    /// How often each status was answered, before the switch and since.
+    statuses: [BTreeMap<u16, u64>; 2],
+    /// After so many milliseconds a request hangs; known from the switch on.
+    hangs: Option<u32>,
+    /// What time it is.
+    now: u32,
+    reached: Option<Reached>,
 }
 
 /// A part of a probe's time.
@@ -198,6 +241,45 @@ pub enum Part {
 }
 
 impl Samples {
+    /// Notes what time it is, in milliseconds after the begin: what is under way is judged by it.
+    pub fn it_is(&mut self, now: u32) {
+        self.now = now;
+    }
+
+    /// Notes that a request has begun. It ends with [`Samples::answered`] or [`Samples::failed`].
+    pub fn begun(&mut self, at: u32) {
+        self.under_way.push(at);
+    }
+
+    /// Takes in an answer to a request that had begun.
+    ///
+    /// A status of 500 and above is a failure; one of 400 and above too, if it came after the switch and was never seen before.
+    pub fn answered(&mut self, at: u32, took: u32, by: By, status: u16) {
+        self.ended(at);
+        let since = usize::from(self.is_since(at));
+        let strange =
+            since == 1 && self.statuses[0].values().sum::<u64>() > 0 && !self.statuses[0].contains_key(&status);
+        *self.statuses[since].entry(status).or_default() += 1;
+        let failure = match status {
+            500.. => Some(format!("status {status}")),
+            400.. if strange => Some(format!("status {status}, which was never answered before the switch")),
+            _ => None,
+        };
+        self.add(at, took, by, failure);
+    }
+
+    /// Takes in a request that had begun and got no whole answer; `why` says what went wrong with it.
+    pub fn failed(&mut self, at: u32, took: u32, by: By, why: String) {
+        self.ended(at);
+        self.add(at, took, by, Some(why));
+    }
+
+    fn ended(&mut self, at: u32) {
+        if let Some(index) = self.under_way.iter().position(|begun| *begun == at) {
+            self.under_way.swap_remove(index);
+        }
+    }
+
     /// Takes in a request; `failure` says what went wrong with it.
     pub fn add(&mut self, at: u32, took: u32, by: By, failure: Option<String>) {
         let failed = failure.is_some();
@@ -220,6 +302,18 @@ impl Samples {
     /// Notes from when on new requests go to the candidates; a second switch changes nothing.
     pub fn switched(&mut self, at: u32) {
         self.switched.get_or_insert(at);
+        if self.hangs.is_none() {
+            let usual = self.numbers(Part::Before).unwrap_or_default().p99 / 1000;
+            self.hangs = Some(usual.saturating_mul(UNUSUAL).max(HANGS_MS));
+        }
+    }
+
+    /// Returns when the requests of a part began that are under way for longer than what is normal here. Before the switch
+    /// nobody knows what that is.
+    fn hanging(&self, part: Part) -> impl Iterator<Item = u32> {
+        let since = part == Part::Since;
+        let hangs = |at: u32| self.hangs.is_some_and(|limit| self.now.saturating_sub(at) > limit);
+        self.under_way.iter().copied().filter(move |at| self.is_since(*at) == since && hangs(*at))
     }
 
     /// Returns when the switch was, in milliseconds after the begin.
@@ -238,14 +332,55 @@ impl Samples {
         Some(Numbers { requests, failures, ..numbers(of_part) })
     }
 
-    /// Returns how many requests of a part there were, and how many of them failed. Unlike [`Samples::numbers`] it sorts
-    /// nothing, so it may be asked often while the probe is at work.
+    /// Returns how many requests of a part there were, and how many of them failed; those that hang have. Unlike
+    /// [`Samples::numbers`] it sorts nothing, so it may be asked often while the probe is at work.
     fn counts(&self, part: Part) -> (u64, u64) {
         let since = part == Part::Since;
         let of_part = self.samples.iter().filter(|sample| self.is_since(sample.at) == since);
-        of_part.fold(self.beyond[usize::from(since)], |(requests, failures), sample| {
+        let (requests, failures) = self.beyond[usize::from(since)];
+        let hanging = self.hanging(part).count() as u64;
+        of_part.fold((requests + hanging, failures + hanging), |(requests, failures), sample| {
             (requests + 1, failures + u64::from(sample.failed))
         })
+    }
+
+    /// Takes in whether requests reach the live containers.
+    pub fn reached(&mut self, reached: Option<Reached>) {
+        self.reached = reached;
+    }
+
+    /// Tells whether what answers is known to be nginx itself.
+    pub fn is_of_nginx(&self) -> bool {
+        self.reached.as_ref().is_some_and(|reached| reached.live == Some(false))
+    }
+
+    /// Judges by the packets that the candidates have received since the switch whether they get the requests; each is a packet
+    /// at least. Returns why they do not, where that is sure: some of the first ones may be at the old containers.
+    ///
+    /// Others ask the candidates too, so many packets prove nothing unless the requests reached the live containers before.
+    pub fn received_since(&mut self, packets: u64) -> Option<String> {
+        let named = self.samples.iter().any(|sample| sample.by == By::New && self.is_since(sample.at));
+        let answered = self.statuses[1].values().sum::<u64>();
+        let reached = self.reached.as_mut().filter(|reached| reached.live == Some(true) && answered > 0)?;
+        if named || packets >= answered {
+            reached.candidates = Some(true);
+            return None;
+        }
+        if answered < 3 || packets >= answered / 2 {
+            return None;
+        }
+        reached.candidates = Some(false);
+        let why =
+            format!("{answered} requests were answered since the switch, and {packets} packets reached the candidates");
+        reached.how = why.clone();
+        Some(format!("the front door's answers are not the candidates': {why}"))
+    }
+
+    /// Tells whether nothing at all was answered before the switch, though it was asked in time.
+    pub fn unanswered(&self) -> bool {
+        let asked =
+            self.samples.first().map(|sample| sample.at).into_iter().chain(self.under_way.iter().copied()).min();
+        self.statuses[0].is_empty() && asked.is_some_and(|at| self.now.saturating_sub(at) > HANGS_MS)
     }
 
     /// Tells whether every request before the switch failed: then there is no way to the front door from here, which says
@@ -259,18 +394,57 @@ impl Samples {
     ///
     /// One failure may be anybody's, and a site that always fails a little is not the candidate's doing: at least five
     /// requests, one of a hundred, and twice the share of before must have failed. Where nothing was answered before,
-    /// nobody knows.
+    /// nobody knows. A request that hangs has failed: after a second, or five times the p99 from before the switch.
     pub fn worse(&self) -> Option<String> {
         let (before, since) = (self.counts(Part::Before), self.counts(Part::Since));
-        let share = |(requests, failures): (u64, u64)| failures as f64 / requests.max(1) as f64;
-        if since.1 < 5 || share(since) < f64::max(0.01, 2.0 * share(before)) {
-            return None;
+        if since.1 > CHANCE && share(since) >= f64::max(0.01, 2.0 * share(before)) {
+            return Some(self.told(before, since));
         }
+        self.refused_more()
+    }
+
+    /// Returns why the front door is not well at the end of a watch; `None` if it is.
+    ///
+    /// What may have been chance while it went on is none when no request at all was answered well. `alone`: nothing but the
+    /// probe judges the candidates, so one that never answers well is not for users, however it was before.
+    pub fn worse_at_last(&self, alone: bool) -> Option<String> {
+        let (before, since) = (self.counts(Part::Before), self.counts(Part::Since));
+        let hopeless = since.0 > 0 && since.0 == since.1 && (alone || share(before) < 0.5);
+        if hopeless { Some(self.told(before, since)) } else { self.worse() }
+    }
+
+    /// Returns which status between 400 and 499 is answered far more often since the switch, if one is.
+    fn refused_more(&self) -> Option<String> {
+        let [before, since] = &self.statuses;
+        let of = |statuses: &BTreeMap<u16, u64>, status: &u16| {
+            (statuses.values().sum::<u64>(), statuses.get(status).copied().unwrap_or(0))
+        };
+        since.keys().filter(|status| (400..500).contains(*status) && before.contains_key(status)).find_map(|status| {
+            let (then, now) = (of(before, status), of(since, status));
+            let more = now.1 > CHANCE && share(now) >= f64::max(0.05, 2.0 * share(then));
+            let text = |(requests, those): (u64, u64)| format!("{those} of {requests}");
+            more.then(|| {
+                let (now, then) = (text(now), text(then));
+                format!("the front door answered {status} to {now} requests since the switch, to {then} before")
+            })
+        })
+    }
+
+    fn told(&self, before: (u64, u64), since: (u64, u64)) -> String {
         let of = |(requests, failures): (u64, u64)| format!("{failures} of {requests}");
-        let why = self.failures.iter().filter(|failure| self.is_since(failure.at)).min_by_key(|failure| failure.at);
-        let first = why.map(|failure| format!("; the first: {}", failure.why)).unwrap_or_default();
+        let failed = self.failures.iter().filter(|failure| self.is_since(failure.at)).min_by_key(|failure| failure.at);
+        let first = self.hanging(Part::Since).min().filter(|at| failed.is_none_or(|failed| *at < failed.at));
+        let why = match (first, failed) {
+            (Some(at), _) => Some(self.no_answer(at)),
+            (None, failed) => failed.map(|failure| failure.why.clone()),
+        };
+        let first = why.map(|why| format!("; the first: {why}")).unwrap_or_default();
         let (since, before) = (of(since), of(before));
-        Some(format!("the front door failed {since} requests since the switch, {before} before{first}"))
+        format!("the front door failed {since} requests since the switch, {before} before{first}")
+    }
+
+    fn no_answer(&self, at: u32) -> String {
+        format!("no answer for {:.1} s", f64::from(self.now.saturating_sub(at)) / 1000.0)
     }
 
     /// Returns all that is kept of the probe when it ends.
@@ -278,7 +452,10 @@ impl Samples {
         let of = |by: By| self.samples.iter().filter(move |sample| sample.by == by && !sample.failed);
         let (bucket_ms, buckets) = buckets(&self.samples);
         let mut failures = self.failures.clone();
+        let hanging = self.hanging(Part::Before).chain(self.hanging(Part::Since));
+        failures.extend(hanging.map(|at| ProbeFailure { at, why: self.no_answer(at) }));
         failures.sort_by_key(|failure| failure.at);
+        failures.truncate(MOST_FAILURES);
         Probed {
             service,
             url,
@@ -289,6 +466,7 @@ impl Samples {
             since: self.numbers(Part::Since),
             first_new: of(By::New).map(|sample| sample.at).min(),
             last_old: of(By::Old).map(|sample| sample.at).max(),
+            reached: self.reached.clone(),
             reconnected: self.reconnected,
             failures,
             bucket_ms,
@@ -300,6 +478,10 @@ impl Samples {
     fn is_since(&self, at: u32) -> bool {
         self.switched.is_some_and(|switched| at >= switched)
     }
+}
+
+fn share((requests, failures): (u64, u64)) -> f64 {
+    failures as f64 / requests.max(1) as f64
 }
 
 fn numbers<'a>(samples: impl Iterator<Item = &'a Sample>) -> Numbers {
@@ -431,5 +613,124 @@ mod tests {
             worse((0, 0), (9, 9)),
             told("9 of 9 requests since the switch, 0 of 0 before; the first: status 1000")
         );
+    }
+
+    /// Answers a request each 20 ms for two seconds, in 5 ms, then switches; `since` is what comes after.
+    fn switched(since: impl Fn(&mut Samples)) -> Samples {
+        let mut samples = Samples::default();
+        for at in (0..2000).step_by(20) {
+            samples.begun(at);
+            samples.answered(at, 5000, By::Unknown, 200);
+        }
+        samples.switched(2000);
+        since(&mut samples);
+        samples
+    }
+
+    #[test]
+    fn what_hangs_has_failed_after_a_second_and_not_after_ten() {
+        let mut samples = switched(|samples| (2000..3000).step_by(20).for_each(|at| samples.begun(at)));
+        samples.it_is(3000);
+        assert_eq!((samples.worse(), samples.worse_at_last(true)), (None, None), "nothing is late yet");
+        samples.it_is(3100);
+        let why =
+            "the front door failed 5 of 5 requests since the switch, 0 of 100 before; the first: no answer for 1.1 s";
+        assert_eq!(samples.worse().as_deref(), Some(why));
+        let probed = probed(&samples);
+        assert_eq!(probed.since.map(|since| (since.requests, since.failures)), Some((5, 5)));
+        assert_eq!(probed.failures.first(), Some(&ProbeFailure { at: 2000, why: "no answer for 1.1 s".to_owned() }));
+        // An answer that comes after all is one.
+        (2000..3000).step_by(20).for_each(|at| samples.answered(at, 1_200_000, By::Unknown, 200));
+        assert_eq!((samples.worse(), samples.worse_at_last(true)), (None, None));
+    }
+
+    #[test]
+    fn a_slow_page_is_given_five_times_what_it_took_before() {
+        let mut samples = Samples::default();
+        samples.begun(0);
+        samples.it_is(2900);
+        assert_eq!(samples.numbers(Part::Before).map(|numbers| numbers.failures), Some(0));
+        samples.answered(0, 3_000_000, By::Unknown, 200);
+        samples.switched(4000);
+        (4000..4100).step_by(20).for_each(|at| samples.begun(at));
+        samples.it_is(19_000);
+        assert_eq!(samples.worse(), None);
+        samples.it_is(19_100);
+        let why =
+            "the front door failed 5 of 5 requests since the switch, 0 of 1 before; the first: no answer for 15.1 s";
+        assert_eq!(samples.worse().as_deref(), Some(why));
+    }
+
+    #[test]
+    fn few_requests_that_all_fail_are_no_chance_at_the_end() {
+        let samples = switched(|samples| {
+            samples.begun(2000);
+            samples.answered(2000, 1, By::Unknown, 503);
+        });
+        assert_eq!(samples.worse(), None);
+        let why = "the front door failed 1 of 1 requests since the switch, 0 of 100 before; the first: status 503";
+        assert_eq!(samples.worse_at_last(false).as_deref(), Some(why));
+        // Of a site that failed before, only a watch that has no other judge says so.
+        let mut samples = Samples::default();
+        [0, 20].iter().for_each(|at| samples.answered(*at, 1, By::Unknown, 500));
+        samples.switched(40);
+        samples.answered(60, 1, By::Unknown, 500);
+        assert_eq!(samples.worse_at_last(false), None);
+        let why = "the front door failed 1 of 1 requests since the switch, 2 of 2 before; the first: status 500";
+        assert_eq!(samples.worse_at_last(true).as_deref(), Some(why));
+    }
+
+    #[test]
+    fn a_status_that_was_never_answered_before_is_a_failure_and_one_that_was_is_not() {
+        let since = |status: u16, count: u32| {
+            switched(|samples| (2000..2000 + count).for_each(|at| samples.answered(at, 1, By::Unknown, status))).worse()
+        };
+        let why = "the front door failed 9 of 9 requests since the switch, 0 of 100 before; the first: status 404, which was \
+                   never answered before the switch";
+        assert_eq!(since(404, 9).as_deref(), Some(why));
+        assert_eq!(since(302, 9), None, "a redirect is no failure");
+        let mut samples = Samples::default();
+        (0..100).for_each(|at| samples.answered(at, 1, By::Unknown, if at % 10 == 0 { 404 } else { 200 }));
+        samples.switched(100);
+        (100..200).for_each(|at| samples.answered(at, 1, By::Unknown, if at % 6 == 0 { 404 } else { 200 }));
+        assert_eq!(samples.worse(), None);
+        (200..300).for_each(|at| samples.answered(at, 1, By::Unknown, 404));
+        let why = "the front door answered 404 to 117 of 200 requests since the switch, to 10 of 100 before";
+        assert_eq!(samples.worse().as_deref(), Some(why));
+    }
+
+    #[test]
+    fn answers_that_the_candidates_did_not_give_are_noticed_by_what_they_received() {
+        let judged = |packets: u64, by: By, reaches: Reaches| {
+            let mut samples = switched(|samples| (2000..2100).for_each(|at| samples.answered(at, 1, by, 200)));
+            samples.reached(Reached::before(Some(&reaches)));
+            let why = samples.received_since(packets);
+            (why, probed(&samples).reached.and_then(|reached| reached.candidates))
+        };
+        let live = || Reaches::Live { proof: "it was seen".to_owned() };
+        let why = "the front door's answers are not the candidates': 100 requests were answered since the switch, and 7 packets \
+                   reached the candidates";
+        assert_eq!(judged(7, By::Unknown, live()), (Some(why.to_owned()), Some(false)));
+        assert_eq!(judged(400, By::Unknown, live()), (None, Some(true)));
+        assert_eq!(judged(80, By::Unknown, live()), (None, None), "some may have been at the old one");
+        assert_eq!(judged(7, By::New, live()), (None, Some(true)), "their answers name them");
+        assert_eq!(
+            judged(400, By::Unknown, Reaches::Unknown { why: String::new() }),
+            (None, None),
+            "others ask them too"
+        );
+    }
+
+    #[test]
+    fn a_probe_that_was_never_answered_before_the_switch_is_noticed() {
+        let mut samples = Samples::default();
+        samples.it_is(5000);
+        assert!(!samples.unanswered(), "nothing was asked");
+        samples.begun(4900);
+        assert!(!samples.unanswered(), "it may still be");
+        samples.failed(3000, 1, By::Unknown, "connection refused".to_owned());
+        assert!(samples.unanswered());
+        samples.answered(4900, 1, By::Unknown, 500);
+        assert!(!samples.unanswered());
     }
 }

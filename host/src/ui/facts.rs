@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{Container, Failure, OldVolumes};
 use crate::plan::{Plan, PlannedService, Step, names, short};
-use crate::run::trace::Probed;
+use crate::run::trace::{Probed, Reached};
 use crate::run::{Entry, Event, Facts, Learnt, Outcome};
 
 /// Returns what a step that is done has brought about; `None` for steps that nobody needs to see.
@@ -197,10 +197,37 @@ pub fn front_door(probed: &Probed) -> String {
     if let (Some(last), Some(first)) = (probed.last_old, probed.first_new) {
         line.push_str(&format!("; the candidate answered from {} on, the old one until {}", at(first), at(last)));
     }
+    if let Some(said) = probed.reached.as_ref().and_then(astray) {
+        line.push_str(&said);
+    }
     if let Some(first) = probed.failures.first() {
         line.push_str(&format!("; the first failed at {}: {}", at(first.at), first.why));
     }
     line
+}
+
+/// Returns what a probe's line says of requests that are not known to have reached the application.
+fn astray(reached: &Reached) -> Option<String> {
+    let how = &reached.how;
+    match (reached.live, reached.candidates) {
+        (Some(false), _) => Some(format!("; none of them reached the application: {how}")),
+        (_, Some(false)) => Some(format!("; they did not reach the candidate: {how}")),
+        (None, _) => Some(format!("; it is not known whether they reached the application: {how}")),
+        (Some(true), _) => None,
+    }
+}
+
+/// Returns the remark on a probe that says nothing of the new version, because none of its requests was answered well.
+pub fn all_failed(probed: &Probed) -> Option<String> {
+    let since = probed.since.unwrap_or_default();
+    let (requests, failures) = (probed.before.requests + since.requests, probed.before.failures + since.failures);
+    (requests > 0 && requests == failures).then(|| {
+        format!(
+            "none of the probe's {} requests to {} was answered well, so it tells nothing about the new version",
+            thousands(requests),
+            probed.url
+        )
+    })
 }
 
 /// Returns microseconds as milliseconds with one digit: `4.1`.
@@ -239,6 +266,35 @@ mod tests {
             "front door: 2,434 requests, 1 failed, p99 4.1 ms (before 3.9); the candidate answered from 2.0 s on, the old \
              one until 2.0 s; the first failed at 2.2 s: status 502"
         );
+    }
+
+    #[test]
+    fn a_probe_that_saw_nothing_of_the_application_says_so() {
+        let line = |live: Option<bool>, candidates: Option<bool>| {
+            let mut samples = Samples::default();
+            samples.reached(Some(Reached { live, candidates, how: "nginx itself answers 301".to_owned() }));
+            samples.answered(0, 3900, By::Unknown, 301);
+            front_door(&samples.probed("app".parse().unwrap(), "http://door/".to_owned(), 50, 0))
+        };
+        let said = |text: &str| format!("front door: 1 requests, 0 failed, p99 3.9 ms{text}");
+        let how = "nginx itself answers 301";
+        assert_eq!(line(Some(true), Some(true)), said(""));
+        assert_eq!(line(Some(false), None), said(&format!("; none of them reached the application: {how}")));
+        assert_eq!(line(None, None), said(&format!("; it is not known whether they reached the application: {how}")));
+        assert_eq!(line(Some(true), Some(false)), said(&format!("; they did not reach the candidate: {how}")));
+    }
+
+    #[test]
+    fn a_probe_without_one_good_answer_is_told() {
+        let mut samples = Samples::default();
+        (0..107).for_each(|at| samples.failed(at, 1, By::Unknown, "connection refused".to_owned()));
+        let told =
+            |samples: &Samples| all_failed(&samples.probed("app".parse().unwrap(), "http://door/".to_owned(), 50, 0));
+        let text = "none of the probe's 107 requests to http://door/ was answered well, so it tells nothing about the new version";
+        assert_eq!(told(&samples).as_deref(), Some(text));
+        samples.answered(107, 1, By::Unknown, 200);
+        assert_eq!(told(&samples), None);
+        assert_eq!(told(&Samples::default()), None);
     }
 
     #[test]

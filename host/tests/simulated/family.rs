@@ -190,6 +190,7 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 port: 80,
                 probe: None,
                 probe_rate: None,
+                probe_way: None,
             }),
             hooks: if family.hooks { vec![hooks] } else { Vec::new() },
             ..ObservedService::empty(service.name.clone())

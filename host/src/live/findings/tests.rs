@@ -27,6 +27,7 @@ fn service(name: &str) -> ServiceFacts {
         port: 8000,
         probe: None,
         probe_rate: None,
+        probe_way: None,
     };
     let mut observed = ObservedService::empty(name.parse().unwrap());
     observed.live = vec![live];

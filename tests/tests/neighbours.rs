@@ -22,7 +22,7 @@ const CALLER: &str = "while :; do for ip in $$(getent ahostsv4 app | cut -d' ' -
 /// The usual stack with a slow application and a service that calls it by its name.
 fn called() -> Builder {
     let caller = format!(
-        "\n  caller:\n    image: [project]-app\n    command: [\"bash\", \"-c\", \"{CALLER}\"]\n    init: true\n    volumes:\n      \
+        "\n  caller:\n    image: [image v1]\n    command: [\"bash\", \"-c\", \"{CALLER}\"]\n    init: true\n    volumes:\n      \
          - data:/data\n\nvolumes:\n"
     );
     Stack::builder().app_line(SLOW).compose("\nvolumes:\n", &caller)
@@ -52,7 +52,7 @@ fn who_calls_by_name_never_gets_a_candidate_that_is_not_healthy() {
         .app_line("networks: { default: { aliases: [ shop, store ] }, back: {} }\n    links: [ other ]")
         .compose(
             "\nvolumes:\n",
-            "\n  other:\n    image: [project]-app\n    command: [\"sleep\", \"infinity\"]\n    init: true\n    networks: [ default, \
+            "\n  other:\n    image: [image v1]\n    command: [\"sleep\", \"infinity\"]\n    init: true\n    networks: [ default, \
              back ]\n\nnetworks:\n  back: { internal: true }\n\nvolumes:\n",
         )
         .up();

@@ -37,7 +37,9 @@ pub async fn run(arguments: Arguments) -> Exit {
         None => swap::swap(flags, &arguments.words, &arguments.health_command, display.clone()).await,
         Some(Command::Plan { words, health_command }) => swap::plan(flags, &words, &health_command).await,
         Some(Command::Resume { service }) => swap::resume(flags, &service, display.clone()).await,
-        Some(Command::Rollback { service }) => swap::rollback(flags, &service, display.clone()).await,
+        Some(Command::Rollback { service, to }) => {
+            swap::rollback(flags, &service, to.as_deref(), display.clone()).await
+        }
         Some(Command::Doctor { services }) => doctor::doctor(flags, &services).await,
         Some(Command::Init { service, write }) => init::init(flags, &service, write, &display).await,
         Some(Command::Status { services }) => history::status(flags, &services).await,

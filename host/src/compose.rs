@@ -24,6 +24,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod tool;
+mod variables;
 
 pub use dockerfile::{Dockerfile, parse as parse_dockerfile};
 pub use edit::{ComposeFile, Wanted, propose};

@@ -8,6 +8,7 @@ pub mod containers;
 pub mod endpoint;
 pub mod exec;
 pub mod files;
+pub mod images;
 pub mod logs;
 pub mod probe;
 mod reaper;

@@ -10,6 +10,7 @@
 //! observe   the world → [`Observed`](crate::plan::Observed)
 //! senders   who sends requests to a service: which nginx, and by which ways
 //! room      whether memory and disk suffice for a second container
+//! way_back  which version a rollback brings, and what stays of one that is replaced
 //! perform   [`Step`](crate::plan::Step) → calls of the adapters
 //! ending    who may be stopped or removed, and the stopping and removing
 //! health    when a candidate is healthy, and whether it stays so
@@ -45,6 +46,7 @@ pub mod setup;
 mod site;
 mod visitor;
 mod way;
+mod way_back;
 
 pub use doctor::examine;
 pub use findings::{Facts, Finding, Severity, findings, text as findings_text, verdict};
@@ -53,6 +55,7 @@ pub use lock::{Held, Holding, NotHeld};
 pub use observe::ServiceStatus;
 pub use perform::Live;
 pub use site::Site;
+pub use way_back::WayBack;
 
 /// Returns the builder of every HTTP client here. TLS needs a cryptography provider, which a process settles once.
 fn http_client() -> reqwest::ClientBuilder {

@@ -427,6 +427,9 @@ pub struct Settings {
     /// How many requests per second the probe sends; `None`: the default.
     #[serde(default)]
     pub probe_rate: Option<u32>,
+    /// How many versions that were replaced keep a name of swap's own for the way back; `None`: the default.
+    #[serde(default)]
+    pub keep: Option<u32>,
     /// The limits in time.
     pub timeouts: Timeouts,
     /// Whether the candidate starts before the old container stops.
@@ -485,6 +488,12 @@ pub const PROBE_RATE: u32 = 50;
 
 /// How many requests per second a probe may send: it measures, it is no load test.
 pub const MOST_PROBE_RATE: u32 = 1000;
+
+/// How many versions that were replaced keep a name of swap's own, where nobody has settled it.
+pub const KEEP: u32 = 3;
+
+/// The most versions that can be kept.
+pub const MOST_KEPT: u32 = 100;
 
 /// Durations in the journal are whole milliseconds.
 pub(crate) mod millis {

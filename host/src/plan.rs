@@ -3,6 +3,8 @@
 //! `swap plan` prints the plan by the same `Display` that the run uses for its progress, so what is printed is what is
 //! done.
 
+pub mod back;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -11,9 +13,11 @@ use humantime::format_duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Check, Container, Dns, Failure, Harm, Image, LoadedHook, OldVolumes, Order, PROBE_RATE, Phase, Place, ProxyChoice,
-    Reaches, RunId, ServiceName, Settings, millis, printable,
+    Check, Container, Dns, Failure, Harm, Image, KEEP, LoadedHook, OldVolumes, Order, PROBE_RATE, Phase, Place,
+    ProxyChoice, Reaches, RunId, ServiceName, Settings, millis, printable,
 };
+
+pub use back::{Keep, Replaced};
 
 /// How long a candidate without requests may take to stop when a run is unwound.
 const UNWIND_GRACE: Duration = Duration::from_secs(3);
@@ -40,8 +44,10 @@ pub struct ObservedService {
     pub name: ServiceName,
     /// What the operator settled.
     pub settings: Settings,
-    /// The running containers, oldest first.
+    /// The running containers, oldest first; where nothing runs and a version before is to be brought back, those that died.
     pub live: Vec<Container>,
+    /// Whether those do not run.
+    pub down: bool,
     /// Containers of the service that exist and do not run. compose counts them as if they did.
     pub stopped: Vec<Container>,
     /// How many containers the compose file wants; 0: unknown.
@@ -54,6 +60,8 @@ pub struct ObservedService {
     pub image: Option<Image>,
     /// What compose calls that image.
     pub image_name: String,
+    /// A rollback to an image for which that name does not stand yet: the name must be given to it.
+    pub retag: Option<Retag>,
     /// `container_name` of the compose file.
     pub container_name: Option<String>,
     /// Published ports that two containers can't share, as `8080:80`.
@@ -83,18 +91,38 @@ pub struct ObservedService {
 }
 
 impl ObservedService {
+    /// Returns the hooks that implement the phase, in order.
+    fn hooks_of(&self, phase: Phase) -> Vec<String> {
+        self.hooks.iter().filter(|hook| hook.phases.contains(&phase)).map(|hook| hook.name.clone()).collect()
+    }
+
+    /// Returns all checks that must agree, with the default where nothing is known about the service.
+    fn checks(&self) -> Vec<Check> {
+        let mut checks: Vec<Check> = self.healthcheck.clone().map(Check::Docker).into_iter().collect();
+        checks.extend(self.settings.health.iter().cloned());
+        if checks.is_empty() && self.hooks_of(Phase::Health).is_empty() {
+            checks.push(match self.front {
+                Some(_) => Check::Tcp,
+                None => Check::Running(Duration::from_secs(1)),
+            });
+        }
+        checks
+    }
+
     /// A service of which nothing is known but its name.
     pub fn empty(name: ServiceName) -> Self {
         Self {
             name,
             settings: Settings::default(),
             live: Vec::new(),
+            down: false,
             stopped: Vec::new(),
             replicas: 0,
             sidecars: Vec::new(),
             paused: false,
             image: None,
             image_name: String::new(),
+            retag: None,
             container_name: None,
             fixed_ports: Vec::new(),
             on_machine: false,
@@ -141,6 +169,13 @@ pub struct CalledIn {
     pub place: Place,
     /// The names of the containers that could call it.
     pub callers: Vec<String>,
+}
+
+/// That the name of a service's image must be given to another image first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retag {
+    /// The id of the image that the name stands for now; `None`: there is none.
+    pub before: Option<String>,
 }
 
 /// The nginx that fronts a service, and the file in it that swap owns.
@@ -259,12 +294,28 @@ pub struct PlannedService {
     pub live: Vec<Container>,
     /// The image that the candidates are made of.
     pub image: Image,
+    /// Whether those that were live had died when the run began: what unwinds to them does not make them run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub down: bool,
 }
 
 /// One effect on the world. The first group are the steps of a swap, the second undoes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Step {
+    /// A rollback: give the name of the service's image to the image that is brought back, because that is what compose
+    /// creates candidates of, now and at the next `up`.
+    Tag {
+        /// The service.
+        service: ServiceName,
+        /// The name, as `demo-app`.
+        name: String,
+        /// The id of the image that gets it.
+        image: String,
+        /// The id of the image that had it; `None`: none.
+        #[serde(default)]
+        before: Option<String>,
+    },
     /// Ask the hooks before anything is created: migrations.
     PreStart {
         /// The service.
@@ -422,6 +473,9 @@ pub enum Step {
         /// What becomes of those volumes.
         #[serde(default, skip_serializing_if = "OldVolumes::are_kept")]
         old_volumes: OldVolumes,
+        /// What stays of the version, so that a rollback finds it; `None`: nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep: Option<Keep>,
     },
     /// Ask the hooks after everything: notify. A failure is reported, never undone.
     Finish {
@@ -431,6 +485,18 @@ pub enum Step {
         hooks: Vec<String>,
     },
 
+    /// Undoes `Tag`.
+    TagBack {
+        /// The service.
+        service: ServiceName,
+        /// The name.
+        name: String,
+        /// The id of the image that got it: where it stands for a third one by now, it is left alone.
+        image: String,
+        /// The id of the image that gets it again; `None`: none.
+        #[serde(default)]
+        before: Option<String>,
+    },
     /// Undoes `PreStart`.
     Rollback {
         /// The service.
@@ -507,6 +573,7 @@ impl Step {
     /// Returns the word for this kind of step, as in DESIGN and in the journal.
     pub fn verb(&self) -> &'static str {
         match self {
+            Step::Tag { .. } => "tag",
             Step::PreStart { .. } => "pre-start",
             Step::Adopt { .. } => "adopt",
             Step::Create { .. } => "create",
@@ -522,6 +589,7 @@ impl Step {
             Step::Commit => "commit",
             Step::Retire { .. } => "retire",
             Step::Finish { .. } => "finish",
+            Step::TagBack { .. } => "tag-back",
             Step::Rollback { .. } => "rollback",
             Step::Release { .. } => "release",
             Step::RemoveCandidates { .. } => "remove",
@@ -534,7 +602,9 @@ impl Step {
     /// Returns the service that the step is about; `None` for the commit, which is about the run.
     pub fn service(&self) -> Option<&ServiceName> {
         match self {
-            Step::PreStart { service, .. }
+            Step::Tag { service, .. }
+            | Step::TagBack { service, .. }
+            | Step::PreStart { service, .. }
             | Step::Adopt { service, .. }
             | Step::Release { service, .. }
             | Step::Create { service, .. }
@@ -561,6 +631,12 @@ impl Step {
     /// Returns the step that undoes this one, done or half done; `None` where there is nothing to undo.
     pub fn undo(&self) -> Option<Step> {
         match self {
+            Step::Tag { service, name, image, before } => Some(Step::TagBack {
+                service: service.clone(),
+                name: name.clone(),
+                image: image.clone(),
+                before: before.clone(),
+            }),
             Step::PreStart { service, rollback, .. } if !rollback.is_empty() => {
                 Some(Step::Rollback { service: service.clone(), hooks: rollback.clone() })
             }
@@ -656,6 +732,19 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<11} ", self.verb())?;
         match self {
+            Step::Tag { service, name, image, before: Some(before) } => write!(
+                f,
+                "{service}: {name} stands for {} instead of {} (compose creates by this name, now and at the next `up`)",
+                short(image),
+                short(before)
+            ),
+            Step::Tag { service, name, image, before: None } => {
+                write!(f, "{service}: {name} stands for {} (compose creates by this name)", short(image))
+            }
+            Step::TagBack { service, name, before, .. } => match before {
+                Some(before) => write!(f, "{service}: {name} stands for {} again", short(before)),
+                None => write!(f, "{service}: nothing is called {name} again"),
+            },
             Step::PreStart { service, hooks, .. } if hooks.is_empty() => {
                 write!(f, "{service}: nothing to ask (hooks wait for a rollback)")
             }
@@ -803,10 +892,13 @@ pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    let services: Vec<Service> = observed.services.iter().filter_map(Service::of).collect();
+    let of = |seen| Service::of(seen, &run, &observed.project);
+    let services: Vec<Service> = observed.services.iter().filter_map(of).collect();
     let mut steps = Vec::new();
     // All candidates are healthy before the first switch, so that a failure of one leaves all services untouched.
     let before_commit = [
+        // First: hooks of `pre-start` run commands in the image that the name stands for.
+        Service::tag,
         Service::pre_start,
         Service::adopt,
         Service::create,
@@ -825,20 +917,17 @@ pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
     for phase in [Service::retire, Service::finish] {
         services.iter().for_each(|service| phase(service, &mut steps));
     }
-    Ok(Plan {
-        run,
-        project: observed.project.clone(),
-        services: services
-            .iter()
-            .map(|service| PlannedService {
-                name: service.seen.name.clone(),
-                live: service.seen.live.clone(),
-                image: service.image.clone(),
-            })
-            .collect(),
-        steps,
-        notices: observed.services.iter().flat_map(notices).collect(),
-    })
+    let planned = services
+        .iter()
+        .map(|service| PlannedService {
+            name: service.seen.name.clone(),
+            live: service.seen.live.clone(),
+            image: service.image.clone(),
+            down: service.seen.down,
+        })
+        .collect();
+    let notices = observed.services.iter().flat_map(notices).collect();
+    Ok(Plan { run: run.clone(), project: observed.project.clone(), services: planned, steps, notices })
 }
 
 /// Returns every reason why this service can't be swapped.
@@ -853,7 +942,7 @@ pub fn refusals(seen: &ObservedService) -> Vec<Failure> {
     } else if seen.live.is_empty() {
         refusals.push(
             Failure::new(format!("service `{service}` is not running, so there is nothing to replace"))
-                .hint(format!("start it with `docker compose up -d {service}`")),
+                .hint(not_running(seen)),
         );
     }
     refusals.extend(single(seen));
@@ -899,6 +988,18 @@ fn blind_probe(seen: &ObservedService) -> Option<Failure> {
         "name a page of the application, as `--probe /up` or `--probe https://shop.example.com/up`, or give `{service}` a \
          health check; `--watch 0s` swaps without a watch"
     )))
+}
+
+fn not_running(seen: &ObservedService) -> String {
+    let service = &seen.name;
+    let start = format!("start it with `docker compose up -d {service}`");
+    match &seen.stopped[..] {
+        [] => start,
+        stopped => format!(
+            "see `docker logs {}`; {start}, or bring the version before back with `swap rollback {service}`",
+            stopped[stopped.len() - 1].name
+        ),
+    }
 }
 
 /// Returns every reason why two containers of this service can't run beside each other, as the compose file alone tells.
@@ -957,6 +1058,9 @@ fn notices(seen: &ObservedService) -> Vec<String> {
     let mut notices = seen.notices.clone();
     notices.extend(unshared(seen));
     notices.extend(blind_watch(seen));
+    if seen.down {
+        notices.push(format!("{} does not run: nobody serves until the candidates are live", names(&seen.live)));
+    }
     if let Some(image) = seen.image.as_ref().filter(|image| seen.live.iter().all(|live| live.image == image.id)) {
         notices.push(format!("`{}` is the image that runs already: right for a change of the compose file, but a new version is built first", image.name));
     }
@@ -994,8 +1098,7 @@ fn blind_watch(seen: &ObservedService) -> Option<String> {
         return None;
     }
     let front = seen.front.as_ref()?;
-    let service = Service { seen, image: seen.image.clone()? };
-    let asked = service.checks().iter().any(Check::asks) || !service.hooks(Phase::Health).is_empty();
+    let asked = seen.checks().iter().any(Check::asks) || !seen.hooks_of(Phase::Health).is_empty();
     if front.probe.is_none() {
         return (!asked).then(|| {
             "the watch sees only that the candidate runs and its port is open, which a version that hangs or fails does too (a \
@@ -1056,16 +1159,18 @@ pub fn unshared(seen: &ObservedService) -> Vec<String> {
 struct Service<'a> {
     seen: &'a ObservedService,
     image: Image,
+    run: &'a RunId,
+    project: &'a str,
 }
 
 impl<'a> Service<'a> {
-    fn of(seen: &'a ObservedService) -> Option<Self> {
-        seen.image.clone().map(|image| Self { seen, image })
+    fn of(seen: &'a ObservedService, run: &'a RunId, project: &'a str) -> Option<Self> {
+        seen.image.clone().map(|image| Self { seen, image, run, project })
     }
 
     /// Returns the hooks that implement the phase, in order.
     fn hooks(&self, phase: Phase) -> Vec<String> {
-        self.seen.hooks.iter().filter(|hook| hook.phases.contains(&phase)).map(|hook| hook.name.clone()).collect()
+        self.seen.hooks_of(phase)
     }
 
     fn name(&self) -> ServiceName {
@@ -1076,17 +1181,20 @@ impl<'a> Service<'a> {
         self.seen.front.clone().map(Box::new)
     }
 
-    /// Returns all checks that must agree, with the default where nothing is known about the service.
+    /// Returns all checks that must agree.
     fn checks(&self) -> Vec<Check> {
-        let mut checks: Vec<Check> = self.seen.healthcheck.clone().map(Check::Docker).into_iter().collect();
-        checks.extend(self.seen.settings.health.iter().cloned());
-        if checks.is_empty() && self.hooks(Phase::Health).is_empty() {
-            checks.push(match self.seen.front {
-                Some(_) => Check::Tcp,
-                None => Check::Running(Duration::from_secs(1)),
+        self.seen.checks()
+    }
+
+    fn tag(&self, steps: &mut Vec<Step>) {
+        if let Some(Retag { before }) = &self.seen.retag {
+            steps.push(Step::Tag {
+                service: self.name(),
+                name: self.image.name.clone(),
+                image: self.image.id.clone(),
+                before: before.clone(),
             });
         }
-        checks
     }
 
     fn pre_start(&self, steps: &mut Vec<Step>) {
@@ -1099,7 +1207,8 @@ impl<'a> Service<'a> {
     }
 
     fn adopt(&self, steps: &mut Vec<Step>) {
-        if let Some(front) = self.front().filter(|front| !front.current) {
+        // Those that died have no address that could be named.
+        if let Some(front) = self.front().filter(|front| !front.current && !self.seen.down) {
             steps.push(Step::Adopt { service: self.name(), front, live: self.seen.live.clone() });
         }
     }
@@ -1222,7 +1331,19 @@ impl<'a> Service<'a> {
             leftovers: self.seen.stopped.clone(),
             volumes: self.seen.anonymous_volumes.iter().map(|anonymous| anonymous.volume.clone()).collect(),
             old_volumes: self.seen.settings.anonymous_volumes,
+            keep: self.keep(),
         });
+    }
+
+    /// Returns what stays of the version that is replaced. A swap of an image to itself with the same configuration leaves
+    /// nothing, which only shows when both containers are there.
+    fn keep(&self) -> Option<Keep> {
+        let image = self.seen.live.first()?.image.clone();
+        Some(Keep {
+            repository: back::repository(self.project, &self.seen.name),
+            replaced: Replaced { run: self.run.clone(), by: short(&self.image.id).to_owned(), image },
+            count: self.seen.settings.keep.unwrap_or(KEEP),
+        })
     }
 
     fn finish(&self, steps: &mut Vec<Step>) {

@@ -392,7 +392,8 @@ impl<'a> State<'a> {
         for (step, status) in self.plan.steps.iter().zip(&mut self.status) {
             let settles = matches!(
                 step,
-                Step::StopOld { .. }
+                Step::Tag { .. }
+                    | Step::StopOld { .. }
                     | Step::Start { .. }
                     | Step::AwaitHealthy { .. }
                     | Step::Announce { .. }

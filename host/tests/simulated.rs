@@ -230,6 +230,16 @@ fn retiring_before_the_switch_is_found() {
 }
 
 #[test]
+fn a_name_that_is_not_given_back_is_found() {
+    is_found("no tag back", Rules { tags_back: false, ..Rules::ALL }, unchanged);
+}
+
+#[test]
+fn another_image_than_planned_is_found() {
+    is_found("the image is not looked at", Rules { looks_at_image: false, ..Rules::ALL }, unchanged);
+}
+
+#[test]
 fn a_switch_that_is_not_undone_is_found() {
     is_found("no switch back", Rules { back_switches: false, ..Rules::ALL }, unchanged);
 }

@@ -613,7 +613,8 @@ fn remove(project: &str) {
          docker network ls -q {filter} | xargs -r docker network rm
          docker volume ls -q {filter} | xargs -r docker volume rm
          docker volume ls -q --filter label=swap.project={project} | xargs -r docker volume rm
-         docker images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' '{project}[\\-_]*' | xargs -r docker rmi"
+         docker images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' '{project}[\\-_]*' | xargs -r docker rmi
+         docker images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' 'swap-keep/{project}/*' | xargs -r docker rmi"
     );
     let _ = succeeds(Command::new("sh").args(["-c", &script]));
 }

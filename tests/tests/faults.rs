@@ -282,7 +282,7 @@ fn an_unknown_setting_is_refused_with_file_service_and_key() {
     shows(
         &changes_nothing(&stack, &["app"], REFUSED),
         expect![[r#"
-        error: docker-compose.yml: `services.app.x-swap`: unknown key `wach`, did you mean `watch`? (keys: port, proxy, upstream, health, successes, watch, probe, timeouts, order, dns, anonymous-volumes, sidecars, room, hooks)
+        error: docker-compose.yml: `services.app.x-swap`: unknown key `wach`, did you mean `watch`? (keys: port, proxy, upstream, health, successes, watch, probe, timeouts, order, keep, dns, anonymous-volumes, sidecars, room, hooks)
         hint: correct docker-compose.yml; the README lists the keys of x-swap
     "#]],
     );

@@ -21,6 +21,7 @@ mod privacy;
 mod proof;
 mod restarts;
 mod rig;
+mod rollbacks;
 mod senders;
 mod setup;
 mod shapes;

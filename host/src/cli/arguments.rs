@@ -149,12 +149,15 @@ Examples:
     },
     #[command(after_help = "\
 Examples:
-  swap rollback app                  after a kill: unwind; else: the image before")]
-    /// Unwind a run that was killed, or bring the version before the last swap back.
+  swap rollback app                  after a kill: unwind; else: the version before")]
+    /// Unwind a run that was killed, or bring the version back that was replaced by what serves now.
     Rollback {
         /// The service.
         #[arg(add = completions::services())]
         service: ServiceName,
+        /// Bring this version: an image by its name or the begin of its id, or what a run of `swap history` had brought.
+        #[arg(long, value_name = "IMAGE|RUN")]
+        to: Option<String>,
     },
     #[command(after_help = "\
 Examples:

@@ -80,33 +80,42 @@ pub async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> R
 }
 
 /// Unwinds a run that was killed; without one, swaps back to the image before the last swap.
-pub async fn rollback(flags: &Flags, service: &ServiceName, display: Display) -> Result<Exit, Ended> {
+///
+/// With `to` it swaps to the version that this names, after whatever was unfinished is cleaned up.
+pub async fn rollback(flags: &Flags, service: &ServiceName, to: Option<&str>, display: Display) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
     let site = Site::open(&flags.place(), Some(service), &display).await?;
     let mut signals = listen_to_signals()?;
     let (recorded, held) = unfinished(&site, flags, service, &mut signals, &display).await?;
-    let ended = match &recorded {
-        Some(recorded) => take_up(&site, flags, recorded, Goal::Back, (&held, &mut signals), &display).await,
-        None => go_back(&site, flags, service, (&held, &mut signals), began_ms, &display).await,
+    let ended = match (&recorded, to) {
+        (Some(recorded), None) => take_up(&site, flags, recorded, Goal::Back, (&held, &mut signals), &display).await,
+        _ => go_back(&site, flags, (service, to), (&held, &mut signals), began_ms, &display).await,
     };
     held.release().await;
     ended
 }
 
-/// Swaps back to the image before the last swap.
+/// Swaps back to the version that was replaced by what serves now, or to the one that is named.
 async fn go_back(
     site: &Site,
     flags: &Flags,
-    service: &ServiceName,
+    (service, to): (&ServiceName, Option<&str>),
     (held, signals): (&Held, &mut Signals),
     began_ms: i64,
     display: &Display,
 ) -> Result<Exit, Ended> {
-    let former = former_image(site, service)?;
-    let image = site.retag(service, &former).await?;
-    display.say(&format!("rollback: `{}` is {} again", image.name, crate::plan::short(&image.id)));
-    let targets = Targets { services: vec![service.clone()], health: None };
-    let plan = unless_interrupted(signals, make_plan(site, flags, &targets)).await?;
+    for recorded in site.folder().unfinished(service)? {
+        if let Some(exit) = clean_up(site, flags, &recorded, (held, &mut *signals), display).await? {
+            return Ok(exit);
+        }
+    }
+    let settings = overridden(site.settings(service), flags, None).map_err(usage)?;
+    let back = async { Ok(site.way_back(service, settings, to).await?) };
+    let back = unless_interrupted(signals, back).await?;
+    let latest = latest_run(site, std::slice::from_ref(service)).await?;
+    let plan = plan_of(run_id(Timestamp::now(), latest.as_ref()), &back.observed)
+        .map_err(|failures| Ended { exit: Exit::Refused, failures })?;
+    display.say(&back.text);
     let ran = execute(site, flags, &plan, Begin::Fresh, (held, signals), display).await?;
     Ok(report(&plan, &ran, began_ms, display))
 }
@@ -163,22 +172,6 @@ pub(super) async fn once(
     }
 }
 
-/// Returns the image that the last finished swap of the service replaced.
-fn former_image(site: &Site, service: &ServiceName) -> Result<String, Failure> {
-    for (run, path) in site.folder().list()? {
-        let Ok(recorded) = Recorded::read(run, path) else { continue };
-        let swapped =
-            matches!(recorded.entries.last(), Some(Entry { event: Event::Closed { outcome: Outcome::Swapped }, .. }));
-        let Some(plan) = recorded.plan().filter(|_| swapped) else { continue };
-        let planned = plan.services.iter().find(|planned| planned.name == *service);
-        if let Some(live) = planned.and_then(|planned| planned.live.first()) {
-            return Ok(live.image.clone());
-        }
-    }
-    Err(Failure::new(format!("no finished swap of `{service}` is known, so there is nothing to go back to"))
-        .hint(format!("build or tag the version that you want, then `swap {service}`")))
-}
-
 /// Returns the service that the words name first, before anybody knows which services there are.
 fn likely(words: &[String]) -> Option<ServiceName> {
     words.first()?.parse().ok()
@@ -190,10 +183,21 @@ async fn make_plan(site: &Site, flags: &Flags, targets: &Targets) -> Result<Plan
         let settings = overridden(site.settings(service), flags, targets.health.as_ref()).map_err(usage)?;
         wanted.push((service.clone(), settings));
     }
-    let observed = site.observe(wanted).await?;
-    let latest = site.folder().list()?.into_iter().next().map(|(run, _)| run);
-    plan_of(run_id(Timestamp::now(), latest.as_ref()), &observed)
+    let (observed, latest) = tokio::join!(site.observe(wanted), latest_run(site, &targets.services));
+    plan_of(run_id(Timestamp::now(), latest?.as_ref()), &observed?)
         .map_err(|failures| Ended { exit: Exit::Refused, failures })
+}
+
+/// Returns the latest run of these services that is known, here or to the engine: another machine's clock may be ahead of
+/// this one's, and a new run is to sort behind all others.
+async fn latest_run(site: &Site, services: &[ServiceName]) -> Result<Option<RunId>, Failure> {
+    let mut latest = site.folder().list()?.into_iter().next().map(|(run, _)| run);
+    for service in services {
+        // Whom the engine does not tell what it knows of, the clock must do.
+        let known = site.history(service).await.unwrap_or_default();
+        latest = latest.max(known.into_iter().next().map(|replaced| replaced.run));
+    }
+    Ok(latest)
 }
 
 fn usage(failure: Failure) -> Ended {

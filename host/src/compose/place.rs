@@ -125,7 +125,7 @@ fn normalised(name: &str) -> String {
 }
 
 /// Reads the lines of a `.env` file that matter here: `KEY=value`, quotes and comments as compose takes them.
-fn dotenv(text: &str) -> BTreeMap<String, String> {
+pub(super) fn dotenv(text: &str) -> BTreeMap<String, String> {
     let mut values = BTreeMap::new();
     for line in text.lines() {
         let line = line.trim();

@@ -6,14 +6,14 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::model::{
-    Check, Dns, Failure, Harm, HookSpec, MOST_PROBE_RATE, OldVolumes, Order, ProxyChoice, ServiceName, Settings,
-    is_control, printable, probe_url,
+    Check, Dns, Failure, Harm, HookSpec, MOST_KEPT, MOST_PROBE_RATE, OldVolumes, Order, ProxyChoice, ServiceName,
+    Settings, is_control, printable, probe_url,
 };
 
 /// The key of the settings, in a service and at the top of the file.
 pub(super) const KEY: &str = "x-swap";
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "port",
     "proxy",
     "upstream",
@@ -23,6 +23,7 @@ const KEYS: [&str; 14] = [
     "probe",
     "timeouts",
     "order",
+    "keep",
     "dns",
     "anonymous-volumes",
     "sidecars",
@@ -71,6 +72,7 @@ impl<'a> Reader<'a> {
                 "probe" => self.probe(&path, value, &mut settings),
                 "timeouts" => self.timeouts(&path, value, &mut settings),
                 "order" => settings.order = self.order(&path, value),
+                "keep" => settings.keep = self.number(&path, value, 0, MOST_KEPT),
                 "dns" => settings.dns = self.one_of(&path, value, &DNS),
                 "anonymous-volumes" => settings.anonymous_volumes = self.one_of(&path, value, &OLD_VOLUMES),
                 "sidecars" => settings.sidecars = self.one_of(&path, value, &HARM),

@@ -90,6 +90,9 @@ fn show_settings(settings: &Settings) -> String {
     if settings.order != default.order {
         parts.push(format!("{:?}", settings.order));
     }
+    if let Some(keep) = settings.keep {
+        parts.push(format!("keep {keep}"));
+    }
     parts.extend(settings.hooks.iter().map(|hook| format!("hook {} {:?} {:?}", hook.file, hook.config, hook.allow)));
     parts.join("; ")
 }
@@ -243,6 +246,8 @@ fn settings_are_read_in_all_their_forms() {
         ("timeouts: { reload: 45s }", "timeouts 60s 30s 300s reload 45s"),
         ("order: stop-first", "StopFirst"),
         ("successes: 3", "successes 3"),
+        ("keep: 5", "keep 5"),
+        ("keep: 0", "keep 0"),
         ("probe: /up", "probe /up"),
         ("probe: { url: 'http://door:8080/', rate: 200 }", "probe http://door:8080/ 200 a second"),
         ("probe: { rate: '5' }", "probe / 5 a second"),
@@ -258,7 +263,7 @@ fn settings_are_read_in_all_their_forms() {
 
 #[test]
 fn each_mistake_names_file_service_and_key() {
-    let keys = "port, proxy, upstream, health, successes, watch, probe, timeouts, order, dns, anonymous-volumes, sidecars, room, hooks";
+    let keys = "port, proxy, upstream, health, successes, watch, probe, timeouts, order, keep, dns, anonymous-volumes, sidecars, room, hooks";
     let app = "error: compose.yaml: `services.app.x-swap";
     for (text, expected) in [
         ("9000".to_owned(), format!("{app}`: `9000` where a map belongs (keys: {keys})\n")),
@@ -269,6 +274,7 @@ fn each_mistake_names_file_service_and_key() {
         ("port: http".to_owned(), format!("{app}.port`: `http` is not a whole number from 1 to 65535\n")),
         ("port: [80, 81]".to_owned(), format!("{app}.port`: a list is not a whole number from 1 to 65535\n")),
         ("successes: 1.5".to_owned(), format!("{app}.successes`: `1.5` is not a whole number from 1 to 1000\n")),
+        ("keep: 101".to_owned(), format!("{app}.keep`: `101` is not a whole number from 0 to 100\n")),
         ("watch: 5".to_owned(), format!("{app}.watch`: `5` has no unit: write `5s` for seconds\n")),
         (
             "watch: soon".to_owned(),

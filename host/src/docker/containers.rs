@@ -12,15 +12,17 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, StatsOptionsBuilder, StopContainerOptionsBuilder,
-    TagImageOptionsBuilder, WaitContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 
 use super::transport::AWAY;
 use super::{Docker, Fault, ask, ask_within, short};
-use crate::model::{Failure, Image, Place, printable};
+use crate::model::{Failure, Place, printable};
 
+/// The label by which compose knows whether a container is as the compose file says.
+const CONFIGURATION: &str = "com.docker.compose.config-hash";
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
 const NUMBER: &str = "com.docker.compose.container-number";
@@ -111,6 +113,11 @@ impl Seen {
     /// Returns the version of the compose tool that made it, as `1.29.2`, if it noted that.
     pub fn compose_version(&self) -> Option<&str> {
         self.labels.get(COMPOSE_VERSION).map(String::as_str).filter(|version| !version.is_empty())
+    }
+
+    /// Returns what stands for its configuration in compose's own books.
+    pub fn configuration(&self) -> Option<&str> {
+        self.labels.get(CONFIGURATION).map(String::as_str)
     }
 
     /// Tells how it ended since the engine had restarted it so often; `None` if it did not.
@@ -458,34 +465,6 @@ impl Docker {
         }
     }
 
-    /// Returns the image that a name, digest or id stands for; `None` if the engine has none.
-    pub async fn image(&self, name: &str) -> Result<Option<Image>, Failure> {
-        let tried = || format!("looking for image `{}`", printable(name));
-        if !is_image_name(name) {
-            return Err(Failure::new(format!("{}: that is not an image's name", tried())));
-        }
-        match ask(self.api.inspect_image(name)).await {
-            Ok(answer) => Ok(answer.id.map(|id| Image { name: name.to_owned(), id })),
-            Err(fault) if fault.is(404) => Ok(None),
-            Err(fault) => Err(fault.when(tried())),
-        }
-    }
-
-    /// Gives an image one more name, as `demo-app` or `demo-app:before`. The name moves if another image had it, so
-    /// this may run twice.
-    pub async fn tag(&self, image: &str, name: &str) -> Result<(), Failure> {
-        let tried = format!("tagging image `{}` as `{}`", printable(image), printable(name));
-        if !is_image_name(image) || !is_image_name(name) || name.contains('@') {
-            return Err(Failure::new(format!("{tried}: that is not an image's name")));
-        }
-        let (repository, tag) = match name.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-            _ => (name, "latest"),
-        };
-        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
-        ask(self.api.tag_image(image, Some(options))).await.map_err(|fault| fault.when(tried))
-    }
-
     /// Resolves when the container stops, is restarted by the engine, runs out of memory or is removed; at once if it
     /// does not run now or has more `restarts` than the caller knows of.
     ///
@@ -569,12 +548,6 @@ impl Docker {
     fn patient(&self, seconds: u64) -> bollard::Docker {
         self.api.clone().with_timeout(Duration::from_secs(seconds))
     }
-}
-
-/// Such names only become parts of a URL.
-fn is_image_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@');
-    !name.is_empty() && name.chars().all(allowed) && !name.split('/').any(|part| matches!(part, "" | "." | ".."))
 }
 
 fn listed(summary: ContainerSummary) -> Listed {

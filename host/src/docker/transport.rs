@@ -115,7 +115,9 @@ where
 /// Names what a request changes, as `POST containers/start`; `None` if it only asks.
 fn effect(method: &Method, path: &str) -> Option<String> {
     let mut parts = path.split('/').filter(|part| !part.is_empty() && !part.starts_with("v1."));
-    let (kind, verb) = (parts.next()?, parts.nth(1));
+    let kind = parts.next()?;
+    // An image's name may have parts of its own, and nothing else is ever deleted below it.
+    let verb = if *method == Method::DELETE { None } else { parts.nth(1) };
     let asks = *method == Method::GET || *method == Method::HEAD || verb == Some("wait");
     (!asks).then(|| {
         [Some(format!("{method} {kind}")), verb.map(str::to_owned)].into_iter().flatten().collect::<Vec<_>>().join("/")

@@ -166,13 +166,15 @@ fn front_of<'a>(plan: &'a Plan, service: &ServiceName) -> Option<&'a Front> {
     })
 }
 
-/// Returns what the run must have created: of the containers that were not there before, those of its image, and no more than
-/// it wanted. compose numbers upwards, so what others have added since comes later.
+/// Returns what the run must have created: of the containers that were not there before, those of its image, and those that
+/// were never started, because somebody may have built between plan and creation; no more than it wanted. compose numbers
+/// upwards, so what others have added since comes later.
 fn created_by<'a>(plan: &Plan, planned: &PlannedService, seen: &'a [Seen]) -> Vec<&'a Seen> {
     let created = plan.steps.iter().find_map(|step| match step {
         Step::Create { service, count, known, image, .. } if *service == planned.name => Some((*count, known, image)),
         _ => None,
     });
     let Some((count, known, image)) = created else { return Vec::new() };
-    seen.iter().filter(|seen| !known.contains(&seen.id) && seen.image == image.id).take(count).collect()
+    let made = |seen: &&Seen| seen.image == image.id || seen.state == State::Created;
+    seen.iter().filter(|seen| !known.contains(&seen.id)).filter(made).take(count).collect()
 }

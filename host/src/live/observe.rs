@@ -66,10 +66,24 @@ impl Site {
         settings: Settings,
         all: &[Seen],
     ) -> Result<ObservedService, Failure> {
+        let live = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
+        self.observe_live(name, settings, all, live).await
+    }
+
+    /// Looks at a service whose live containers are these: those that run or, to bring the version before back, those that
+    /// died.
+    pub(super) async fn observe_live(
+        &self,
+        name: ServiceName,
+        settings: Settings,
+        all: &[Seen],
+        live: Vec<&Seen>,
+    ) -> Result<ObservedService, Failure> {
         let of_compose = self.project.services.get(&name).cloned().unwrap_or_default();
-        let mine: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str()).collect();
-        let live: Vec<&Seen> = mine.iter().copied().filter(|seen| seen.runs()).collect();
-        let stopped = mine.iter().filter(|seen| !seen.runs()).map(|seen| container(seen, None)).collect();
+        let others = all.iter().filter(|seen| {
+            seen.service == name.as_str() && !seen.runs() && !live.iter().any(|live| live.id == seen.id)
+        });
+        let stopped = others.map(|seen| container(seen, None)).collect();
         let image_name = self.image_name(&name);
         let newest = live.last().copied();
         let (hooks, image, gatherings, used) = tokio::join!(
@@ -80,11 +94,13 @@ impl Site {
         );
         let mut observed = ObservedService {
             live: live.iter().map(|seen| container(seen, None)).collect(),
+            down: !live.is_empty() && !live.iter().any(|seen| seen.runs()),
             stopped,
             replicas: of_compose.scale as usize,
             sidecars: sidecars(all, &live),
-            paused: mine.iter().any(|seen| seen.state == State::Paused),
+            paused: all.iter().any(|seen| seen.service == name.as_str() && seen.state == State::Paused),
             image: image?,
+            retag: None,
             container_name: of_compose.container_name.clone(),
             fixed_ports: fixed_ports(&of_compose),
             on_machine: false,
@@ -103,12 +119,17 @@ impl Site {
             settings,
         };
         observed.image_name = image_name;
-        if let Some(paused) = mine.iter().find(|seen| seen.state == State::Paused) {
+        if let Some(paused) = all
+            .iter()
+            .find(|seen| seen.service == observed.name.as_str() && seen.state == State::Paused)
+            .filter(|_| !observed.live.is_empty())
+        {
             observed.problems.push(
                 Failure::new(format!("{} is paused, and would go on in the old version", paused.name))
                     .hint(format!("`docker unpause {0}`, or `docker rm -f {0}`", paused.name)),
             );
         }
+        observed.notices.extend(self.compose.image_of_this_shell(&observed.name));
         if live.iter().any(|seen| has_swap_folder(seen)) {
             observed.problems.push(
                 Failure::new(format!("service `{}` is the nginx that sends requests to the others", observed.name))
@@ -485,6 +506,13 @@ fn serving(file: &nginx::UpstreamFile, running: &[&Seen]) -> Serving {
 /// Returns a container as a plan names it.
 pub(super) fn container(seen: &Seen, address: Option<SocketAddr>) -> Container {
     Container { id: seen.id.clone(), name: seen.name.clone(), image: seen.image.clone(), address }
+}
+
+/// Returns the containers that died: of those that do not run and once did, the newest version's.
+pub(super) fn died<'a>(mine: &[&'a Seen]) -> Vec<&'a Seen> {
+    let died = |seen: &&Seen| matches!(seen.state, State::Exited | State::Restarting | State::Dead);
+    let newest = mine.iter().copied().rfind(died);
+    mine.iter().copied().filter(died).filter(|seen| newest.is_some_and(|newest| newest.image == seen.image)).collect()
 }
 
 /// Tells whether a container looks like one that runs nginx.

@@ -17,7 +17,7 @@ use crate::docker::{Seen, State};
 use crate::engine::World;
 use crate::model::{Container, Failure, OldVolumes, PROBE_RATE, Place, ServiceName};
 use crate::nginx::{self, FileChange, TUNING_FILE, UpstreamFile};
-use crate::plan::{Front, Plan, Reach, Step, names};
+use crate::plan::{Front, Plan, PlannedService, Reach, Step, names};
 use crate::run::trace::Probed;
 use crate::run::{Facts, Generation, Learnt};
 use crate::ui::Display;
@@ -38,7 +38,14 @@ pub struct Live<'a> {
 impl World for Live<'_> {
     async fn perform(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
         match step {
-            Step::PreStart { service, .. } => self.pre_start(service, facts).await,
+            Step::Tag { name, image, before, .. } => self.tag(name, image, before.as_deref()).await,
+            Step::TagBack { name, image, before, .. } => self.tag_back(name, image, before.as_deref()).await,
+            Step::PreStart { service, hooks, .. } => {
+                if !hooks.is_empty() {
+                    self.must_be_named(service).await?;
+                }
+                self.pre_start(service, facts).await
+            }
             Step::Adopt { service, front, live } => self.adopt(service, front, live).await,
             Step::Release { service, front } => self.release(service, front).await,
             Step::Create { service, count, known, .. } => self.create(service, *count, known).await,
@@ -56,10 +63,16 @@ impl World for Live<'_> {
             Step::Watch { service, time, .. } => health::watch(self, service, *time, facts).await,
             Step::Drain { service, front, timeout, .. } => self.drain(service, front, *timeout, facts).await,
             Step::Commit => self.commit(facts).await,
-            Step::Retire { service, old, grace, front, leftovers, old_volumes, .. } => {
+            Step::Retire { service, old, grace, front, leftovers, old_volumes, keep, .. } => {
                 self.must_run(facts.candidates(service)).await?;
-                self.retire(service, old, (*grace, *old_volumes), front.as_deref(), facts).await?;
-                self.clear_away(service, leftovers, front.as_deref()).await
+                let retire = async {
+                    self.retire(service, old, (*grace, *old_volumes), front.as_deref(), facts).await?;
+                    self.clear_away(service, leftovers, front.as_deref()).await
+                };
+                let Some(keep) = keep else { return retire.await };
+                // Before the container goes: until then its image can't be pruned.
+                self.keep(keep, old, facts.candidates(service)).await;
+                tokio::join!(retire, self.forget(service, keep)).0
             }
             Step::Finish { service, .. } => self.finish(service, facts).await,
             Step::Rollback { service, .. } => self.rollback(service, facts).await,
@@ -113,6 +126,15 @@ impl<'a> Live<'a> {
         self.probes.iter().map(|(service, probe)| probe.probed(service)).collect()
     }
 
+    /// Tells whether the old containers had died before the run began, so that nothing is to be given back by them.
+    fn is_down(&self, service: &ServiceName) -> bool {
+        self.planned(service).is_some_and(|planned| planned.down)
+    }
+
+    pub(super) fn planned(&self, service: &ServiceName) -> Option<&PlannedService> {
+        self.plan.services.iter().find(|planned| planned.name == *service)
+    }
+
     /// Returns the candidates as the engine sees them: whatever belongs to the service and was not there before.
     async fn not_known(&self, service: &ServiceName, known: &[String]) -> Result<Vec<Seen>, Failure> {
         let all = self.site.docker.of_service(&self.plan.project, service.as_str()).await?;
@@ -135,9 +157,11 @@ impl<'a> Live<'a> {
             ))
             .hint("somebody else may be at work on the project; look at `docker compose ps -a`"));
         }
+        let containers: Vec<Container> = candidates.iter().map(|seen| container(seen, None)).collect();
+        self.must_be_planned(service, &containers)?;
         let places = |seen: &Seen| seen.networks.values().map(|network| network.place.clone()).collect();
         Ok(Learnt::Candidates {
-            containers: candidates.iter().map(|seen| container(seen, None)).collect(),
+            containers,
             // What is there before anybody changes it: candidates that wait for their names are given these places again.
             places: candidates.iter().map(|seen| (seen.id.clone(), places(seen))).collect(),
         })
@@ -152,6 +176,8 @@ impl<'a> Live<'a> {
         unnamed: &[String],
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
+        // Also where another process created them, and nobody had looked.
+        self.must_be_planned(service, facts.candidates(service))?;
         let started = facts.candidates(service).iter().map(|candidate| async {
             self.connect(candidate, service, networks, unnamed, facts).await?;
             self.site.docker.start(&candidate.id).await.map_err(|failure| with_advice(failure, candidate))?;
@@ -379,6 +405,11 @@ impl<'a> Live<'a> {
         old: &[Container],
         front: Option<&Front>,
     ) -> Result<Learnt, Failure> {
+        if self.is_down(service) {
+            // They had died before the run: it is enough that somebody has tried.
+            join_all(old.iter().map(|container| self.site.docker.start(&container.id))).await;
+            return Ok(Learnt::Nothing);
+        }
         try_join_all(old.iter().map(|container| self.site.docker.start(&container.id))).await?;
         let Some(front) = front else { return Ok(Learnt::Nothing) };
         let reach = Reach { network: front.network.clone(), port: front.port };
@@ -446,17 +477,16 @@ impl<'a> Live<'a> {
         drain: Duration,
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
-        let stop_first = self.stops_first(service);
-        // With stop-first the old containers still lie still; they are started, and named anew, by the undo of that.
-        let located = if stop_first { to.to_vec() } else { self.revived(service, front, to).await? };
-        let text = match &front.before {
-            Some(before) if front.current && located == to => before.clone(),
-            _ => self.upstream(service, front, &located),
+        let text = if self.is_down(service) {
+            front.before.clone()
+        } else {
+            Some(self.text_before(service, front, to).await?)
         };
-        let change = FileChange::upstream(front.upstream(service), Some(text));
-        let generation = self.change(service, front, &[change]).await?;
+        let generation = self.change(service, front, &[FileChange::upstream(front.upstream(service), text)]).await?;
         let door = self.door(service, front).await?;
-        self.display.note(&format!("{service}: {} serves again", names(to)));
+        if !self.is_down(service) {
+            self.display.note(&format!("{service}: {} serves again", names(to)));
+        }
         if self.any_runs(facts.candidates(service)).await {
             // Requests that are still at the candidates after that are cut: they are to go.
             let note = |left: &[nginx::Worker]| {
@@ -465,6 +495,16 @@ impl<'a> Live<'a> {
             let _ = door.proxy.await_drained(&generation, drain, note).await;
         }
         Ok(Learnt::Nothing)
+    }
+
+    /// Returns the upstream file that names the old containers: its bytes from before, if that is what they say.
+    async fn text_before(&self, service: &ServiceName, front: &Front, to: &[Container]) -> Result<String, Failure> {
+        // With stop-first the old containers still lie still; they are started, and named anew, by the undo of that.
+        let located = if self.stops_first(service) { to.to_vec() } else { self.revived(service, front, to).await? };
+        Ok(match &front.before {
+            Some(before) if front.current && located == to => before.clone(),
+            _ => self.upstream(service, front, &located),
+        })
     }
 
     /// Returns the old containers with their present addresses; those that somebody stopped are started first.
@@ -631,7 +671,10 @@ impl<'a> Live<'a> {
     /// Somebody must serve: where the old containers were removed by somebody else, the candidates stay; where they were
     /// stopped, they are started. With stop-first it was we who stopped them.
     async fn refuse_if_alone(&self, service: &ServiceName) -> Result<(), Failure> {
-        let planned = self.plan.services.iter().find(|planned| planned.name == *service);
+        let planned = self.planned(service);
+        if self.is_down(service) {
+            return Ok(());
+        }
         let old = planned.map_or(&[][..], |planned| &planned.live);
         let stop_first = self.stops_first(service);
         let mut left = false;

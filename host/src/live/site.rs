@@ -12,7 +12,7 @@ use crate::compose::{Compose, Options, Project, Service, Tool};
 use crate::docker::{Docker, Endpoint, Engine, Seen};
 use crate::hooks::{self, Hooks};
 use crate::journal::Folder;
-use crate::model::{Failure, Image, ServiceName, Settings};
+use crate::model::{Failure, ServiceName, Settings};
 use crate::plan::{Plan, Step};
 use crate::run::{Event, Facts};
 use crate::ui::Display;
@@ -174,20 +174,6 @@ impl Site {
             }
         }
         true
-    }
-
-    /// Gives the name of the service's image to another image, as before the last swap. Returns the image.
-    pub async fn retag(&self, service: &ServiceName, image: &str) -> Result<Image, Failure> {
-        let name = self.image_name(service);
-        let Some(found) = self.docker.image(image).await? else {
-            return Err(Failure::new(format!(
-                "the image `{}` of the former version is not there any more",
-                crate::plan::short(image)
-            ))
-            .hint(format!("build or pull the version that you want as `{name}`, then `swap {service}`")));
-        };
-        self.docker.tag(&found.id, &name).await?;
-        Ok(Image { name, id: found.id })
     }
 
     /// Returns what compose calls the image of the service.

@@ -453,12 +453,77 @@ service `app` publishes the fixed port `8000:80`, and two containers can't share
 #[test]
 fn a_service_that_does_not_run_is_refused() {
     check_refused(
-        vec![ObservedService { live: Vec::new(), stopped: vec![container("app", 1)], ..app() }],
+        vec![
+            ObservedService { live: Vec::new(), ..app() },
+            ObservedService { live: Vec::new(), stopped: vec![container("jobs", 1)], ..worker("jobs") },
+        ],
         "\
 service `app` is not running, so there is nothing to replace
   start it with `docker compose up -d app`
+service `jobs` is not running, so there is nothing to replace
+  see `docker logs demo-jobs-1`; start it with `docker compose up -d jobs`, or bring the version before back with `swap rollback jobs`
 ",
     );
+}
+
+/// A rollback to an image that has lost its name.
+fn back() -> ObservedService {
+    ObservedService { retag: Some(Retag { before: Some("sha256:bad".to_owned()) }), ..app() }
+}
+
+#[test]
+fn a_rollback_gives_the_name_to_the_image_first() {
+    let hooks = vec![hook("migrate", &[Phase::PreStart])];
+    check(vec![ObservedService { hooks, ..back() }], "\
+plan for app of project demo: 9 steps
+  1  tag         app: demo-app stands for 0123456789ab instead of bad (compose creates by this name, now and at the next `up`)
+  2  pre-start   app: ask migrate (before anything is created)
+  3  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  4  start       app: start what was created, in demo_default
+  5  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  6  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  7  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  8  commit      from here the run only goes forward
+  9  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+");
+}
+
+#[test]
+fn those_that_died_are_replaced_and_never_named() {
+    let front = Front { current: false, ..front() };
+    check(
+        vec![ObservedService { down: true, front: Some(front), retag: None, ..back() }],
+        "\
+plan for app of project demo: 7 steps
+  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  2  start       app: start what was created, in demo_default
+  3  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  5  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  6  commit      from here the run only goes forward
+  7  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+note: demo-app-1 does not run: nobody serves until the candidates are live
+",
+    );
+}
+
+#[test]
+fn a_name_of_the_version_before_stays_for_the_way_back() {
+    let kept = |settings: Settings| {
+        let plan = outcome(vec![ObservedService { settings, ..app() }]).expect("a plan");
+        plan.steps.into_iter().find_map(|step| match step {
+            Step::Retire { keep, .. } => keep,
+            _ => None,
+        })
+    };
+    let replaced = Replaced {
+        run: RunId("20260131-154502-9f3a".to_owned()),
+        by: "0123456789ab".to_owned(),
+        image: "sha256:old".to_owned(),
+    };
+    let keep = Keep { repository: "swap-keep/demo/app".to_owned(), replaced, count: 3 };
+    assert_eq!(kept(Settings::default()), Some(keep.clone()));
+    assert_eq!(kept(Settings { keep: Some(1), ..Settings::default() }), Some(Keep { count: 1, ..keep }));
 }
 
 #[test]
@@ -608,7 +673,7 @@ service `app` exposes several ports (80, 443)
 fn every_undo_is_printed_like_a_step() {
     let settings = Settings { order: Order::StopFirst, ..Settings::default() };
     let hooks = vec![hook("first", &[Phase::PreStart, Phase::Rollback]), hook("second", &[Phase::Rollback])];
-    let plan = outcome(vec![ObservedService { settings, hooks, ..app() }]).expect("a plan");
+    let plan = outcome(vec![ObservedService { settings, hooks, ..back() }]).expect("a plan");
     let undo: Vec<String> = plan
         .steps
         .iter()
@@ -619,6 +684,7 @@ fn every_undo_is_printed_like_a_step() {
     assert_eq!(
         undo.join("\n"),
         "\
+tag         tag-back    app: demo-app stands for bad again
 pre-start   rollback    app: ask second, first (unwinding)
 create      remove      app: remove what was created
 stop-old    start-old   app: start demo-app-1 again

@@ -59,7 +59,8 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     });
     // Services are retired in their order, one after the other. With stop-first the old ones lie still long before the commit.
     let retiring = all().next().is_some_and(|(planned, traces)| {
-        let left = if stops_first(&planned.name) { traces.old_there } else { traces.old_run };
+        // What had died before the run says nothing by not running, either.
+        let left = if stops_first(&planned.name) || planned.down { traces.old_there } else { traces.old_run };
         left < planned.live.len()
     });
     let forward = replaced && retiring;

@@ -491,6 +491,7 @@ fn one_of_each() -> Vec<Event> {
             leftovers: Vec::new(),
             volumes: Vec::new(),
             old_volumes: OldVolumes::Keep,
+            keep: None,
         },
         Step::Finish { service: service(), hooks: hooks() },
         Step::Rollback { service: service(), hooks: hooks() },
@@ -502,7 +503,7 @@ fn one_of_each() -> Vec<Event> {
     let plan = Plan {
         run: RunId("20260131-154502-9f3a".to_owned()),
         project: "demo".to_owned(),
-        services: vec![crate::plan::PlannedService { name: service(), live: old(), image: image() }],
+        services: vec![crate::plan::PlannedService { name: service(), live: old(), image: image(), down: false }],
         steps,
         notices: vec!["left alone".to_owned()],
     };
@@ -568,6 +569,32 @@ fn what_later_versions_added_comes_back_from_a_journal() {
     let text = serde_json::to_string(&learnt).expect("it can be written");
     assert_eq!(serde_json::from_str::<Learnt>(&text).expect(&text), learnt);
     assert!(!serde_json::to_string(&Learnt::candidates(Vec::new())).expect("it can be written").contains("places"));
+}
+
+#[test]
+fn what_version_1_did_not_know_comes_back_too() {
+    let (service, run) = (name("app"), RunId("20260131-154502-9f3a".to_owned()));
+    let (image, before) = ("sha256:1".to_owned(), Some("sha256:2".to_owned()));
+    let tag = Step::Tag { service: service.clone(), name: "demo-app".to_owned(), image: image.clone(), before };
+    let keep = crate::plan::Keep {
+        repository: "swap-keep/demo/app".to_owned(),
+        replaced: crate::plan::Replaced { run, by: "2".to_owned(), image },
+        count: 3,
+    };
+    let retire = Step::Retire {
+        service,
+        old: vec![container("old")],
+        grace: None,
+        front: None,
+        leftovers: Vec::new(),
+        volumes: Vec::new(),
+        old_volumes: OldVolumes::Keep,
+        keep: Some(keep),
+    };
+    for step in [tag.undo().expect("an undo"), tag, retire] {
+        let text = serde_json::to_string(&step).expect("it can be written");
+        assert_eq!(serde_json::from_str::<Step>(&text).expect(&text), step);
+    }
 }
 
 /// A journal of this version, which every later one must read. Never change the file: add another for another version.

@@ -11,6 +11,11 @@ use crate::run::{Entry, Event, Facts, Learnt, Outcome};
 pub(super) fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String> {
     let new = |service| names(facts.candidates(service));
     let text = match step {
+        Step::Tag { service, name, image, .. } => format!("{service}: {name} stands for {}", short(image)),
+        Step::TagBack { service, name, before: Some(before), .. } => {
+            format!("{service}: {name} stands for {} again", short(before))
+        }
+        Step::TagBack { service, name, before: None, .. } => format!("{service}: nothing is called {name} again"),
         Step::PreStart { hooks, .. } if hooks.is_empty() => return None,
         Step::PreStart { service, hooks, .. }
         | Step::PreSwap { service, hooks }
@@ -167,6 +172,9 @@ pub fn rolled_back(plan: &Plan) -> String {
         .services
         .iter()
         .map(|service| {
+            if service.down {
+                return format!("{}: nobody serves, {} had died before", service.name, names(&service.live));
+            }
             let serve = if service.live.len() == 1 { "serves" } else { "serve" };
             format!("{}: {} {serve}", service.name, names(&service.live))
         })

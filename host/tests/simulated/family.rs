@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use swap::model::{Failure, Image, LoadedHook, Order, Phase, Place, ProxyChoice, Settings};
-use swap::plan::{CalledIn, Front, Observed, ObservedService, Plan, plan};
+use swap::plan::{CalledIn, Front, Observed, ObservedService, Plan, Retag, plan};
 
 use super::chance::Chance;
 use super::world::{Life, Rules, Server, Service, Simulated, Universe, run_id};
@@ -33,6 +33,10 @@ pub struct Shape {
     pub bystander: bool,
     /// Others call it by its name.
     pub called: bool,
+    /// The version before is brought back: the image's name must be given to it.
+    pub back: bool,
+    /// The version that is live has died.
+    pub died: bool,
 }
 
 const APP: Shape = Shape {
@@ -44,6 +48,8 @@ const APP: Shape = Shape {
     theirs: false,
     bystander: false,
     called: false,
+    back: false,
+    died: false,
 };
 const WORKER: Shape = Shape { proxied: false, known: false, ..APP };
 
@@ -64,6 +70,10 @@ pub fn families() -> Vec<Family> {
         full("worker stop-first", vec![Shape { stop_first: true, ..WORKER }]),
         full("app and worker", vec![APP, WORKER]),
         plain("two apps", vec![APP, Shape { scale: 2, known: false, theirs: true, ..APP }]),
+        full("rollback of app", vec![Shape { back: true, ..APP }]),
+        plain("rollback of app that died", vec![Shape { back: true, died: true, ..APP }]),
+        plain("rollback of app stop-first that died", vec![Shape { back: true, died: true, stop_first: true, ..APP }]),
+        plain("rollback of a worker that died", vec![Shape { back: true, died: true, ..WORKER }]),
         plain("app and stop-first worker", vec![Shape { scale: 3, ..APP }, Shape { stop_first: true, ..WORKER }]),
     ]
 }
@@ -98,11 +108,14 @@ pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
             called: shape.called,
             scale: shape.scale,
             containers: Vec::with_capacity(2 * shape.scale + 2),
-            image: 1,
+            image: if shape.back { 2 } else { 1 },
+            built: None,
+            back: None,
+            died: shape.died,
             warm_up: Some(100),
             migrated: false,
             harmed: Vec::new(),
-            disturbed: false,
+            disturbed: shape.died,
         });
         world.nginx.files.push(None);
         for _ in 0..shape.scale {
@@ -120,6 +133,14 @@ pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
             world.nginx.files[index] = Some(vec![Server { id: 0, address }]);
             world.services[index].harmed.push(address);
         }
+        if shape.died {
+            for container in &mut world.services[index].containers {
+                container.life = Life::Exited;
+                container.ready_at = None;
+            }
+            let addresses: Vec<_> = world.services[index].containers.iter().filter_map(|c| c.address).collect();
+            world.services[index].harmed.extend(addresses);
+        }
         if shape.bystander {
             let new = world.new_container(index);
             let stands = &mut world.services[index].containers[new];
@@ -129,6 +150,9 @@ pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
     world.reload();
     world.nginx.former.clear();
     new_version(&mut world);
+    for (service, shape) in world.services.iter_mut().zip(&family.services) {
+        service.back = shape.back.then_some(1);
+    }
     world
 }
 
@@ -136,6 +160,8 @@ pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
 pub fn new_version(world: &mut Universe) {
     for service in &mut world.services {
         service.image += 1;
+        service.built = None;
+        service.back = None;
         service.migrated = false;
     }
 }
@@ -159,9 +185,14 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 order: if shape.stop_first { Order::StopFirst } else { Order::StartFirst },
                 ..Settings::default()
             },
-            live: seen(true),
-            stopped: seen(false),
-            image: Some(Image { name: "demo-app".to_owned(), id: format!("sha256:{}", service.image) }),
+            live: seen(!service.died),
+            down: service.died,
+            stopped: if service.died { Vec::new() } else { seen(false) },
+            image: Some(Image {
+                name: "demo-app".to_owned(),
+                id: format!("sha256:{}", service.back.unwrap_or(service.image)),
+            }),
+            retag: service.back.map(|_| Retag { before: Some(format!("sha256:{}", service.image)) }),
             networks: vec!["demo_default".to_owned()],
             called_in: Vec::from_iter(shape.called.then(|| CalledIn {
                 place: Place {

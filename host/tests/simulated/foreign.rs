@@ -24,6 +24,8 @@ pub enum Foreign {
     RemovesSurplus,
     /// `compose up -d`, which makes a new container instead of an old one.
     Recreates,
+    /// Somebody builds another version under the same name.
+    Builds,
     /// nginx is restarted: it reads its files again and all former workers are gone.
     RestartsNginx,
     /// Somebody reloads nginx.
@@ -34,7 +36,7 @@ pub enum Foreign {
 
 impl Foreign {
     /// Everything that others do.
-    pub const ALL: [Foreign; 14] = [
+    pub const ALL: [Foreign; 15] = [
         Foreign::Dies(Which::Oldest),
         Foreign::Dies(Which::Newest),
         Foreign::Sickens(Which::Oldest),
@@ -45,6 +47,7 @@ impl Foreign {
         Foreign::Restarts(Which::Newest, true),
         Foreign::RemovesSurplus,
         Foreign::Recreates,
+        Foreign::Builds,
         Foreign::RestartsNginx,
         Foreign::ReloadsNginx,
         Foreign::RestartsEngine(false),
@@ -85,6 +88,11 @@ impl Universe {
                     self.harm(service, index);
                     self.services[service].containers.remove(index);
                 }
+            }
+            Foreign::Builds => {
+                let service = &mut self.services[service];
+                service.image = service.image.max(100) + 1;
+                service.built = Some(service.image);
             }
             Foreign::Recreates => {
                 if let Some(index) = self.running(service, Which::Oldest) {

@@ -80,8 +80,8 @@ pub struct Told {
 
 /// What may need a person: old containers that can't be removed, undoing, and a commit of which nobody knows whether it
 /// is on the disk. Everything else that fails is unwound.
-const MAY_BE_STUCK: [&str; 8] =
-    ["commit", "retire", "rollback", "release", "remove", "start-old", "stop", "switch-back"];
+const MAY_BE_STUCK: [&str; 9] =
+    ["commit", "retire", "rollback", "release", "remove", "start-old", "stop", "switch-back", "tag-back"];
 
 /// How many processes take a run up before the last one, to which nothing happens.
 const TRIES: usize = 3;
@@ -214,6 +214,7 @@ fn first_process(world: &RefCell<Universe>, plan: &Plan) -> Ending {
     {
         let mut world = world.borrow_mut();
         world.live = plan.services.iter().map(|service| (service.name.clone(), service.live.clone())).collect();
+        world.planned = plan.services.iter().map(|service| (service.name.clone(), service.image.id.clone())).collect();
         world.tell(|| plan.to_string());
     }
     // What the plan is, the simulated journal need not remember.

@@ -134,6 +134,23 @@ impl Universe {
     fn effect(&mut self, step: &Step, facts: &Facts) -> Effect<Learnt> {
         let service = step.service().map_or(0, |name| self.index(name));
         match step {
+            Step::Tag { image, before, .. } => {
+                let now = format!("sha256:{}", self.services[service].image);
+                if now != *image {
+                    if Some(&now) != before.as_ref() {
+                        return failed("the image was built anew");
+                    }
+                    self.services[service].image = number(image);
+                }
+                Ok(Learnt::Nothing)
+            }
+            Step::TagBack { image, before, .. } => {
+                let service = &mut self.services[service];
+                if self.rules.tags_back && service.image == number(image) {
+                    service.image = before.as_deref().map_or(0, number);
+                }
+                Ok(Learnt::Nothing)
+            }
             Step::PreStart { .. } => {
                 self.services[service].migrated = true;
                 Ok(Learnt::Nothing)
@@ -154,8 +171,16 @@ impl Universe {
                 self.write(step, service, None)?;
                 Ok(Learnt::Nothing)
             }
-            Step::Create { count, known, .. } => self.create(step, service, *count, known),
+            Step::Create { count, known, image, .. } => {
+                let learnt = self.create(step, service, *count, known)?;
+                if let Learnt::Candidates { containers, .. } = &learnt {
+                    self.must_be_planned(containers, &image.id)?;
+                }
+                Ok(learnt)
+            }
             Step::Start { service: name, unnamed, .. } => {
+                let planned = self.planned.get(name).cloned().unwrap_or_default();
+                self.must_be_planned(facts.candidates(name), &planned)?;
                 self.start_candidates(step, service, facts.candidates(name), !unnamed.is_empty())
             }
             Step::Announce { service: name, .. } => self.announce(step, service, facts.candidates(name)),
@@ -216,6 +241,10 @@ impl Universe {
                 }
                 self.remove_all(step, service, &candidates)
             }
+            Step::StartOld { old, .. } if self.services[service].died => {
+                self.start_old(step, service, old)?;
+                Ok(Learnt::Nothing)
+            }
             Step::StartOld { old, front, .. } => {
                 let servers = self.start_old(step, service, old)?;
                 if front.is_some() {
@@ -233,6 +262,12 @@ impl Universe {
             }
             Step::SwitchBack { front, to, drain, .. } => self.switch_back(step, service, front, to, *drain),
         }
+    }
+
+    /// Somebody may have built between plan and creation.
+    fn must_be_planned(&self, candidates: &[Container], image: &str) -> Effect {
+        let other = candidates.iter().any(|candidate| candidate.image != image);
+        if self.rules.looks_at_image && other { failed("a candidate is of another image") } else { Ok(()) }
     }
 
     fn place(&self, service: usize, container: &Container) -> Option<usize> {
@@ -497,7 +532,9 @@ impl Universe {
             };
             to.iter().filter_map(server).collect()
         };
-        let servers = if self.services[service].stop_first {
+        let servers = if self.services[service].died {
+            before
+        } else if self.services[service].stop_first {
             Some(planned())
         } else if self.rules.back_starts_old {
             let servers = self.start_old(step, service, to)?;
@@ -518,7 +555,7 @@ impl Universe {
 
     /// Somebody must serve: where no old container is left, the candidates stay; where one does not run, it is started.
     fn keep_the_last(&mut self, service: usize, name: &ServiceName) -> Effect {
-        if !self.rules.keeps_the_last {
+        if !self.rules.keeps_the_last || self.services[service].died {
             return Ok(());
         }
         let old = self.live.iter().filter(|(of, _)| of == name).flat_map(|(_, live)| live);
@@ -531,4 +568,9 @@ impl Universe {
         }
         Ok(())
     }
+}
+
+/// Returns the number of an image's id, as 2 of `sha256:2`.
+fn number(image: &str) -> u32 {
+    image.trim_start_matches("sha256:").parse().unwrap_or_default()
 }

@@ -1,11 +1,11 @@
 //! The simulated world: containers, nginx with its workers, the journal's disk and a clock, and what must always hold.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use swap::model::{Container, RunId, ServiceName};
-use swap::plan::Plan;
+use swap::plan::{Plan, Step};
 use swap::run::{Event, Outcome};
 use tokio::sync::watch;
 
@@ -33,6 +33,10 @@ pub struct Rules {
     pub back_waits: bool,
     /// Removing candidates fails where nothing else of the service is left.
     pub keeps_the_last: bool,
+    /// Candidates that are made of another image than planned are a failure.
+    pub looks_at_image: bool,
+    /// `TagBack` gives the name of the image back.
+    pub tags_back: bool,
     /// A journal's write that succeeds also brings all those to the disk that failed before it.
     pub journal_in_order: bool,
     /// A candidate has not the service's names before it is healthy.
@@ -50,6 +54,8 @@ impl Rules {
         back_switches: true,
         back_waits: true,
         keeps_the_last: true,
+        looks_at_image: true,
+        tags_back: true,
         journal_in_order: true,
         starts_unnamed: true,
     };
@@ -122,6 +128,12 @@ pub struct Service {
     pub containers: Vec<Simulated>,
     /// The image that new containers are made of.
     pub image: u32,
+    /// The image that somebody has built since the plan was made.
+    pub built: Option<u32>,
+    /// The image that is to be brought back.
+    pub back: Option<u32>,
+    /// The version that was live had died before the run began.
+    pub died: bool,
     /// How long a new container takes to answer; `None`: it never does.
     pub warm_up: Option<u64>,
     /// Whether what the `pre-start` hooks do is done.
@@ -192,6 +204,8 @@ pub struct Universe {
     pub broken: Option<&'static str>,
     /// The containers that were live when the run began.
     pub live: Vec<(ServiceName, Vec<Container>)>,
+    /// The ids of the images that the plan names.
+    pub planned: BTreeMap<ServiceName, String>,
     /// Others did something since the step began.
     pub meddled: bool,
     /// What must not happen and did.
@@ -219,6 +233,7 @@ impl Universe {
             lost: false,
             broken: None,
             live: Vec::new(),
+            planned: BTreeMap::new(),
             meddled: false,
             violation: None,
             story: None,
@@ -335,7 +350,8 @@ impl Universe {
         {
             self.violate(format!("c{} was stopped and workers of generation {generation} still use it", container.id));
         }
-        if alone && container.ready(now) && !stop_first && !meddled {
+        let died = self.services[service].died;
+        if alone && container.ready(now) && !stop_first && !meddled && !died {
             self.violate(format!("c{} was stopped and it was the last that could serve", container.id));
         }
         self.services[service].containers[index].life = Life::Exited;
@@ -425,8 +441,24 @@ impl Universe {
             if orphans && !(service.disturbed && here.iter().any(|c| c.foreign)) {
                 wrong.push(format!("`{name}` has containers of both versions: {here:?}"));
             }
+            // Whatever others did to the containers, they did nothing to the name; where they built, it is theirs.
+            let tag = plan.steps.iter().find_map(|step| match step {
+                Step::Tag { service, image, before, .. } if service == name => Some((Some(image), before.as_ref())),
+                _ => None,
+            });
+            if let Some((after, before)) = tag {
+                let named = format!("sha256:{}", service.image);
+                let wanted = if outcome == Outcome::Swapped { after } else { before };
+                if service.built != Some(service.image) && Some(&named) != wanted {
+                    wrong.push(format!("after {outcome:?} the name of `{name}` stands for {named}"));
+                }
+            }
             if service.disturbed {
                 continue;
+            }
+            let planned_image = |c: &&Simulated| format!("sha256:{}", c.image) == planned.image.id;
+            if outcome == Outcome::Swapped && !here.iter().all(planned_image) {
+                wrong.push(format!("`{name}` runs another image than planned, {}: {here:?}", planned.image.id));
             }
             if here.len() != planned.live.len()
                 || here.iter().any(|c| !c.ready(self.now.max(c.ready_at.unwrap_or(u64::MAX))))
@@ -474,7 +506,7 @@ impl Universe {
         let Some(seen) = &mut self.seen else { return };
         let mut hasher = DefaultHasher::new();
         for service in &self.services {
-            (&service.containers, service.migrated, service.disturbed).hash(&mut hasher);
+            (&service.containers, service.image, service.migrated, service.disturbed).hash(&mut hasher);
         }
         self.nginx.hash(&mut hasher);
         for event in self.disk.durable.iter().chain(&self.disk.doubtful) {

@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 mod create;
 mod dockerfile;
 mod edit;
+mod lifecycle;
 mod one_off;
 mod overlay;
 mod place;
@@ -28,6 +29,7 @@ mod variables;
 
 pub use dockerfile::{Dockerfile, parse as parse_dockerfile};
 pub use edit::{ComposeFile, Wanted, propose};
+pub use lifecycle::Values;
 pub use one_off::{OneOff, Stream};
 pub use project::{Build, Mount, Project, PublishedPort, Service};
 pub use read::services_in;

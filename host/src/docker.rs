@@ -4,6 +4,7 @@
 //! **Invariant:** every call is bounded in time; an engine that hangs becomes a [`Failure`].
 //! **Invariant:** every effect may run twice; the method that has it says why that is safe.
 
+pub mod aside;
 pub mod containers;
 pub mod endpoint;
 pub mod exec;
@@ -28,9 +29,11 @@ use std::time::Duration;
 
 use crate::model::{Failure, printable};
 
+pub use aside::Aside;
 pub use containers::{Ending, Gathering, Listed, Mount, Network, Published, Seen, Share, State, Stats};
 pub use endpoint::{Address, Endpoint};
 pub use exec::{Command, ExecError, Stream};
+pub use files::Owned;
 pub use logs::LogMark;
 pub use probe::{Inside, Listening, Reach};
 pub use received::Received;

@@ -13,6 +13,7 @@
 //! way_back  which version a rollback brings, and what stays of one that is replaced
 //! perform   [`Step`](crate::plan::Step) → calls of the adapters
 //! ending    who may be stopped or removed, and the stopping and removing
+//! lifecycle what compose does beside starting and stopping: files put in, commands run
 //! health    when a candidate is healthy, and whether it stays so
 //! front     nginx of a service: which one, and the shell beside it
 //! probe     requests through the front door all through a run
@@ -34,6 +35,7 @@ mod findings;
 mod front;
 mod health;
 mod holder;
+mod lifecycle;
 mod loader;
 mod lock;
 mod observe;

@@ -3,6 +3,8 @@
 //! Everything here can be written into the journal and read back, so that a run that was killed can be resumed by
 //! another process.
 
+mod lifecycle;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,6 +12,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use lifecycle::{FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, list_commands};
 
 /// The name of a compose service: letters, digits, `.`, `_` and `-`, as the compose specification allows.
 ///

@@ -13,8 +13,9 @@ use humantime::format_duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Check, Container, Dns, Failure, Harm, Image, KEEP, LoadedHook, OldVolumes, Order, PROBE_RATE, Phase, Place,
-    ProxyChoice, Reaches, RunId, ServiceName, Settings, millis, printable,
+    Check, Container, Dns, Failure, Harm, Image, InjectedFile, KEEP, Lifecycle, LifecycleCommand, LoadedHook,
+    OldVolumes, Order, PROBE_RATE, Phase, Place, ProxyChoice, Reaches, RunId, ServiceName, Settings, list_commands,
+    millis, printable,
 };
 
 pub use back::{Keep, Replaced};
@@ -82,6 +83,8 @@ pub struct ObservedService {
     pub grace: Option<Duration>,
     /// The nginx before it; `None`: a worker.
     pub front: Option<Front>,
+    /// What compose would do with its containers beside creating, starting and stopping them.
+    pub lifecycle: Lifecycle,
     /// The hooks that were loaded for it, in order.
     pub hooks: Vec<LoadedHook>,
     /// What the adapters found that makes a swap impossible.
@@ -133,6 +136,7 @@ impl ObservedService {
             anonymous_volumes: Vec::new(),
             grace: None,
             front: None,
+            lifecycle: Lifecycle::default(),
             hooks: Vec::new(),
             problems: Vec::new(),
             notices: Vec::new(),
@@ -285,6 +289,11 @@ impl Plan {
     }
 }
 
+/// Returns the name of the container for a command of `Step::Init`: whoever takes the run up finds it again.
+pub fn init_name(plan: &Plan, service: &ServiceName, index: usize) -> String {
+    format!("{}-{service}-init-{}-{}", plan.project, plan.run, index + 1)
+}
+
 /// A service in a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedService {
@@ -360,6 +369,23 @@ pub enum Step {
         /// The nginx that must learn their new addresses if they are started again.
         front: Option<Box<Front>>,
     },
+    /// Run the service's `pre_start` commands, each in a container of its own beside the candidate that is not started yet.
+    Init {
+        /// The service.
+        service: ServiceName,
+        /// The commands, in order.
+        commands: Vec<LifecycleCommand>,
+        /// How long each may take.
+        #[serde(with = "millis")]
+        timeout: Duration,
+    },
+    /// Put secrets and configs that are no files into the candidates; their values are read now and recorded nowhere.
+    Inject {
+        /// The service.
+        service: ServiceName,
+        /// The files.
+        files: Vec<InjectedFile>,
+    },
     /// Start the candidates, connected to all networks of the service.
     Start {
         /// The service.
@@ -374,6 +400,18 @@ pub enum Step {
         /// The networks in which others could call them, and in which they get the service's names later.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         unnamed: Vec<String>,
+    },
+    /// Run the service's `post_start` commands in each candidate.
+    PostStart {
+        /// The service.
+        service: ServiceName,
+        /// The commands, in order.
+        commands: Vec<LifecycleCommand>,
+        /// The commands to run in each candidate when the run is unwound, before it is stopped.
+        pre_stop: Vec<LifecycleCommand>,
+        /// How long each may take.
+        #[serde(with = "millis")]
+        timeout: Duration,
     },
     /// Wait until every check and every health hook says that every candidate is healthy.
     AwaitHealthy {
@@ -450,6 +488,24 @@ pub enum Step {
         #[serde(with = "millis")]
         timeout: Duration,
     },
+    /// Run the service's `pre_stop` commands in the old containers, before they are stopped.
+    PreStop {
+        /// The service.
+        service: ServiceName,
+        /// The old containers.
+        old: Vec<Container>,
+        /// The commands, in order.
+        commands: Vec<LifecycleCommand>,
+        /// The commands to run in them when they serve again after all.
+        post_start: Vec<LifecycleCommand>,
+        /// The nginx before it, whose upstream file must not name them any more; `None` for a worker, and before the commit.
+        front: Option<Box<Front>>,
+        /// Whether the run has committed: a failure is then reported, and the containers are stopped all the same.
+        committed: bool,
+        /// How long each may take.
+        #[serde(with = "millis")]
+        timeout: Duration,
+    },
     /// From here the run only goes forward. Has no effect but its record.
     Commit,
     /// Stop the old containers with their grace period and remove them.
@@ -519,6 +575,35 @@ pub enum Step {
         /// The ids of the containers that stay.
         known: Vec<String>,
     },
+    /// Undoes `Init`: no container of its commands is left.
+    EndInit {
+        /// The service.
+        service: ServiceName,
+        /// How many commands there are.
+        count: usize,
+    },
+    /// Undoes `PostStart`: the `pre_stop` commands run in the candidates, which are stopped next.
+    PreStopCandidates {
+        /// The service.
+        service: ServiceName,
+        /// The commands, in order.
+        commands: Vec<LifecycleCommand>,
+        /// How long each may take.
+        #[serde(with = "millis")]
+        timeout: Duration,
+    },
+    /// Undoes `PreStop` before the commit: the `post_start` commands run in the old containers, which serve again.
+    PostStartOld {
+        /// The service.
+        service: ServiceName,
+        /// The old containers.
+        old: Vec<Container>,
+        /// The commands, in order.
+        commands: Vec<LifecycleCommand>,
+        /// How long each may take.
+        #[serde(with = "millis")]
+        timeout: Duration,
+    },
     /// Undoes `StopOld`.
     StartOld {
         /// The service.
@@ -578,7 +663,10 @@ impl Step {
             Step::Adopt { .. } => "adopt",
             Step::Create { .. } => "create",
             Step::StopOld { .. } => "stop-old",
+            Step::Init { .. } => "init",
+            Step::Inject { .. } => "inject",
             Step::Start { .. } => "start",
+            Step::PostStart { .. } => "post-start",
             Step::AwaitHealthy { .. } => "healthy",
             Step::Announce { .. } => "announce",
             Step::PreSwap { .. } => "pre-swap",
@@ -586,6 +674,7 @@ impl Step {
             Step::PostSwap { .. } => "post-swap",
             Step::Watch { .. } => "watch",
             Step::Drain { .. } => "drain",
+            Step::PreStop { .. } => "pre-stop",
             Step::Commit => "commit",
             Step::Retire { .. } => "retire",
             Step::Finish { .. } => "finish",
@@ -593,6 +682,9 @@ impl Step {
             Step::Rollback { .. } => "rollback",
             Step::Release { .. } => "release",
             Step::RemoveCandidates { .. } => "remove",
+            Step::EndInit { .. } => "init-end",
+            Step::PreStopCandidates { .. } => "depart",
+            Step::PostStartOld { .. } => "rejoin",
             Step::StartOld { .. } => "start-old",
             Step::StopCandidates { .. } => "stop",
             Step::SwitchBack { .. } => "switch-back",
@@ -609,7 +701,10 @@ impl Step {
             | Step::Release { service, .. }
             | Step::Create { service, .. }
             | Step::StopOld { service, .. }
+            | Step::Init { service, .. }
+            | Step::Inject { service, .. }
             | Step::Start { service, .. }
+            | Step::PostStart { service, .. }
             | Step::AwaitHealthy { service, .. }
             | Step::Announce { service, .. }
             | Step::PreSwap { service, .. }
@@ -617,10 +712,14 @@ impl Step {
             | Step::PostSwap { service, .. }
             | Step::Watch { service, .. }
             | Step::Drain { service, .. }
+            | Step::PreStop { service, .. }
             | Step::Retire { service, .. }
             | Step::Finish { service, .. }
             | Step::Rollback { service, .. }
             | Step::RemoveCandidates { service, .. }
+            | Step::EndInit { service, .. }
+            | Step::PreStopCandidates { service, .. }
+            | Step::PostStartOld { service, .. }
             | Step::StartOld { service, .. }
             | Step::StopCandidates { service, .. }
             | Step::SwitchBack { service, .. } => Some(service),
@@ -648,6 +747,24 @@ impl Step {
             }
             Step::StopOld { service, old, front, .. } => {
                 Some(Step::StartOld { service: service.clone(), old: old.clone(), front: front.clone() })
+            }
+            Step::Init { service, commands, .. } => {
+                Some(Step::EndInit { service: service.clone(), count: commands.len() })
+            }
+            Step::PostStart { service, pre_stop, timeout, .. } if !pre_stop.is_empty() => {
+                Some(Step::PreStopCandidates {
+                    service: service.clone(),
+                    commands: pre_stop.clone(),
+                    timeout: *timeout,
+                })
+            }
+            Step::PreStop { service, old, post_start, committed: false, timeout, .. } if !post_start.is_empty() => {
+                Some(Step::PostStartOld {
+                    service: service.clone(),
+                    old: old.clone(),
+                    commands: post_start.clone(),
+                    timeout: *timeout,
+                })
             }
             Step::Start { service, grace, .. } => {
                 Some(Step::StopCandidates { service: service.clone(), grace: *grace })
@@ -681,6 +798,9 @@ impl Step {
         matches!(
             self,
             Step::PreStart { .. }
+                | Step::Init { .. }
+                | Step::PostStart { .. }
+                | Step::PreStop { committed: false, .. }
                 | Step::AwaitHealthy { .. }
                 | Step::Announce { .. }
                 | Step::PreSwap { .. }
@@ -692,7 +812,7 @@ impl Step {
 
     /// Tells whether a failure is reported and nothing else: the swap has happened.
     pub fn may_fail(&self) -> bool {
-        matches!(self, Step::Finish { .. })
+        matches!(self, Step::Finish { .. } | Step::PreStop { committed: true, .. })
     }
 }
 
@@ -775,6 +895,32 @@ impl fmt::Display for Step {
                 names(old),
                 grace_text(grace)
             ),
+            Step::Init { service, commands, .. } => write!(
+                f,
+                "{service}: run {}, each in a container of its own beside what was created (pre_start)",
+                list_commands(commands)
+            ),
+            Step::Inject { service, files } => {
+                let files: Vec<String> = files.iter().map(InjectedFile::to_string).collect();
+                write!(f, "{service}: put {} into what was created", files.join(", "))
+            }
+            Step::PostStart { service, commands, .. } if commands.is_empty() => {
+                write!(f, "{service}: nothing to run (pre_stop waits for an unwinding)")
+            }
+            Step::PostStart { service, commands, .. } => {
+                write!(f, "{service}: run {} in what was started (post_start)", list_commands(commands))
+            }
+            Step::PreStop { service, commands, .. } if commands.is_empty() => {
+                write!(f, "{service}: nothing to run (post_start waits for an unwinding)")
+            }
+            Step::PreStop { service, old, commands, .. } => {
+                write!(
+                    f,
+                    "{service}: run {} in {} (pre_stop, before it is stopped)",
+                    list_commands(commands),
+                    names(old)
+                )
+            }
             Step::Start { service, networks, unnamed, .. } => {
                 write!(f, "{service}: start what was created, in {}", networks.join(", "))?;
                 match &unnamed[..] {
@@ -838,6 +984,22 @@ impl fmt::Display for Step {
             Step::Finish { service, hooks } => write!(f, "{service}: ask {} (swapped)", hooks.join(", ")),
             Step::Rollback { service, hooks } => write!(f, "{service}: ask {} (unwinding)", hooks.join(", ")),
             Step::RemoveCandidates { service, .. } => write!(f, "{service}: remove what was created"),
+            Step::EndInit { service, .. } => write!(f, "{service}: remove the containers of pre_start"),
+            Step::PreStopCandidates { service, commands, .. } => {
+                write!(
+                    f,
+                    "{service}: run {} in what was started (pre_stop, before it is stopped)",
+                    list_commands(commands)
+                )
+            }
+            Step::PostStartOld { service, old, commands, .. } => {
+                write!(
+                    f,
+                    "{service}: run {} in {} (post_start, as it serves again)",
+                    list_commands(commands),
+                    names(old)
+                )
+            }
             Step::StartOld { service, old, .. } => write!(f, "{service}: start {} again", names(old)),
             Step::StopCandidates { service, .. } => write!(f, "{service}: stop what was started"),
             Step::SwitchBack { service, front, to, .. } => {
@@ -1226,13 +1388,24 @@ impl<'a> Service<'a> {
 
     fn start(&self, steps: &mut Vec<Step>) {
         let seen = self.seen;
+        let Lifecycle { files, pre_start, post_start, pre_stop } = &seen.lifecycle;
+        let timeout = seen.settings.timeouts.hook;
         if seen.settings.order == Order::StopFirst {
+            if !pre_stop.is_empty() || !post_start.is_empty() {
+                steps.push(self.pre_stop(false));
+            }
             steps.push(Step::StopOld {
                 service: self.name(),
                 old: seen.live.clone(),
                 grace: seen.grace,
                 front: self.front(),
             });
+        }
+        if !pre_start.is_empty() {
+            steps.push(Step::Init { service: self.name(), commands: pre_start.clone(), timeout });
+        }
+        if !files.is_empty() {
+            steps.push(Step::Inject { service: self.name(), files: files.clone() });
         }
         steps.push(Step::Start {
             service: self.name(),
@@ -1242,6 +1415,27 @@ impl<'a> Service<'a> {
             grace: if seen.front.is_some() { Some(UNWIND_GRACE) } else { seen.grace },
             unnamed: self.announced().map(|called| called.place.network.clone()).collect(),
         });
+        if !post_start.is_empty() || !pre_stop.is_empty() {
+            steps.push(Step::PostStart {
+                service: self.name(),
+                commands: post_start.clone(),
+                pre_stop: pre_stop.clone(),
+                timeout,
+            });
+        }
+    }
+
+    fn pre_stop(&self, committed: bool) -> Step {
+        let seen = self.seen;
+        Step::PreStop {
+            service: self.name(),
+            old: seen.live.clone(),
+            commands: seen.lifecycle.pre_stop.clone(),
+            post_start: if committed { Vec::new() } else { seen.lifecycle.post_start.clone() },
+            front: if committed { self.front() } else { None },
+            committed,
+            timeout: seen.settings.timeouts.hook,
+        }
     }
 
     /// Returns the networks in which candidates get the service's names when they are healthy. With stop-first there is
@@ -1323,6 +1517,10 @@ impl<'a> Service<'a> {
     }
 
     fn retire(&self, steps: &mut Vec<Step>) {
+        // With stop-first the old containers lie still since long before.
+        if !self.seen.lifecycle.pre_stop.is_empty() && self.seen.settings.order == Order::StartFirst {
+            steps.push(self.pre_stop(true));
+        }
         steps.push(Step::Retire {
             service: self.name(),
             old: self.seen.live.clone(),

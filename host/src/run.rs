@@ -394,7 +394,9 @@ impl<'a> State<'a> {
                 step,
                 Step::Tag { .. }
                     | Step::StopOld { .. }
+                    | Step::Inject { .. }
                     | Step::Start { .. }
+                    | Step::PostStart { .. }
                     | Step::AwaitHealthy { .. }
                     | Step::Announce { .. }
                     | Step::Switch { .. }

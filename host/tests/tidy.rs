@@ -210,3 +210,22 @@ fn the_rules_find_what_breaks_them() {
     );
     assert!(has_word("use tokio::sync;", "tokio") && !has_word("let tokios = 1;", "tokio"));
 }
+
+#[test]
+fn every_key_of_the_compose_file_names_a_test_that_there_is() {
+    let mut tests = String::new();
+    for folder in ["src", "tests", "../tests/tests"] {
+        files(folder).into_values().for_each(|text| tests.push_str(&text));
+    }
+    let page = fs::read_to_string(host().join("../docs/compose.md")).expect("the page");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| key |"));
+    let mut keys = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 3, "key, what a swap does, test: {row}");
+        let name = cells[2].trim_matches('`');
+        assert!(tests.contains(&format!("fn {name}()")), "`{name}` is no test: {row}");
+        keys += cells[0].matches('`').count() / 2;
+    }
+    assert!(keys > 80, "the page has {keys} keys");
+}

@@ -15,6 +15,7 @@ mod hooks;
 mod interrupts;
 mod judging;
 mod kills;
+mod lifecycle;
 mod locks;
 mod neighbours;
 mod privacy;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::lifecycle;
 use super::place::Place;
-use crate::model::{Failure, ServiceName, Settings, is_control, printable};
+use crate::model::{Failure, Lifecycle, ServiceName, Settings, is_control, printable};
 
 /// A compose project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,12 @@ pub struct Service {
     pub depends_on: Vec<ServiceName>,
     /// Its profiles; empty if it always belongs to the project.
     pub profiles: Vec<String>,
+    /// What its containers get beside their creation, start and stop.
+    pub lifecycle: Lifecycle,
+    /// What makes it a service that can't be swapped, whatever runs.
+    pub problems: Vec<Failure>,
+    /// What it asks for that is done in another way.
+    pub notices: Vec<String>,
 }
 
 /// What an image is made from.
@@ -169,6 +176,7 @@ struct Resource {
 
 /// Makes a project of what `config` printed; the services' settings are still the defaults.
 pub(super) fn parse(config: &Value, place: &Place) -> Result<Project, Failure> {
+    let printed = config;
     // Through JSON, so that a mistake names its place in the same words for both tools.
     let config = Config::deserialize(config).map_err(|error| {
         Failure::new(format!("reading what compose printed for {}: {error}", place.files_text()))
@@ -183,7 +191,10 @@ pub(super) fn parse(config: &Value, place: &Place) -> Result<Project, Failure> {
             Failure::new(format!("reading {}: {error}", place.files_text()))
                 .hint("service names have letters, digits, `.`, `_` and `-`")
         })?;
-        let service = service.resolve(&name, &place.directory, &networks, &volumes);
+        let mut service = service.resolve(&name, &place.directory, &networks, &volumes);
+        let section = printed.get("services").and_then(|all| all.get(key.as_str())).unwrap_or(&Value::Null);
+        let found = lifecycle::parse(&key, section, printed);
+        (service.lifecycle, service.problems, service.notices) = (found.lifecycle, found.problems, found.notices);
         if let Some(what) = service.names().find(|name| name.chars().any(is_control)) {
             return Err(strange(place, what));
         }
@@ -249,6 +260,9 @@ impl ConfigService {
             pull_policy: self.pull_policy,
             depends_on: depends_on.iter().filter_map(|name| name.parse().ok()).collect(),
             profiles: self.profiles.unwrap_or_default(),
+            lifecycle: Lifecycle::default(),
+            problems: Vec::new(),
+            notices: Vec::new(),
         }
     }
 }
@@ -305,7 +319,7 @@ fn real_name(project: &str, key: &str, resources: &BTreeMap<String, Option<Resou
 }
 
 /// Returns a scalar as text.
-fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),

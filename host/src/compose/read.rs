@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::lifecycle::{Values, question, update_defaults};
 use super::place::Place;
 use super::project::Project;
 use super::settings::{KEY, Reader, over};
@@ -18,6 +19,9 @@ const LIMIT: usize = 64 * 1024 * 1024;
 
 /// How long a command may take that neither pulls nor builds nor waits for a container.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Stands between files where a path never has it.
+const SEPARATOR: &str = "\u{1f}";
 
 /// How many of compose's own lines a failure shows.
 const LINES: usize = 12;
@@ -63,6 +67,40 @@ impl Compose {
         Ok(Some(config))
     }
 
+    /// Reads the values of a service's lifecycle, with these variables, from where compose reads them: the environment of this
+    /// process, `.env` and `--env-file`. 1.29 knows no lifecycle, so this is for v2.
+    ///
+    /// # Errors
+    /// Compose does not read the project any more, or the service is gone from it.
+    pub async fn values(&self, service: &ServiceName, variables: &[String]) -> Result<Values, Failure> {
+        let here = self.working_directory();
+        let everything = Options { profiles: vec!["*".to_owned()], ..self.options.clone() };
+        let config = match self.config_with(&everything, &here, variables).await {
+            Ok(config) => config,
+            Err(_) => self.config_with(&self.options, &here, variables).await?,
+        };
+        Values::of(service, &config)
+    }
+
+    /// Runs `config` with one more file that asks for variables.
+    async fn config_with(&self, options: &Options, here: &Path, variables: &[String]) -> Result<Value, Failure> {
+        let mut files = Place::find(&self.options, here, self.tool.is_v1()).files;
+        files.push("-".into());
+        let line = if options.files.is_empty() {
+            // Not by `-f`, which changes where compose looks for `.env`.
+            let separated: Vec<&std::ffi::OsStr> = files.iter().map(|file| file.as_os_str()).collect();
+            let mut named = OsString::from("COMPOSE_FILE=");
+            named.push(separated.join(std::ffi::OsStr::new(SEPARATOR)));
+            let mut line: Vec<OsString> = vec!["env".into(), named];
+            line.push(format!("COMPOSE_PATH_SEPARATOR={SEPARATOR}").into());
+            line.extend(self.tool.quick_command(options, &["config"]));
+            line
+        } else {
+            self.tool.quick_command(&Options { files, ..options.clone() }, &["config"])
+        };
+        Ok(self.printed(&line, here, Some(question(variables).into_bytes())).await?.0)
+    }
+
     /// Runs `config` and returns what it printed and what it warned of.
     async fn config(
         &self,
@@ -70,8 +108,18 @@ impl Compose {
         directory: &Path,
         stdin: Option<Vec<u8>>,
     ) -> Result<(Value, Vec<String>), Failure> {
+        self.printed(&self.tool.quick_command(options, &["config"]), directory, stdin).await
+    }
+
+    /// Runs a command line that ends in `config`.
+    async fn printed(
+        &self,
+        command: &[OsString],
+        directory: &Path,
+        stdin: Option<Vec<u8>>,
+    ) -> Result<(Value, Vec<String>), Failure> {
         let line = self.tool.command_line(&self.options, &["config"]);
-        let output = run(&self.tool.quick_command(options, &["config"]), directory, stdin, LIMIT).await;
+        let output = run(command, directory, stdin, LIMIT).await;
         let output = output.map_err(|error| not_started(&line, directory, &error))?;
         let said = messages(&output.stderr);
         if !output.ok() {
@@ -129,7 +177,9 @@ pub(super) fn assemble(config: &Value, place: &Place, warnings: Vec<String>) -> 
     }
     let sections = config.get("services").and_then(Value::as_object);
     for (name, service) in &mut project.services {
-        let own = sections.and_then(|services| services.get(name.as_str())?.get(KEY)).unwrap_or(&Value::Null);
+        let section = sections.and_then(|services| services.get(name.as_str())).unwrap_or(&Value::Null);
+        let own = section.get(KEY).unwrap_or(&Value::Null);
+        let defaults = over(&update_defaults(section), &defaults);
         service.settings = reader.settings(&format!("services.{name}.{KEY}"), &over(&defaults, own));
     }
     reader.finish(&place.files_text())?;

@@ -23,11 +23,11 @@ use crate::model::{Failure, Place, printable};
 
 /// The label by which compose knows whether a container is as the compose file says.
 const CONFIGURATION: &str = "com.docker.compose.config-hash";
-const PROJECT: &str = "com.docker.compose.project";
-const SERVICE: &str = "com.docker.compose.service";
+pub(super) const PROJECT: &str = "com.docker.compose.project";
+pub(super) const SERVICE: &str = "com.docker.compose.service";
 const NUMBER: &str = "com.docker.compose.container-number";
 const COMPOSE_VERSION: &str = "com.docker.compose.version";
-const ONE_OFF: &str = "com.docker.compose.oneoff";
+pub(super) const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// What the engine tells about a container.
 #[derive(Debug, Clone, PartialEq, Eq)]

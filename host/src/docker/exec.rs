@@ -22,6 +22,10 @@ pub struct Command {
     pub stdin: Option<Vec<u8>>,
     /// Variables beside the container's own.
     pub env: Vec<(String, String)>,
+    /// Those of the container's variables that it must not have.
+    pub unset: Vec<String>,
+    /// Whether it may do what root of the machine may.
+    pub privileged: bool,
     /// The user it runs as; `None` is the container's.
     pub user: Option<String>,
     /// Its working directory; `None` is the container's.
@@ -37,6 +41,8 @@ impl Command {
             argv: argv.into_iter().map(Into::into).collect(),
             stdin: None,
             env: Vec::new(),
+            unset: Vec::new(),
+            privileged: false,
             user: None,
             dir: None,
             limit: 1024 * 1024,
@@ -186,6 +192,8 @@ impl Docker {
     pub(super) async fn attach(&self, id: &str, command: &Command, mark: Option<&str>) -> Result<Attached, ExecError> {
         let tried = || format!("running `{}` in container `{}`", command.shown(), short(id));
         let mut env: Vec<String> = command.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        // The engine takes a name alone for a variable that is to go.
+        env.extend(command.unset.iter().cloned());
         env.extend(mark.map(|mark| format!("{MARK}={mark}")));
         let options = CreateExecOptions {
             attach_stdin: Some(command.stdin.is_some()),
@@ -193,6 +201,7 @@ impl Docker {
             attach_stderr: Some(true),
             env: Some(env),
             cmd: Some(command.argv.clone()),
+            privileged: Some(command.privileged),
             user: command.user.clone(),
             working_dir: command.dir.clone(),
             ..Default::default()

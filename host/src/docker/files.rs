@@ -82,18 +82,52 @@ impl Docker {
             Some((folder, name)) if !name.is_empty() && path.starts_with('/') => (folder, name),
             _ => return Err(Failure::new(format!("{tried}: that is not a file's absolute path"))),
         };
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        header.set_mtime(std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs()));
-        let mut archive = tar::Builder::new(Vec::new());
-        let archive = archive
-            .append_data(&mut header, name, bytes)
-            .and_then(|()| archive.into_inner())
-            .map_err(|error| Failure::new(format!("{tried}: {error}")))?;
+        let archive = archive_of(name, bytes, Owned { mode: 0o644, uid: 0, gid: 0 });
+        let archive = archive.map_err(|error| Failure::new(format!("{tried}: {error}")))?;
         let folder = if folder.is_empty() { "/" } else { folder };
         let options = UploadToContainerOptionsBuilder::default().path(folder).build();
         let body = bollard::body_full(Bytes::from(archive));
         ask(self.api.upload_to_container(id, Some(options), body)).await.map_err(|fault| fault.when(tried))
     }
+
+    /// Puts a file into a container, also one that was never started, as compose puts secrets and configs into it: folders that
+    /// are missing are made. A file that was there is replaced, so this may run twice.
+    ///
+    /// With `chown` the engine gives it to the container's own user where the container has one, whatever `owned` says: that is
+    /// what compose asks for as soon as an owner is settled.
+    pub async fn put_file(&self, id: &str, path: &str, bytes: &[u8], owned: Owned, chown: bool) -> Result<(), Failure> {
+        let tried = format!("putting `{}` into container `{}`", printable(path), short(id));
+        let archive = archive_of(path.trim_start_matches('/'), bytes, owned);
+        let archive = archive.map_err(|error| Failure::new(format!("{tried}: {error}")))?;
+        let mut options = UploadToContainerOptionsBuilder::default().path("/");
+        if chown {
+            options = options.copy_uidgid("true");
+        }
+        let body = bollard::body_full(Bytes::from(archive));
+        ask(self.api.upload_to_container(id, Some(options.build()), body)).await.map_err(|fault| fault.when(tried))
+    }
+}
+
+/// Whose a file is, and who may use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owned {
+    /// The permissions, as `0o444`.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u64,
+    /// The owner's group.
+    pub gid: u64,
+}
+
+/// Returns an archive with one file.
+fn archive_of(name: &str, bytes: &[u8], owned: Owned) -> std::io::Result<Vec<u8>> {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(owned.mode);
+    header.set_uid(owned.uid);
+    header.set_gid(owned.gid);
+    header.set_mtime(std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs()));
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_data(&mut header, name, bytes)?;
+    archive.into_inner()
 }

@@ -113,7 +113,8 @@ impl Site {
             front: None,
             image_name: String::new(),
             hooks: Vec::new(),
-            problems: Vec::new(),
+            lifecycle: of_compose.lifecycle.clone(),
+            problems: of_compose.problems.clone(),
             notices: newest.map(|seen| moved_folders(&of_compose, seen)).unwrap_or_default(),
             name,
             settings,
@@ -137,10 +138,12 @@ impl Site {
             );
             return Ok(observed);
         }
+        observed.notices.extend(of_compose.notices.iter().cloned());
         match hooks {
             Ok(hooks) => observed.hooks = hooks,
             Err(failure) => observed.problems.push(failure),
         }
+        observed.problems.extend(self.not_at_hand(&observed).await);
         if observed.live.is_empty() {
             return Ok(observed);
         }
@@ -156,6 +159,34 @@ impl Site {
     async fn gatherings(&self, networks: &[String]) -> Vec<Gathering> {
         let asked = networks.iter().map(|network| async { self.docker.gathering(network).await.ok().flatten() });
         join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// Returns what a candidate would be given at its start and that is not there: values of its files, images of its
+    /// `pre_start`. Refused now, as it would fail then.
+    async fn not_at_hand(&self, observed: &ObservedService) -> Vec<Failure> {
+        let mut missing = Vec::new();
+        let lifecycle = &observed.lifecycle;
+        let variables: Vec<String> = lifecycle.files.iter().filter_map(|file| file.variable.clone()).collect();
+        if !variables.is_empty() {
+            match self.compose.values(&observed.name, &variables).await {
+                Ok(values) => missing.extend(lifecycle.files.iter().filter_map(|file| values.file(file).err())),
+                Err(failure) => missing.push(failure),
+            }
+        }
+        for image in lifecycle.pre_start.iter().filter_map(|command| command.image.as_ref()) {
+            match self.docker.image(image).await {
+                Ok(Some(_)) => {}
+                Ok(None) => missing.push(
+                    Failure::new(format!(
+                        "the image `{image}` of a pre_start of service `{}` is not there",
+                        observed.name
+                    ))
+                    .hint(format!("`docker pull {image}`")),
+                ),
+                Err(failure) => missing.push(failure),
+            }
+        }
+        missing
     }
 
     /// Finds what fronts the service and fills in all that depends on it.

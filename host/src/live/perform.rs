@@ -49,6 +49,19 @@ impl World for Live<'_> {
             Step::Adopt { service, front, live } => self.adopt(service, front, live).await,
             Step::Release { service, front } => self.release(service, front).await,
             Step::Create { service, count, known, .. } => self.create(service, *count, known).await,
+            Step::Init { service, commands, timeout } => self.init(service, commands, *timeout, facts).await,
+            Step::EndInit { service, count } => self.end_init(service, *count).await,
+            Step::Inject { service, files } => self.inject(service, files, facts).await,
+            Step::PostStart { service, commands, timeout, .. } => {
+                self.post_start(service, commands, *timeout, facts).await
+            }
+            Step::PostStartOld { service, old, commands, timeout } => {
+                self.post_start_old(service, old, commands, *timeout).await
+            }
+            Step::PreStop { .. } => self.pre_stop(step, facts).await,
+            Step::PreStopCandidates { service, commands, timeout } => {
+                self.pre_stop_candidates(service, commands, *timeout, facts).await
+            }
             Step::StopOld { old, grace, .. } => self.stop_old(old, *grace).await,
             Step::Start { service, networks, reach, unnamed, .. } => {
                 self.start(service, networks, reach.as_ref(), unnamed, facts).await
@@ -376,7 +389,7 @@ impl<'a> Live<'a> {
         Ok(Learnt::Nothing)
     }
 
-    async fn must_run(&self, candidates: &[Container]) -> Result<(), Failure> {
+    pub(super) async fn must_run(&self, candidates: &[Container]) -> Result<(), Failure> {
         for candidate in candidates {
             match self.site.docker.inspect(&candidate.id).await? {
                 Some(seen) if seen.runs() => {}

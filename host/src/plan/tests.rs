@@ -699,9 +699,92 @@ retire      -"
 
 #[test]
 fn what_is_destroyed_or_announced_has_no_undo() {
-    let plan = outcome(vec![ObservedService { hooks: vec![hook("tell", &[Phase::Finish])], ..app() }]).expect("a plan");
+    let hooks = vec![hook("tell", &[Phase::Finish])];
+    let plan = outcome(vec![ObservedService { hooks, lifecycle: lifecycle(), ..app() }]).expect("a plan");
     let commit = plan.steps.iter().position(|step| *step == Step::Commit).expect("a commit");
     assert!(plan.steps[commit..].iter().all(|step| step.undo().is_none()));
-    assert!(plan.steps[commit..].iter().all(|step| step.may_fail() == matches!(step, Step::Finish { .. })));
+    assert!(
+        plan.steps[commit..]
+            .iter()
+            .all(|step| step.may_fail() == matches!(step, Step::Finish { .. } | Step::PreStop { .. }))
+    );
     assert!(plan.steps[commit..].iter().all(|step| !step.interruptible()));
+}
+
+fn lifecycle() -> Lifecycle {
+    let run = |words: &[&str]| LifecycleCommand {
+        words: words.iter().map(|word| (*word).to_owned()).collect(),
+        ..LifecycleCommand::default()
+    };
+    Lifecycle {
+        files: vec![InjectedFile {
+            kind: crate::model::FileKind::Secret,
+            name: "db".to_owned(),
+            variable: Some("DB_PASSWORD".to_owned()),
+            target: "/run/secrets/db".to_owned(),
+            uid: None,
+            gid: None,
+            mode: 0o444,
+        }],
+        pre_start: vec![LifecycleCommand { image: Some("tools:1".to_owned()), ..run(&["./migrate", "up"]) }],
+        post_start: vec![run(&["./warm"]), run(&["./register"])],
+        pre_stop: vec![run(&["./leave"])],
+    }
+}
+
+#[test]
+fn a_lifecycle_stands_around_start_and_stop() {
+    check(
+        vec![ObservedService { lifecycle: lifecycle(), ..app() }],
+        "\
+plan for app of project demo: 11 steps
+  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  2  init        app: run `./migrate up` in tools:1, each in a container of its own beside what was created (pre_start)
+  3  inject      app: put secret db as /run/secrets/db into what was created
+  4  start       app: start what was created, in demo_default
+  5  post-start  app: run `./warm`, `./register` in what was started (post_start)
+  6  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  7  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  8  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  9  commit      from here the run only goes forward
+ 10  pre-stop    app: run `./leave` in demo-app-1 (pre_stop, before it is stopped)
+ 11  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+",
+    );
+}
+
+#[test]
+fn with_stop_first_the_old_containers_run_pre_stop_before_the_gap() {
+    let settings = Settings { order: Order::StopFirst, ..Settings::default() };
+    let service = ObservedService { lifecycle: lifecycle(), settings, ..worker("jobs") };
+    check(
+        vec![service.clone()],
+        "\
+plan for jobs of project demo: 10 steps
+  1  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
+  2  pre-stop    jobs: run `./leave` in demo-jobs-1 (pre_stop, before it is stopped)
+  3  stop-old    jobs: stop demo-jobs-1, grace 10s (order: stop-first, two must never run: a gap begins)
+  4  init        jobs: run `./migrate up` in tools:1, each in a container of its own beside what was created (pre_start)
+  5  inject      jobs: put secret db as /run/secrets/db into what was created
+  6  start       jobs: start what was created, in demo_default
+  7  post-start  jobs: run `./warm`, `./register` in what was started (post_start)
+  8  healthy     jobs: until it runs for 1s, at most 1m (nothing unhealthy gets requests)
+  9  commit      from here the run only goes forward
+ 10  retire      jobs: stop and remove demo-jobs-1, grace 10s (replaced by the candidates)
+",
+    );
+    let plan = outcome(vec![service]).expect("a plan");
+    let undone: String = plan.steps.iter().rev().filter_map(Step::undo).map(|step| format!("{step}\n")).collect();
+    assert_eq!(
+        undone,
+        "\
+depart      jobs: run `./leave` in what was started (pre_stop, before it is stopped)
+stop        jobs: stop what was started
+init-end    jobs: remove the containers of pre_start
+start-old   jobs: start demo-jobs-1 again
+rejoin      jobs: run `./warm`, `./register` in demo-jobs-1 (post_start, as it serves again)
+remove      jobs: remove what was created
+",
+        "\n{undone}"
+    );
 }

@@ -70,12 +70,18 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
         || all().any(|(_, traces)| traces.names_others);
     // What is there and is not of its making was made by others since.
     let created = all().any(|(_, traces)| !traces.candidates.is_empty() || traces.names_others);
+    let started = all().any(|(_, traces)| traces.candidates_started > 0 || traces.names_others);
     let mut events = vec![Event::Planned { plan: plan.clone() }];
     for (step, what) in plan.steps.iter().enumerate() {
         let learnt = match what {
             Step::Create { .. } if !created => break,
             Step::Create { service, .. } | Step::Start { service, .. } => {
                 Learnt::candidates(of(service).candidates.clone())
+            }
+            // Nobody can tell how far it came; it must be done before a candidate starts.
+            Step::Init { .. } | Step::Inject { .. } if !started => {
+                events.push(Event::Started { step });
+                break;
             }
             Step::Switch { .. } if !switched => break,
             Step::Commit if !forward => break,

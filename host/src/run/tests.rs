@@ -605,3 +605,41 @@ fn journals_of_version_1_are_read_for_ever() {
     let read: Vec<Entry> = V1.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     assert_eq!(read, entries());
 }
+
+#[test]
+fn steps_of_the_lifecycle_come_back_from_a_journal() {
+    let command = crate::model::LifecycleCommand {
+        words: vec!["./warm".to_owned()],
+        environment: vec!["TOKEN".to_owned()],
+        ..Default::default()
+    };
+    let file = crate::model::InjectedFile {
+        kind: crate::model::FileKind::Secret,
+        name: "db".to_owned(),
+        variable: Some("DB".to_owned()),
+        target: "/run/secrets/db".to_owned(),
+        uid: None,
+        gid: Some(33),
+        mode: 0o440,
+    };
+    let (service, commands, timeout) = (name("app"), vec![command], Duration::from_secs(1));
+    let old = vec![container("old")];
+    let post_start =
+        Step::PostStart { service: service.clone(), commands: commands.clone(), pre_stop: commands.clone(), timeout };
+    let pre_stop = Step::PreStop {
+        service: service.clone(),
+        old,
+        commands: commands.clone(),
+        post_start: commands.clone(),
+        front: None,
+        committed: false,
+        timeout,
+    };
+    let init = Step::Init { service: service.clone(), commands, timeout };
+    let undone: Vec<Step> = [&init, &post_start, &pre_stop].into_iter().filter_map(Step::undo).collect();
+    assert_eq!(undone.len(), 3);
+    for step in [init, Step::Inject { service, files: vec![file] }, post_start, pre_stop].into_iter().chain(undone) {
+        let line = serde_json::to_string(&step).expect("it can be written");
+        assert_eq!(serde_json::from_str::<Step>(&line).expect(&line), step);
+    }
+}

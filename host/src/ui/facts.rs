@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Container, Failure, OldVolumes};
+use crate::model::{Container, Failure, InjectedFile, OldVolumes, list_commands};
 use crate::plan::{Plan, PlannedService, Step, names, short};
 use crate::run::trace::{Probed, Reached};
 use crate::run::{Entry, Event, Facts, Learnt, Outcome};
@@ -37,6 +37,18 @@ pub(super) fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String
             format!("{service}: {created} from {} ({})", image.name, short(&image.id))
         }
         Step::StopOld { service, old, .. } => format!("{service}: {} stopped, nobody serves", names(old)),
+        Step::Init { service, commands, .. } => format!("{service}: {} did its work", list_commands(commands)),
+        Step::Inject { service, files } => {
+            let files: Vec<String> = files.iter().map(InjectedFile::to_string).collect();
+            format!("{service}: {} has {}", new(service), files.join(", "))
+        }
+        Step::PostStart { commands, .. } | Step::PreStop { commands, .. } if commands.is_empty() => return None,
+        Step::PostStart { service, commands, .. } => {
+            format!("{service}: {} did its work in {}", list_commands(commands), new(service))
+        }
+        Step::PreStop { service, old, commands, .. } => {
+            format!("{service}: {} did its work in {}", list_commands(commands), names(old))
+        }
         Step::Start { service, .. } => format!("{service}: {} runs", new(service)),
         Step::AwaitHealthy { service, .. } => format!("{service}: {} is healthy", new(service)),
         Step::Announce { service, places, .. } => {
@@ -64,6 +76,13 @@ pub(super) fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String
             text
         }
         Step::RemoveCandidates { service, .. } => format!("{service}: what was created is removed"),
+        Step::EndInit { service, .. } => format!("{service}: no container of pre_start is left"),
+        Step::PreStopCandidates { service, commands, .. } => {
+            format!("{service}: {} was run in what is stopped", list_commands(commands))
+        }
+        Step::PostStartOld { service, old, commands, .. } => {
+            format!("{service}: {} was run in {}", list_commands(commands), names(old))
+        }
         Step::StartOld { service, old, .. } => format!("{service}: {} runs again", names(old)),
         Step::StopCandidates { service, .. } => format!("{service}: what was started is stopped"),
         Step::SwitchBack { service, front, to, .. } => {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use swap::model::{Failure, Image, LoadedHook, Order, Phase, Place, ProxyChoice, Settings};
+use swap::model::{
+    Failure, FileKind, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook, Order, Phase, Place, ProxyChoice,
+    Settings,
+};
 use swap::plan::{CalledIn, Front, Observed, ObservedService, Plan, Retag, plan};
 
 use super::chance::Chance;
@@ -224,10 +227,26 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 probe_way: None,
             }),
             hooks: if family.hooks { vec![hooks] } else { Vec::new() },
+            lifecycle: if family.hooks { lifecycle() } else { Lifecycle::default() },
             ..ObservedService::empty(service.name.clone())
         }
     });
     Observed { project: "demo".to_owned(), services: services.collect() }
+}
+
+/// Something of everything that compose does around start and stop.
+fn lifecycle() -> Lifecycle {
+    let commands = vec![LifecycleCommand { words: vec!["./command".to_owned()], ..LifecycleCommand::default() }];
+    let file = InjectedFile {
+        kind: FileKind::Config,
+        name: "settings".to_owned(),
+        variable: None,
+        target: "/settings".to_owned(),
+        uid: None,
+        gid: None,
+        mode: 0o444,
+    };
+    Lifecycle { files: vec![file], pre_start: commands.clone(), post_start: commands.clone(), pre_stop: commands }
 }
 
 /// Tells whether an upstream file names these containers, as far as they run, and no others.

@@ -80,8 +80,20 @@ pub struct Told {
 
 /// What may need a person: old containers that can't be removed, undoing, and a commit of which nobody knows whether it
 /// is on the disk. Everything else that fails is unwound.
-const MAY_BE_STUCK: [&str; 9] =
-    ["commit", "retire", "rollback", "release", "remove", "start-old", "stop", "switch-back", "tag-back"];
+const MAY_BE_STUCK: [&str; 12] = [
+    "commit",
+    "retire",
+    "rollback",
+    "release",
+    "remove",
+    "start-old",
+    "stop",
+    "switch-back",
+    "tag-back",
+    "init-end",
+    "depart",
+    "rejoin",
+];
 
 /// How many processes take a run up before the last one, to which nothing happens.
 const TRIES: usize = 3;

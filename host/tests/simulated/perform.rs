@@ -160,6 +160,14 @@ impl Universe {
                 Ok(Learnt::Nothing)
             }
             Step::Finish { .. } | Step::PreSwap { .. } | Step::PostSwap { .. } => Ok(Learnt::Nothing),
+            // What these do stays inside of containers.
+            Step::Init { .. }
+            | Step::EndInit { .. }
+            | Step::Inject { .. }
+            | Step::PostStart { .. }
+            | Step::PostStartOld { .. }
+            | Step::PreStop { .. }
+            | Step::PreStopCandidates { .. } => Ok(Learnt::Nothing),
             Step::Adopt { live, .. } => {
                 let places = live.iter().filter_map(|live| self.place(service, live));
                 let containers = places.map(|index| &self.services[service].containers[index]);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::rig::{Rig, run};
-use crate::docker::{Command, Docker, Ending, ExecError, Inside, Listening, Reach, Seen, State, probe};
+use crate::docker::{Aside, Command, Docker, Ending, ExecError, Inside, Listening, Owned, Reach, Seen, State, probe};
 use crate::model::{Output, Place};
 
 fn output(code: i32, stdout: &str, stderr: &str) -> Output {
@@ -118,17 +118,10 @@ async fn containers_are_seen_by_compose_labels_and_every_effect_may_run_twice() 
     assert_eq!(seen.mounts[1].source, "/tmp");
     let image = docker.image(&rig.name).await.unwrap().unwrap();
     assert_eq!(image.name, rig.name);
+    // The engine chose the port.
+    let published = seen.published.iter().map(|to| (to.inner, to.ip, to.port > 0)).collect::<Vec<_>>();
     assert_eq!(
-        (
-            seen.name,
-            seen.image,
-            seen.image_name,
-            seen.restart,
-            seen.stop_timeout,
-            seen.ports,
-            seen.published,
-            seen.user
-        ),
+        (seen.name, seen.image, seen.image_name, seen.restart, seen.stop_timeout, seen.ports, published, seen.user),
         (
             name,
             image.id.clone(),
@@ -136,7 +129,7 @@ async fn containers_are_seen_by_compose_labels_and_every_effect_may_run_twice() 
             "unless-stopped".to_owned(),
             Some(Duration::from_secs(7)),
             vec![80, 9000],
-            vec![],
+            vec![(80, Some(IpAddr::from([127, 0, 0, 1])), true)],
             "7".to_owned()
         )
     );
@@ -526,4 +519,101 @@ async fn a_script_that_was_given_up_is_over_before_the_next_one_begins() {
     let waits = shell.run_within(script, Duration::from_secs(60));
     assert!(tokio::time::timeout(Duration::from_millis(500), waits).await.is_err());
     assert_eq!(shell.run(naps).await.unwrap().stdout, "0\n");
+}
+
+#[tokio::test]
+async fn files_are_put_into_a_container_before_it_starts() {
+    let Some(rig) = Rig::new().await else { return };
+    let docker = &rig.docker;
+    let label = format!("swap-test={}", rig.name);
+    let create = |more: &[&str]| {
+        run(&[&["docker", "create", "--label", &label][..], more, &[rig.name.as_str(), "sleep", "1000"]].concat())
+    };
+    let look = "cd /run/secrets/deep; ls -ln file | { read mode n uid gid rest; echo $mode $uid $gid; }; cat file";
+    let owned = Owned { mode: 0o440, uid: 103, gid: 104 };
+    // The container's own user gets it where an owner is asked for, as with compose.
+    for (more, chown, expected) in [
+        (&[][..], true, "-r--r----- 103 104\nvalue\n"),
+        (&["--user", "0:0"], false, "-r--r----- 103 104\nvalue\n"),
+        (&["--user", "0"], true, "-r--r----- 0 0\nvalue\n"),
+    ] {
+        let id = create(more);
+        for content in ["another", "value\n"] {
+            docker.put_file(&id, "/run/secrets/deep/file", content.as_bytes(), owned, chown).await.unwrap();
+        }
+        docker.start(&id).await.unwrap();
+        assert_eq!(sh(docker, &id, look).await, output(0, expected, ""), "{more:?}");
+    }
+    let read_only = create(&["--read-only"]);
+    let failure = docker.put_file(&read_only, "/file", b"value", owned, false).await.unwrap_err().to_string();
+    assert_eq!(
+        failure,
+        format!("putting `/file` into container `{}`: container rootfs is marked read-only", &read_only[..12])
+    );
+    assert!(docker.put_file(&read_only, "/../file", b"value", owned, false).await.is_err());
+}
+
+#[tokio::test]
+async fn a_command_runs_beside_a_container_that_was_never_started() {
+    let Some(rig) = Rig::new().await else { return };
+    let docker = &rig.docker;
+    run(&["docker", "network", "create", &rig.name]);
+    let label = format!("swap-test={}", rig.name);
+    let more = ["--label", &label, "-v", "/data", "--network", &rig.name, "--network-alias", "web"];
+    let id = run(&[&["docker", "create"][..], &more, &[rig.name.as_str(), "sleep", "1000"]].concat());
+    let beside = docker.inspect(&id).await.unwrap().unwrap();
+    let aside = |line: &str| Aside {
+        name: format!("{}-init-1", rig.name),
+        image: rig.name.clone(),
+        command: vec!["sh".to_owned(), "-c".to_owned(), line.to_owned()],
+        user: Some("33".to_owned()),
+        folder: Some("/tmp".to_owned()),
+        environment: vec!["OWN=here".to_owned()],
+        privileged: false,
+    };
+    let line = "echo $OWN $PWD $(id -u) >>/data/log; cat /data/log";
+    for _ in 0..2 {
+        docker.run_aside(&beside, &aside(line)).await.unwrap();
+    }
+    // Killed before its end: the next try takes its place.
+    let endless = aside("sleep 1000");
+    assert!(tokio::time::timeout(Duration::from_millis(1500), docker.run_aside(&beside, &endless)).await.is_err());
+    let left = docker.inspect(&aside("").name).await.unwrap().expect("it is left");
+    let aliases = &left.networks[&rig.name].aliases;
+    assert!(!aliases.contains(&"web".to_owned()), "{aliases:?}");
+    let failure = docker.run_aside(&beside, &aside("echo no >&2; exit 3")).await.unwrap_err();
+    assert_eq!(
+        failure.what,
+        format!("`sh -c echo no >&2; exit 3` in container `{}` exited with code 3", aside("").name)
+    );
+    assert_eq!(failure.tail, ["no"]);
+    assert_eq!(docker.inspect(&aside("").name).await, Ok(None));
+    docker.remove_aside(&aside("").name).await.unwrap();
+    docker.start(&id).await.unwrap();
+    assert_eq!(sh(docker, &id, "cat /data/log").await, output(0, "here /tmp 33\nhere /tmp 33\n", ""));
+}
+
+#[tokio::test]
+async fn a_command_may_have_a_variable_less() {
+    let Some(rig) = Rig::new().await else { return };
+    let id = rig.start(&["-e", "GONE=there", "-e", "KEPT=there"], &["sleep", "1000"]);
+    let command = Command {
+        env: vec![("OWN".to_owned(), "here".to_owned())],
+        unset: vec!["GONE".to_owned()],
+        ..Command::shell("echo ${GONE-unset} $KEPT $OWN")
+    };
+    assert_eq!(rig.docker.output(&id, &command).await, Ok(output(0, "unset there here\n", "")));
+}
+
+#[tokio::test]
+async fn a_command_may_be_privileged() {
+    let Some(rig) = Rig::new().await else { return };
+    let id = rig.start(&[], &["sleep", "1000"]);
+    let capabilities = Command::shell("grep CapEff /proc/self/status");
+    let usual = rig.docker.output(&id, &capabilities).await.unwrap().stdout;
+    match rig.docker.output(&id, &Command { privileged: true, ..capabilities }).await {
+        Ok(all) => assert_ne!(all.stdout, usual),
+        // An engine that is itself shut in has not all to give.
+        Err(error) => assert!(error.to_string().contains("unable to apply caps"), "{error}"),
+    }
 }

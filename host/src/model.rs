@@ -229,6 +229,9 @@ pub enum Check {
     Http(String),
     /// The candidate's port accepts a connection.
     Tcp,
+    /// nginx gets a connection at the candidate's address and this port, which its upstream will name. Always asked where
+    /// there is an nginx, whatever else is.
+    Reach(u16),
     /// Nothing else is known about the service: it runs and has not restarted for this long.
     Running(#[serde(with = "millis")] Duration),
 }
@@ -236,7 +239,7 @@ pub enum Check {
 impl Check {
     /// Tells whether the application itself answers it, and not the kernel or the engine.
     pub fn asks(&self) -> bool {
-        !matches!(self, Check::Tcp | Check::Running(_))
+        !matches!(self, Check::Tcp | Check::Reach(_) | Check::Running(_))
     }
 }
 
@@ -248,6 +251,7 @@ impl fmt::Display for Check {
             Check::Shell(line) => write!(f, "`{line}`"),
             Check::Http(path) => write!(f, "GET {path}"),
             Check::Tcp => write!(f, "its port accepts connections"),
+            Check::Reach(port) => write!(f, "nginx reaches port {port}"),
             Check::Running(time) => write!(f, "it runs for {}", humantime::format_duration(*time)),
         }
     }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! proxy                 the effects: observe, switch, drain
-//! find  folder          what scripts answer → facts
+//! find  folder  connect what scripts answer → facts
 //! config  tuning  doors what nginx's configuration says → facts, mistakes, notices
 //! dump  ways  reach     the whole configuration → every way out of nginx → whom it reaches; pure
 //! upstream  syntax      text → data → text; pure
@@ -16,6 +16,7 @@
 //! **Invariant:** only `<service>.conf` and [`TUNING_FILE`] in swap's folder are ever written.
 
 mod config;
+mod connect;
 mod doors;
 mod dump;
 mod edit;
@@ -37,6 +38,7 @@ use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 pub use config::{Configuration, ErrorLog, Include, Reading, Version, read};
+pub use connect::Connected;
 pub use doors::{Door, Passes};
 pub use edit::{ConfigFile, Proposal, first_file, propose};
 pub use folder::{Folder, Mount};

@@ -29,6 +29,12 @@ const HANG_SHOWS: Duration = Duration::from_secs(1);
 /// So many requests must have failed before a candidate is judged by them.
 const JUDGED_FROM: u64 = 5;
 
+/// How long a candidate must stay healthy that only its port tells of.
+const PORT_STAYS: Duration = Duration::from_secs(1);
+
+/// How long a candidate must stay healthy that has checks of its own or hooks.
+const CHECKS_STAY: Duration = Duration::from_millis(300);
+
 /// Everything that a plan depends on, as it was when the run began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
@@ -103,11 +109,13 @@ impl ObservedService {
     fn checks(&self) -> Vec<Check> {
         let mut checks: Vec<Check> = self.healthcheck.clone().map(Check::Docker).into_iter().collect();
         checks.extend(self.settings.health.iter().cloned());
-        if checks.is_empty() && self.hooks_of(Phase::Health).is_empty() {
-            checks.push(match self.front {
-                Some(_) => Check::Tcp,
-                None => Check::Running(Duration::from_secs(1)),
-            });
+        match &self.front {
+            // Whatever a command inside says: what nginx can't reach must not go live.
+            Some(front) => checks.push(Check::Reach(front.port)),
+            None if checks.is_empty() && self.hooks_of(Phase::Health).is_empty() => {
+                checks.push(Check::Running(Duration::from_secs(1)));
+            }
+            None => {}
         }
         checks
     }
@@ -423,11 +431,17 @@ pub enum Step {
         port: Option<u16>,
         /// How many successes in a row are needed.
         successes: u32,
+        /// How long it must stay so, from the first success of the row on.
+        #[serde(default, with = "millis", skip_serializing_if = "Duration::is_zero")]
+        stays: Duration,
         /// The health hooks.
         hooks: Vec<String>,
         /// How long it may take.
         #[serde(with = "millis")]
         timeout: Duration,
+        /// The nginx that must reach them; `None`: a worker.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        front: Option<Box<Front>>,
     },
     /// Give the candidates the names by which others find the service, and see that they are healthy still.
     Announce {
@@ -458,6 +472,10 @@ pub enum Step {
         /// How long requests at the candidates may go on when they are switched back.
         #[serde(with = "millis")]
         drain: Duration,
+        /// Whether somebody judges the candidates while the old containers still run: then the upstream has no DNS name as
+        /// backup, which finds the old ones and would hide candidates that nobody reaches.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        judged: bool,
     },
     /// Ask the hooks while the candidates are live and the old containers still run.
     PostSwap {
@@ -769,7 +787,7 @@ impl Step {
             Step::Start { service, grace, .. } => {
                 Some(Step::StopCandidates { service: service.clone(), grace: *grace })
             }
-            Step::Switch { service, front, from, drain } => Some(Step::SwitchBack {
+            Step::Switch { service, front, from, drain, .. } => Some(Step::SwitchBack {
                 service: service.clone(),
                 front: front.clone(),
                 to: from.clone(),
@@ -935,12 +953,15 @@ impl fmt::Display for Step {
                 called(places),
                 callers.join(", "),
             ),
-            Step::AwaitHealthy { service, checks, successes, hooks, timeout, .. } => {
+            Step::AwaitHealthy { service, checks, successes, stays, hooks, timeout, .. } => {
                 let mut what: Vec<String> = checks.iter().map(Check::to_string).collect();
                 what.extend(hooks.iter().map(|hook| format!("hook {hook}")));
                 write!(f, "{service}: until {}", what.join(" and "))?;
                 if *successes > 1 {
                     write!(f, ", {successes} times in a row")?;
+                }
+                if !stays.is_zero() {
+                    write!(f, ", and stays so for {}", format_duration(*stays))?;
                 }
                 write!(f, ", at most {} (nothing unhealthy gets requests)", format_duration(*timeout))
             }
@@ -1359,6 +1380,16 @@ impl<'a> Service<'a> {
         }
     }
 
+    /// Returns how long a candidate must stay healthy: one good look may be that of a version that is about to die. Where only
+    /// the port tells, longer, because a port is open long before an application has shown that it works.
+    fn stays(&self, checks: &[Check]) -> Duration {
+        match checks {
+            [Check::Running(_)] => Duration::ZERO,
+            _ if self.hooks(Phase::Health).is_empty() && !checks.iter().any(Check::asks) => PORT_STAYS,
+            _ => CHECKS_STAY,
+        }
+    }
+
     fn pre_start(&self, steps: &mut Vec<Step>) {
         let hooks = self.hooks(Phase::PreStart);
         let mut rollback = self.hooks(Phase::Rollback);
@@ -1447,13 +1478,16 @@ impl<'a> Service<'a> {
     }
 
     fn await_healthy(&self, steps: &mut Vec<Step>) {
+        let checks = self.checks();
         steps.push(Step::AwaitHealthy {
             service: self.name(),
-            checks: self.checks(),
+            stays: self.stays(&checks),
+            checks,
             port: self.seen.front.as_ref().map(|front| front.port).or(self.seen.settings.port),
             successes: self.seen.settings.successes.max(1),
             hooks: self.hooks(Phase::Health),
             timeout: self.seen.settings.timeouts.health,
+            front: self.front(),
         });
     }
 
@@ -1490,12 +1524,19 @@ impl<'a> Service<'a> {
                 front,
                 from: self.seen.live.clone(),
                 drain: self.seen.settings.timeouts.drain,
+                judged: self.judged(),
             });
         }
         let hooks = self.hooks(Phase::PostSwap);
         if !hooks.is_empty() {
             steps.push(Step::PostSwap { service: self.name(), hooks });
         }
+    }
+
+    /// Tells whether anybody looks at the candidates' answers through nginx before the commit.
+    fn judged(&self) -> bool {
+        let probed = self.seen.front.as_ref().is_some_and(|front| front.probe.is_some());
+        probed || !self.seen.settings.watch.is_zero() || !self.hooks(Phase::PostSwap).is_empty()
     }
 
     fn watch(&self, steps: &mut Vec<Step>) {

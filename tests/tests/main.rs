@@ -20,6 +20,7 @@ mod locks;
 mod neighbours;
 mod privacy;
 mod proof;
+mod reach;
 mod restarts;
 mod rig;
 mod rollbacks;

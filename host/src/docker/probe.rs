@@ -130,6 +130,12 @@ impl Docker {
     /// Works where the container's address can't be reached from here; needs `cat` in the container, or a container
     /// whose process this machine sees.
     pub async fn listening(&self, id: &str, port: u16) -> Result<Listening, Failure> {
+        Ok(listening(&self.listening_sockets(id).await?, port))
+    }
+
+    /// Returns the addresses and ports on which something in the container listens, by what the container's kernel says: sorted,
+    /// each once. Needs what [`listening`](Self::listening) does.
+    pub async fn listening_sockets(&self, id: &str) -> Result<Vec<SocketAddr>, Failure> {
         let command = Command::new(["cat", "/proc/net/tcp", "/proc/net/tcp6"]);
         // Without IPv6 there is no second file, and the rest is printed all the same.
         let table = match self.output(id, &command).await {
@@ -137,7 +143,7 @@ impl Docker {
             Err(ExecError::NotFound { .. }) => self.table_from_here(id).await?,
             Err(error) => return Err(error.into()),
         };
-        Ok(listeners(&table, port))
+        Ok(listening_sockets(&table))
     }
 
     async fn table_from_here(&self, id: &str) -> Result<String, Failure> {
@@ -192,22 +198,49 @@ fn status(line: &str) -> Option<u16> {
     rest.split_whitespace().next()?.parse().ok()
 }
 
-/// Reads the kernel's tables of TCP sockets.
-fn listeners(table: &str, port: u16) -> Listening {
-    let mut found = Listening::No;
-    for line in table.lines() {
+/// Reads the kernel's tables of TCP sockets: those that listen, sorted, each once.
+pub fn listening_sockets(table: &str) -> Vec<SocketAddr> {
+    let socket = |line: &str| {
         let mut fields = line.split_whitespace().skip(1);
-        let (Some(local), Some(_), Some("0A")) = (fields.next(), fields.next(), fields.next()) else { continue };
-        let Some((address, at)) = local.split_once(':') else { continue };
-        if u16::from_str_radix(at, 16) != Ok(port) {
-            continue;
-        }
-        match kernel_address(address) {
-            Some(address) if address.to_canonical().is_loopback() => found = Listening::OnlyInside,
-            _ => return Listening::Yes,
-        }
+        let (Some(local), Some(_), Some("0A")) = (fields.next(), fields.next(), fields.next()) else { return None };
+        let (address, port) = local.split_once(':')?;
+        Some(SocketAddr::new(kernel_address(address)?.to_canonical(), u16::from_str_radix(port, 16).ok()?))
+    };
+    let mut sockets: Vec<SocketAddr> = table.lines().filter_map(socket).collect();
+    sockets.sort_unstable();
+    sockets.dedup();
+    sockets
+}
+
+/// Tells whether one of the sockets listens on a port.
+pub fn listening(sockets: &[SocketAddr], port: u16) -> Listening {
+    let of_port: Vec<&SocketAddr> = sockets.iter().filter(|socket| socket.port() == port).collect();
+    if of_port.is_empty() {
+        Listening::No
+    } else if of_port.iter().all(|socket| socket.ip().is_loopback()) {
+        Listening::OnlyInside
+    } else {
+        Listening::Yes
     }
-    found
+}
+
+/// Says what a container listens on instead of `port`, as `127.0.0.1:9000 only` or `port 8080`; `None` where it listens on nothing.
+///
+/// The engine's own DNS, which listens in every container on 127.0.0.11, is not the application's.
+pub fn listens_instead(sockets: &[SocketAddr], port: u16) -> Option<String> {
+    let own: Vec<&SocketAddr> =
+        sockets.iter().filter(|socket| socket.ip() != IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11))).collect();
+    let same: Vec<String> = own.iter().filter(|socket| socket.port() == port).map(ToString::to_string).collect();
+    if !same.is_empty() {
+        return Some(format!("{} only", same.join(" and ")));
+    }
+    let name = |socket: &&SocketAddr| match socket.ip().is_unspecified() {
+        true => format!("port {}", socket.port()),
+        false => socket.to_string(),
+    };
+    let mut others: Vec<String> = own.iter().map(name).collect();
+    others.dedup();
+    (!others.is_empty()).then(|| others.join(", "))
 }
 
 /// Reads an address as the kernel prints it: words of 32 bits in the machine's order, which is little-endian wherever
@@ -250,7 +283,23 @@ mod tests {
             (80, Listening::No),
             (81, Listening::No),
         ] {
-            assert_eq!(listeners(TABLE, port), expected, "{port}");
+            assert_eq!(listening(&listening_sockets(TABLE), port), expected, "{port}");
+        }
+    }
+
+    #[test]
+    fn what_listens_elsewhere_is_told() {
+        let sockets = |list: &[&str]| list.iter().map(|socket| socket.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        for (list, expected) in [
+            (&[][..], None),
+            (&["127.0.0.11:40001"], None),
+            (&["127.0.0.1:9000", "127.0.0.11:40001"], Some("127.0.0.1:9000 only")),
+            (&["127.0.0.1:9000", "[::1]:9000"], Some("127.0.0.1:9000 and [::1]:9000 only")),
+            (&["0.0.0.0:8080", "[::]:8080"], Some("port 8080")),
+            (&["127.0.0.1:3000", "0.0.0.0:8080"], Some("127.0.0.1:3000, port 8080")),
+            (&["172.19.0.3:9000"], Some("172.19.0.3:9000 only")),
+        ] {
+            assert_eq!(listens_instead(&sockets(list), 9000).as_deref(), expected, "{list:?}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use super::way;
 use crate::docker::{self, Command, Docker, Ending, ExecError, Inside, Listening, probe};
 use crate::hooks::Health;
 use crate::model::{Check, Container, Failure, ServiceName, meant, printable};
-use crate::plan::Step;
+use crate::nginx::Connected;
+use crate::plan::{Front, Step};
 use crate::run::{Facts, Learnt};
 use crate::ui::front_door;
 
@@ -52,12 +54,12 @@ enum Round {
 
 /// Waits until all candidates are healthy. Twice: a healthy candidate is healthy again.
 pub async fn await_healthy(live: &Live<'_>, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
-    let Step::AwaitHealthy { service, checks, port, successes, timeout, .. } = step else {
+    let Step::AwaitHealthy { service, checks, port, successes, stays, timeout, front, .. } = step else {
         return Err(Failure::new("internal: not a health step"));
     };
     let each = facts.candidates(service).iter().map(|candidate| async {
-        let judge = Judge::new(live, service, candidate, checks, *port).await?;
-        judge.until_healthy(*successes, *timeout, facts).await
+        let judge = Judge::new(live, service, candidate, checks, *port, front.as_deref()).await?;
+        judge.until_healthy(*successes, *stays, *timeout, facts).await
     });
     try_join_all(each).await?;
     Ok(Learnt::Nothing)
@@ -66,16 +68,18 @@ pub async fn await_healthy(live: &Live<'_>, step: &Step, facts: &Facts) -> Resul
 /// Asks all checks of the candidates once more, until they agree. Twice: a healthy candidate is healthy again.
 pub async fn still_healthy(live: &Live<'_>, service: &ServiceName, facts: &Facts) -> Result<(), Failure> {
     let asked = live.plan.steps.iter().find_map(|step| match step {
-        Step::AwaitHealthy { service: of, checks, port, timeout, .. } if of == service => {
-            Some((checks.as_slice(), *port, *timeout))
+        Step::AwaitHealthy { service: of, checks, port, timeout, front, .. } if of == service => {
+            Some((checks.as_slice(), *port, *timeout, front.as_deref()))
         }
         _ => None,
     });
-    let Some((checks, port, timeout)) = asked else { return Ok(()) };
+    let Some((checks, port, timeout, front)) = asked else { return Ok(()) };
     // That it has run for a while was seen when it became healthy.
     let checks: Vec<Check> = checks.iter().filter(|check| !matches!(check, Check::Running(_))).cloned().collect();
     let each = facts.candidates(service).iter().map(|candidate| async {
-        Judge::new(live, service, candidate, &checks, port).await?.until_healthy(1, timeout, facts).await
+        let judge = Judge::new(live, service, candidate, &checks, port, front).await?;
+        // That it stays healthy was seen, too.
+        judge.until_healthy(1, Duration::ZERO, timeout, facts).await
     });
     try_join_all(each).await.map(drop)
 }
@@ -83,12 +87,14 @@ pub async fn still_healthy(live: &Live<'_>, service: &ServiceName, facts: &Facts
 /// Lets the live candidates run for a time and judges them. Twice: the time begins again.
 pub async fn watch(live: &Live<'_>, service: &ServiceName, time: Duration, facts: &Facts) -> Result<Learnt, Failure> {
     let health = live.plan.steps.iter().find_map(|step| match step {
-        Step::AwaitHealthy { service: of, checks, port, .. } if of == service => Some((checks.as_slice(), *port)),
+        Step::AwaitHealthy { service: of, checks, port, front, .. } if of == service => {
+            Some((checks.as_slice(), *port, front.as_deref()))
+        }
         _ => None,
     });
-    let (checks, port) = health.unwrap_or((&[], None));
+    let (checks, port, front) = health.unwrap_or((&[], None, None));
     let each = facts.candidates(service).iter().map(|candidate| async {
-        let judge = Judge::new(live, service, candidate, checks, port).await?;
+        let judge = Judge::new(live, service, candidate, checks, port, front).await?;
         judge.watch(time, facts).await
     });
     let shown = shown(live, service, live.probes.get(service));
@@ -221,7 +227,8 @@ struct Judge<'a> {
     candidate: &'a Container,
     checks: Vec<Check>,
     port: Option<u16>,
-    restarts: u64,
+    /// The nginx that must reach it; `None`: a worker.
+    front: Option<&'a Front>,
     /// Whether this machine reaches the candidate's address; else probes go through the engine.
     direct: bool,
     began: Instant,
@@ -234,6 +241,7 @@ impl<'a> Judge<'a> {
         candidate: &'a Container,
         checks: &[Check],
         port: Option<u16>,
+        front: Option<&'a Front>,
     ) -> Result<Self, Failure> {
         let seen = live.site.docker.inspect(&candidate.id).await?;
         let mut checks = checks.to_vec();
@@ -242,27 +250,33 @@ impl<'a> Judge<'a> {
         if let Some(command) = seen.as_ref().and_then(|seen| seen.healthcheck.clone()) {
             checks.insert(0, Check::Docker(command));
         }
-        let probes = checks.iter().any(|check| matches!(check, Check::Http(_) | Check::Tcp));
+        let probes = checks.iter().any(|check| matches!(check, Check::Http(_) | Check::Tcp | Check::Reach(_)));
         let direct = match candidate.address.filter(|_| probes) {
             Some(address) => !matches!(probe::reachable(address).await, docker::Reach::Unreachable(_)),
             None => false,
         };
-        let restarts = seen.map_or(0, |seen| seen.restarts);
-        Ok(Self { live, service, candidate, checks, port, restarts, direct, began: Instant::now() })
+        Ok(Self { live, service, candidate, checks, port, front, direct, began: Instant::now() })
     }
 
     fn docker(&self) -> &Docker {
         &self.live.site.docker
     }
 
-    /// Polls until enough rounds in a row say healthy; ends at once if the candidate does.
-    async fn until_healthy(&self, successes: u32, timeout: Duration, facts: &Facts) -> Result<(), Failure> {
-        let deadline = self.began + timeout;
+    /// Polls until enough rounds in a row say healthy and it has stayed so; ends at once if the candidate does, or was restarted.
+    async fn until_healthy(
+        &self,
+        successes: u32,
+        stays: Duration,
+        timeout: Duration,
+        facts: &Facts,
+    ) -> Result<(), Failure> {
+        // It must be healthy by then; what comes after that is the proof that it stays so.
+        let deadline = self.began + timeout + stays;
         let mut last = String::from("the first check was not over");
         let polled = tokio::select! {
             biased;
             ending = self.ends() => return Err(self.ended(ending?).await),
-            polled = tokio::time::timeout_at(deadline, self.poll(successes, facts, &mut last)) => polled,
+            polled = tokio::time::timeout_at(deadline, self.poll(successes, stays, facts, &mut last)) => polled,
         };
         match polled {
             Ok(result) => result,
@@ -276,21 +290,25 @@ impl<'a> Judge<'a> {
         }
     }
 
-    async fn poll(&self, successes: u32, facts: &Facts, last: &mut String) -> Result<(), Failure> {
+    async fn poll(&self, successes: u32, stays: Duration, facts: &Facts, last: &mut String) -> Result<(), Failure> {
         let (mut row, mut attempt, mut pause) = (0, 0, FIRST_PAUSE);
+        let mut healthy_since = None;
         loop {
             attempt += 1;
             let wait = match self.round(attempt, &Limits::WHILE_STARTING, facts).await {
                 Round::Fatal(failure) => return Err(failure),
                 Round::Healthy => {
                     row += 1;
-                    if row >= successes {
-                        return Ok(());
+                    let stayed = healthy_since.get_or_insert_with(Instant::now).elapsed();
+                    match row >= successes {
+                        true if stayed >= stays => return Ok(()),
+                        // Nothing is to be seen in between: its end is told as it happens.
+                        true => Some(stays - stayed),
+                        false => None,
                     }
-                    None
                 }
                 Round::NotYet(why, wait) => {
-                    row = 0;
+                    (row, healthy_since) = (0, None);
                     self.live.display.note(&format!("{}: not yet: {why}, attempt {attempt}", self.candidate.name));
                     *last = why;
                     wait
@@ -349,7 +367,8 @@ impl<'a> Judge<'a> {
     }
 
     async fn ends(&self) -> Result<Ending, Failure> {
-        self.docker().exited(&self.candidate.id, self.restarts).await
+        // Also one that ended and came back before anybody looked: what dies at its start will die again.
+        self.docker().exited(&self.candidate.id, 0).await
     }
 
     async fn ended(&self, ending: Ending) -> Failure {
@@ -405,6 +424,7 @@ impl<'a> Judge<'a> {
             Check::Command(words) => self.run(check, &Command::new(words)).await,
             Check::Shell(line) => self.run(check, &Command::shell(line)).await,
             Check::Tcp => self.tcp().await,
+            Check::Reach(port) => self.reached(*port).await,
             Check::Http(path) => self.http(path).await,
             Check::Running(time) => match self.began.elapsed() {
                 ran if ran >= *time => Round::Healthy,
@@ -461,31 +481,64 @@ impl<'a> Judge<'a> {
                     .hint(format!("write `x-swap: {{ port: 8000 }}` under `services: {}:`", self.service)),
             );
         };
+        self.accepts(port).await
+    }
+
+    /// Asks nginx's side for a connection, because what this machine or the candidate itself sees proves nothing for nginx. Only
+    /// where nothing there can connect, this machine's word or the candidate's own sockets must do; the plan has said so.
+    async fn reached(&self, port: u16) -> Round {
+        let (Some(front), Some(address)) = (self.front, self.candidate.address) else {
+            return self.accepts(port).await;
+        };
+        let door = match self.live.door(self.service, front).await {
+            Ok(door) => door,
+            Err(failure) => return Round::NotYet(failure.what, None),
+        };
+        match door.proxy.connects(address).await {
+            Ok(Connected::Yes) => Round::Healthy,
+            Ok(Connected::No(why)) => Round::NotYet(self.unreached(address, &why).await, None),
+            Ok(Connected::NoTool) => self.accepts(port).await,
+            Err(failure) => Round::NotYet(failure.what, None),
+        }
+    }
+
+    /// Asks whether something accepts connections on the port, from this machine, or else by the candidate's own sockets.
+    async fn accepts(&self, port: u16) -> Round {
         if let (true, Some(address)) = (self.direct, self.candidate.address) {
             return match probe::tcp(address, Duration::from_secs(1)).await {
                 docker::Reach::Open => Round::Healthy,
-                docker::Reach::Refused => Round::NotYet(self.refused(port).await, None),
+                docker::Reach::Refused => Round::NotYet(self.nothing_listens(port).await, None),
                 docker::Reach::Unreachable(why) => Round::NotYet(why, None),
             };
         }
         match self.docker().listening(&self.candidate.id, port).await {
             Ok(Listening::Yes) => Round::Healthy,
-            Ok(Listening::No) => Round::NotYet(nothing_listens(port), None),
-            Ok(Listening::OnlyInside) => Round::NotYet(only_inside(port), None),
+            Ok(Listening::No | Listening::OnlyInside) => Round::NotYet(self.nothing_listens(port).await, None),
             Err(failure) => Round::NotYet(failure.what, None),
         }
     }
 
-    /// Says why nobody accepts at the candidate's address. Most have just not come so far, so the container itself is asked
-    /// only after a while.
-    async fn refused(&self, port: u16) -> String {
+    /// Says that nginx gets no connection, and what the candidate's own sockets tell of the reason.
+    async fn unreached(&self, address: SocketAddr, why: &str) -> String {
+        let sockets = self.sockets().await;
+        match probe::listening(&sockets, address.port()) {
+            Listening::Yes => format!("nginx does not reach {address}, though something listens there: {why}"),
+            Listening::No | Listening::OnlyInside => nothing_listens(&address.to_string(), &sockets, address.port()),
+        }
+    }
+
+    async fn nothing_listens(&self, port: u16) -> String {
+        let place = self.candidate.address.map_or_else(|| format!("port {port}"), |address| address.to_string());
+        nothing_listens(&place, &self.sockets().await, port)
+    }
+
+    /// Returns what the candidate listens on. Most have just not come so far, so it is asked only after a while: that is a
+    /// command in the container.
+    async fn sockets(&self) -> Vec<SocketAddr> {
         if self.began.elapsed() < PATIENT_LOOK {
-            return nothing_listens(port);
+            return Vec::new();
         }
-        match self.docker().listening(&self.candidate.id, port).await {
-            Ok(Listening::OnlyInside) => only_inside(port),
-            _ => nothing_listens(port),
-        }
+        self.docker().listening_sockets(&self.candidate.id).await.unwrap_or_default()
     }
 
     async fn http(&self, path: &str) -> Round {
@@ -530,12 +583,12 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn nothing_listens(port: u16) -> String {
-    format!("nothing listens on port {port}")
-}
-
-fn only_inside(port: u16) -> String {
-    format!("port {port} is open on 127.0.0.1 or ::1 only, where nginx can't reach it: let it listen on 0.0.0.0")
+/// Says that nothing listens at a place, and where it does instead, if anywhere.
+fn nothing_listens(place: &str, sockets: &[SocketAddr], port: u16) -> String {
+    match probe::listens_instead(sockets, port) {
+        Some(instead) => format!("nothing listens at {place} (it listens on {instead})"),
+        None => format!("nothing listens at {place}"),
+    }
 }
 
 fn lines(text: &str) -> Vec<String> {

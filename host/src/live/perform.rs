@@ -16,7 +16,7 @@ use super::site::Site;
 use crate::docker::{Seen, State};
 use crate::engine::World;
 use crate::model::{Container, Failure, OldVolumes, PROBE_RATE, Place, ServiceName};
-use crate::nginx::{self, FileChange, TUNING_FILE, UpstreamFile};
+use crate::nginx::{self, FileChange, Shell as _, TUNING_FILE, UpstreamFile};
 use crate::plan::{Front, Plan, PlannedService, Reach, Step, names};
 use crate::run::trace::Probed;
 use crate::run::{Facts, Generation, Learnt};
@@ -71,7 +71,7 @@ impl World for Live<'_> {
             }
             Step::AwaitHealthy { .. } => health::await_healthy(self, step, facts).await,
             Step::PreSwap { service, .. } => self.pre_swap(service, facts).await,
-            Step::Switch { service, front, .. } => self.switch(service, front, facts).await,
+            Step::Switch { service, front, judged, .. } => self.switch(service, front, *judged, facts).await,
             Step::PostSwap { service, .. } => self.post_swap(service, facts).await,
             Step::Watch { service, time, .. } => health::watch(self, service, *time, facts).await,
             Step::Drain { service, front, timeout, .. } => self.drain(service, front, *timeout, facts).await,
@@ -383,20 +383,30 @@ impl<'a> Live<'a> {
             if candidates.is_empty() {
                 return Err(Failure::new(format!("no candidate of `{}` is known that could replace it", planned.name)));
             }
-            self.must_run(candidates).await?;
+            self.must_run_on(candidates).await?;
             health::still_well(self, &planned.name, facts).await?;
         }
         Ok(Learnt::Nothing)
     }
 
+    /// Fails where a candidate does not run, or has ended since it was started and was restarted by the engine.
+    async fn must_run_on(&self, candidates: &[Container]) -> Result<(), Failure> {
+        self.must_run_since(candidates, Some(0)).await
+    }
+
+    /// Fails where a candidate does not run now.
     pub(super) async fn must_run(&self, candidates: &[Container]) -> Result<(), Failure> {
+        self.must_run_since(candidates, None).await
+    }
+
+    async fn must_run_since(&self, candidates: &[Container], restarts: Option<u64>) -> Result<(), Failure> {
         for candidate in candidates {
             match self.site.docker.inspect(&candidate.id).await? {
-                Some(seen) if seen.runs() => {}
+                Some(seen) if seen.runs() && seen.restarts <= restarts.unwrap_or(seen.restarts) => {}
                 Some(seen) => {
                     let lines = self.site.docker.logs_tail(&candidate.id, 15).await.unwrap_or_default();
-                    let how =
-                        seen.ending(seen.restarts).map_or(format!("is {}", seen.state), |ending| ending.to_string());
+                    let ending = seen.ending(restarts.unwrap_or(seen.restarts));
+                    let how = ending.map_or(format!("is {}", seen.state), |ending| ending.to_string());
                     return Err(Failure::new(format!("candidate `{}` {how}", candidate.name)).tail(lines));
                 }
                 None => return Err(gone(candidate)),
@@ -463,14 +473,22 @@ impl<'a> Live<'a> {
     }
 
     /// Twice: the same bytes are written and nginx reloads once more.
-    async fn switch(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<Learnt, Failure> {
+    async fn switch(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        judged: bool,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
         let candidates = facts.candidates(service);
         if let Some(lost) = candidates.iter().find(|candidate| candidate.address.is_none()) {
             return Err(Failure::new(format!("candidate `{}` has no address that nginx could use", lost.name)));
         }
-        self.must_run(candidates).await?;
+        self.must_run_on(candidates).await?;
         health::before_switch(self, service, facts).await?;
-        let mut changes = vec![self.upstream_change(service, front, candidates)];
+        // The backup finds the old containers too as long as they run, and what it hides can't be judged.
+        let shown = Front { resolver: front.resolver.filter(|_| !judged), ..front.clone() };
+        let mut changes = vec![self.upstream_change(service, &shown, candidates)];
         changes.extend(tuning(front));
         let generation = self.change(service, front, &changes).await?;
         if let Some(probe) = self.probes.get(service) {
@@ -595,7 +613,30 @@ impl<'a> Live<'a> {
         }
         // The engine keeps a volume that another container uses.
         self.end(old, grace, true, Some(old_volumes == OldVolumes::Remove)).await?;
+        if let Some(front) = front
+            && let Err(failure) = self.give_backup(service, front, facts.candidates(service)).await
+        {
+            // The candidates serve all the same, and the next swap writes the file anew.
+            self.display.remark(&format!("{}: `{}` has no backup", failure.what, front.file(service)));
+        }
         Ok(Learnt::Nothing)
+    }
+
+    /// Gives the upstream the backup that the switch has left out, now that the service's name finds nobody but the candidates:
+    /// a container that somebody makes without swap is found again. Costs a reload, by which an nginx that resolves names loses
+    /// nothing. Twice: what has a backup stays as it is.
+    async fn give_backup(&self, service: &ServiceName, front: &Front, live: &[Container]) -> Result<(), Failure> {
+        if front.resolver.is_none() || live.iter().any(|container| container.address.is_none()) {
+            return Ok(());
+        }
+        let wanted = self.upstream_change(service, front, live);
+        let door = self.door(service, front).await?;
+        let now = door.proxy.shell().run(&format!("cat {}", nginx::quote(&front.file(service)))).await?;
+        let alone = nginx::parse(&now.stdout).is_ok_and(|file| file.fallback.is_none());
+        if alone {
+            self.change(service, front, &[wanted]).await?;
+        }
+        Ok(())
     }
 
     /// Removes containers that did not run when the run began: compose counts them, and would start them in the old version.
@@ -633,7 +674,7 @@ impl<'a> Live<'a> {
     /// Drains where nobody knows the workers that served the old containers, because the journal was lost: nginx is told
     /// once more what it knows, and all workers from before are waited for.
     async fn drain_anew(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<(), Failure> {
-        let Learnt::Former { generation } = self.switch(service, front, facts).await? else { return Ok(()) };
+        let Learnt::Former { generation } = self.switch(service, front, false, facts).await? else { return Ok(()) };
         let timeout = self.plan.steps.iter().find_map(|step| match step {
             Step::Drain { service: of, timeout, .. } if of == service => Some(*timeout),
             _ => None,

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use super::config::{self, Configuration, ErrorLog, Reading};
+use super::connect::{self, Connected};
 use super::find::{self, Master};
 use super::folder::{self, Folder, Mount};
 use super::script::{marker, quote, quote_all, subshell};
@@ -75,6 +76,8 @@ pub struct Observation {
     pub resolver: Option<IpAddr>,
     /// What `/etc/hosts` beside nginx says: names in lower case to addresses.
     pub hosts: BTreeMap<String, Vec<IpAddr>>,
+    /// Whether something beside nginx can connect, so that it can be tried whether nginx reaches a container.
+    pub connects: bool,
     place: Place,
 }
 
@@ -113,7 +116,15 @@ impl Observation {
     /// `drain` is how long a drain may take; `tuned` tells whether [`tuning`](Self::tuning) is or will be in place.
     pub fn notices(&self, drain: Duration, tuned: bool) -> Vec<Failure> {
         let Ok(configuration) = &self.configuration else { return Vec::new() };
-        tuning::notices(configuration.version, &configuration.settings, drain, tuned)
+        let mut notices = tuning::notices(configuration.version, &configuration.settings, drain, tuned);
+        if !self.connects && self.place == Place::Container {
+            notices.push(Failure::new(format!(
+                "nginx's container has no {}: whether nginx reaches a candidate is tried from this machine instead, or told by \
+                 what the candidate listens on",
+                connect::TOOLS
+            )));
+        }
+        notices
     }
 }
 
@@ -258,7 +269,8 @@ impl<S: Shell> Proxy<S> {
             sections.get("resolver").and_then(|text| engine_dns(text)).filter(|_| self.place == Place::Container);
         let hosts = sections.get("hosts").map(|text| hosts(text)).unwrap_or_default();
         let folder = read_folder(path, service, &sections);
-        Ok(Observation { nginx, configuration, folder, resolver, hosts, place: self.place })
+        let connects = sections.get("connects").is_some_and(|text| text.contains("tool"));
+        Ok(Observation { nginx, configuration, folder, resolver, hosts, connects, place: self.place })
     }
 
     /// Returns what each of the masters that run there says of the upstream of this name, and the present text of its file: on a
@@ -362,6 +374,11 @@ impl<S: Shell> Proxy<S> {
             }
         }
         Err(untouched(Failure::new("nginx restarts again and again").hint("see why in its log, then swap again")))
+    }
+
+    /// Tries to connect to an address from where nginx is, for a second at most. Changes nothing.
+    pub async fn connects(&self, address: SocketAddr) -> Result<Connected, Failure> {
+        Ok(connect::read(&self.run(&connect::script(address)).await?))
     }
 
     /// Returns the workers of a former generation that still run; none means that its containers are safe to stop.
@@ -879,6 +896,8 @@ printf '\n%s resolver\n' "$MARK"
 cat /etc/resolv.conf 2>/dev/null
 printf '\n%s hosts\n' "$MARK"
 cat /etc/hosts 2>/dev/null
+printf '\n%s connects\n' "$MARK"
+{}
 for PAIR in upstream/{} tuning/{TUNING_FILE}; do
   FILE="$FOLDER/${{PAIR#*/}}"
   [ -f "$FILE" ] || continue
@@ -888,6 +907,7 @@ done
 printf '\n%s end\n' "$MARK"
 "#,
         quote(folder),
+        connect::HAS_TOOL,
         file_name(service)
     )
 }

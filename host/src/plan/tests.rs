@@ -81,7 +81,7 @@ fn a_proxied_service() {
 plan for app of project demo: 7 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   2  start       app: start what was created, in demo_default
-  3  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  3  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
   4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   5  drain       app: until no nginx worker uses demo-app-1, at most 30s
   6  commit      from here the run only goes forward
@@ -108,7 +108,7 @@ fn replicas_are_replaced_by_as_many() {
 plan for app of project demo: 7 steps
   1  create      app: 2 candidates from demo-app (0123456789ab) beside demo-app-1, demo-app-2 (compose creates, so that compose owns)
   2  start       app: start what was created, in demo_default
-  3  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  3  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
   4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, demo-app-2, test, reload nginx, confirm
   5  drain       app: until no nginx worker uses demo-app-1, demo-app-2, at most 30s
   6  commit      from here the run only goes forward
@@ -124,7 +124,7 @@ plan for app, jobs of project demo: 11 steps
   2  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
   3  start       app: start what was created, in demo_default
   4  start       jobs: start what was created, in demo_default
-  5  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  5  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
   6  healthy     jobs: until it runs for 1s, at most 1m (nothing unhealthy gets requests)
   7  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   8  drain       app: until no nginx worker uses demo-app-1, at most 30s
@@ -144,7 +144,7 @@ plan for app of project demo: 8 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   2  stop-old    app: stop demo-app-1, grace 10s (order: stop-first, two must never run: a gap begins)
   3  start       app: start what was created, in demo_default
-  4  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  4  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
   5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   6  drain       app: until no nginx worker uses demo-app-1, at most 30s
   7  commit      from here the run only goes forward
@@ -172,7 +172,7 @@ plan for app of project demo: 11 steps
   1  pre-start   app: ask migrate, judge (before anything is created)
   2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   3  start       app: start what was created, in demo_default
-  4  healthy     app: until hook judge, at most 1m (nothing unhealthy gets requests)
+  4  healthy     app: until nginx reaches port 9000 and hook judge, and stays so for 300ms, at most 1m (nothing unhealthy gets requests)
   5  pre-swap    app: ask judge (last veto before the switch)
   6  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   7  post-swap   app: ask judge (candidates live, old still runs)
@@ -216,7 +216,7 @@ fn all_checks_must_agree() {
 plan for app of project demo: 7 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   2  start       app: start what was created, in demo_default
-  3  healthy     app: until its HEALTHCHECK `curl -f localhost` and `./healthcheck --deep` and `php check.php` and GET /up and its port accepts connections and hook judge, 3 times in a row, at most 1s 500ms (nothing unhealthy gets requests)
+  3  healthy     app: until its HEALTHCHECK `curl -f localhost` and `./healthcheck --deep` and `php check.php` and GET /up and its port accepts connections and nginx reaches port 9000 and hook judge, 3 times in a row, and stays so for 300ms, at most 1s 500ms (nothing unhealthy gets requests)
   4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   5  drain       app: until no nginx worker uses demo-app-1, at most 30s
   6  commit      from here the run only goes forward
@@ -230,7 +230,7 @@ fn a_health_hook_alone_is_enough() {
 plan for jobs of project demo: 5 steps
   1  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
   2  start       jobs: start what was created, in demo_default
-  3  healthy     jobs: until hook judge, at most 1m (nothing unhealthy gets requests)
+  3  healthy     jobs: until hook judge, and stays so for 300ms, at most 1m (nothing unhealthy gets requests)
   4  commit      from here the run only goes forward
   5  retire      jobs: stop and remove demo-jobs-1, grace 10s (replaced by the candidates)
 ");
@@ -250,7 +250,7 @@ fn a_watch_keeps_both_running() {
 plan for app of project demo: 8 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   2  start       app: start what was created, in demo_default
-  3  healthy     app: until hook judge, at most 1m (nothing unhealthy gets requests)
+  3  healthy     app: until nginx reaches port 9000 and hook judge, and stays so for 300ms, at most 1m (nothing unhealthy gets requests)
   4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   5  watch       app: both run for 5s, judged by judge (a bad candidate is switched back)
   6  drain       app: until no nginx worker uses demo-app-1, at most 2m
@@ -276,7 +276,7 @@ fn nginx_on_the_host() {
 plan for app of project demo: 7 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   2  start       app: start what was created, in demo_default
-  3  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  3  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
   4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx on the host, confirm
   5  drain       app: until no nginx worker uses demo-app-1, at most 30s
   6  commit      from here the run only goes forward
@@ -296,7 +296,7 @@ fn what_the_operator_should_know_is_noted() {
 plan for app of project demo: 7 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   2  start       app: start what was created, in demo_default
-  3  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  3  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
   4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   5  drain       app: until no nginx worker uses demo-app-1, at most 30s
   6  commit      from here the run only goes forward
@@ -344,7 +344,7 @@ fn candidates_that_others_could_call_get_the_names_when_they_are_healthy() {
 plan for app of project demo: 8 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   2  start       app: start what was created, in demo_back, demo_default, demo_front, in demo_default, demo_back not yet by the service's name
-  3  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  3  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
   4  announce    app: connect the candidates again, as `app`, `shop` in demo_default and `app` in demo_back, for demo-db-1, demo-jobs-1, and check once more (nobody calls what is not healthy)
   5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   6  drain       app: until no nginx worker uses demo-app-1, at most 30s
@@ -480,7 +480,7 @@ plan for app of project demo: 9 steps
   2  pre-start   app: ask migrate (before anything is created)
   3  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   4  start       app: start what was created, in demo_default
-  5  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  5  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
   6  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   7  drain       app: until no nginx worker uses demo-app-1, at most 30s
   8  commit      from here the run only goes forward
@@ -497,7 +497,7 @@ fn those_that_died_are_replaced_and_never_named() {
 plan for app of project demo: 7 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   2  start       app: start what was created, in demo_default
-  3  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  3  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
   4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   5  drain       app: until no nginx worker uses demo-app-1, at most 30s
   6  commit      from here the run only goes forward
@@ -743,7 +743,7 @@ plan for app of project demo: 11 steps
   3  inject      app: put secret db as /run/secrets/db into what was created
   4  start       app: start what was created, in demo_default
   5  post-start  app: run `./warm`, `./register` in what was started (post_start)
-  6  healthy     app: until its port accepts connections, at most 1m (nothing unhealthy gets requests)
+  6  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
   7  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   8  drain       app: until no nginx worker uses demo-app-1, at most 30s
   9  commit      from here the run only goes forward

@@ -301,6 +301,11 @@ fn normalised(stack: &Stack) -> Value {
             network.as_object_mut().expect("a map").remove(key);
         }
         sort(&mut network["Aliases"]);
+        // No address is asked for, in either way to say so.
+        let ipam = &mut network["IPAMConfig"];
+        if ipam.as_object().is_some_and(serde_json::Map::is_empty) {
+            *ipam = Value::Null;
+        }
     }
     for key in ["com.docker.compose.container-number", "com.docker.compose.replace"] {
         seen["Config"]["Labels"].as_object_mut().expect("a map").remove(key);

@@ -11,7 +11,7 @@ use scenarios::eventually::eventually;
 use scenarios::load::{Paths, Running};
 use scenarios::stack::Stack;
 
-use crate::common::{holds_no_lock, lost_nothing, shows};
+use crate::common::{changes_nothing, holds_no_lock, lost_nothing, shows};
 
 const REFUSED: i32 = 3;
 const ROLLED_BACK: i32 = 4;
@@ -60,6 +60,15 @@ fn load(edge: &Stack, path: &str) -> Running {
     let running = load.start().expect("the load");
     eventually("50 answers", PATIENCE, || running.counts().0 >= 50);
     running
+}
+
+#[test]
+fn an_nginx_of_another_project_that_shares_no_network_is_not_asked_by_name() {
+    // It passes to an `app` of its own.
+    let _other = Stack::up();
+    let stack = Stack::builder().app_line("ports: [\"80\"]").up();
+    let outcome = changes_nothing(&stack, &["plan", "app"], 0);
+    assert!(outcome.stdout.contains(", reload nginx, confirm"), "{}", outcome.stdout);
 }
 
 #[test]

@@ -313,6 +313,11 @@ impl Site {
         } else if names.on_machine {
             // The machine asks no DNS of the engine's.
             names.names.clear();
+        } else if container.as_ref().is_some_and(|nginx| !could_reach(nginx, service.live, all)) {
+            // Nor does the engine's DNS tell it of networks that it is not in: what it calls so is somebody else. It may
+            // still come by a published port.
+            names.names.clear();
+            names.addresses.clear();
         }
         let mut reach =
             observation.configuration.as_ref().map(|configuration| reach(configuration, &names)).unwrap_or_default();

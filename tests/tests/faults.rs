@@ -44,7 +44,7 @@ fn a_service_that_does_not_run_is_refused() {
         &outcome,
         expect![[r#"
         error: service `app` is not running, so there is nothing to replace
-        hint: start it with `docker compose up -d app`
+        hint: see `docker logs [project]-app-1`; start it with `docker compose up -d app`, or bring the version before back with `swap rollback app`
     "#]],
     );
     assert_eq!(stack.world(), before);

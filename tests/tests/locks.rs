@@ -164,7 +164,7 @@ fn a_run_that_slept_and_was_followed_does_nothing_more() {
           start       app: [project]-app-2 runs  [time]
           healthy     failed: candidate `[project]-app-2` was removed  [time]
         error: `app` was taken over by a run that is over: this process gave no sign of life for too long
-        hint: `swap status app` tells what serves now
+        hint: `swap status` tells what serves now
         > left as it is: another run has taken over
     "#]],
     );

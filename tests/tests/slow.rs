@@ -62,7 +62,7 @@ fn status_tells_who_gets_requests_after_compose_made_the_containers_anew() {
     assert!(said.stdout.contains("runs beside and gets no requests"), "{}", said.stdout);
     stack.compose(&["up", "-d", "--force-recreate", "--no-deps", "--scale", "app=1", "app"]);
     eventually("the name to be found", Duration::from_secs(30), || stack.version().as_deref() == Ok("v2"));
-    let live = stack.containers("app").remove(0).name;
+    let live = stack.normalise(&stack.containers("app").remove(0).name);
     let said = stack.swap(["status", "app"]).expect_exit(0);
     let last = said.stdout.lines().last().unwrap_or_default();
     assert_eq!(

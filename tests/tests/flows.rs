@@ -88,16 +88,16 @@ fn plan_changes_nothing() {
     shows(
         &outcome,
         expect![[r#"
-        > plan for app of project [project]: 8 steps
-        >   1  adopt       app: /etc/nginx/swap/app.conf names [project]-app-1, so that no reload finds what is not ready
-        >   2  create      app: 1 candidate from [project]-app ([id]) beside [project]-app-1 (compose creates, so that compose owns)
-        >   3  start       app: start what was created, in [project]_default
-        >   4  healthy     app: until `./healthcheck` and nginx reaches port 80, and stays so for 300ms, at most 1m (nothing unhealthy gets requests)
-        >   5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of [project]-app-1, test, reload nginx, confirm
-        >   6  drain       app: until no nginx worker uses [project]-app-1, at most [time]
-        >   7  commit      from here the run only goes forward
-        >   8  retire      app: stop and remove [project]-app-1, grace [time] (replaced by the candidates)
-    "#]],
+            > plan for app of project [project]: 8 steps
+            >   1  adopt       app: /etc/nginx/swap/app.conf names [project]-app-1, so that no reload finds what is not ready
+            >   2  create      app: 1 candidate from [project]-app ([id]) beside [project]-app-1 (compose creates, so that compose owns)
+            >   3  start       app: start what was created, in [project]_default
+            >   4  healthy     app: until `./healthcheck` and nginx reaches port 80, and stays so for [time], at most 1m (nothing unhealthy gets requests)
+            >   5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of [project]-app-1, test, reload nginx, confirm
+            >   6  drain       app: until no nginx worker uses [project]-app-1, at most [time]
+            >   7  commit      from here the run only goes forward
+            >   8  retire      app: stop and remove [project]-app-1, grace [time] (replaced by the candidates)
+        "#]],
     );
 }
 

@@ -65,7 +65,7 @@ fn a_swap_is_seen_afterwards_and_its_report_opens_in_a_browser() {
             >   [at]    done in [time]: app: [project]-app-2 from [project]-app ([id])
             >   [at]  start       app: start what was created, in [project]_default
             >   [at]    done in [time]: app: [project]-app-2 runs
-            >   [at]  healthy     app: until `./healthcheck` and nginx reaches port 80, and stays so for 300ms, at most 1m (nothing unhealthy gets requests)
+            >   [at]  healthy     app: until `./healthcheck` and nginx reaches port 80, and stays so for [time], at most 1m (nothing unhealthy gets requests)
             >   [at]    done in [time]: app: [project]-app-2 is healthy
             >   [at]  switch      app: /etc/nginx/swap/app.conf names the candidates instead of [project]-app-1, test, reload nginx, confirm
             >   [at]    done in [time]: app: nginx sends new requests to [project]-app-2 ([ip]:80)

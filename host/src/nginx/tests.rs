@@ -137,7 +137,13 @@ impl Stage {
 
     async fn await_port(&self) {
         let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+        // An answer of a worker, that this is no request: the port is open before the master has its name and its workers.
+        let answers = async || {
+            let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)).await else { return false };
+            let asked = stream.write_all(b"nonsense\r\n\r\n").await;
+            asked.is_ok() && stream.read_u8().await.is_ok()
+        };
+        while !answers().await {
             assert!(began.elapsed() < LONG, "nginx does not listen:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -40,6 +40,10 @@ pub struct Count {
     pub answered: usize,
     /// Requests that failed, whatever the cause.
     pub failed: usize,
+    /// Of h2load: requests that ended with their connection. When nginx reloads it tells each HTTP/2 connection to go
+    /// (GOAWAY) and takes no new stream on it; browsers ask again on another connection, as they may (RFC 9113, 6.8), and
+    /// h2load does not. It can't tell those from others that ended so, so they prove nothing and are told apart.
+    pub refused: usize,
 }
 
 /// A tool at work. Dropping it leaves it to end by itself, after the leg under way.
@@ -63,8 +67,11 @@ pub struct Told {
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Count { answered, failed } = self.count;
+        let Count { answered, failed, refused } = self.count;
         write!(f, "{}: {answered} answered, {failed} failed", self.tool.name())?;
+        if refused > 0 {
+            write!(f, ", {refused} ended with their connection")?;
+        }
         self.said.iter().try_for_each(|said| write!(f, "\n{said}"))
     }
 }
@@ -113,6 +120,7 @@ impl Tool {
                 }
                 count.answered += of_leg.answered;
                 count.failed += of_leg.failed;
+                count.refused += of_leg.refused;
             }
             Ok((count, told))
         })?;
@@ -160,7 +168,7 @@ fn wrk(said: &str) -> Option<Count> {
     let odd = after(said, "Non-2xx or 3xx responses: ").unwrap_or(0);
     let errors: usize =
         ["connect ", "read ", "write ", "timeout "].iter().filter_map(|kind| after(errors_of(said)?, kind)).sum();
-    Some(Count { answered: all.checked_sub(odd)?, failed: odd + errors })
+    Some(Count { answered: all.checked_sub(odd)?, failed: odd + errors, refused: 0 })
 }
 
 fn errors_of(said: &str) -> Option<&str> {
@@ -182,16 +190,18 @@ fn hey(said: &str) -> Option<Count> {
 }
 
 /// `requests: 10 total, 10 started, 10 done, 9 succeeded, 1 failed, 1 errored, 0 timeout`. What is started and not done is
-/// cut by the end of the leg; statuses other than 2xx and 3xx count as failed there.
+/// cut by the end of the leg; what failed and is no error had another status than 2xx and 3xx.
 fn h2load(said: &str) -> Option<Count> {
     let line = said.lines().find(|line| line.starts_with("requests: "))?;
-    Some(Count { answered: before(line, " succeeded")?, failed: before(line, " failed")? })
+    let (failed, refused) = (before(line, " failed")?, before(line, " errored")?);
+    let failed = failed.checked_sub(refused)? + before(line, " timeout")?;
+    Some(Count { answered: before(line, " succeeded")?, failed, refused })
 }
 
 /// `4 conversations, 70 lines, 0 failed`
 fn websockets(said: &str) -> Option<Count> {
     let line = said.lines().last()?;
-    Some(Count { answered: before(line, " lines")?, failed: before(line, " failed")? })
+    Some(Count { answered: before(line, " lines")?, failed: before(line, " failed")?, refused: 0 })
 }
 
 /// Returns the number that stands right before a word.
@@ -210,7 +220,8 @@ mod tests {
 
     #[track_caller]
     fn check(tool: Tool, said: &str, answered: usize, failed: usize) {
-        assert_eq!(tool.read(said).unwrap(), Count { answered, failed });
+        let Count { answered: good, failed: bad, .. } = tool.read(said).unwrap();
+        assert_eq!((good, bad), (answered, failed));
     }
 
     #[test]
@@ -226,7 +237,8 @@ mod tests {
         let hey = "Status code distribution:\n  [200]\t90 responses\n  [502]\t4 responses\n\nError distribution:\n  [3]\tGet \"https://x/\": EOF\n";
         check(Tool::Hey, hey, 90, 7);
         let h2load = "finished in 10.00s, 1 req/s\nrequests: 104 total, 104 started, 100 done, 98 succeeded, 2 failed, 1 errored, 0 timeout\n";
-        check(Tool::H2load, h2load, 98, 2);
+        check(Tool::H2load, h2load, 98, 1);
+        assert_eq!(Tool::H2load.read(h2load).unwrap().refused, 1);
         check(Tool::Websockets, "EOF: gone\n4 conversations, 70 lines, 1 failed\n", 70, 1);
     }
 

@@ -65,15 +65,29 @@ pub async fn await_healthy(live: &Live<'_>, step: &Step, facts: &Facts) -> Resul
     Ok(Learnt::Nothing)
 }
 
+/// What was asked of the candidates of a service until they were healthy.
+struct Asked<'a> {
+    checks: &'a [Check],
+    port: Option<u16>,
+    timeout: Duration,
+    front: Option<&'a Front>,
+}
+
+impl<'a> Asked<'a> {
+    /// Returns what the plan says; `None`: it awaits nothing of this service.
+    fn of(live: &'a Live<'_>, service: &ServiceName) -> Option<Self> {
+        live.plan.steps.iter().find_map(|step| match step {
+            Step::AwaitHealthy { service: of, checks, port, timeout, front, .. } if of == service => {
+                Some(Asked { checks, port: *port, timeout: *timeout, front: front.as_deref() })
+            }
+            _ => None,
+        })
+    }
+}
+
 /// Asks all checks of the candidates once more, until they agree. Twice: a healthy candidate is healthy again.
 pub async fn still_healthy(live: &Live<'_>, service: &ServiceName, facts: &Facts) -> Result<(), Failure> {
-    let asked = live.plan.steps.iter().find_map(|step| match step {
-        Step::AwaitHealthy { service: of, checks, port, timeout, front, .. } if of == service => {
-            Some((checks.as_slice(), *port, *timeout, front.as_deref()))
-        }
-        _ => None,
-    });
-    let Some((checks, port, timeout, front)) = asked else { return Ok(()) };
+    let Some(Asked { checks, port, timeout, front }) = Asked::of(live, service) else { return Ok(()) };
     // That it has run for a while was seen when it became healthy.
     let checks: Vec<Check> = checks.iter().filter(|check| !matches!(check, Check::Running(_))).cloned().collect();
     let each = facts.candidates(service).iter().map(|candidate| async {
@@ -86,13 +100,8 @@ pub async fn still_healthy(live: &Live<'_>, service: &ServiceName, facts: &Facts
 
 /// Lets the live candidates run for a time and judges them. Twice: the time begins again.
 pub async fn watch(live: &Live<'_>, service: &ServiceName, time: Duration, facts: &Facts) -> Result<Learnt, Failure> {
-    let health = live.plan.steps.iter().find_map(|step| match step {
-        Step::AwaitHealthy { service: of, checks, port, front, .. } if of == service => {
-            Some((checks.as_slice(), *port, front.as_deref()))
-        }
-        _ => None,
-    });
-    let (checks, port, front) = health.unwrap_or((&[], None, None));
+    let (checks, port, front) =
+        Asked::of(live, service).map_or((&[][..], None, None), |asked| (asked.checks, asked.port, asked.front));
     let each = facts.candidates(service).iter().map(|candidate| async {
         let judge = Judge::new(live, service, candidate, checks, port, front).await?;
         judge.watch(time, facts).await

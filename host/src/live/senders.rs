@@ -306,6 +306,7 @@ impl Site {
         };
         let owner = observation.folder.upstream.as_deref().and_then(owner).filter(|owner| *owner != self.project.name);
         let has_file = observation.folder.upstream.is_some() && owner.is_none();
+        let near = container.as_ref().is_none_or(|nginx| could_reach(nginx, service.live, all));
         let claimed = service.settings.proxy.is_some() || matches!(choice, ProxyChoice::Service(_));
         let mut names = names(service, container.as_ref(), proxy, observation.hosts.clone(), owner);
         if claimed {
@@ -313,7 +314,7 @@ impl Site {
         } else if names.on_machine {
             // The machine asks no DNS of the engine's.
             names.names.clear();
-        } else if container.as_ref().is_some_and(|nginx| !could_reach(nginx, service.live, all)) {
+        } else if !near {
             // Nor does the engine's DNS tell it of networks that it is not in: what it calls so is somebody else. It may
             // still come by a published port.
             names.names.clear();
@@ -321,7 +322,7 @@ impl Site {
         }
         let mut reach =
             observation.configuration.as_ref().map(|configuration| reach(configuration, &names)).unwrap_or_default();
-        if container.as_ref().is_some_and(|nginx| !could_reach(nginx, service.live, all)) {
+        if !near {
             reach.unclear.clear();
         }
         Ok(Sender { choice, container, observation, reach, has_file })

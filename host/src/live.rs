@@ -12,6 +12,7 @@
 //! room      whether memory and disk suffice for a second container
 //! way_back  which version a rollback brings, and what stays of one that is replaced
 //! perform   [`Step`](crate::plan::Step) → calls of the adapters
+//! naming    what nginx's file names: addresses during a run, the service when it is over
 //! ending    who may be stopped or removed, and the stopping and removing
 //! lifecycle what compose does beside starting and stopping: files put in, commands run
 //! health    when a candidate is healthy, and whether it stays so
@@ -38,6 +39,7 @@ mod holder;
 mod lifecycle;
 mod loader;
 mod lock;
+mod naming;
 mod observe;
 mod perform;
 mod probe;

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! proxy                 the effects: observe, switch, drain
-//! find  folder  connect what scripts answer → facts
+//! find  folder  connect  workers  what scripts answer → facts
 //! config  tuning  doors what nginx's configuration says → facts, mistakes, notices
 //! dump  ways  reach     the whole configuration → every way out of nginx → whom it reaches; pure
 //! upstream  syntax      text → data → text; pure
@@ -30,6 +30,7 @@ mod syntax;
 mod tuning;
 mod upstream;
 mod ways;
+mod workers;
 
 #[cfg(test)]
 mod tests;
@@ -47,7 +48,7 @@ pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, SwitchFailure, Wor
 pub use reach::{Names, Pass, Reach, reach};
 pub use script::quote;
 pub use tuning::{TUNING_FILE, render as tuning_text};
-pub use upstream::{Fallback, NotParsed, Server, UpstreamFile, file_name, is_ours, owner, parse, render};
+pub use upstream::{Fallback, NotParsed, Obeyed, Rest, Server, UpstreamFile, file_name, is_ours, owner, parse, render};
 pub use ways::{Destination, End, Realm, Through, Upstream, Way, Ways};
 
 use crate::model::{Failure, Output};

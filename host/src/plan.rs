@@ -57,6 +57,8 @@ pub struct ObservedService {
     pub down: bool,
     /// Containers of the service that exist and do not run. compose counts them as if they did.
     pub stopped: Vec<Container>,
+    /// Its running containers that a run has left which died and of which nobody knows more: nginx's file names others.
+    pub left_behind: Vec<Container>,
     /// How many containers the compose file wants; 0: unknown.
     pub replicas: usize,
     /// Containers of other services that use something of the live ones.
@@ -128,6 +130,7 @@ impl ObservedService {
             live: Vec::new(),
             down: false,
             stopped: Vec::new(),
+            left_behind: Vec::new(),
             replicas: 0,
             sidecars: Vec::new(),
             paused: false,
@@ -213,6 +216,9 @@ pub struct Front {
     /// Whether that file names exactly the live containers.
     #[serde(default)]
     pub current: bool,
+    /// Whether that file is at rest and nginx obeys the addresses in its header: it was neither started nor reloaded since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub obeyed: bool,
     /// What swap adds in a file of its own because nobody has set it; `None`: nothing is missing or the file is there.
     pub tuning: Option<String>,
     /// The engine's DNS, where this nginx resolves the names of an upstream again and again (1.27.3): the service's
@@ -221,6 +227,9 @@ pub struct Front {
     /// The DNS name that only containers of the service have in nginx's network; `None`: the service's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns_name: Option<ServiceName>,
+    /// Whether nginx finds the service by that name, so that the file says it between two runs. If not, addresses stay.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks_dns: bool,
     /// The network over which nginx reaches the containers; `None`: from the host, by any.
     pub network: Option<String>,
     /// The port of the service that nginx talks to.
@@ -259,6 +268,21 @@ impl Front {
     /// Returns the path of the upstream file of the service, as nginx sees it.
     pub fn file(&self, service: &ServiceName) -> String {
         format!("{}/{}.conf", self.directory.trim_end_matches('/'), self.upstream(service))
+    }
+
+    /// Returns the DNS name by which nginx finds the service, where it does.
+    pub fn named<'a>(&'a self, service: &'a ServiceName) -> Option<&'a ServiceName> {
+        self.asks_dns.then(|| self.dns_name.as_ref().unwrap_or(service))
+    }
+
+    /// Tells whether nginx sends requests to the addresses of the live containers already, so that naming them needs no reload.
+    pub fn is_obeyed(&self) -> bool {
+        self.obeyed && self.current && self.tuning.is_none()
+    }
+
+    /// Tells whether the file is people's, or there was none: a run that is unwound brings that back.
+    pub fn is_new(&self) -> bool {
+        self.before.is_none() || self.written_by_others
     }
 }
 
@@ -342,8 +366,9 @@ pub enum Step {
         /// The hooks to ask, in this order, when the run is unwound.
         rollback: Vec<String>,
     },
-    /// Name the live containers by address, where the upstream file does not: until then nginx asks the engine's DNS, or
-    /// an address of the past, and a reload would find candidates that are not ready.
+    /// Name the live containers by address in the upstream file, which at rest names the service: whoever reloads nginx during
+    /// the run would make it find candidates that are not ready. nginx itself is reloaded where it does not obey those addresses
+    /// already.
     Adopt {
         /// The service.
         service: ServiceName,
@@ -351,6 +376,9 @@ pub enum Step {
         front: Box<Front>,
         /// The live containers.
         live: Vec<Container>,
+        /// Containers beside them that a dead run has left: as long as one of them runs, the service's name would find it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left_behind: Vec<Container>,
     },
     /// Let compose create the candidates beside everything that exists.
     Create {
@@ -551,6 +579,15 @@ pub enum Step {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         keep: Option<Keep>,
     },
+    /// Name the service in the upstream file, by its DNS name, for an nginx that is started anew or reloaded by others: an
+    /// address may be another container's by then. nginx is not reloaded and obeys the addresses on. Also undoes `Adopt` where
+    /// the file was swap's. A failure is reported, never undone.
+    Rest {
+        /// The service.
+        service: ServiceName,
+        /// The nginx.
+        front: Box<Front>,
+    },
     /// Ask the hooks after everything: notify. A failure is reported, never undone.
     Finish {
         /// The service.
@@ -695,6 +732,7 @@ impl Step {
             Step::PreStop { .. } => "pre-stop",
             Step::Commit => "commit",
             Step::Retire { .. } => "retire",
+            Step::Rest { .. } => "rest",
             Step::Finish { .. } => "finish",
             Step::TagBack { .. } => "tag-back",
             Step::Rollback { .. } => "rollback",
@@ -732,6 +770,7 @@ impl Step {
             | Step::Drain { service, .. }
             | Step::PreStop { service, .. }
             | Step::Retire { service, .. }
+            | Step::Rest { service, .. }
             | Step::Finish { service, .. }
             | Step::Rollback { service, .. }
             | Step::RemoveCandidates { service, .. }
@@ -757,8 +796,11 @@ impl Step {
             Step::PreStart { service, rollback, .. } if !rollback.is_empty() => {
                 Some(Step::Rollback { service: service.clone(), hooks: rollback.clone() })
             }
-            Step::Adopt { service, front, .. } if front.before.is_none() || front.written_by_others => {
+            Step::Adopt { service, front, .. } if front.is_new() => {
                 Some(Step::Release { service: service.clone(), front: front.clone() })
+            }
+            Step::Adopt { service, front, left_behind, .. } if left_behind.is_empty() => {
+                Some(Step::Rest { service: service.clone(), front: front.clone() })
             }
             Step::Create { service, known, .. } => {
                 Some(Step::RemoveCandidates { service: service.clone(), known: known.clone() })
@@ -830,7 +872,7 @@ impl Step {
 
     /// Tells whether a failure is reported and nothing else: the swap has happened.
     pub fn may_fail(&self) -> bool {
-        matches!(self, Step::Finish { .. } | Step::PreStop { committed: true, .. })
+        matches!(self, Step::Rest { .. } | Step::Finish { .. } | Step::PreStop { committed: true, .. })
     }
 }
 
@@ -889,12 +931,13 @@ impl fmt::Display for Step {
             Step::PreStart { service, hooks, .. } => {
                 write!(f, "{service}: ask {} (before anything is created)", hooks.join(", "))
             }
-            Step::Adopt { service, front, live } => write!(
-                f,
-                "{service}: {} names {}, so that no reload finds what is not ready",
-                front.file(service),
-                names(live)
-            ),
+            Step::Adopt { service, front, live, .. } => {
+                let (file, live) = (front.file(service), names(live));
+                match front.is_obeyed() {
+                    true => write!(f, "{service}: {file} names {live}, as nginx has it already"),
+                    false => write!(f, "{service}: {file} names {live}, so that no reload finds what is not ready"),
+                }
+            }
             Step::Release { service, front } => match front.before {
                 Some(_) => write!(f, "{service}: {} is again as it was", front.file(service)),
                 None => write!(f, "{service}: remove {} again", front.file(service)),
@@ -1002,6 +1045,14 @@ impl fmt::Display for Step {
                 }
                 write!(f, " (replaced by the candidates)")
             }
+            Step::Rest { service, front } => match front.named(service) {
+                Some(name) => write!(
+                    f,
+                    "{service}: {} names {name}, for the next start of nginx (no reload)",
+                    front.file(service)
+                ),
+                None => write!(f, "{service}: {} is at rest", front.file(service)),
+            },
             Step::Finish { service, hooks } => write!(f, "{service}: ask {} (swapped)", hooks.join(", ")),
             Step::Rollback { service, hooks } => write!(f, "{service}: ask {} (unwinding)", hooks.join(", ")),
             Step::RemoveCandidates { service, .. } => write!(f, "{service}: remove what was created"),
@@ -1097,7 +1148,7 @@ pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
         services.iter().for_each(|service| phase(service, &mut steps));
     }
     steps.push(Step::Commit);
-    for phase in [Service::retire, Service::finish] {
+    for phase in [Service::retire, Service::rest, Service::finish] {
         services.iter().for_each(|service| phase(service, &mut steps));
     }
     let planned = services
@@ -1255,6 +1306,12 @@ fn notices(seen: &ObservedService) -> Vec<String> {
         format!("{name} mounts the volumes of {of}: it keeps them, and has not those of the candidate")
     }));
     notices.extend(numbers(seen));
+    if !seen.left_behind.is_empty() {
+        notices.push(format!(
+            "removed with the live ones, as a run has left it that died and nginx's file does not name it: {}",
+            names(&seen.left_behind)
+        ));
+    }
     if !seen.stopped.is_empty() {
         notices.push(format!(
             "removed once the candidates serve, as `up -d` would start it in the old version: {}",
@@ -1401,8 +1458,13 @@ impl<'a> Service<'a> {
 
     fn adopt(&self, steps: &mut Vec<Step>) {
         // Those that died have no address that could be named.
-        if let Some(front) = self.front().filter(|front| !front.current && !self.seen.down) {
-            steps.push(Step::Adopt { service: self.name(), front, live: self.seen.live.clone() });
+        if let Some(front) = self.front().filter(|_| !self.seen.down) {
+            steps.push(Step::Adopt {
+                service: self.name(),
+                front,
+                live: self.seen.live.clone(),
+                left_behind: self.seen.left_behind.clone(),
+            });
         }
     }
 
@@ -1411,7 +1473,13 @@ impl<'a> Service<'a> {
         steps.push(Step::Create {
             service: self.name(),
             count: wanted(seen),
-            known: seen.live.iter().chain(&seen.stopped).map(|container| container.id.clone()).collect(),
+            known: seen
+                .live
+                .iter()
+                .chain(&seen.left_behind)
+                .chain(&seen.stopped)
+                .map(|container| container.id.clone())
+                .collect(),
             beside: seen.live.iter().map(|container| container.name.clone()).collect(),
             image: self.image.clone(),
         });
@@ -1564,7 +1632,7 @@ impl<'a> Service<'a> {
         }
         steps.push(Step::Retire {
             service: self.name(),
-            old: self.seen.live.clone(),
+            old: self.seen.live.iter().chain(&self.seen.left_behind).cloned().collect(),
             grace: self.seen.grace,
             front: self.front(),
             leftovers: self.seen.stopped.clone(),
@@ -1583,6 +1651,12 @@ impl<'a> Service<'a> {
             replaced: Replaced { run: self.run.clone(), by: short(&self.image.id).to_owned(), image },
             count: self.seen.settings.keep.unwrap_or(KEEP),
         })
+    }
+
+    fn rest(&self, steps: &mut Vec<Step>) {
+        if let Some(front) = self.front() {
+            steps.push(Step::Rest { service: self.name(), front });
+        }
     }
 
     fn finish(&self, steps: &mut Vec<Step>) {

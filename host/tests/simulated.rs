@@ -211,6 +211,18 @@ fn live_containers_that_are_not_named_first_are_found() {
 }
 
 #[test]
+fn an_upstream_that_stays_by_address_is_found() {
+    is_found("no rest", Rules::ALL, |plan| drop_steps(plan, |step| matches!(step, Step::Rest { .. })));
+}
+
+#[test]
+fn a_name_that_nginx_asks_for_during_a_run_is_found() {
+    is_found("not obeyed", Rules { adopts_what_is_obeyed: false, ..Rules::ALL }, unchanged);
+    is_found("rest without a record", Rules { stays_named: false, ..Rules::ALL }, unchanged);
+    is_found("told of too late", Rules { rests_before_writing: false, ..Rules::ALL }, unchanged);
+}
+
+#[test]
 fn candidates_that_nobody_finds_are_found() {
     let unannounced = |plan: &mut Plan| drop_steps(plan, |step| matches!(step, Step::Announce { .. }));
     is_found_in(&called_stories(Then::Either, Rules::ALL, unannounced), "no announce");

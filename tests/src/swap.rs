@@ -367,7 +367,7 @@ pub(crate) fn normalise(text: &str, project: &str, folder: &Path, port: u16) -> 
             (r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", "[ip]"),
             (r"\b\d+(\.\d+)? ?(ms|s)\b", "[time]"),
             (
-                r"\b(observe|tag|adopt|create|start|healthy|announce|swap|switch|watch|drain|retire|finish|stop-old) \d+\.\d+\b",
+                r"\b(observe|tag|adopt|create|start|healthy|announce|swap|switch|watch|drain|retire|rest|finish|stop-old) \d+\.\d+\b",
                 "$1 [time]",
             ),
             (r"\b\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}Z?\b", "[when]"),

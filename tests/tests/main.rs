@@ -22,6 +22,7 @@ mod privacy;
 mod proof;
 mod reach;
 mod restarts;
+mod resting;
 mod rig;
 mod rollbacks;
 mod senders;

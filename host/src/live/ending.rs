@@ -152,6 +152,7 @@ mod tests {
             }],
             fallback: None,
             keepalive: None,
+            rest: None,
         })
     }
 

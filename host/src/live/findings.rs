@@ -416,6 +416,18 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
                 format!("nothing: the first `swap {name}` does it"),
             );
         }
+        if !front.asks_dns {
+            list.say(
+                Severity::Note,
+                format!("{} keeps addresses between two swaps: this nginx can't ask the engine's DNS for `{name}`", front.file(name)),
+                "after a restart of the machine another container may have the address, and gets the requests",
+                format!(
+                    "let `{name}` be alone in a network, where nobody else gets an address: `networks: [ {name}-only ]` under \
+                     `services: {name}:`, `networks: {{ {name}-only: {{}} }}` at the end; and run `swap {name}` after each start \
+                     of the machine"
+                ),
+            );
+        }
     } else if facts.asked && of_nginx.is_empty() && refused.is_empty() {
         list.ok("no nginx sends requests to it: a worker, swapped without switch and drain");
     }

@@ -66,8 +66,16 @@ impl Site {
         settings: Settings,
         all: &[Seen],
     ) -> Result<ObservedService, Failure> {
-        let live = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
-        self.observe_live(name, settings, all, live).await
+        let running: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
+        let observed = self.observe_live(name.clone(), settings.clone(), all, running.clone()).await?;
+        let Some((live, left)) =
+            observed.front.as_ref().and_then(|front| left_behind(front.before.as_deref()?, &running))
+        else {
+            return Ok(observed);
+        };
+        let mut observed = self.observe_live(name, settings, all, live).await?;
+        observed.left_behind = left.into_iter().map(|seen| container(seen, None)).collect();
+        Ok(observed)
     }
 
     /// Looks at a service whose live containers are these: those that run or, to bring the version before back, those that
@@ -96,6 +104,7 @@ impl Site {
             live: live.iter().map(|seen| container(seen, None)).collect(),
             down: !live.is_empty() && !live.iter().any(|seen| seen.runs()),
             stopped,
+            left_behind: Vec::new(),
             replicas: of_compose.scale as usize,
             sidecars: sidecars(all, &live),
             paused: all.iter().any(|seen| seen.service == name.as_str() && seen.state == State::Paused),
@@ -286,16 +295,18 @@ impl Site {
             None => notice.what,
         }));
         let (mut resolver, mut dns_name) = (observation.resolver(), None);
-        if let (Some(network), Some(_)) = (&network, resolver) {
+        let mut asks_dns = observation.resolver.is_some() && network.is_some();
+        if let Some(network) = network.as_ref().filter(|_| asks_dns) {
             match self.dns_name(&observed.name, network, live).await? {
                 Ok(own) => dns_name = own.filter(|own| *own != observed.name),
                 Err(notice) => {
-                    resolver = None;
+                    (resolver, asks_dns) = (None, false);
                     observed.notices.push(notice);
                 }
             }
         }
         let before = observation.folder.upstream.clone();
+        let file = before.as_deref().and_then(|text| nginx::parse(text).ok());
         Ok(Front {
             place: place_of(&observation.nginx.folder, proxy),
             proxy: choice.clone(),
@@ -303,11 +314,13 @@ impl Site {
             directory: observation.nginx.folder.clone(),
             upstream: observed.settings.upstream.clone().filter(|upstream| *upstream != observed.name),
             written_by_others: before.as_deref().is_some_and(|text| !nginx::is_ours(text)),
-            current: names_exactly(before.as_deref(), &observed.live),
+            current: file.as_ref().is_some_and(|file| names_exactly(file, &observed.live)),
+            obeyed: file.as_ref().is_some_and(|file| is_obeyed(file, observation)),
             before,
             tuning,
             resolver,
             dns_name,
+            asks_dns,
             network,
             port,
             probe: None,
@@ -406,7 +419,8 @@ impl Site {
             let running: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
             let settings = self.settings(name);
             let known = self.upstream_of(name, &settings, &all).await;
-            let serving = known.as_ref().map(|(_, file)| serving(file, &running)).unwrap_or(Serving::All);
+            let serving =
+                known.as_ref().map(|(_, file, obeyed)| serving(file, *obeyed, &running)).unwrap_or(Serving::All);
             let by_dns = serving == Serving::ByDns;
             let gets = |seen: &&Seen| match &serving {
                 Serving::Named(ids) => ids.contains(&seen.id),
@@ -422,7 +436,7 @@ impl Site {
                 live: live.iter().map(|seen| seen.name.clone()).collect(),
                 beside: beside.iter().map(|seen| seen.name.clone()).collect(),
                 by_dns: by_dns && !live.is_empty(),
-                upstream: known.map(|(path, file)| format!("{path} (run {})", file.run)),
+                upstream: known.map(|(path, file, _)| format!("{path} (run {})", file.run)),
                 unfinished: Vec::new(),
                 holder: None,
             });
@@ -430,20 +444,20 @@ impl Site {
         Ok(lines)
     }
 
-    /// Returns the upstream file of a service, if there is one.
+    /// Returns the upstream file of a service, if there is one, and whether nginx obeys the addresses of one that is at rest.
     async fn upstream_of(
         &self,
         name: &ServiceName,
         settings: &Settings,
         all: &[Seen],
-    ) -> Option<(String, nginx::UpstreamFile)> {
+    ) -> Option<(String, nginx::UpstreamFile, bool)> {
         let live: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
         let of_compose = self.project.services.get(name).cloned().unwrap_or_default();
         let receiver = Receiver { name, settings, of_compose: &of_compose, live: &live };
-        let Observation { nginx: found, folder, .. } = self.senders(receiver, all).await.front?.observation;
-        let file = nginx::parse(folder.upstream.as_deref()?).ok()?;
-        let ours = file.project == self.project.name;
-        ours.then(|| (format!("{}/{}", found.folder, nginx::file_name(receiver.upstream())), file))
+        let observation = self.senders(receiver, all).await.front?.observation;
+        let file = nginx::parse(observation.folder.upstream.as_deref()?).ok()?;
+        let (ours, obeyed) = (file.project == self.project.name, is_obeyed(&file, &observation));
+        ours.then(|| (format!("{}/{}", observation.nginx.folder, nginx::file_name(receiver.upstream())), file, obeyed))
     }
 }
 
@@ -524,8 +538,15 @@ enum Serving {
 }
 
 /// Tells whom nginx sends requests to: whoever has an address that the upstream file names. Where nobody who runs has one,
-/// because compose made the containers anew, the service's DNS name behind them counts, if the file has it.
-fn serving(file: &nginx::UpstreamFile, running: &[&Seen]) -> Serving {
+/// because compose made the containers anew, the service's DNS name behind them counts, if the file has it. Where nginx was
+/// started or reloaded since the file came to rest, it has asked for the name.
+fn serving(file: &nginx::UpstreamFile, obeyed: bool, running: &[&Seen]) -> Serving {
+    if let Some(rest) = &file.rest
+        && (rest.name.is_some() || file.fallback.is_some())
+        && !obeyed
+    {
+        return Serving::All;
+    }
     let named = |seen: &&&Seen| {
         let mut addresses = seen.networks.values().filter_map(|network| network.ip);
         addresses.any(|ip| file.servers.iter().any(|server| server.address.ip() == ip))
@@ -590,10 +611,24 @@ fn called_in(observed: &ObservedService, newest: Option<&Seen>, gatherings: &[Ga
 }
 
 /// Tells whether the upstream file names these containers and no others.
-fn names_exactly(upstream: Option<&str>, live: &[Container]) -> bool {
-    let Some(file) = upstream.and_then(|text| nginx::parse(text).ok()) else { return false };
+fn names_exactly(file: &nginx::UpstreamFile, live: &[Container]) -> bool {
     let named = |container: &Container| file.servers.iter().any(|server| Some(server.address) == container.address);
     file.servers.len() == live.len() && live.iter().all(named)
+}
+
+/// Tells who of the running containers is live, and who was left by a run that died: a file that is not at rest is one of a run
+/// that did not come to its end, and whom it does not name gets no requests. `None`: it says nothing of the kind.
+fn left_behind<'a>(file: &str, running: &[&'a Seen]) -> Option<(Vec<&'a Seen>, Vec<&'a Seen>)> {
+    let file = nginx::parse(file).ok().filter(|file| file.rest.is_none())?;
+    let named = |seen: &&Seen| file.servers.iter().any(|server| seen.id.starts_with(&server.id));
+    let (live, left): (Vec<&Seen>, Vec<&Seen>) = running.iter().copied().partition(named);
+    (!live.is_empty() && !left.is_empty()).then_some((live, left))
+}
+
+/// Tells whether a file is at rest and nginx obeys the addresses of its header still: nobody has made it read the file since.
+fn is_obeyed(file: &nginx::UpstreamFile, observation: &Observation) -> bool {
+    let now = observation.generation.as_ref().and_then(nginx::Obeyed::of);
+    file.rest.as_ref().is_some_and(|rest| Some(&rest.obeyed) == now.as_ref())
 }
 
 pub(super) fn fixed_ports(service: &compose::Service) -> Vec<String> {

@@ -16,7 +16,7 @@ use super::site::Site;
 use crate::docker::{Seen, State};
 use crate::engine::World;
 use crate::model::{Container, Failure, OldVolumes, PROBE_RATE, Place, ServiceName};
-use crate::nginx::{self, FileChange, Shell as _, TUNING_FILE, UpstreamFile};
+use crate::nginx::{self, FileChange, TUNING_FILE};
 use crate::plan::{Front, Plan, PlannedService, Reach, Step, names};
 use crate::run::trace::Probed;
 use crate::run::{Facts, Generation, Learnt};
@@ -46,7 +46,7 @@ impl World for Live<'_> {
                 }
                 self.pre_start(service, facts).await
             }
-            Step::Adopt { service, front, live } => self.adopt(service, front, live).await,
+            Step::Adopt { service, front, live, .. } => self.adopt(service, front, live).await,
             Step::Release { service, front } => self.release(service, front).await,
             Step::Create { service, count, known, .. } => self.create(service, *count, known).await,
             Step::Init { service, commands, timeout } => self.init(service, commands, *timeout, facts).await,
@@ -87,6 +87,7 @@ impl World for Live<'_> {
                 self.keep(keep, old, facts.candidates(service)).await;
                 tokio::join!(retire, self.forget(service, keep)).0
             }
+            Step::Rest { service, front } => self.rest(service, front).await,
             Step::Finish { service, .. } => self.finish(service, facts).await,
             Step::Rollback { service, .. } => self.rollback(service, facts).await,
             Step::RemoveCandidates { service, known } => self.remove_candidates(service, known, facts).await,
@@ -140,7 +141,7 @@ impl<'a> Live<'a> {
     }
 
     /// Tells whether the old containers had died before the run began, so that nothing is to be given back by them.
-    fn is_down(&self, service: &ServiceName) -> bool {
+    pub(super) fn is_down(&self, service: &ServiceName) -> bool {
         self.planned(service).is_some_and(|planned| planned.down)
     }
 
@@ -191,6 +192,7 @@ impl<'a> Live<'a> {
     ) -> Result<Learnt, Failure> {
         // Also where another process created them, and nobody had looked.
         self.must_be_planned(service, facts.candidates(service))?;
+        self.stay_named(service).await?;
         let started = facts.candidates(service).iter().map(|candidate| async {
             self.connect(candidate, service, networks, unnamed, facts).await?;
             self.site.docker.start(&candidate.id).await.map_err(|failure| with_advice(failure, candidate))?;
@@ -326,36 +328,16 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Twice: the same bytes are written and nginx reloads once more.
-    async fn adopt(&self, service: &ServiceName, front: &Front, live: &[Container]) -> Result<Learnt, Failure> {
-        let mut changes = vec![self.upstream_change(service, front, live)];
-        changes.extend(tuning(front));
-        self.change(service, front, &changes).await?;
-        Ok(Learnt::Nothing)
-    }
-
-    /// Twice: a file that is gone stays gone, and the same bytes are written again.
-    async fn release(&self, service: &ServiceName, front: &Front) -> Result<Learnt, Failure> {
-        if self.owner_now(service, front).await?.is_some() {
-            // Another project has made a file of that name since, which is not ours to remove.
-            return Ok(Learnt::Nothing);
-        }
-        let mut changes = vec![FileChange::upstream(front.upstream(service), front.before.clone())];
-        changes.extend(tuning(front).map(|tuning| FileChange { text: None, ..tuning }));
-        self.change(service, front, &changes).await?;
-        Ok(Learnt::Nothing)
-    }
-
     /// Returns the project that the upstream file belongs to now, where that is another one: while a run was dead, others may
     /// have taken the name.
-    async fn owner_now(&self, service: &ServiceName, front: &Front) -> Result<Option<String>, Failure> {
+    pub(super) async fn owner_now(&self, service: &ServiceName, front: &Front) -> Result<Option<String>, Failure> {
         let text = self.site.upstream_now(self.plan, service, front).await?;
         let owner = text.as_deref().and_then(nginx::owner).filter(|owner| *owner != self.plan.project);
         Ok(owner.map(str::to_owned))
     }
 
     /// Changes nginx's files and makes it obey them. After a failure nginx is found anew: it may have been restarted.
-    async fn change(
+    pub(super) async fn change(
         &self,
         service: &ServiceName,
         front: &Front,
@@ -448,30 +430,6 @@ impl<'a> Live<'a> {
         self.site.doors.of(&self.site.docker, &self.plan.project, service, front).await
     }
 
-    fn upstream_change(&self, service: &ServiceName, front: &Front, containers: &[Container]) -> FileChange {
-        FileChange::upstream(front.upstream(service), Some(self.upstream(service, front, containers)))
-    }
-
-    fn upstream(&self, service: &ServiceName, front: &Front, containers: &[Container]) -> String {
-        let servers = containers.iter().filter_map(|container| {
-            let address = container.address?;
-            Some(nginx::Server { address, container: container.name.clone(), id: container.id.clone() })
-        });
-        nginx::render(&UpstreamFile {
-            run: self.plan.run.clone(),
-            project: self.plan.project.clone(),
-            service: service.clone(),
-            upstream: front.upstream(service).clone(),
-            servers: servers.collect(),
-            fallback: front.resolver.map(|resolver| nginx::Fallback {
-                name: front.dns_name.as_ref().unwrap_or(service).clone(),
-                resolver,
-                port: front.port,
-            }),
-            keepalive: None,
-        })
-    }
-
     /// Twice: the same bytes are written and nginx reloads once more.
     async fn switch(
         &self,
@@ -508,11 +466,7 @@ impl<'a> Live<'a> {
         drain: Duration,
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
-        let text = if self.is_down(service) {
-            front.before.clone()
-        } else {
-            Some(self.text_before(service, front, to).await?)
-        };
+        let text = self.text_before(service, front, to).await?;
         let generation = self.change(service, front, &[FileChange::upstream(front.upstream(service), text)]).await?;
         let door = self.door(service, front).await?;
         if !self.is_down(service) {
@@ -525,21 +479,12 @@ impl<'a> Live<'a> {
             };
             let _ = door.proxy.await_drained(&generation, drain, note).await;
         }
-        Ok(Learnt::Nothing)
-    }
-
-    /// Returns the upstream file that names the old containers: its bytes from before, if that is what they say.
-    async fn text_before(&self, service: &ServiceName, front: &Front, to: &[Container]) -> Result<String, Failure> {
-        // With stop-first the old containers still lie still; they are started, and named anew, by the undo of that.
-        let located = if self.stops_first(service) { to.to_vec() } else { self.revived(service, front, to).await? };
-        Ok(match &front.before {
-            Some(before) if front.current && located == to => before.clone(),
-            _ => self.upstream(service, front, &located),
-        })
+        // Where nothing was adopted, nobody else brings the file to rest.
+        if self.is_down(service) { self.rest(service, front).await } else { Ok(Learnt::Nothing) }
     }
 
     /// Returns the old containers with their present addresses; those that somebody stopped are started first.
-    async fn revived(
+    pub(super) async fn revived(
         &self,
         service: &ServiceName,
         front: &Front,
@@ -558,7 +503,7 @@ impl<'a> Live<'a> {
     }
 
     /// Tells whether the old containers of a service are stopped before its candidates start.
-    fn stops_first(&self, service: &ServiceName) -> bool {
+    pub(super) fn stops_first(&self, service: &ServiceName) -> bool {
         self.plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service))
     }
 
@@ -620,23 +565,6 @@ impl<'a> Live<'a> {
             self.display.remark(&format!("{}: `{}` has no backup", failure.what, front.file(service)));
         }
         Ok(Learnt::Nothing)
-    }
-
-    /// Gives the upstream the backup that the switch has left out, now that the service's name finds nobody but the candidates:
-    /// a container that somebody makes without swap is found again. Costs a reload, by which an nginx that resolves names loses
-    /// nothing. Twice: what has a backup stays as it is.
-    async fn give_backup(&self, service: &ServiceName, front: &Front, live: &[Container]) -> Result<(), Failure> {
-        if front.resolver.is_none() || live.iter().any(|container| container.address.is_none()) {
-            return Ok(());
-        }
-        let wanted = self.upstream_change(service, front, live);
-        let door = self.door(service, front).await?;
-        let now = door.proxy.shell().run(&format!("cat {}", nginx::quote(&front.file(service)))).await?;
-        let alone = nginx::parse(&now.stdout).is_ok_and(|file| file.fallback.is_none());
-        if alone {
-            self.change(service, front, &[wanted]).await?;
-        }
-        Ok(())
     }
 
     /// Removes containers that did not run when the run began: compose counts them, and would start them in the old version.
@@ -744,7 +672,7 @@ impl<'a> Live<'a> {
 }
 
 /// Returns what swap adds to nginx's settings, if anything.
-fn tuning(front: &Front) -> Option<FileChange> {
+pub(super) fn tuning(front: &Front) -> Option<FileChange> {
     front.tuning.as_ref().map(|text| FileChange { name: TUNING_FILE.to_owned(), text: Some(text.clone()) })
 }
 

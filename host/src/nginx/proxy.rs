@@ -14,7 +14,8 @@ use super::find::{self, Master};
 use super::folder::{self, Folder, Mount};
 use super::script::{marker, quote, quote_all, subshell};
 use super::tuning::{self, TUNING_FILE};
-use super::upstream::{TITLE, file_name};
+use super::upstream::{Obeyed, TITLE, file_name};
+use super::workers;
 use super::{DEFAULT_FOLDER, Shell, USUAL};
 use crate::failpoint;
 use crate::model::{Failure, Output, ServiceName, printable};
@@ -78,6 +79,8 @@ pub struct Observation {
     pub hosts: BTreeMap<String, Vec<IpAddr>>,
     /// Whether something beside nginx can connect, so that it can be tried whether nginx reaches a container.
     pub connects: bool,
+    /// Its present workers; `None` while others reload it.
+    pub generation: Option<Generation>,
     place: Place,
 }
 
@@ -195,7 +198,15 @@ struct Asked {
     at: Instant,
     /// How long the slowest of them took for it.
     load: Duration,
-    found: Arc<Vec<(Master, Result<Reading, Failure>)>>,
+    found: Arc<Vec<Found>>,
+}
+
+/// A master, with what it says of its configuration.
+#[derive(Debug, Clone)]
+struct Found {
+    master: Master,
+    generation: Option<Generation>,
+    reading: Result<Reading, Failure>,
 }
 
 impl<S: Shell> Proxy<S> {
@@ -242,7 +253,7 @@ impl<S: Shell> Proxy<S> {
                 (asked, Some(sections))
             }
         };
-        let (master, configuration) = choose(&found, service, folder)?;
+        let (Found { master, generation, .. }, configuration) = choose(&found, service, folder)?;
         let include = configuration.as_ref().ok().and_then(|configuration| configuration.include.as_ref());
         let path = include.map_or(guess, |include| &include.folder).to_owned();
         let sections = match seen.filter(|_| path == guess) {
@@ -257,8 +268,8 @@ impl<S: Shell> Proxy<S> {
             configuration.as_ref().map_or(ErrorLog::Elsewhere, |configuration| configuration.error_log.clone());
         let nginx = Nginx {
             master: master.process,
-            binary: master.binary,
-            arguments: master.arguments,
+            binary: master.binary.clone(),
+            arguments: master.arguments.clone(),
             folder: path.clone(),
             error_log,
             syncs_files: sections.contains_key("syncs"),
@@ -270,7 +281,16 @@ impl<S: Shell> Proxy<S> {
         let hosts = sections.get("hosts").map(|text| hosts(text)).unwrap_or_default();
         let folder = read_folder(path, service, &sections);
         let connects = sections.get("connects").is_some_and(|text| text.contains("tool"));
-        Ok(Observation { nginx, configuration, folder, resolver, hosts, connects, place: self.place })
+        Ok(Observation {
+            nginx,
+            configuration,
+            folder,
+            resolver,
+            hosts,
+            connects,
+            generation: generation.clone(),
+            place: self.place,
+        })
     }
 
     /// Returns what each of the masters that run there says of the upstream of this name, and the present text of its file: on a
@@ -281,7 +301,7 @@ impl<S: Shell> Proxy<S> {
     ) -> Result<Vec<Result<(Configuration, Option<String>), Failure>>, Failure> {
         let (Asked { found, .. }, _) = self.ask(upstream, DEFAULT_FOLDER).await?;
         let mut all = Vec::new();
-        for (_, reading) in found.iter() {
+        for Found { reading, .. } in found.iter() {
             let configuration = match reading {
                 Ok(reading) => reading.configuration(upstream, None),
                 Err(failure) => {
@@ -302,7 +322,7 @@ impl<S: Shell> Proxy<S> {
     async fn ask(&self, service: &ServiceName, guess: &str) -> Result<(Asked, HashMap<String, String>), Failure> {
         let masters = find::masters(&self.run(find::SCRIPT).await?.stdout)?;
         let marker = marker();
-        let mut body = format!("MARK={marker}\n");
+        let mut body = format!("{}MARK={marker}\n", workers::FUNCTION);
         for (at, master) in masters.iter().enumerate() {
             body += &ask_script(at, master);
         }
@@ -320,7 +340,7 @@ impl<S: Shell> Proxy<S> {
             };
             let took: u64 = take("took").trim().parse().unwrap_or(0);
             load = load.max(Duration::from_millis(10 * took));
-            found.push((master, reading));
+            found.push(Found { generation: workers::read(&take("workers")), master, reading });
         }
         let asked = Asked { at: Instant::now(), load, found: Arc::new(found) };
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked.clone());
@@ -336,6 +356,25 @@ impl<S: Shell> Proxy<S> {
             format!("{}prepare || exit 1\napply || {{ restore; exit 1; }}\ntidy\nsync_folder\n", files.functions());
         let output = self.change("write", &body, USUAL).await?;
         if output.ok() { Ok(()) } else { Err(not_written(&nginx.folder, &output)) }
+    }
+
+    /// As [`write`](Self::write), if nginx still obeys what it obeyed then, was not started or reloaded since and is not about
+    /// to be; tells whether it is so. If not, the file may be written or not, and only a [`switch`](Self::switch) makes sure
+    /// of what nginx obeys.
+    pub async fn write_unseen(&self, nginx: &Nginx, change: &FileChange, obeyed: &Obeyed) -> Result<bool, Failure> {
+        let same = |now: Option<Generation>| now.as_ref().and_then(Obeyed::of).as_ref() == Some(obeyed);
+        if !same(self.generation(nginx).await?) {
+            return Ok(false);
+        }
+        self.write(nginx, change).await?;
+        // Others may have told it in between to read its files.
+        Ok(same(self.generation(nginx).await?))
+    }
+
+    /// Returns nginx's present workers; `None` where its master is gone, or others reload it right now.
+    pub async fn generation(&self, nginx: &Nginx) -> Result<Option<Generation>, Failure> {
+        let output = self.run(&format!("{}workers {}\n", workers::FUNCTION, nginx.master.pid)).await?;
+        Ok(workers::read(&output.stdout).filter(|generation| generation.master == nginx.master))
     }
 
     /// Changes files of swap's folder, tests, reloads, and confirms that new workers obey them; one script.
@@ -831,22 +870,22 @@ async fn read(version: String, dump: String, arguments: Vec<String>) -> Result<R
     reading.await.unwrap_or_else(|error| Err(Failure::new(format!("reading nginx's configuration: {error}"))))
 }
 
-/// Of several masters the one that reads swap's folder.
-fn choose(
-    found: &[(Master, Result<Reading, Failure>)],
+/// Of several masters the one that reads swap's folder, with what it says of the service's upstream.
+fn choose<'a>(
+    found: &'a [Found],
     service: &ServiceName,
     folder: Option<&str>,
-) -> Result<(Master, Result<Configuration, Failure>), Failure> {
+) -> Result<(&'a Found, Result<Configuration, Failure>), Failure> {
     let of_service = |reading: &Result<Reading, Failure>| {
         reading.as_ref().map(|reading| reading.configuration(service, folder)).map_err(Failure::clone)
     };
-    let mut left: Vec<(Master, Result<Configuration, Failure>)> =
-        found.iter().map(|(master, reading)| (master.clone(), of_service(reading))).collect();
+    let mut left: Vec<(&'a Found, Result<Configuration, Failure>)> =
+        found.iter().map(|found| (found, of_service(&found.reading))).collect();
     if left.len() > 1 {
         let reads = |configuration: &Result<Configuration, Failure>| {
             configuration.as_ref().is_ok_and(|configuration| configuration.include.is_some())
         };
-        let pids: Vec<String> = left.iter().map(|(master, _)| master.process.pid.to_string()).collect();
+        let pids: Vec<String> = left.iter().map(|(found, _)| found.master.process.pid.to_string()).collect();
         if left.iter().any(|(_, configuration)| reads(configuration)) {
             left.retain(|(_, configuration)| reads(configuration));
         } else {
@@ -876,7 +915,9 @@ fn ask_script(at: usize, master: &Master) -> String {
         "printf '%s version {at}\\n' \"$MARK\"\n{binary} -V 2>&1\n\
          printf '\\n%s dump {at}\\n' \"$MARK\"\nnow; THEN=$NOW\n{binary} {arguments} -T 2>&1\nCODE=$?\nnow\n\
          printf '\\n%s code {at}\\n%s\\n' \"$MARK\" \"$CODE\"\n\
-         printf '\\n%s took {at}\\n%s\\n' \"$MARK\" \"$((NOW - THEN))\"\n"
+         printf '\\n%s took {at}\\n%s\\n' \"$MARK\" \"$((NOW - THEN))\"\n\
+         printf '\\n%s workers {at}\\n' \"$MARK\"\nworkers {}\n",
+        master.process.pid
     )
 }
 

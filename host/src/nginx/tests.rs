@@ -94,6 +94,7 @@ impl Backend {
             servers: vec![Server { address: self.address, container: "demo-app".into(), id: "0123456789ab".into() }],
             fallback: None,
             keepalive: None,
+            rest: None,
         })
     }
 

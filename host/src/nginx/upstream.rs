@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::syntax::{self, Directive};
 use crate::model::{RunId, ServiceName};
+use crate::run::{Generation, Process};
 
 /// What `<folder>/<service>.conf` says. There is no time in it, so that the same facts always give the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,53 @@ pub struct UpstreamFile {
     /// Safe with swap, because no old container stops before the last worker that may keep a connection to it is gone.
     /// On nginx before 1.29.7 it takes effect only with `proxy_http_version 1.1` and an empty `Connection` header.
     pub keepalive: Option<u16>,
+    /// What is different once the run is over; `None`: it is at work, or died.
+    pub rest: Option<Rest>,
+}
+
+/// What a file says between two runs: the service's DNS name, so that an nginx that starts anew never sends requests to another
+/// container that got an address. It is written without a reload: until then nginx obeys the addresses of [`UpstreamFile::servers`],
+/// with [`UpstreamFile::fallback`] as backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rest {
+    /// The nginx that obeys the addresses.
+    pub obeyed: Obeyed,
+    /// The service's DNS name and port for an nginx that asks for it only when it reads its configuration. `None`: it asks again
+    /// and again, by [`UpstreamFile::fallback`]; or it can't ask, so that the addresses stay.
+    pub name: Option<(ServiceName, u16)>,
+}
+
+/// A generation of nginx's workers: the one that ran when a file came to rest. nginx was neither started nor reloaded since
+/// where the present one is equal to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obeyed {
+    boot: String,
+    master: Process,
+    /// When the youngest worker started, in ticks since the boot. Older ones may end meanwhile.
+    youngest: u64,
+}
+
+impl Obeyed {
+    /// Returns what tells a generation; `None` where it has no workers.
+    pub fn of(generation: &Generation) -> Option<Self> {
+        let youngest = generation.workers.iter().map(|worker| worker.start).max()?;
+        Some(Self { boot: generation.boot.clone(), master: generation.master, youngest })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let (boot, master, youngest) = (words.next()?, words.next()?, words.next()?);
+        let (pid, start) = master.split_once(':')?;
+        let master = Process { pid: pid.parse().ok()?, start: start.parse().ok()? };
+        words.next().is_none().then_some(Self { boot: boot.to_owned(), master, youngest: youngest.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Obeyed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Obeyed { boot, master, youngest } = self;
+        write!(f, "{} {}:{} {youngest}", word(boot), master.pid, master.start)
+    }
 }
 
 /// A live container.
@@ -95,7 +143,7 @@ pub fn owner(text: &str) -> Option<&str> {
 
 /// Returns the file's text. Whatever the names hold, nothing of them gets out of its comment.
 pub fn render(file: &UpstreamFile) -> String {
-    let UpstreamFile { run, project, service, upstream, servers, fallback, keepalive } = file;
+    let UpstreamFile { run, project, service, upstream, servers, fallback, keepalive, rest } = file;
     let mut text = format!("{TITLE}\n");
     text += &format!("# project: {}\n# service: {service}\n# run: {}\n", word(project), word(&run.0));
     if upstream != service {
@@ -104,20 +152,33 @@ pub fn render(file: &UpstreamFile) -> String {
     for Server { address, container, id } in servers {
         text += &format!("# live: {address} {} {}\n", word(container), word(&short(id)));
     }
+    if let Some(Rest { obeyed, .. }) = rest {
+        text += &format!("# at rest: {obeyed}\n");
+    }
     text += &format!("upstream {upstream} {{\n");
     if let Some(Fallback { resolver, .. }) = fallback {
         // Docker's DNS lets answers live for ten minutes, far longer than a recreated container may wait.
         let family = if servers.iter().all(|server| server.address.is_ipv4()) { " ipv6=off" } else { "" };
         text += &format!("    zone swap_{upstream} 64k;\n    resolver {} valid=2s{family};\n", host(*resolver));
     }
-    for Server { address, .. } in servers {
-        // With a backup nginx counts failures even of a lone server. One slow answer must not turn the traffic away
-        // for the usual ten seconds.
-        let patience = if fallback.is_some() { " fail_timeout=1s" } else { "" };
-        text += &format!("    server {address}{patience};\n");
-    }
-    if servers.is_empty() {
-        text += "    server 127.0.0.1:1 down;\n";
+    match (rest, fallback) {
+        // Twice: what a backup has resolved, nginx keeps at a reload for a backup alone, so that the first reload by others loses
+        // nothing (measured on 1.30; a lone name answers 502 until it is resolved, some milliseconds).
+        (Some(_), Some(Fallback { name, port, .. })) => {
+            text += &format!("    server {name}:{port} resolve max_fails=0;\n");
+        }
+        (Some(Rest { name: Some((name, port)), .. }), None) => text += &format!("    server {name}:{port};\n"),
+        _ => {
+            for Server { address, .. } in servers {
+                // With a backup nginx counts failures even of a lone server. One slow answer must not turn the traffic away
+                // for the usual ten seconds.
+                let patience = if fallback.is_some() { " fail_timeout=1s" } else { "" };
+                text += &format!("    server {address}{patience};\n");
+            }
+            if servers.is_empty() {
+                text += "    server 127.0.0.1:1 down;\n";
+            }
+        }
     }
     if let Some(Fallback { name, port, .. }) = fallback {
         // Never "failed" itself: otherwise a slow request that fails at both would take the whole upstream down.
@@ -146,6 +207,9 @@ pub fn parse(text: &str) -> Result<UpstreamFile, NotParsed> {
             "service" => header.service = Some(value.to_owned()),
             "upstream" => header.upstream = Some(value.to_owned()),
             "run" => header.run = Some(value.to_owned()),
+            "at rest" => {
+                header.rest = Some(Obeyed::parse(value).ok_or_else(|| damaged(format!("the comment {line:?}")))?);
+            }
             "live" => header.servers.push(live(value).ok_or_else(|| damaged(format!("the comment {line:?}")))?),
             // A later swap may say more; what it says changes nothing here.
             _ => {}
@@ -163,17 +227,22 @@ pub fn parse(text: &str) -> Result<UpstreamFile, NotParsed> {
     }
     let body = Body::read(block)?;
     let said: BTreeSet<SocketAddr> = header.servers.iter().map(|server| server.address).collect();
-    if said != body.servers.iter().copied().collect() || header.servers.len() != body.servers.len() {
+    let by_name = header.rest.is_some() && body.name.is_some() && body.servers.is_empty();
+    let same = said == body.servers.iter().copied().collect() && header.servers.len() == body.servers.len();
+    if !by_name && (!same || body.name.is_some()) {
         return Err(damaged("its comments and its servers name different addresses".to_owned()));
     }
+    let fallback = body.fallback();
+    let name = body.name.filter(|_| fallback.is_none());
     Ok(UpstreamFile {
         run: RunId(header.run.ok_or_else(|| missing("run"))?),
         project: header.project.ok_or_else(|| missing("project"))?,
         service,
         upstream,
         servers: header.servers,
-        fallback: body.fallback(),
+        fallback,
         keepalive: body.keepalive,
+        rest: header.rest.map(|obeyed| Rest { obeyed, name }),
     })
 }
 
@@ -184,6 +253,7 @@ struct Header {
     upstream: Option<String>,
     run: Option<String>,
     servers: Vec<Server>,
+    rest: Option<Obeyed>,
 }
 
 #[derive(Default)]
@@ -191,6 +261,7 @@ struct Body {
     servers: Vec<SocketAddr>,
     resolver: Option<IpAddr>,
     backup: Option<(ServiceName, u16)>,
+    name: Option<(ServiceName, u16)>,
     keepalive: Option<u16>,
 }
 
@@ -206,11 +277,12 @@ impl Body {
             match (name.as_str(), arguments.as_slice()) {
                 ("server", [_, "down"]) | ("zone", _) => {}
                 ("server", [target, rest @ ..]) if rest.contains(&"backup") => {
-                    let backup =
-                        target.rsplit_once(':').and_then(|(name, port)| Some((name.parse().ok()?, port.parse().ok()?)));
-                    body.backup = Some(backup.ok_or_else(strange)?);
+                    body.backup = Some(named(target).ok_or_else(strange)?);
                 }
-                ("server", [address, ..]) => body.servers.push(address.parse().map_err(|_| strange())?),
+                ("server", [target, ..]) => match target.parse() {
+                    Ok(address) => body.servers.push(address),
+                    Err(_) => body.name = Some(named(target).ok_or_else(strange)?),
+                },
                 ("resolver", [address, ..]) => {
                     let address = address.trim_start_matches('[').trim_end_matches(']');
                     body.resolver = Some(address.parse().map_err(|_| strange())?);
@@ -226,6 +298,12 @@ impl Body {
         let (name, port) = self.backup.clone()?;
         Some(Fallback { name, resolver: self.resolver?, port })
     }
+}
+
+/// Reads a name with its port.
+fn named(target: &str) -> Option<(ServiceName, u16)> {
+    let (name, port) = target.rsplit_once(':')?;
+    Some((name.parse().ok()?, port.parse().ok()?))
 }
 
 fn live(value: &str) -> Option<Server> {
@@ -270,7 +348,17 @@ mod tests {
             }],
             fallback: None,
             keepalive: None,
+            rest: None,
         }
+    }
+
+    fn rest(name: Option<(&str, u16)>) -> Option<Rest> {
+        let obeyed = Obeyed {
+            boot: "1b2c3d4e-5f60-4a1b-8c2d-3e4f5a6b7c8d".into(),
+            master: Process { pid: 7, start: 123_456 },
+            youngest: 234_567,
+        };
+        Some(Rest { obeyed, name: name.map(|(name, port)| (name.parse().unwrap(), port)) })
     }
 
     fn fallback() -> Option<Fallback> {
@@ -287,7 +375,9 @@ mod tests {
     #[test]
     fn whatever_the_file_holds_gives_harmless_names_or_none() {
         let with = UpstreamFile { fallback: fallback(), keepalive: Some(8), ..file() };
-        let corpus = [render(&file()), render(&with)];
+        let resting = UpstreamFile { rest: rest(None), ..with.clone() };
+        let named = UpstreamFile { rest: rest(Some(("app", 9000))), ..file() };
+        let corpus = [render(&file()), render(&with), render(&resting), render(&named)];
         crate::mutated::texts(&corpus.each_ref().map(String::as_str), |text| {
             let Ok(file) = parse(text) else { return };
             harmless("the project", &file.project);
@@ -388,6 +478,81 @@ upstream app {
     }
 
     #[test]
+    fn at_rest_an_nginx_that_resolves_gets_the_name_alone() {
+        check(
+            UpstreamFile { fallback: fallback(), keepalive: Some(32), rest: rest(None), ..file() },
+            "\
+# Written by swap; do not edit: the next swap replaces it.
+# project: demo
+# service: app
+# run: 20260131-154502-9f3a
+# live: 172.18.0.5:9000 demo-app-2 4f5e6d7c8b9a
+# at rest: 1b2c3d4e-5f60-4a1b-8c2d-3e4f5a6b7c8d 7:123456 234567
+upstream app {
+    zone swap_app 64k;
+    resolver 127.0.0.11 valid=2s ipv6=off;
+    server app:9000 resolve max_fails=0;
+    server app:9000 resolve backup max_fails=0;
+    keepalive 32;
+}
+",
+        );
+    }
+
+    #[test]
+    fn at_rest_an_older_nginx_gets_the_plain_name() {
+        check(
+            UpstreamFile { rest: rest(Some(("app", 9000))), ..file() },
+            "\
+# Written by swap; do not edit: the next swap replaces it.
+# project: demo
+# service: app
+# run: 20260131-154502-9f3a
+# live: 172.18.0.5:9000 demo-app-2 4f5e6d7c8b9a
+# at rest: 1b2c3d4e-5f60-4a1b-8c2d-3e4f5a6b7c8d 7:123456 234567
+upstream app {
+    server app:9000;
+}
+",
+        );
+    }
+
+    #[test]
+    fn at_rest_an_nginx_that_can_not_ask_keeps_the_addresses() {
+        check(
+            UpstreamFile { rest: rest(None), ..file() },
+            "\
+# Written by swap; do not edit: the next swap replaces it.
+# project: demo
+# service: app
+# run: 20260131-154502-9f3a
+# live: 172.18.0.5:9000 demo-app-2 4f5e6d7c8b9a
+# at rest: 1b2c3d4e-5f60-4a1b-8c2d-3e4f5a6b7c8d 7:123456 234567
+upstream app {
+    server 172.18.0.5:9000;
+}
+",
+        );
+    }
+
+    #[test]
+    fn a_generation_is_told_by_its_youngest_worker() {
+        let process = |pid, start| Process { pid, start };
+        let generation = |workers: &[Process]| Generation {
+            boot: "5f2d".to_owned(),
+            master: process(1, 10),
+            workers: workers.to_vec(),
+        };
+        let before = Obeyed::of(&generation(&[process(20, 500), process(21, 501), process(9, 100)]));
+        // One that shut down has ended.
+        assert_eq!(Obeyed::of(&generation(&[process(21, 501), process(20, 500)])), before);
+        assert_ne!(Obeyed::of(&generation(&[process(21, 501), process(30, 900)])), before);
+        assert_eq!(Obeyed::of(&generation(&[])), None);
+        let text = before.as_ref().unwrap().to_string();
+        assert_eq!((text.as_str(), Obeyed::parse(&text)), ("5f2d 1:10 501", before));
+    }
+
+    #[test]
     fn replicas_and_ipv6_are_written() {
         let mut file = file();
         file.servers.push(Server {
@@ -473,6 +638,11 @@ upstream app {
             (ours.replace("}\n", ""), damaged("line 6: the block of `upstream` is not closed")),
             (ours.replace("    server", "    ip_hash;\n    server"), damaged("the line `ip_hash`")),
             (ours.replace("server 172.18.0.5:9000", "server app"), damaged("the line `server app`")),
+            (
+                ours.replace("server 172.18.0.5:9000", "server app:9000"),
+                damaged("its comments and its servers name different addresses"),
+            ),
+            (ours.replace("upstream app", "# at rest: no\nupstream app"), damaged("the comment \"at rest: no\"")),
             (format!("{ours}server {{}}\n"), damaged("it does not hold exactly one upstream")),
         ];
         for (text, expected) in cases {

@@ -39,6 +39,8 @@ fn front() -> Front {
         dns_name: None,
         before: None,
         current: true,
+        obeyed: true,
+        asks_dns: true,
         tuning: None,
         resolver: None,
         network: Some("demo_default".to_owned()),
@@ -78,14 +80,16 @@ fn a_proxied_service() {
     check(
         vec![app()],
         "\
-plan for app of project demo: 7 steps
-  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
-  2  start       app: start what was created, in demo_default
-  3  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
-  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
-  5  drain       app: until no nginx worker uses demo-app-1, at most 30s
-  6  commit      from here the run only goes forward
-  7  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+plan for app of project demo: 9 steps
+  1  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, as nginx has it already
+  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  3  start       app: start what was created, in demo_default
+  4  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
+  5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  6  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  7  commit      from here the run only goes forward
+  8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+  9  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 ",
     );
 }
@@ -105,32 +109,36 @@ plan for jobs of project demo: 5 steps
 #[test]
 fn replicas_are_replaced_by_as_many() {
     check(vec![ObservedService { live: vec![container("app", 1), container("app", 2)], grace: Some(Duration::from_secs(90)), ..app() }], "\
-plan for app of project demo: 7 steps
-  1  create      app: 2 candidates from demo-app (0123456789ab) beside demo-app-1, demo-app-2 (compose creates, so that compose owns)
-  2  start       app: start what was created, in demo_default
-  3  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
-  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, demo-app-2, test, reload nginx, confirm
-  5  drain       app: until no nginx worker uses demo-app-1, demo-app-2, at most 30s
-  6  commit      from here the run only goes forward
-  7  retire      app: stop and remove demo-app-1, demo-app-2, grace 1m 30s (replaced by the candidates)
+plan for app of project demo: 9 steps
+  1  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, demo-app-2, as nginx has it already
+  2  create      app: 2 candidates from demo-app (0123456789ab) beside demo-app-1, demo-app-2 (compose creates, so that compose owns)
+  3  start       app: start what was created, in demo_default
+  4  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
+  5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, demo-app-2, test, reload nginx, confirm
+  6  drain       app: until no nginx worker uses demo-app-1, demo-app-2, at most 30s
+  7  commit      from here the run only goes forward
+  8  retire      app: stop and remove demo-app-1, demo-app-2, grace 1m 30s (replaced by the candidates)
+  9  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 ");
 }
 
 #[test]
 fn several_services_switch_after_all_are_healthy() {
     check(vec![app(), worker("jobs")], "\
-plan for app, jobs of project demo: 11 steps
-  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
-  2  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
-  3  start       app: start what was created, in demo_default
-  4  start       jobs: start what was created, in demo_default
-  5  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
-  6  healthy     jobs: until it runs for 1s, at most 1m (nothing unhealthy gets requests)
-  7  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
-  8  drain       app: until no nginx worker uses demo-app-1, at most 30s
-  9  commit      from here the run only goes forward
- 10  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
- 11  retire      jobs: stop and remove demo-jobs-1, grace 10s (replaced by the candidates)
+plan for app, jobs of project demo: 13 steps
+  1  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, as nginx has it already
+  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  3  create      jobs: 1 candidate from demo-jobs (0123456789ab) beside demo-jobs-1 (compose creates, so that compose owns)
+  4  start       app: start what was created, in demo_default
+  5  start       jobs: start what was created, in demo_default
+  6  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
+  7  healthy     jobs: until it runs for 1s, at most 1m (nothing unhealthy gets requests)
+  8  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  9  drain       app: until no nginx worker uses demo-app-1, at most 30s
+ 10  commit      from here the run only goes forward
+ 11  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+ 12  retire      jobs: stop and remove demo-jobs-1, grace 10s (replaced by the candidates)
+ 13  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 ");
 }
 
@@ -140,15 +148,17 @@ fn stop_first_stops_the_old_before_the_candidate_starts() {
     check(
         vec![ObservedService { settings: settings.clone(), ..app() }],
         "\
-plan for app of project demo: 8 steps
-  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
-  2  stop-old    app: stop demo-app-1, grace 10s (order: stop-first, two must never run: a gap begins)
-  3  start       app: start what was created, in demo_default
-  4  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
-  5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
-  6  drain       app: until no nginx worker uses demo-app-1, at most 30s
-  7  commit      from here the run only goes forward
-  8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+plan for app of project demo: 10 steps
+  1  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, as nginx has it already
+  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  3  stop-old    app: stop demo-app-1, grace 10s (order: stop-first, two must never run: a gap begins)
+  4  start       app: start what was created, in demo_default
+  5  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
+  6  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  7  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  8  commit      from here the run only goes forward
+  9  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+ 10  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 ",
     );
     check(vec![ObservedService { settings, ..worker("jobs") }], "\
@@ -168,18 +178,20 @@ fn hooks_are_asked_in_order_and_for_a_rollback_in_reverse() {
     check(
         vec![ObservedService { hooks, ..app() }],
         "\
-plan for app of project demo: 11 steps
+plan for app of project demo: 13 steps
   1  pre-start   app: ask migrate, judge (before anything is created)
-  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
-  3  start       app: start what was created, in demo_default
-  4  healthy     app: until nginx reaches port 9000 and hook judge, and stays so for 300ms, at most 1m (nothing unhealthy gets requests)
-  5  pre-swap    app: ask judge (last veto before the switch)
-  6  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
-  7  post-swap   app: ask judge (candidates live, old still runs)
-  8  drain       app: until no nginx worker uses demo-app-1, at most 30s
-  9  commit      from here the run only goes forward
- 10  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
- 11  finish      app: ask judge (swapped)
+  2  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, as nginx has it already
+  3  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  4  start       app: start what was created, in demo_default
+  5  healthy     app: until nginx reaches port 9000 and hook judge, and stays so for 300ms, at most 1m (nothing unhealthy gets requests)
+  6  pre-swap    app: ask judge (last veto before the switch)
+  7  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  8  post-swap   app: ask judge (candidates live, old still runs)
+  9  drain       app: until no nginx worker uses demo-app-1, at most 30s
+ 10  commit      from here the run only goes forward
+ 11  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+ 12  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
+ 13  finish      app: ask judge (swapped)
 ",
     );
 }
@@ -213,14 +225,16 @@ fn all_checks_must_agree() {
     let hooks = vec![hook("judge", &[Phase::Health])];
     let healthcheck = Some(vec!["curl".to_owned(), "-f".to_owned(), "localhost".to_owned()]);
     check(vec![ObservedService { settings, hooks, healthcheck, ..app() }], "\
-plan for app of project demo: 7 steps
-  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
-  2  start       app: start what was created, in demo_default
-  3  healthy     app: until its HEALTHCHECK `curl -f localhost` and `./healthcheck --deep` and `php check.php` and GET /up and its port accepts connections and nginx reaches port 9000 and hook judge, 3 times in a row, and stays so for 300ms, at most 1s 500ms (nothing unhealthy gets requests)
-  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
-  5  drain       app: until no nginx worker uses demo-app-1, at most 30s
-  6  commit      from here the run only goes forward
-  7  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+plan for app of project demo: 9 steps
+  1  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, as nginx has it already
+  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  3  start       app: start what was created, in demo_default
+  4  healthy     app: until its HEALTHCHECK `curl -f localhost` and `./healthcheck --deep` and `php check.php` and GET /up and its port accepts connections and nginx reaches port 9000 and hook judge, 3 times in a row, and stays so for 300ms, at most 1s 500ms (nothing unhealthy gets requests)
+  5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  6  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  7  commit      from here the run only goes forward
+  8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+  9  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 ");
 }
 
@@ -247,15 +261,17 @@ fn a_watch_keeps_both_running() {
     check(
         vec![ObservedService { settings: settings.clone(), hooks, ..app() }],
         "\
-plan for app of project demo: 8 steps
-  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
-  2  start       app: start what was created, in demo_default
-  3  healthy     app: until nginx reaches port 9000 and hook judge, and stays so for 300ms, at most 1m (nothing unhealthy gets requests)
-  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
-  5  watch       app: both run for 5s, judged by judge (a bad candidate is switched back)
-  6  drain       app: until no nginx worker uses demo-app-1, at most 2m
-  7  commit      from here the run only goes forward
-  8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+plan for app of project demo: 10 steps
+  1  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, as nginx has it already
+  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  3  start       app: start what was created, in demo_default
+  4  healthy     app: until nginx reaches port 9000 and hook judge, and stays so for 300ms, at most 1m (nothing unhealthy gets requests)
+  5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  6  watch       app: both run for 5s, judged by judge (a bad candidate is switched back)
+  7  drain       app: until no nginx worker uses demo-app-1, at most 2m
+  8  commit      from here the run only goes forward
+  9  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+ 10  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 ",
     );
     check(vec![ObservedService { settings, ..worker("jobs") }], "\
@@ -273,14 +289,16 @@ plan for jobs of project demo: 6 steps
 fn nginx_on_the_host() {
     let front = Front { proxy: ProxyChoice::Host, container: None, network: None, ..front() };
     check(vec![ObservedService { front: Some(front), ..app() }], "\
-plan for app of project demo: 7 steps
-  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
-  2  start       app: start what was created, in demo_default
-  3  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
-  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx on the host, confirm
-  5  drain       app: until no nginx worker uses demo-app-1, at most 30s
-  6  commit      from here the run only goes forward
-  7  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+plan for app of project demo: 9 steps
+  1  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, as nginx has it already
+  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  3  start       app: start what was created, in demo_default
+  4  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
+  5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx on the host, confirm
+  6  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  7  commit      from here the run only goes forward
+  8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+  9  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 ");
 }
 
@@ -293,14 +311,16 @@ fn what_the_operator_should_know_is_noted() {
         ..app()
     };
     check(vec![seen], "\
-plan for app of project demo: 7 steps
-  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
-  2  start       app: start what was created, in demo_default
-  3  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
-  4  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
-  5  drain       app: until no nginx worker uses demo-app-1, at most 30s
-  6  commit      from here the run only goes forward
-  7  retire      app: stop and remove demo-app-1, grace 10s, and what does not run: demo-app-3, demo-app-4 (replaced by the candidates)
+plan for app of project demo: 9 steps
+  1  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, as nginx has it already
+  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  3  start       app: start what was created, in demo_default
+  4  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
+  5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  6  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  7  commit      from here the run only goes forward
+  8  retire      app: stop and remove demo-app-1, grace 10s, and what does not run: demo-app-3, demo-app-4 (replaced by the candidates)
+  9  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 note: nginx 1.24 does not know `resolve`
 note: `app` has an anonymous volume at `/data`: the candidate gets an empty one, the old one is kept (name it under `volumes:` to share it; when nobody needs the old one: `docker volume rm 8c1f`)
 note: removed once the candidates serve, as `up -d` would start it in the old version: demo-app-3, demo-app-4
@@ -341,15 +361,17 @@ fn candidates_that_others_could_call_get_the_names_when_they_are_healthy() {
     ];
     let networks = ["demo_back", "demo_default", "demo_front"].map(str::to_owned).to_vec();
     check(vec![ObservedService { called_in: called.clone(), networks: networks.clone(), ..app() }], "\
-plan for app of project demo: 8 steps
-  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
-  2  start       app: start what was created, in demo_back, demo_default, demo_front, in demo_default, demo_back not yet by the service's name
-  3  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
-  4  announce    app: connect the candidates again, as `app`, `shop` in demo_default and `app` in demo_back, for demo-db-1, demo-jobs-1, and check once more (nobody calls what is not healthy)
-  5  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
-  6  drain       app: until no nginx worker uses demo-app-1, at most 30s
-  7  commit      from here the run only goes forward
-  8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+plan for app of project demo: 10 steps
+  1  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, as nginx has it already
+  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  3  start       app: start what was created, in demo_back, demo_default, demo_front, in demo_default, demo_back not yet by the service's name
+  4  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
+  5  announce    app: connect the candidates again, as `app`, `shop` in demo_default and `app` in demo_back, for demo-db-1, demo-jobs-1, and check once more (nobody calls what is not healthy)
+  6  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  7  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  8  commit      from here the run only goes forward
+  9  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+ 10  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 ");
     // As they start: where that is settled, and where nobody else has the name any more.
     for settings in [
@@ -475,16 +497,18 @@ fn back() -> ObservedService {
 fn a_rollback_gives_the_name_to_the_image_first() {
     let hooks = vec![hook("migrate", &[Phase::PreStart])];
     check(vec![ObservedService { hooks, ..back() }], "\
-plan for app of project demo: 9 steps
+plan for app of project demo: 11 steps
   1  tag         app: demo-app stands for 0123456789ab instead of bad (compose creates by this name, now and at the next `up`)
   2  pre-start   app: ask migrate (before anything is created)
-  3  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
-  4  start       app: start what was created, in demo_default
-  5  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
-  6  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
-  7  drain       app: until no nginx worker uses demo-app-1, at most 30s
-  8  commit      from here the run only goes forward
-  9  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+  3  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, as nginx has it already
+  4  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  5  start       app: start what was created, in demo_default
+  6  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
+  7  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  8  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  9  commit      from here the run only goes forward
+ 10  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+ 11  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 ");
 }
 
@@ -494,7 +518,7 @@ fn those_that_died_are_replaced_and_never_named() {
     check(
         vec![ObservedService { down: true, front: Some(front), retag: None, ..back() }],
         "\
-plan for app of project demo: 7 steps
+plan for app of project demo: 8 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
   2  start       app: start what was created, in demo_default
   3  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
@@ -502,6 +526,7 @@ plan for app of project demo: 7 steps
   5  drain       app: until no nginx worker uses demo-app-1, at most 30s
   6  commit      from here the run only goes forward
   7  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+  8  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 note: demo-app-1 does not run: nobody serves until the candidates are live
 ",
     );
@@ -686,6 +711,7 @@ fn every_undo_is_printed_like_a_step() {
         "\
 tag         tag-back    app: demo-app stands for bad again
 pre-start   rollback    app: ask second, first (unwinding)
+adopt       release     app: remove /etc/nginx/swap/app.conf again
 create      remove      app: remove what was created
 stop-old    start-old   app: start demo-app-1 again
 start       stop        app: stop what was started
@@ -693,7 +719,8 @@ healthy     -
 switch      switch-back app: /etc/nginx/swap/app.conf names demo-app-1 again, test, reload, confirm
 drain       -
 commit      -
-retire      -"
+retire      -
+rest        -"
     );
 }
 
@@ -706,7 +733,8 @@ fn what_is_destroyed_or_announced_has_no_undo() {
     assert!(
         plan.steps[commit..]
             .iter()
-            .all(|step| step.may_fail() == matches!(step, Step::Finish { .. } | Step::PreStop { .. }))
+            .all(|step| step.may_fail()
+                == matches!(step, Step::Rest { .. } | Step::Finish { .. } | Step::PreStop { .. }))
     );
     assert!(plan.steps[commit..].iter().all(|step| !step.interruptible()));
 }
@@ -737,18 +765,20 @@ fn a_lifecycle_stands_around_start_and_stop() {
     check(
         vec![ObservedService { lifecycle: lifecycle(), ..app() }],
         "\
-plan for app of project demo: 11 steps
-  1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
-  2  init        app: run `./migrate up` in tools:1, each in a container of its own beside what was created (pre_start)
-  3  inject      app: put secret db as /run/secrets/db into what was created
-  4  start       app: start what was created, in demo_default
-  5  post-start  app: run `./warm`, `./register` in what was started (post_start)
-  6  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
-  7  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
-  8  drain       app: until no nginx worker uses demo-app-1, at most 30s
-  9  commit      from here the run only goes forward
- 10  pre-stop    app: run `./leave` in demo-app-1 (pre_stop, before it is stopped)
- 11  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+plan for app of project demo: 13 steps
+  1  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, as nginx has it already
+  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  3  init        app: run `./migrate up` in tools:1, each in a container of its own beside what was created (pre_start)
+  4  inject      app: put secret db as /run/secrets/db into what was created
+  5  start       app: start what was created, in demo_default
+  6  post-start  app: run `./warm`, `./register` in what was started (post_start)
+  7  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
+  8  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
+  9  drain       app: until no nginx worker uses demo-app-1, at most 30s
+ 10  commit      from here the run only goes forward
+ 11  pre-stop    app: run `./leave` in demo-app-1 (pre_stop, before it is stopped)
+ 12  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+ 13  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 ",
     );
 }

@@ -31,6 +31,8 @@ fn front() -> Front {
         dns_name: None,
         before: Some("upstream app {}\n".to_owned()),
         current: false,
+        obeyed: false,
+        asks_dns: false,
         tuning: Some("keepalive_min_timeout 5s;\n".to_owned()),
         resolver: "127.0.0.11".parse().ok(),
         network: Some("demo_default".to_owned()),

@@ -22,7 +22,8 @@ pub(super) fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String
         | Step::PostSwap { service, hooks }
         | Step::Rollback { service, hooks }
         | Step::Finish { service, hooks } => format!("{service}: {} agreed", hooks.join(", ")),
-        Step::Adopt { service, front, live } => {
+        Step::Adopt { front, .. } if front.is_obeyed() => return None,
+        Step::Adopt { service, front, live, .. } => {
             format!("{service}: {} names {}", front.file(service), with_addresses(live))
         }
         Step::Release { service, front } if front.before.is_some() => {
@@ -60,7 +61,7 @@ pub(super) fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String
         }
         Step::Watch { service, .. } => format!("{service}: {} did well", new(service)),
         Step::Drain { service, from, .. } => format!("{service}: nothing uses {} any more", names(from)),
-        Step::Commit => return None,
+        Step::Commit | Step::Rest { .. } => return None,
         Step::Retire { service, old, leftovers, volumes, old_volumes, .. } => {
             let mut text = format!("{service}: {} stopped and removed", names(old));
             if !leftovers.is_empty() {

@@ -9,7 +9,7 @@ use swap::model::{
 use swap::plan::{CalledIn, Front, Observed, ObservedService, Plan, Retag, plan};
 
 use super::chance::Chance;
-use super::world::{Life, Rules, Server, Service, Simulated, Universe, run_id};
+use super::world::{File, Life, Rules, Server, Service, Simulated, Universe, run_id};
 
 /// One kind of project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,12 @@ pub struct Shape {
     pub scale: usize,
     /// swap has written its upstream file before.
     pub known: bool,
+    /// That file is at rest: swap's run came to its end.
+    pub rests: bool,
+    /// Somebody has reloaded nginx since.
+    pub reloaded: bool,
+    /// A run that died, and of which nobody knows more, has left a container that runs.
+    pub left: bool,
     /// That file names an address of the past: somebody recreated the container since.
     pub stale: bool,
     /// Where swap has not, people have written one, which names the service by DNS as no file does.
@@ -47,6 +53,9 @@ const APP: Shape = Shape {
     stop_first: false,
     scale: 1,
     known: true,
+    rests: true,
+    reloaded: false,
+    left: false,
     stale: false,
     theirs: false,
     bystander: false,
@@ -65,6 +74,8 @@ pub fn families() -> Vec<Family> {
         full("app with hooks", vec![APP]),
         plain("first swap of app", vec![Shape { known: false, ..APP }]),
         plain("app after somebody recreated it", vec![Shape { stale: true, ..APP }]),
+        full("app after somebody reloaded nginx", vec![Shape { reloaded: true, ..APP }]),
+        plain("app after a run that died", vec![Shape { rests: false, left: true, ..APP }]),
         full("replicas and a bystander", vec![Shape { scale: 2, bystander: true, ..APP }]),
         plain("worker", vec![WORKER]),
         full("worker replicas", vec![Shape { scale: 2, ..WORKER }]),
@@ -128,12 +139,12 @@ pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
         }
         if shape.known {
             let servers = world.services[index].containers.iter();
-            world.nginx.files[index] =
-                Some(servers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect());
+            let servers = servers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
+            world.nginx.files[index] = Some(File { servers, rest: None });
         }
         if shape.stale {
             let address = world.fresh_address();
-            world.nginx.files[index] = Some(vec![Server { id: 0, address }]);
+            world.nginx.files[index] = Some(File { servers: vec![Server { id: 0, address }], rest: None });
             world.services[index].harmed.push(address);
         }
         if shape.died {
@@ -144,6 +155,11 @@ pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
             let addresses: Vec<_> = world.services[index].containers.iter().filter_map(|c| c.address).collect();
             world.services[index].harmed.extend(addresses);
         }
+        if shape.left {
+            let new = world.new_container(index);
+            world.start(index, new);
+            world.services[index].containers[new].image = 0;
+        }
         if shape.bystander {
             let new = world.new_container(index);
             let stands = &mut world.services[index].containers[new];
@@ -152,6 +168,19 @@ pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
     }
     world.reload();
     world.nginx.former.clear();
+    let obeying = world.obeying();
+    for (file, shape) in world.nginx.files.iter_mut().zip(&family.services).filter(|(_, shape)| shape.rests) {
+        if let Some(file) = file {
+            file.rest = Some(obeying);
+        }
+        if shape.reloaded {
+            world.nginx.generation += 1;
+        }
+    }
+    if family.services.iter().any(|shape| shape.reloaded) {
+        world.reload();
+        world.nginx.former.clear();
+    }
     new_version(&mut world);
     for (service, shape) in world.services.iter_mut().zip(&family.services) {
         service.back = shape.back.then_some(1);
@@ -178,9 +207,17 @@ fn observe(family: &Family, world: &Universe) -> Observed {
     let services = family.services.iter().zip(&world.services).enumerate();
     let services = services.map(|(index, (shape, service))| {
         let hooks = LoadedHook { name: "judge".to_owned(), phases: Phase::ALL.to_vec() };
+        let file = world.nginx.files[index].as_ref();
+        let is_left = |c: &&Simulated| {
+            c.life == Life::Running
+                && file.is_some_and(|file| file.rest.is_none() && file.servers.iter().all(|server| server.id != c.id))
+        };
+        let left: Vec<&Simulated> = service.containers.iter().filter(is_left).collect();
+        let left = if left.len() == service.containers.len() { Vec::new() } else { left };
         let seen = |runs: bool| {
-            let containers = service.containers.iter().filter(move |c| (c.life == Life::Running) == runs);
-            containers.map(|c| c.seen(&service.name, service.proxied)).collect()
+            let containers = service.containers.iter().filter(|c| (c.life == Life::Running) == runs);
+            let settled = containers.filter(|c| left.iter().all(|left| left.id != c.id));
+            settled.map(|c| c.seen(&service.name, service.proxied)).collect()
         };
         ObservedService {
             settings: Settings {
@@ -190,6 +227,7 @@ fn observe(family: &Family, world: &Universe) -> Observed {
             },
             live: seen(!service.died),
             down: service.died,
+            left_behind: left.iter().map(|c| c.seen(&service.name, service.proxied)).collect(),
             stopped: if service.died { Vec::new() } else { seen(false) },
             image: Some(Image {
                 name: "demo-app".to_owned(),
@@ -213,11 +251,13 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 upstream: None,
                 written_by_others: shape.theirs,
                 dns_name: None,
-                before: match world.nginx.files[index].as_deref() {
+                before: match file {
                     None if shape.theirs => Some("upstream app { server app; }".to_owned()),
                     file => file.map(text),
                 },
-                current: names_exactly(world.nginx.files[index].as_deref(), &service.containers),
+                current: names_exactly(file, &service.containers),
+                obeyed: file.is_some_and(|file| file.rest == Some(world.obeying())),
+                asks_dns: true,
                 tuning: None,
                 resolver: None,
                 network: None,
@@ -250,22 +290,29 @@ fn lifecycle() -> Lifecycle {
 }
 
 /// Tells whether an upstream file names these containers, as far as they run, and no others.
-pub fn names_exactly(file: Option<&[Server]>, containers: &[Simulated]) -> bool {
+pub fn names_exactly(file: Option<&File>, containers: &[Simulated]) -> bool {
     let running = || containers.iter().filter(|c| c.life == Life::Running);
-    let named = |c: &Simulated| file.iter().copied().flatten().any(|server| Some(server.address) == c.address);
-    file.is_some_and(|file| file.len() == running().count()) && running().all(named)
+    let named =
+        |c: &Simulated| file.iter().flat_map(|file| &file.servers).any(|server| Some(server.address) == c.address);
+    file.is_some_and(|file| file.servers.len() == running().count()) && running().all(named)
 }
 
 /// Returns an upstream file's text.
-pub fn text(servers: &[Server]) -> String {
-    servers.iter().map(|server| format!("{}@{} ", server.id, server.address)).collect()
+pub fn text(file: &File) -> String {
+    let servers: String = file.servers.iter().map(|server| format!("{}@{} ", server.id, server.address)).collect();
+    let rest = file.rest.map(|(master, generation)| format!("{master}/{generation}")).unwrap_or_default();
+    servers + &rest
 }
 
 /// Reads an upstream file's text.
-pub fn parsed(text: &str) -> Vec<Server> {
+pub fn parsed(text: &str) -> File {
     let server = |word: &str| {
         let (id, address) = word.split_once('@')?;
         Some(Server { id: id.parse().ok()?, address: address.parse().ok()? })
     };
-    text.split_whitespace().filter_map(server).collect()
+    let rest = |word: &str| {
+        let (master, generation) = word.split_once('/')?;
+        Some((master.parse().ok()?, generation.parse().ok()?))
+    };
+    File { servers: text.split_whitespace().filter_map(server).collect(), rest: text.split_whitespace().find_map(rest) }
 }

@@ -80,11 +80,12 @@ pub struct Told {
 
 /// What may need a person: old containers that can't be removed, undoing, and a commit of which nobody knows whether it
 /// is on the disk. Everything else that fails is unwound.
-const MAY_BE_STUCK: [&str; 12] = [
+const MAY_BE_STUCK: [&str; 13] = [
     "commit",
     "retire",
     "rollback",
     "release",
+    "rest",
     "remove",
     "start-old",
     "stop",
@@ -206,6 +207,7 @@ impl Story {
         now.now += 100_000;
         now.chance = Chance::Calm;
         now.disk = Default::default();
+        now.restless = false;
         now.services.iter_mut().for_each(|service| service.warm_up = Some(100));
         new_version(&mut now);
         now.tell(|| "swap again".to_owned());
@@ -301,8 +303,8 @@ impl Universe {
         let live = plan.services.iter().find(|planned| planned.name == *name).map(|planned| &planned.live);
         let is_old = |c: &&Simulated| live.into_iter().flatten().any(|live| live.id == format!("c{}", c.id));
         let old: Vec<&Simulated> = service.containers.iter().filter(is_old).collect();
-        let file = self.nginx.files[self.index(name)].iter().flatten();
-        let named: BTreeSet<String> = file.map(|server| format!("c{}", server.id)).collect();
+        let named: BTreeSet<String> =
+            self.named(self.index(name)).iter().map(|server| format!("c{}", server.id)).collect();
         let ids = |all: &[&Simulated]| all.iter().map(|c| format!("c{}", c.id)).collect::<BTreeSet<_>>();
         let planned: BTreeSet<String> = live.into_iter().flatten().map(|live| live.id.clone()).collect();
         let runs = |c: &&&Simulated| c.life == Life::Running;

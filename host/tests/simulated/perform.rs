@@ -11,7 +11,7 @@ use swap::run::{Facts, Generation, Learnt, Process};
 use super::chance::Fault;
 use super::family;
 use super::foreign::Foreign;
-use super::world::{Former, Joined, Life, Server, Universe};
+use super::world::{File, Former, Joined, Life, Obeyed, Server, Universe};
 
 /// Why an effect went no further.
 pub enum Stop {
@@ -108,6 +108,7 @@ impl Universe {
                     if fault == Fault::FailForGood {
                         self.broken = Some(step.verb());
                     }
+                    self.restless |= matches!(step, Step::Rest { .. });
                     self.check();
                     return failed("it failed");
                 }
@@ -122,6 +123,7 @@ impl Universe {
             return Err(Stop::Ended);
         }
         if self.broken == Some(step.verb()) {
+            self.restless |= matches!(step, Step::Rest { .. });
             return failed("it fails for good");
         }
         let patience = if step.interruptible() { 1 } else { 2 };
@@ -168,13 +170,24 @@ impl Universe {
             | Step::PostStartOld { .. }
             | Step::PreStop { .. }
             | Step::PreStopCandidates { .. } => Ok(Learnt::Nothing),
-            Step::Adopt { live, .. } => {
-                let places = live.iter().filter_map(|live| self.place(service, live));
-                let containers = places.map(|index| &self.services[service].containers[index]);
-                let servers = containers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
-                self.write(step, service, Some(servers))?;
+            Step::Adopt { live, front, .. } => {
+                let servers = self.named_by(service, live);
+                let rest =
+                    front.before.as_deref().filter(|_| front.is_obeyed()).and_then(|text| family::parsed(text).rest);
+                let obeyed = rest.is_some_and(|rest| rest == self.obeying() || !self.rules.adopts_what_is_obeyed);
+                if obeyed {
+                    self.nginx.files[service] = Some(File { servers, rest: None });
+                    self.tell(|| "  . the upstream file names addresses, as nginx has them".to_owned());
+                    self.point(step)?;
+                }
+                // Others may have told it in between to read its files.
+                if !obeyed || rest != Some(self.obeying()) && self.rules.adopts_what_is_obeyed {
+                    let servers = self.named_by(service, live);
+                    self.write(step, service, Some(servers))?;
+                }
                 Ok(Learnt::Nothing)
             }
+            Step::Rest { .. } => self.rest(step, service),
             Step::Release { .. } => {
                 self.write(step, service, None)?;
                 Ok(Learnt::Nothing)
@@ -308,6 +321,14 @@ impl Universe {
         candidates: &[Container],
         unnamed: bool,
     ) -> Effect<Learnt> {
+        let seen = &self.services[service];
+        let named = self.nginx.files[service].as_ref().is_some_and(|file| file.rest.is_none());
+        if seen.proxied && !seen.stop_first && !seen.died && !named && self.rules.stays_named {
+            let live: Vec<Container> =
+                self.live.iter().filter(|(of, _)| *of == seen.name).flat_map(|(_, live)| live.clone()).collect();
+            let servers = self.named_by(service, &live);
+            self.write(step, service, Some(servers))?;
+        }
         for candidate in candidates {
             let Some(index) = self.place(service, candidate) else { return failed("a candidate is gone") };
             if unnamed && self.rules.starts_unnamed && self.services[service].containers[index].life != Life::Running {
@@ -419,9 +440,45 @@ impl Universe {
         Ok(Learnt::Former { generation: self.generation() })
     }
 
+    /// Returns where the live containers of a plan are.
+    fn named_by(&self, service: usize, live: &[Container]) -> Vec<Server> {
+        let places = live.iter().filter_map(|live| self.place(service, live));
+        let containers = places.map(|index| &self.services[service].containers[index]);
+        containers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect()
+    }
+
+    /// Brings the upstream file to rest; nginx is not told. What fails is told and nothing else.
+    fn rest(&mut self, step: &Step, service: usize) -> Effect<Learnt> {
+        if self.nginx.files[service].as_ref().is_none_or(|file| file.rest.is_some() || file.servers.is_empty()) {
+            return Ok(Learnt::Nothing);
+        }
+        let obeyed = self.obeying();
+        let stopped = self.point(step);
+        if stopped.is_ok() {
+            self.come_to_rest(service, obeyed);
+            let stopped = self.point(step);
+            if !self.rules.rests_before_writing && stopped.is_ok() {
+                let obeyed = self.obeying();
+                self.come_to_rest(service, obeyed);
+            }
+        }
+        match stopped {
+            Err(Stop::Ended) => Err(Stop::Ended),
+            Ok(()) | Err(Stop::Failed(_)) => Ok(Learnt::Nothing),
+        }
+    }
+
+    fn come_to_rest(&mut self, service: usize, obeyed: Obeyed) {
+        if let Some(file) = &mut self.nginx.files[service] {
+            file.rest = Some(obeyed);
+        }
+        self.tell(|| "  . the upstream file is at rest".to_owned());
+    }
+
     /// Writes the upstream file and makes nginx obey it. The shell beside nginx goes on without swap, or does not.
     fn write(&mut self, step: &Step, service: usize, servers: Option<Vec<Server>>) -> Effect {
-        let before = std::mem::replace(&mut self.nginx.files[service], servers);
+        let file = servers.map(|servers| File { servers, rest: None });
+        let before = std::mem::replace(&mut self.nginx.files[service], file);
         self.tell(|| "  . the upstream file is written".to_owned());
         let stopped = self.point(step);
         let restored = matches!(stopped, Err(Stop::Failed(_))) && self.chance.below(2) == 1;
@@ -489,7 +546,7 @@ impl Universe {
     /// What the durable upstream names is never stopped.
     fn refuse_if_named(&mut self, service: usize, going: &[Container]) -> Effect {
         let named = |server: &Server| going.iter().any(|going| going.id == format!("c{}", server.id));
-        match self.nginx.files[service].iter().flatten().any(named) {
+        match self.named(service).iter().any(named) {
             true => failed("the upstream names a container that is to go"),
             false => Ok(()),
         }
@@ -532,7 +589,8 @@ impl Universe {
         if !self.rules.back_switches {
             return Ok(Learnt::Nothing);
         }
-        let before = front.before.as_deref().filter(|_| !front.written_by_others).map(family::parsed);
+        let before =
+            front.before.as_deref().filter(|_| !front.written_by_others).map(|text| family::parsed(text).servers);
         let planned = || {
             let server = |old: &Container| {
                 let id = old.id.strip_prefix('c')?.parse().ok()?;
@@ -558,7 +616,7 @@ impl Universe {
             let generation = self.generation();
             self.await_drained(step, &generation, drain)?;
         }
-        Ok(Learnt::Nothing)
+        if self.services[service].died { self.rest(step, service) } else { Ok(Learnt::Nothing) }
     }
 
     /// Somebody must serve: where no old container is left, the candidates stay; where one does not run, it is started.

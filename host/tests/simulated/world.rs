@@ -41,6 +41,12 @@ pub struct Rules {
     pub journal_in_order: bool,
     /// A candidate has not the service's names before it is healthy.
     pub starts_unnamed: bool,
+    /// `Adopt` reloads nginx where it was started or reloaded since the file came to rest.
+    pub adopts_what_is_obeyed: bool,
+    /// `Start` names the live containers once more where the upstream names the service.
+    pub stays_named: bool,
+    /// `Rest` tells of nginx's workers as they were before the file was written.
+    pub rests_before_writing: bool,
 }
 
 impl Rules {
@@ -58,6 +64,9 @@ impl Rules {
         tags_back: true,
         journal_in_order: true,
         starts_unnamed: true,
+        adopts_what_is_obeyed: true,
+        stays_named: true,
+        rests_before_writing: true,
     };
 }
 
@@ -151,6 +160,17 @@ pub struct Server {
     pub address: SocketAddr,
 }
 
+/// An upstream file of swap's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct File {
+    pub servers: Vec<Server>,
+    /// The generation that obeys the addresses, while the file names the service; `None`: it names the addresses.
+    pub rest: Option<Obeyed>,
+}
+
+/// A generation of nginx's workers, with their master.
+pub type Obeyed = (u32, u32);
+
 /// nginx workers that end as soon as their requests do.
 #[derive(Debug, Clone, Hash)]
 pub struct Former {
@@ -167,9 +187,11 @@ pub struct Nginx {
     pub master: u32,
     pub generation: u32,
     /// The durable upstream file of each service.
-    pub files: Vec<Option<Vec<Server>>>,
+    pub files: Vec<Option<File>>,
     /// Where new requests of each service go.
     pub loaded: Vec<Vec<SocketAddr>>,
+    /// The services that nginx asks the engine's DNS for, again and again.
+    pub asks: Vec<bool>,
     pub former: Vec<Former>,
 }
 
@@ -208,6 +230,8 @@ pub struct Universe {
     pub planned: BTreeMap<ServiceName, String>,
     /// Others did something since the step began.
     pub meddled: bool,
+    /// A file could not be brought to rest.
+    pub restless: bool,
     /// What must not happen and did.
     pub violation: Option<String>,
     /// What happened, in words, if somebody wants to know.
@@ -220,7 +244,14 @@ pub struct Universe {
 impl Universe {
     /// A world without services.
     pub fn new(chance: Chance, rules: Rules) -> Self {
-        let nginx = Nginx { master: 1, generation: 1, files: Vec::new(), loaded: Vec::new(), former: Vec::new() };
+        let nginx = Nginx {
+            master: 1,
+            generation: 1,
+            files: Vec::new(),
+            loaded: Vec::new(),
+            asks: Vec::new(),
+            former: Vec::new(),
+        };
         Self {
             now: 0,
             services: Vec::new(),
@@ -235,6 +266,7 @@ impl Universe {
             live: Vec::new(),
             planned: BTreeMap::new(),
             meddled: false,
+            restless: false,
             violation: None,
             story: None,
             seen: None,
@@ -330,7 +362,7 @@ impl Universe {
         if container.life != Life::Running {
             return;
         }
-        let named = self.nginx.files[service].iter().flatten().any(|server| server.id == container.id);
+        let named = self.named(service).iter().any(|server| server.id == container.id);
         let address = container.address;
         let uses = |former: &&Former| {
             former.leave_at > now
@@ -366,6 +398,8 @@ impl Universe {
     pub fn reload(&mut self) {
         let loaded = (0..self.services.len()).map(|index| self.resolved(index)).collect();
         let servers = std::mem::replace(&mut self.nginx.loaded, loaded);
+        self.nginx.asks =
+            self.nginx.files.iter().map(|file| file.as_ref().is_some_and(|file| file.rest.is_some())).collect();
         let leave_at = self.now + [50, 2_000, 40_000][self.chance.below(3)];
         let generation = self.nginx.generation;
         let now = self.now;
@@ -379,15 +413,35 @@ impl Universe {
         let service = &self.services[index];
         match &self.nginx.files[index] {
             _ if !service.proxied => Vec::new(),
-            Some(servers) => servers.iter().map(|server| server.address).collect(),
-            None => service.containers.iter().filter(|c| c.life == Life::Running).filter_map(|c| c.address).collect(),
+            Some(File { servers, rest: None }) => servers.iter().map(|server| server.address).collect(),
+            _ => {
+                let found = |c: &&Simulated| c.life == Life::Running && c.joined == Joined::Named;
+                service.containers.iter().filter(found).filter_map(|c| c.address).collect()
+            }
         }
+    }
+
+    /// Returns whom a service's upstream file names.
+    pub fn named(&self, service: usize) -> &[Server] {
+        self.nginx.files[service].as_ref().map_or(&[], |file| &file.servers)
+    }
+
+    /// Returns what tells nginx's present workers from all others.
+    pub fn obeying(&self) -> Obeyed {
+        (self.nginx.master, self.nginx.generation)
     }
 
     /// Checks what must hold at every moment: whoever gets requests can answer them.
     pub fn check(&mut self) {
         let now = self.now;
         let mut wrong = None;
+        for index in 0..self.nginx.asks.len() {
+            if self.nginx.asks[index] {
+                let found = |c: &&Simulated| c.life == Life::Running && c.joined == Joined::Named;
+                let containers = self.services[index].containers.iter().filter(found);
+                self.nginx.loaded[index] = containers.filter_map(|c| c.address).collect();
+            }
+        }
         for (index, service) in self.services.iter().enumerate().filter(|(_, service)| !service.stop_first) {
             let found = |c: &&Simulated| c.life == Life::Running && c.joined == Joined::Named && !c.ready(now);
             if let Some(early) = service.containers.iter().find(found)
@@ -403,8 +457,10 @@ impl Universe {
                     .any(|c| c.address == Some(*address) && c.ready(now) && c.joined != Joined::Not)
                     || service.harmed.contains(address)
             };
+            // Who died before the run serves nobody, and an nginx that starts anew asks for whoever has the name.
+            let nobody = service.died && self.nginx.asks[index];
             if service.proxied {
-                if let Some(bad) = self.nginx.loaded[index].iter().find(|address| !answers(address)) {
+                if let Some(bad) = self.nginx.loaded[index].iter().find(|address| !answers(address) && !nobody) {
                     wrong = Some(format!("requests for `{}` go to {bad}, which does not answer", service.name));
                 }
                 if self.nginx.loaded[index].is_empty() && !service.disturbed {
@@ -483,8 +539,16 @@ impl Universe {
                         self.nginx.loaded[index]
                     ));
                 }
-                if self.nginx.files[index].as_ref().is_some_and(|file| *file != serving) {
+                // Where nothing has come of a run, what others had left stale before it is stale still.
+                let found_anew = outcome == Outcome::RolledBack && self.nginx.asks[index];
+                if self.nginx.files[index].as_ref().is_some_and(|file| file.servers != serving) && !found_anew {
                     wrong.push(format!("the upstream of `{name}` is {:?}", self.nginx.files[index]));
+                }
+                if self.nginx.files[index].as_ref().is_some_and(|file| file.rest.is_none())
+                    && !self.restless
+                    && !service.containers.iter().any(|c| bystander(&c) && c.life == Life::Running)
+                {
+                    wrong.push(format!("the upstream of `{name}` names addresses when nothing is at work"));
                 }
             }
             let hooks = plan.steps.iter().any(|step| step.verb() == "pre-start" && step.service() == Some(name));

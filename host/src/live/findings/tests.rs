@@ -21,6 +21,8 @@ fn service(name: &str) -> ServiceFacts {
         dns_name: None,
         before: None,
         current: true,
+        obeyed: false,
+        asks_dns: false,
         tuning: None,
         resolver: None,
         network: None,

@@ -144,14 +144,15 @@ fn who_gets_requests_is_told_by_the_file_and_where_that_names_nobody_by_the_dns(
             port: 80,
         }),
         keepalive: None,
+        rest: None,
     };
     let (one, two) = (at("one", "10.0.0.4"), at("two", "10.0.0.5"));
     let ids = |all: &[&Seen]| Serving::Named(all.iter().map(|seen| seen.id.clone()).collect());
     let both = [&one, &two];
     // A replica that was added by hand gets nothing, with a backup by DNS too, as long as one that is named runs.
-    assert_eq!(serving(&file(&["10.0.0.4:80"], true), &both), ids(&[&one]));
-    assert_eq!(serving(&file(&["10.0.0.4:80", "10.0.0.9:80"], true), &both), ids(&[&one]));
+    assert_eq!(serving(&file(&["10.0.0.4:80"], true), true, &both), ids(&[&one]));
+    assert_eq!(serving(&file(&["10.0.0.4:80", "10.0.0.9:80"], true), true, &both), ids(&[&one]));
     // compose has made the containers anew.
-    assert_eq!(serving(&file(&["10.0.0.9:80"], true), &both), Serving::ByDns);
-    assert_eq!(serving(&file(&["10.0.0.9:80"], false), &both), ids(&[]));
+    assert_eq!(serving(&file(&["10.0.0.9:80"], true), true, &both), Serving::ByDns);
+    assert_eq!(serving(&file(&["10.0.0.9:80"], false), true, &both), ids(&[]));
 }

@@ -1,0 +1,65 @@
+//! nginx's present workers: what a script answers about them → facts. Pure, but for the script's text.
+
+use crate::run::{Generation, Process};
+
+/// Defines `workers PID`: tells of a master's present workers.
+///
+/// A line `boot ID`, `settled` unless a reload is under way or was asked for, `master PID START` if it runs, and
+/// `worker PID START` for each of its workers, those that shut down included.
+pub(super) const FUNCTION: &str = r#"
+workers() {
+  MASTER=$1 BOOT=
+  { read -r BOOT < /proc/sys/kernel/random/boot_id; } 2>/dev/null
+  printf 'boot %s\n' "$BOOT"
+  settled "$MASTER"
+  [ $? -eq 1 ] || echo settled
+  process "$MASTER" || return 0
+  printf 'master %s %s\n' "$MASTER" "$START"
+  children "$MASTER"
+  for P in $CHILDREN; do
+    process "$P" || continue
+    title "$P"
+    case $TITLE in 'nginx: worker process'*) printf 'worker %s %s\n' "$P" "$START";; esac
+  done
+}
+"#;
+
+/// Reads what `workers` printed; `None` where there is no such master, it has no workers, or it is about to have others.
+pub(super) fn read(text: &str) -> Option<Generation> {
+    let (mut boot, mut master, mut workers, mut settled) = (None, None, Vec::new(), false);
+    for line in text.lines() {
+        let mut words = line.split(' ');
+        let process = |pid: &str, start: &str| Some(Process { pid: pid.parse().ok()?, start: start.parse().ok()? });
+        match (words.next(), words.next(), words.next()) {
+            (Some("settled"), None, _) => settled = true,
+            (Some("boot"), Some(id), None) => boot = Some(id.to_owned()).filter(|id| !id.is_empty()),
+            (Some("master"), Some(pid), Some(start)) => master = process(pid, start),
+            (Some("worker"), Some(pid), Some(start)) => workers.extend(process(pid, start)),
+            _ => {}
+        }
+    }
+    let generation = Generation { boot: boot?, master: master?, workers };
+    (settled && !generation.workers.is_empty()).then_some(generation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_settled_is_a_generation() {
+        let text = "boot 5f2d\nsettled\nmaster 1 10\nworker 20 500\nworker 21 501\n";
+        let process = |pid, start| Process { pid, start };
+        let expected = Generation {
+            boot: "5f2d".to_owned(),
+            master: process(1, 10),
+            workers: vec![process(20, 500), process(21, 501)],
+        };
+        assert_eq!(read(text), Some(expected));
+        assert_eq!(read(&text.replace("settled\n", "")), None);
+        assert_eq!(read(&text.replace("boot 5f2d\n", "boot \n")), None);
+        assert_eq!(read("boot 5f2d\nsettled\nmaster 1 10\n"), None);
+        assert_eq!(read("boot 5f2d\nsettled\n"), None);
+        crate::mutated::texts(&[text], |text| drop(read(text)));
+    }
+}

@@ -48,7 +48,7 @@ fn reloads(stack: &Stack) -> usize {
     let mut shell = Command::new("sh");
     run(shell.args(["-c", &format!("docker logs {} 2>&1", nginx.id)]))
         .expect("nginx's log")
-        .matches("reconfiguring")
+        .matches("(SIGHUP) received")
         .count()
 }
 

@@ -90,7 +90,7 @@ impl Live<'_> {
             if generation.is_some() {
                 break;
             }
-            // It was restarted since, or others reload it right now.
+            // It was restarted since.
             self.site.doors.forget(&front.proxy).await;
             door = self.door(service, front).await?;
         }

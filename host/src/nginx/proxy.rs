@@ -15,7 +15,7 @@ use super::folder::{self, Folder, Mount};
 use super::script::{marker, quote, quote_all, subshell};
 use super::tuning::{self, TUNING_FILE};
 use super::upstream::{Obeyed, TITLE, file_name};
-use super::workers;
+use super::workers::{self, Present};
 use super::{DEFAULT_FOLDER, Shell, USUAL};
 use crate::failpoint;
 use crate::model::{Failure, Output, ServiceName, printable};
@@ -340,7 +340,7 @@ impl<S: Shell> Proxy<S> {
             };
             let took: u64 = take("took").trim().parse().unwrap_or(0);
             load = load.max(Duration::from_millis(10 * took));
-            found.push(Found { generation: workers::read(&take("workers")), master, reading });
+            found.push(Found { generation: workers::read(&take("workers")).settled(), master, reading });
         }
         let asked = Asked { at: Instant::now(), load, found: Arc::new(found) };
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked.clone());
@@ -371,10 +371,18 @@ impl<S: Shell> Proxy<S> {
         Ok(same(self.generation(nginx).await?))
     }
 
-    /// Returns nginx's present workers; `None` where its master is gone, or others reload it right now.
+    /// Returns nginx's present workers; waits while others reload it. `None`: its master is gone.
     pub async fn generation(&self, nginx: &Nginx) -> Result<Option<Generation>, Failure> {
-        let output = self.run(&format!("{}workers {}\n", workers::FUNCTION, nginx.master.pid)).await?;
-        Ok(workers::read(&output.stdout).filter(|generation| generation.master == nginx.master))
+        let (began, patience) = (Instant::now(), nginx.patience(self.patience));
+        loop {
+            let output = self.run(&format!("{}workers {}\n", workers::FUNCTION, nginx.master.pid)).await?;
+            match workers::read(&output.stdout) {
+                Present::Settled(generation) if generation.master == nginx.master => return Ok(Some(generation)),
+                Present::Unsettled if began.elapsed() < patience => {}
+                _ => return Ok(None),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Changes files of swap's folder, tests, reloads, and confirms that new workers obey them; one script.

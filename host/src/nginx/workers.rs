@@ -24,8 +24,29 @@ workers() {
 }
 "#;
 
-/// Reads what `workers` printed; `None` where there is no such master, it has no workers, or it is about to have others.
-pub(super) fn read(text: &str) -> Option<Generation> {
+/// What is there of an nginx.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Present {
+    /// No such master.
+    Gone,
+    /// Its workers are being replaced, or it has none yet.
+    Unsettled,
+    /// These workers.
+    Settled(Generation),
+}
+
+impl Present {
+    /// Returns the workers that are there to stay.
+    pub(super) fn settled(self) -> Option<Generation> {
+        match self {
+            Present::Settled(generation) => Some(generation),
+            Present::Gone | Present::Unsettled => None,
+        }
+    }
+}
+
+/// Reads what `workers` printed.
+pub(super) fn read(text: &str) -> Present {
     let (mut boot, mut master, mut workers, mut settled) = (None, None, Vec::new(), false);
     for line in text.lines() {
         let mut words = line.split(' ');
@@ -38,8 +59,11 @@ pub(super) fn read(text: &str) -> Option<Generation> {
             _ => {}
         }
     }
-    let generation = Generation { boot: boot?, master: master?, workers };
-    (settled && !generation.workers.is_empty()).then_some(generation)
+    let Some(master) = master else { return Present::Gone };
+    match boot {
+        Some(boot) if settled && !workers.is_empty() => Present::Settled(Generation { boot, master, workers }),
+        _ => Present::Unsettled,
+    }
 }
 
 #[cfg(test)]
@@ -55,11 +79,11 @@ mod tests {
             master: process(1, 10),
             workers: vec![process(20, 500), process(21, 501)],
         };
-        assert_eq!(read(text), Some(expected));
-        assert_eq!(read(&text.replace("settled\n", "")), None);
-        assert_eq!(read(&text.replace("boot 5f2d\n", "boot \n")), None);
-        assert_eq!(read("boot 5f2d\nsettled\nmaster 1 10\n"), None);
-        assert_eq!(read("boot 5f2d\nsettled\n"), None);
+        assert_eq!(read(text), Present::Settled(expected));
+        assert_eq!(read(&text.replace("settled\n", "")), Present::Unsettled);
+        assert_eq!(read(&text.replace("boot 5f2d\n", "boot \n")), Present::Unsettled);
+        assert_eq!(read("boot 5f2d\nsettled\nmaster 1 10\n"), Present::Unsettled);
+        assert_eq!(read("boot 5f2d\nsettled\n"), Present::Gone);
         crate::mutated::texts(&[text], |text| drop(read(text)));
     }
 }

@@ -99,6 +99,10 @@ pub struct ObservedService {
     pub problems: Vec<Failure>,
     /// What the operator should know and that does not prevent a swap.
     pub notices: Vec<String>,
+    /// What is scarce on the engine's machine while two run, and does not prevent a swap.
+    pub room: Vec<Failure>,
+    /// Files of swap's that are nobody's any more.
+    pub leftovers: Vec<Failure>,
 }
 
 impl ObservedService {
@@ -151,6 +155,8 @@ impl ObservedService {
             hooks: Vec::new(),
             problems: Vec::new(),
             notices: Vec::new(),
+            room: Vec::new(),
+            leftovers: Vec::new(),
         }
     }
 }
@@ -1290,6 +1296,7 @@ fn off_published_port(seen: &ObservedService, port: &str) -> String {
 
 fn notices(seen: &ObservedService) -> Vec<String> {
     let mut notices = seen.notices.clone();
+    notices.extend(seen.room.iter().chain(&seen.leftovers).map(Failure::in_one_line));
     notices.extend(unshared(seen));
     notices.extend(blind_watch(seen));
     if seen.down {

@@ -38,7 +38,7 @@ mod tests;
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
-pub use config::{Configuration, ErrorLog, Include, Reading, Version, read};
+pub use config::{Configuration, ErrorLog, Include, Reading, Version, Written, read};
 pub use connect::Connected;
 pub use doors::{Door, Passes};
 pub use edit::{ConfigFile, Proposal, first_file, propose};

@@ -99,6 +99,10 @@ pub struct ObservedService {
     pub problems: Vec<Failure>,
     /// What the operator should know and that does not prevent a swap.
     pub notices: Vec<String>,
+    /// What is scarce on the engine's machine while two run, and does not prevent a swap.
+    pub room: Vec<Failure>,
+    /// Files of swap's that are nobody's any more.
+    pub leftovers: Vec<Failure>,
 }
 
 impl ObservedService {
@@ -151,6 +155,8 @@ impl ObservedService {
             hooks: Vec::new(),
             problems: Vec::new(),
             notices: Vec::new(),
+            room: Vec::new(),
+            leftovers: Vec::new(),
         }
     }
 }
@@ -577,7 +583,10 @@ pub enum Step {
         old_volumes: OldVolumes,
         /// What stays of the version, so that a rollback finds it; `None`: nothing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        keep: Option<Keep>,
+        keep: Option<Box<Keep>>,
+        /// The networks in which the old ones lose the service's names first, so that nobody who calls it finds one that stops.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unnamed: Vec<String>,
     },
     /// Name the service in the upstream file, by its DNS name, for an nginx that is started anew or reloaded by others: an
     /// address may be another container's by then. nginx is not reloaded and obeys the addresses on. Also undoes `Adopt` where
@@ -1035,8 +1044,12 @@ impl fmt::Display for Step {
                 format_duration(*timeout)
             ),
             Step::Commit => write!(f, "from here the run only goes forward"),
-            Step::Retire { service, old, grace, leftovers, volumes, old_volumes, .. } => {
-                write!(f, "{service}: stop and remove {}, {}", names(old), grace_text(grace))?;
+            Step::Retire { service, old, grace, leftovers, volumes, old_volumes, unnamed, .. } => {
+                write!(f, "{service}: ")?;
+                if !unnamed.is_empty() {
+                    write!(f, "take the service's names in {} from the old, ", unnamed.join(" and "))?;
+                }
+                write!(f, "stop and remove {}, {}", names(old), grace_text(grace))?;
                 if !leftovers.is_empty() {
                     write!(f, ", and what does not run: {}", names(leftovers))?;
                 }
@@ -1290,6 +1303,7 @@ fn off_published_port(seen: &ObservedService, port: &str) -> String {
 
 fn notices(seen: &ObservedService) -> Vec<String> {
     let mut notices = seen.notices.clone();
+    notices.extend(seen.room.iter().chain(&seen.leftovers).map(Failure::in_one_line));
     notices.extend(unshared(seen));
     notices.extend(blind_watch(seen));
     if seen.down {
@@ -1512,7 +1526,7 @@ impl<'a> Service<'a> {
             reach: self.reach(),
             // When it is unwound a candidate behind a proxy has no request; a worker may be at a job.
             grace: if seen.front.is_some() { Some(UNWIND_GRACE) } else { seen.grace },
-            unnamed: self.announced().map(|called| called.place.network.clone()).collect(),
+            unnamed: self.unnamed(),
         });
         if !post_start.is_empty() || !pre_stop.is_empty() {
             steps.push(Step::PostStart {
@@ -1543,6 +1557,11 @@ impl<'a> Service<'a> {
         let settings = &self.seen.settings;
         let late = settings.dns == Dns::WhenHealthy && settings.order == Order::StartFirst;
         self.seen.called_in.iter().filter(move |_| late)
+    }
+
+    /// Returns the networks of [`announced`](Self::announced).
+    fn unnamed(&self) -> Vec<String> {
+        self.announced().map(|called| called.place.network.clone()).collect()
     }
 
     fn await_healthy(&self, steps: &mut Vec<Step>) {
@@ -1639,18 +1658,19 @@ impl<'a> Service<'a> {
             volumes: self.seen.anonymous_volumes.iter().map(|anonymous| anonymous.volume.clone()).collect(),
             old_volumes: self.seen.settings.anonymous_volumes,
             keep: self.keep(),
+            unnamed: self.unnamed(),
         });
     }
 
     /// Returns what stays of the version that is replaced. A swap of an image to itself with the same configuration leaves
     /// nothing, which only shows when both containers are there.
-    fn keep(&self) -> Option<Keep> {
+    fn keep(&self) -> Option<Box<Keep>> {
         let image = self.seen.live.first()?.image.clone();
-        Some(Keep {
+        Some(Box::new(Keep {
             repository: back::repository(self.project, &self.seen.name),
             replaced: Replaced { run: self.run.clone(), by: short(&self.image.id).to_owned(), image },
             count: self.seen.settings.keep.unwrap_or(KEEP),
-        })
+        }))
     }
 
     fn rest(&self, steps: &mut Vec<Step>) {

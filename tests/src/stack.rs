@@ -443,6 +443,24 @@ impl Stack {
         self.docker(&["exec", &container.id, "sh", "-c", line])
     }
 
+    /// Lets nginx read its configuration anew, and waits until every worker of before is gone: `nginx -s reload` returns
+    /// while those still take requests, by what they have read. Panics if nginx takes the configuration for wrong.
+    #[track_caller]
+    pub fn reload_nginx(&self) {
+        let former = self.nginx_workers();
+        self.exec("nginx", "nginx -t && nginx -s reload");
+        eventually("the former workers of nginx to go", PATIENCE, || {
+            !self.nginx_workers().iter().any(|worker| former.contains(worker))
+        });
+    }
+
+    /// Returns the processes of nginx that serve, those too that only end what they have begun.
+    #[track_caller]
+    pub fn nginx_workers(&self) -> Vec<String> {
+        let list = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$f 2>/dev/null | grep -q 'worker process$\\|worker process ' && echo $f; done; true";
+        self.exec("nginx", list).lines().map(str::to_owned).collect()
+    }
+
     /// Returns the containers of a service, running or not, sorted by name. One-off containers count too.
     #[track_caller]
     pub fn containers(&self, service: &str) -> Vec<Container> {

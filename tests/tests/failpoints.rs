@@ -172,7 +172,7 @@ impl Stage<'_> {
         let (stack, log) = (self.stack, self.stack.path("points"));
         if play.first {
             std::fs::remove_file(stack.path("nginx/swap/app.conf")).ok();
-            stack.exec("nginx", "nginx -s reload");
+            stack.reload_nginx();
         }
         if play.killed_before {
             stack.swap(["app"]).env("SWAP_FAILPOINT", KILLED).expect_exit(137);

@@ -38,7 +38,7 @@ fn route(edge: &Stack, ways: &[(&str, &str)]) {
     let locations: String =
         ways.iter().map(|(path, to)| format!("location {path} {{\n proxy_pass {to};\n }}\n")).collect();
     edge.edit("nginx.conf", "location /nothing-yet {\n            return 204;\n        }", &locations);
-    edge.exec("nginx", "nginx -t && nginx -s reload");
+    edge.reload_nginx();
     for (path, _) in ways {
         eventually(format!("an answer at {path}"), PATIENCE, || version(edge, path).is_some_and(|v| v == "v1"));
     }

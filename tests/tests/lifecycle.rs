@@ -1,6 +1,8 @@
 //! What compose does with a container beside creating, starting and stopping it: files that it puts in, commands that it
 //! runs. And that a candidate is, key by key, what compose would have made.
 
+use std::os::unix::fs::PermissionsExt;
+
 use scenarios::stack::{Container, Stack, compose_tool};
 use serde_json::Value;
 
@@ -104,6 +106,92 @@ fn a_failing_post_start_leaves_the_old_version_and_a_failing_pre_stop_is_told() 
     assert!(swapped.stderr.contains("exited with code 7"), "{}", swapped.stderr);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
     assert_eq!(stack.containers("app").len(), 1);
+}
+
+#[test]
+fn with_stop_first_pre_stop_comes_before_the_stop_and_post_start_when_the_old_one_serves_again() {
+    let Some(stack) = lifecycle(POST_START) else { return };
+    let old = stack.containers("app").remove(0);
+    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: ./healthcheck\n      order: stop-first");
+    stack.exec("app", ": >/data/life");
+    // A version that is never healthy: the old one is started again, and is told so.
+    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: 'false'\n      timeouts: { health: 1s }");
+    stack.deploy("v2");
+    stack.swap(["app"]).expect_exit(4);
+    assert_eq!(stack.version().as_deref(), Ok("v1"));
+    let lived: Vec<String> = life(&stack, &[(&old, "old")]).lines().map(str::to_owned).collect();
+    let of_old: Vec<&str> = lived.iter().filter(|line| line.contains(" old")).map(String::as_str).collect();
+    assert_eq!(of_old, ["pre_stop old", "term old", "post_start old www-data /tmp hunter-token unset"], "{lived:?}");
+    assert_eq!(lived.last().map(String::as_str), Some("second 0"), "{lived:?}");
+
+    // A pre_stop that fails stops nothing.
+    stack.edit("docker-compose.yml", "health: 'false'\n      timeouts: { health: 1s }", "health: ./healthcheck");
+    stack.edit("docker-compose.yml", "echo pre_stop $$(hostname) >>/data/life", "echo no way >&2; exit 7");
+    let failed = changes_nothing(&stack, &["app"], 4);
+    assert!(failed.stderr.contains("exited with code 7"), "{}", failed.stderr);
+
+    stack.edit("docker-compose.yml", "echo no way >&2; exit 7", "echo pre_stop $$(hostname) >>/data/life");
+    stack.exec("app", ": >/data/life");
+    stack.swap(["app"]).expect_exit(0);
+    let new = stack.containers("app").remove(0);
+    assert_eq!(
+        life(&stack, &[(&old, "old"), (&new, "new")]),
+        "pre_stop old\nterm old\npost_start new www-data /tmp hunter-token unset\nsecond 0\n"
+    );
+    assert_eq!(stack.version().as_deref(), Ok("v2"));
+}
+
+/// What compose 5.3 says of `pre_start`, said by an older one of a key of its own.
+const NEWER: &str = "#!/bin/sh
+case \" $* \" in
+  *' config '*) docker compose \"$@\" | sed 's/^\\( *\\)x-pre_start:/\\1pre_start:/' ;;
+  *) exec docker compose \"$@\" ;;
+esac
+";
+
+#[test]
+fn pre_start_runs_before_the_candidate_starts_and_holds_it_up_when_it_fails() {
+    let waits = "while [ -e /data/wait ]; do sleep 0.05; done; echo pre_start by `id -un` >>/data/life";
+    let lines =
+        format!("x-pre_start:\n      - command: [ sh, -c, '{waits}' ]\n        user: www-data\n    {POST_START}");
+    let Some(stack) = lifecycle(&lines) else { return };
+    if compose_tool() != ["docker", "compose"] {
+        return;
+    }
+    stack.write("newer", NEWER);
+    std::fs::set_permissions(stack.path("newer"), PermissionsExt::from_mode(0o755)).expect("a program");
+    let tool = stack.path("newer").display().to_string();
+    let swap = |words: &'static [&'static str]| stack.swap(words).env("SWAP_COMPOSE", &tool);
+    let old = stack.containers("app").remove(0);
+    stack.deploy("v2");
+    let running = light_load(&stack);
+
+    stack.edit("docker-compose.yml", "echo pre_start by", "echo not today >&2; exit 3; echo pre_start by");
+    let before = stack.world();
+    let failed = swap(&["app"]).expect_exit(4);
+    assert!(failed.stderr.contains("pre_start: ") && failed.stderr.contains("not today"), "{}", failed.stderr);
+    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    stack.edit("docker-compose.yml", "echo not today >&2; exit 3; echo pre_start by", "echo pre_start by");
+
+    stack.exec("app", ": >/data/life; touch /data/wait");
+    let mut killed = swap(&["app"]).start();
+    killed.until("init", "started");
+    killed.kill();
+    let _ = killed.wait();
+    stack.exec("app", "rm /data/wait");
+    swap(&["resume", "app"]).expect_exit(0);
+    lost_nothing(running);
+    assert_eq!(stack.version().as_deref(), Ok("v2"));
+    let new = stack.containers("app").remove(0);
+    let lived = life(&stack, &[(&old, "old"), (&new, "new")]);
+    // The killed run's own command may have ended too.
+    let lived = lived.replacen("pre_start by www-data\npre_start by www-data\n", "pre_start by www-data\n", 1);
+    assert_eq!(
+        lived,
+        "pre_start by www-data\npost_start new www-data /tmp hunter-token unset\nsecond 0\npre_stop old\nterm old\n"
+    );
+    let left = stack.docker(&["ps", "-aq", "--filter", &format!("name={}-app-init", stack.project)]);
+    assert_eq!(left, "", "a container of pre_start is left");
 }
 
 #[test]

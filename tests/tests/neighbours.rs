@@ -80,6 +80,39 @@ fn who_calls_by_name_never_gets_a_candidate_that_is_not_healthy() {
 }
 
 #[test]
+fn who_calls_by_name_never_gets_the_old_one_while_it_stops() {
+    // It answers nobody any more from the moment in which it is asked to stop, and takes three seconds to end.
+    let lingers =
+        "command: [\"sh\", \"-c\", \"./serve & s=$$!; trap 'kill -TERM $$s; sleep 3' TERM; wait $$s; wait $$s\"]";
+    let stack = called().compose(SLOW, lingers).up();
+    let running = light_load(&stack);
+    stack.deploy("v2");
+    calls(&stack);
+    stack.swap(["app"]).expect_exit(0);
+    let heard = calls(&stack);
+    let failed: Vec<&String> = heard.iter().filter(|line| line.starts_with("failed")).collect();
+    assert!(failed.is_empty(), "calls by the service's name failed: {failed:?}");
+    assert_eq!(heard.iter().collect::<BTreeSet<_>>().len(), 2, "{heard:?}");
+    lost_nothing(running);
+    compose_recreates_nothing(&stack);
+}
+
+#[test]
+fn an_engine_that_refuses_to_take_the_names_does_not_hold_the_run_up() {
+    let stack = called().up();
+    let running = light_load(&stack);
+    stack.deploy("v2");
+    // Twice for the candidate, and then for the old one.
+    let refused = "before docker POST networks/disconnect #3=fail";
+    let outcome = stack.swap(["app"]).env("SWAP_FAILPOINT", refused).expect_exit(0);
+    assert!(outcome.stderr.contains("app: disconnecting container"), "{}", outcome.stderr);
+    lost_nothing(running);
+    assert_eq!(stack.version().as_deref(), Ok("v2"));
+    assert_eq!(stack.containers("app").len(), 1);
+    compose_recreates_nothing(&stack);
+}
+
+#[test]
 fn a_candidate_that_was_killed_out_of_its_network_comes_back_into_it() {
     let stack = called().up();
     let before = names(&stack, &stack.containers("app")[0]);

@@ -1,6 +1,6 @@
 //! The rig itself: it must see every way in which a request can be lost, and invent none.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use scenarios::eventually::eventually;
 use scenarios::http::Cause;
 use scenarios::load::{Load, Paths, Running};
 use scenarios::report::{Posts, Report};
+use scenarios::stack::Stack;
 
 use crate::door::{self, Act};
 
@@ -156,6 +157,17 @@ fn the_versions_that_answer_are_seen_anew_after_a_mark() {
         running.seen_since_mark("v1").is_some_and(|seen| seen.first >= marked)
     });
     assert_eq!(running.seen_since_mark("v2"), None);
+}
+
+#[test]
+fn a_reload_is_over_when_nobody_serves_by_the_former_configuration() {
+    let stack = Stack::up();
+    let former = stack.nginx_workers();
+    // A worker that has one who says nothing stays longest.
+    let _silent = TcpStream::connect(stack.door).expect("connecting");
+    stack.reload_nginx();
+    let left: Vec<_> = stack.nginx_workers().into_iter().filter(|worker| former.contains(worker)).collect();
+    assert_eq!(left, [""; 0]);
 }
 
 fn load(target: SocketAddr, kind: Kind, clients: usize) -> Load {

@@ -102,7 +102,7 @@ fn what_nobody_knows_or_no_image_brings_back_is_refused() {
     stack.deploy("v3");
     assert_eq!(stack.world(), before);
     stack.compose(&["up", "-d", "--no-deps", "app"]);
-    stack.docker(&["exec", &format!("{}-nginx-1", stack.project), "nginx", "-s", "reload"]);
+    stack.reload_nginx();
     serves(&stack, "v3");
     shows(
         &stack.swap(["rollback", "app"]).expect_exit(3),

@@ -697,6 +697,57 @@ fn the_doctor_goes_on_without_an_engine() {
 }
 
 #[test]
+fn a_stack_whose_upstream_has_a_name_of_its_own_measures_itself_too() {
+    let stack = Stack::builder()
+        .compose("health: ./healthcheck", "health: ./healthcheck\n      upstream: shop")
+        .nginx("http://app", "http://shop")
+        .file("nginx/swap/shop.conf", "upstream shop { server app:80; }\n")
+        .up();
+    let words = ["bench", "app", "--swaps", "1", "--rate", "50", "--baseline", "script", "--yes", "--output", "json"];
+    let measured = stack.swap(words).expect_exit(0);
+    let report: serde_json::Value = serde_json::from_str(&measured.raw).expect("a report");
+    assert_eq!(report["during"]["failed"], 0, "{report}");
+    assert!(report["script"]["during"]["requests"].as_u64() > Some(50), "{report}");
+    assert_eq!(stack.containers("app").len(), 1);
+    assert_eq!(stack.version().as_deref(), Ok("v1"));
+}
+
+#[test]
+fn the_file_of_a_service_that_was_renamed_is_told_of_and_left_alone() {
+    let stack = Stack::up();
+    stack.deploy("v2");
+    stack.swap(["app"]).expect_exit(0);
+    let file = stack.path("nginx/swap/app.conf");
+    let before = std::fs::read_to_string(&file).expect("the upstream");
+    // While its container runs it may be that of another compose file.
+    stack.edit("docker-compose.yml", "- app", "- web");
+    stack.edit("docker-compose.yml", "  app:\n", "  web:\n");
+    stack.write("nginx/swap/web.conf", "upstream web { server web:80; }\n");
+    stack.compose(&["up", "-d"]);
+    stack.edit("nginx.conf", "http://app", "http://web");
+    stack.reload_nginx();
+    let left = "note: `/etc/nginx/swap/app.conf` is left of the service `app`, which the compose file has no more (delete it once \
+                nothing passes to `app`)\n";
+    let planned = stack.swap(["plan", "web"]).expect_exit(0).stdout;
+    assert!(!planned.contains("is left of"), "{planned}");
+    stack.compose(&["up", "-d", "--remove-orphans"]);
+    let planned = stack.swap(["plan", "web"]).expect_exit(0).stdout;
+    assert!(planned.contains(left), "{planned}");
+    let examined = stack.swap(["doctor", "web"]).expect_exit(0).stdout;
+    assert!(examined.contains("  note     `/etc/nginx/swap/app.conf` is left of the service `app`"), "{examined}");
+    // The same with another name for the upstream of a service that stays.
+    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: ./healthcheck\n      upstream: shop");
+    let refused = stack.swap(["web"]).expect_exit(3).stderr;
+    assert!(refused.contains("sends requests to `web` past swap, through `upstream web {"), "{refused}");
+    stack.write("nginx/swap/shop.conf", "upstream shop { server web:80; }\n");
+    stack.edit("nginx.conf", "http://web", "http://shop");
+    stack.reload_nginx();
+    let told = stack.swap(["web"]).expect_exit(0).stderr;
+    assert!(told.contains(left), "{told}");
+    assert_eq!(std::fs::read_to_string(&file).expect("the upstream"), before);
+}
+
+#[test]
 fn a_stack_measures_its_own_swaps_beside_the_plain_script() {
     let stack = Stack::up();
     let before = stack.containers("app");

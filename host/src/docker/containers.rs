@@ -283,6 +283,8 @@ pub struct Stats {
     pub cpu: Duration,
     /// Its processes and threads.
     pub processes: u64,
+    /// How many of those it may have; 0: it has no limit of its own.
+    pub process_limit: u64,
 }
 
 impl Docker {
@@ -535,12 +537,15 @@ impl Docker {
         let details = memory.stats.unwrap_or_default();
         // cgroup v2 and v1 name what the docker CLI subtracts differently.
         let cache = ["inactive_file", "total_inactive_file"].iter().find_map(|name| details.get(*name)).copied();
+        let pids = answer.pids_stats.unwrap_or_default();
         let cpu = answer.cpu_stats.and_then(|cpu| cpu.cpu_usage).and_then(|usage| usage.total_usage);
         Ok(Stats {
             memory: memory.usage.unwrap_or(0).saturating_sub(cache.unwrap_or(0)),
             memory_limit: memory.limit.unwrap_or(0),
             cpu: Duration::from_nanos(cpu.unwrap_or(0)),
-            processes: answer.pids_stats.and_then(|pids| pids.current).unwrap_or(0),
+            processes: pids.current.unwrap_or(0),
+            // Some engines write "no limit" as the largest number.
+            process_limit: pids.limit.filter(|limit| *limit < u64::from(u32::MAX)).unwrap_or(0),
         })
     }
 

@@ -453,6 +453,12 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
             "leave `order` out if two containers may run at once",
         );
     }
+    for notice in &seen.room {
+        list.failure(Severity::Warning, notice, "for a while two of its containers run beside each other");
+    }
+    for leftover in &seen.leftovers {
+        list.failure(Severity::Note, leftover, "what still passes to it gets whoever has those addresses now");
+    }
     for notice in unshared(seen) {
         let (what, cure) = notice.split_once(" (").unwrap_or((&notice, ""));
         list.say(Severity::Warning, what, "what the old container kept there is not in the new one", {

@@ -14,7 +14,7 @@ use crate::compose;
 use crate::docker::{Gathering, Mount, Seen, State};
 use crate::hooks::{self, Hooks};
 use crate::model::{Container, Failure, HookSpec, LoadedHook, ProxyChoice, ServiceName, Settings, unknown_service};
-use crate::nginx::{self, Observation};
+use crate::nginx::{self, Observation, Written};
 use crate::plan::{AnonymousVolume, CalledIn, Front, Observed, ObservedService, Sidecar, port, short};
 
 /// What is known of a service now.
@@ -125,6 +125,8 @@ impl Site {
             lifecycle: of_compose.lifecycle.clone(),
             problems: of_compose.problems.clone(),
             notices: newest.map(|seen| moved_folders(&of_compose, seen)).unwrap_or_default(),
+            room: Vec::new(),
+            leftovers: Vec::new(),
             name,
             settings,
         };
@@ -225,6 +227,7 @@ impl Site {
             let failure = owned_by_others(&file, owner, &self.project.name, &name, choice);
             return observed.problems.push(failure);
         }
+        observed.leftovers = self.leftovers(receiver.upstream(), observation, all);
         match self.front(observed, service, live, &sender).await {
             Ok(mut front) => {
                 self.settle_probe(observed, &mut front, sender.container.as_ref(), &sender.observation).await;
@@ -232,6 +235,34 @@ impl Site {
             }
             Err(failure) => observed.problems.push(failure),
         }
+    }
+
+    /// Returns what to say of files that swap wrote for this project and that no service of it uses any more, as after a service
+    /// was renamed. They stay: somebody may still pass to them.
+    fn leftovers(&self, upstream: &ServiceName, observation: &Observation, all: &[Seen]) -> Vec<Failure> {
+        let Ok(configuration) = &observation.configuration else { return Vec::new() };
+        let services = &self.project.services;
+        let is_used = |written: &&Written| {
+            let of_service = |(name, service): (&ServiceName, &compose::Service)| {
+                service.settings.upstream.as_ref().unwrap_or(name).as_str() == written.upstream
+            };
+            // Somebody may use another compose file, and its service still runs.
+            let runs = |seen: &Seen| seen.service == written.service && seen.runs();
+            let elsewhere = !services.keys().any(|name| name.as_str() == written.service) && all.iter().any(runs);
+            upstream.as_str() == written.upstream || services.iter().any(of_service) || elsewhere
+        };
+        let ours = configuration.written.iter().filter(|written| written.project == self.project.name);
+        ours.filter(|written| !is_used(written))
+            .map(|Written { path, service, upstream, .. }| {
+                let what = match services.keys().any(|name| name.as_str() == service) {
+                    true => {
+                        format!("`{path}` is left of a time when the upstream of `{service}` was called `{upstream}`")
+                    }
+                    false => format!("`{path}` is left of the service `{service}`, which the compose file has no more"),
+                };
+                Failure::new(what).hint(format!("delete it once nothing passes to `{upstream}`"))
+            })
+            .collect()
     }
 
     /// Returns the proxy that is settled, with its container; `None`: it is to be found.
@@ -290,10 +321,7 @@ impl Site {
         let tuned = tuning.is_some() || observation.folder.tuning.is_some();
         let mut notices = observation.notices(observed.settings.timeouts.drain, tuned);
         notices.extend(reach.warnings.clone());
-        observed.notices.extend(notices.into_iter().map(|notice| match notice.hint {
-            Some(hint) => format!("{} ({hint})", notice.what),
-            None => notice.what,
-        }));
+        observed.notices.extend(notices.iter().map(Failure::in_one_line));
         let (mut resolver, mut dns_name) = (observation.resolver(), None);
         let mut asks_dns = observation.resolver.is_some() && network.is_some();
         if let Some(network) = network.as_ref().filter(|_| asks_dns) {

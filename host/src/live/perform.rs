@@ -22,6 +22,10 @@ use crate::run::trace::Probed;
 use crate::run::{Facts, Generation, Learnt};
 use crate::ui::Display;
 
+/// A connection that somebody opens at the moment in which a container is connected anew is tried again by the kernel after a
+/// second: until then the container must still be there.
+const TRIED_AGAIN: Duration = Duration::from_millis(1100);
+
 /// The real world of one run.
 pub struct Live<'a> {
     pub(super) site: &'a Site,
@@ -76,9 +80,10 @@ impl World for Live<'_> {
             Step::Watch { service, time, .. } => health::watch(self, service, *time, facts).await,
             Step::Drain { service, front, timeout, .. } => self.drain(service, front, *timeout, facts).await,
             Step::Commit => self.commit(facts).await,
-            Step::Retire { service, old, grace, front, leftovers, old_volumes, keep, .. } => {
+            Step::Retire { service, old, grace, front, leftovers, old_volumes, keep, unnamed, .. } => {
                 self.must_run(facts.candidates(service)).await?;
                 let retire = async {
+                    self.make_way(service, old, unnamed, front.as_deref(), facts).await?;
                     self.retire(service, old, (*grace, *old_volumes), front.as_deref(), facts).await?;
                     self.clear_away(service, leftovers, front.as_deref()).await
                 };
@@ -541,6 +546,52 @@ impl<'a> Live<'a> {
         Ok(Learnt::Nothing)
     }
 
+    /// Makes sure that nobody is sent to the old containers any more: neither by nginx nor by the service's names.
+    ///
+    /// Twice: what has lost the names stays without them.
+    async fn make_way(
+        &self,
+        service: &ServiceName,
+        old: &[Container],
+        unnamed: &[String],
+        front: Option<&Front>,
+        facts: &Facts,
+    ) -> Result<(), Failure> {
+        if let Some(front) = front {
+            self.refuse_if_named(service, front, old, true).await?;
+            if !facts.former.contains_key(service) && self.any_runs(old).await {
+                self.drain_anew(service, front, facts).await?;
+            }
+        }
+        let mut taken = false;
+        for (container, network) in old.iter().flat_map(|old| unnamed.iter().map(move |network| (old, network))) {
+            self.held.still().await?;
+            match self.unname(container, network).await {
+                Ok(did) => taken |= did,
+                // It stops all the same: some who call the service by its name may find nobody meanwhile.
+                Err(failure) => self.display.remark(&format!("{service}: {}", failure.what)),
+            }
+        }
+        if taken {
+            tokio::time::sleep(TRIED_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// Takes the service's names in a network from an old container, so that nobody finds it while it stops; answers whether it
+    /// had them. What it has open goes on: it gets its address back, as in [`announce`](Self::announce).
+    async fn unname(&self, old: &Container, network: &str) -> Result<bool, Failure> {
+        let docker = &self.site.docker;
+        let Some(seen) = docker.inspect(&old.id).await?.filter(Seen::runs) else { return Ok(false) };
+        let Some(there) = seen.networks.get(network) else { return Ok(false) };
+        if there.place.of_service(&seen.name, &seen.id).aliases.is_empty() {
+            return Ok(false);
+        }
+        docker.disconnect_network(&old.id, network).await?;
+        docker.connect_network(&old.id, &there.place.unnamed()).await?;
+        Ok(true)
+    }
+
     /// Twice: what is stopped stays stopped, what is gone stays gone.
     async fn retire(
         &self,
@@ -550,12 +601,6 @@ impl<'a> Live<'a> {
         front: Option<&Front>,
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
-        if let Some(front) = front {
-            self.refuse_if_named(service, front, old, true).await?;
-            if !facts.former.contains_key(service) && self.any_runs(old).await {
-                self.drain_anew(service, front, facts).await?;
-            }
-        }
         // The engine keeps a volume that another container uses.
         self.end(old, grace, true, Some(old_volumes == OldVolumes::Remove)).await?;
         if let Some(front) = front

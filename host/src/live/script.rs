@@ -15,7 +15,8 @@ impl Site {
     /// Lets nginx find a service by its DNS name again, as the plain way needs it; the next swap names addresses.
     pub async fn name_by_dns(&self, service: &ServiceName, front: &Front) -> Result<(), Failure> {
         let door = self.doors.of(&self.docker, &self.project.name, service, front).await?;
-        let change = FileChange::upstream(front.upstream(service), Some(first_file(service, front.port)));
+        let (upstream, dns_name) = (front.upstream(service), front.dns_name.as_ref().unwrap_or(service));
+        let change = FileChange::upstream(upstream, Some(first_file(upstream, dns_name, front.port)));
         door.proxy.switch(&door.nginx, &[change]).await?;
         Ok(())
     }

@@ -186,6 +186,7 @@ impl Site {
             };
             let owner = text.as_deref().and_then(owner).filter(|owner| *owner != self.project.name);
             let mut names = names(service, None, None, BTreeMap::new(), owner);
+            names.project = Some(self.project.name.clone());
             names.names.clear();
             let reach = reach(&configuration, &names);
             if let (true, Some(owner), Some(include)) = (reach.of_others, owner, &configuration.include) {
@@ -309,6 +310,7 @@ impl Site {
         let near = container.as_ref().is_none_or(|nginx| could_reach(nginx, service.live, all));
         let claimed = service.settings.proxy.is_some() || matches!(choice, ProxyChoice::Service(_));
         let mut names = names(service, container.as_ref(), proxy, observation.hosts.clone(), owner);
+        names.project = Some(self.project.name.clone());
         if claimed {
             names.claimed = true;
         } else if names.on_machine {

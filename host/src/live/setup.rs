@@ -443,7 +443,7 @@ fn proposal(found: &Found) -> Proposal {
         proposal.changes.push(Change { name: name(&path), path, before: None, after: text });
     };
     if let Some(port) = port.filter(|_| !has_first) {
-        new(&first, nginx::first_file(service, port));
+        new(&first, nginx::first_file(service, service, port));
     }
     if let Some(text) = found.tuning.clone().filter(|_| !found.there.iter().any(|file| file == TUNING_FILE)) {
         new(TUNING_FILE, text);

@@ -10,7 +10,7 @@ use super::doors::{self, Door};
 use super::dump::{Dump, Listener, Statement, absolute, covers};
 use super::syntax;
 use super::tuning::TUNING_FILE;
-use super::upstream::file_name;
+use super::upstream::{self, file_name};
 use super::ways::{self, Realm, Upstream, Ways};
 use crate::model::{Failure, ServiceName, is_control};
 
@@ -67,9 +67,37 @@ pub struct Configuration {
     pub doors: Arc<Vec<Door>>,
     /// The settings that matter to a reload, as somebody wrote them outside of swap's own file: name to value.
     pub settings: BTreeMap<String, String>,
+    /// The files that swap wrote.
+    pub written: Arc<Vec<Written>>,
     /// What must be corrected before swap can switch, each with its cure. Ways that go past swap are not among them:
     /// [`reach`](super::reach) finds those.
     pub mistakes: Vec<Failure>,
+}
+
+/// A file of the configuration that swap wrote for some upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its path as nginx prints it.
+    pub path: String,
+    /// The project that it says it belongs to.
+    pub project: String,
+    /// The service that it says it belongs to.
+    pub service: String,
+    /// What the upstream is called, which is the name of the file.
+    pub upstream: String,
+}
+
+impl Written {
+    fn read(path: &str, text: &str) -> Option<Self> {
+        let upstream = path.rsplit('/').next()?.strip_suffix(".conf")?;
+        let written = Written {
+            path: path.to_owned(),
+            project: upstream::said(text, "project")?.to_owned(),
+            service: upstream::said(text, "service")?.to_owned(),
+            upstream: upstream.to_owned(),
+        };
+        (!path.chars().any(is_control)).then_some(written)
+    }
 }
 
 /// Where nginx's main log goes.
@@ -147,6 +175,7 @@ pub struct Reading {
     upstreams: Vec<Upstream>,
     ways: Arc<Ways>,
     doors: Arc<Vec<Door>>,
+    written: Arc<Vec<Written>>,
 }
 
 /// An `include` anywhere.
@@ -194,6 +223,7 @@ pub fn read(version: &str, dump: &str, arguments: &[String]) -> Result<Reading, 
         ways: Arc::new(told.ways.finish(unread)),
         build,
         doors: Arc::new(told.doors.finish()),
+        written: Arc::new(dump.files().filter_map(|(path, text)| Written::read(path, text)).collect()),
     })
 }
 
@@ -259,6 +289,7 @@ impl Reading {
             error_log: self.error_log.clone(),
             ways: self.ways.clone(),
             doors: self.doors.clone(),
+            written: self.written.clone(),
             settings: self.settings.clone(),
             mistakes: self.mistakes(service, folder, include.as_ref()),
             include,
@@ -358,6 +389,7 @@ configure arguments: --with-cc-opt='-g -O2' --prefix=/usr/share/nginx --conf-pat
             include,
             ways: _,
             doors: _,
+            written,
             settings,
             mistakes,
         } = configuration;
@@ -367,6 +399,9 @@ configure arguments: --with-cc-opt='-g -O2' --prefix=/usr/share/nginx --conf-pat
         }
         for Pass { directive, value, place } in passes {
             text += &format!("{directive} {value} at {place}\n");
+        }
+        for Written { path, project, service, upstream } in written.iter() {
+            text += &format!("written {path}: {upstream} for {service} of {project}\n");
         }
         for (name, value) in settings {
             text += &format!("{name} = {value}\n");
@@ -428,6 +463,34 @@ fastcgi_pass app at /etc/nginx/conf.d/default.conf:4
 keepalive_min_timeout = 1s
 worker_shutdown_timeout = 10s
 ",
+        );
+    }
+
+    #[test]
+    fn files_that_swap_wrote_are_told_by_what_they_say() {
+        let ours = "# Written by swap; do not edit: the next swap replaces it.\n# project: shop\n# service: app\n";
+        let dump = format!(
+            "# configuration file /etc/nginx/nginx.conf:
+http {{ include /etc/nginx/swap/*.conf; }}
+
+# configuration file /etc/nginx/swap/app.conf:
+{ours}upstream app {{ server 172.18.0.5:9000; }}
+
+# configuration file /etc/nginx/swap/old.conf:
+{ours}# upstream: old\nupstream old {{ server 172.18.0.5:9000; }}
+
+# configuration file /etc/nginx/swap/theirs.conf:
+# project: shop\n# service: app\nupstream theirs {{ server 172.18.0.5:9000; }}
+"
+        );
+        check(
+            &dump,
+            &format!(
+                "{HEAD}include /etc/nginx/swap by /etc/nginx/swap/*.conf at /etc/nginx/nginx.conf:1
+written /etc/nginx/swap/app.conf: app for app of shop
+written /etc/nginx/swap/old.conf: old for app of shop
+"
+            ),
         );
     }
 

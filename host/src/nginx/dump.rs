@@ -90,6 +90,11 @@ impl<'a> Dump<'a> {
         self.files.first().map(|(path, _)| *path)
     }
 
+    /// Returns the paths and texts of all files.
+    pub fn files(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.files.iter().copied()
+    }
+
     /// Returns a pattern or path as nginx understands it.
     pub fn absolute(&self, path: &str) -> String {
         absolute(&self.base, path)

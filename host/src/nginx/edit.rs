@@ -521,10 +521,10 @@ fn at_the_top(text: &str, line: &str) -> Edit {
 }
 
 /// Returns the file that nginx starts with until the first swap: the service by its DNS name.
-pub fn first_file(service: &ServiceName, port: u16) -> String {
+pub fn first_file(upstream: &ServiceName, dns_name: &ServiceName, port: u16) -> String {
     format!(
-        "# What nginx starts with: {service} by its DNS name. The first swap replaces this file.\n\
-         upstream {service} {{\n    server {service}:{port};\n}}\n"
+        "# What nginx starts with: {dns_name} by its DNS name. The first swap replaces this file.\n\
+         upstream {upstream} {{\n    server {dns_name}:{port};\n}}\n"
     )
 }
 
@@ -809,8 +809,8 @@ by hand: the port in `proxy_pass http://app:${P}` at conf.d/a.conf:2 is not a nu
     #[test]
     fn the_first_file_names_the_service_by_dns() {
         assert_eq!(
-            first_file(&"app".parse().unwrap(), 8000),
-            "# What nginx starts with: app by its DNS name. The first swap replaces this file.\nupstream app {\n    server app:8000;\n}\n"
+            first_file(&"shop".parse().unwrap(), &"app".parse().unwrap(), 8000),
+            "# What nginx starts with: app by its DNS name. The first swap replaces this file.\nupstream shop {\n    server app:8000;\n}\n"
         );
     }
 }

@@ -14,6 +14,8 @@ pub struct Names {
     pub service: ServiceName,
     /// What swap's upstream for it is called; mostly as the service.
     pub upstream: ServiceName,
+    /// The project that it belongs to; `None`: unknown, so that no file of swap's is its own but that of the upstream's name.
+    pub project: Option<String>,
     /// Its names in lower case, each with what it is, as `its network alias`.
     pub names: BTreeMap<String, String>,
     /// The addresses of its containers, each with the container's name.
@@ -41,6 +43,7 @@ impl Names {
         let names = [(service.as_str().to_lowercase(), "its name".to_owned())].into();
         Self {
             upstream: service.clone(),
+            project: None,
             service,
             names,
             addresses: BTreeMap::new(),
@@ -175,9 +178,15 @@ impl Judge<'_> {
                     (false, false, _) => {}
                 }
             }
-            if self.is_of_swap(upstream) {
+            if let Some(written) = self.configuration.written.iter().find(|written| written.path == upstream.file) {
                 // Whatever address it names, it is that service's: the next swap of it says the right one.
-                return Finding::Elsewhere;
+                let service = self.names.service.as_str();
+                return match written.service == service && self.names.project.as_ref() == Some(&written.project) {
+                    true => {
+                        Finding::Past(format!("swap wrote it for `{service}`, whose upstream is now called `{ours}`"))
+                    }
+                    false => Finding::Elsewhere,
+                };
             }
         }
         match &end.to {

@@ -133,11 +133,16 @@ pub fn is_ours(text: &str) -> bool {
 }
 
 /// Returns the project that a file of swap's says it belongs to, also where the rest of it was changed since; `None`: swap did
-/// not write it. What is no name of a project is not shown.
+/// not write it.
 pub fn owner(text: &str) -> Option<&str> {
+    said(text, "project")
+}
+
+/// Returns what the comments of a file of swap's say of this; `None` also for what is no name and can't be shown.
+pub(super) fn said<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let comments = text.strip_prefix(TITLE)?.strip_prefix('\n')?;
-    let said =
-        comments.lines().map_while(|line| line.strip_prefix("# ")).find_map(|line| line.strip_prefix("project: "));
+    let mut lines = comments.lines().map_while(|line| line.strip_prefix("# "));
+    let said = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
     said.filter(|name| name.chars().all(|c| c.is_ascii_graphic()))
 }
 

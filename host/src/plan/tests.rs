@@ -370,7 +370,7 @@ plan for app of project demo: 10 steps
   6  switch      app: /etc/nginx/swap/app.conf names the candidates instead of demo-app-1, test, reload nginx, confirm
   7  drain       app: until no nginx worker uses demo-app-1, at most 30s
   8  commit      from here the run only goes forward
-  9  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+  9  retire      app: take the service's names in demo_default and demo_back from the old, stop and remove demo-app-1, grace 10s (replaced by the candidates)
  10  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 ");
     // As they start: where that is settled, and where nobody else has the name any more.
@@ -537,7 +537,7 @@ fn a_name_of_the_version_before_stays_for_the_way_back() {
     let kept = |settings: Settings| {
         let plan = outcome(vec![ObservedService { settings, ..app() }]).expect("a plan");
         plan.steps.into_iter().find_map(|step| match step {
-            Step::Retire { keep, .. } => keep,
+            Step::Retire { keep, .. } => keep.map(|keep| *keep),
             _ => None,
         })
     };

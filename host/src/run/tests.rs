@@ -496,6 +496,7 @@ fn one_of_each() -> Vec<Event> {
             volumes: Vec::new(),
             old_volumes: OldVolumes::Keep,
             keep: None,
+            unnamed: Vec::new(),
         },
         Step::Finish { service: service(), hooks: hooks() },
         Step::Rollback { service: service(), hooks: hooks() },
@@ -593,7 +594,8 @@ fn what_version_1_did_not_know_comes_back_too() {
         leftovers: Vec::new(),
         volumes: Vec::new(),
         old_volumes: OldVolumes::Keep,
-        keep: Some(keep),
+        keep: Some(Box::new(keep)),
+        unnamed: vec!["demo_default".to_owned()],
     };
     for step in [tag.undo().expect("an undo"), tag, retire] {
         let text = serde_json::to_string(&step).expect("it can be written");

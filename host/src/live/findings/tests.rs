@@ -207,6 +207,28 @@ not ready: 1 error, 1 warning
 }
 
 #[test]
+fn what_is_scarce_and_what_is_left_is_told_as_in_a_plan() {
+    let mut facts = facts();
+    let observed = &mut facts.services[0].observed;
+    observed.room =
+        vec![Failure::new("a container of `app` uses 300 MB of memory").hint("`x-swap: { order: stop-first }`")];
+    observed.leftovers = vec![Failure::new("`/etc/nginx/swap/old.conf` is left").hint("delete it")];
+    check_bad(
+        &facts,
+        "\
+service app
+  warning  a container of `app` uses 300 MB of memory
+           why  for a while two of its containers run beside each other
+           do   `x-swap: { order: stop-first }`
+  note     `/etc/nginx/swap/old.conf` is left
+           why  what still passes to it gets whoever has those addresses now
+           do   delete it
+ready to swap, at a cost: 1 warning, 1 note
+",
+    );
+}
+
+#[test]
 fn a_project_that_compose_refuses_keeps_its_words() {
     let mut facts = facts();
     let words = Failure::new("`docker compose config` failed").hint("correct it").tail(["line 3: no".to_owned()]);

@@ -322,8 +322,38 @@ location /c { proxy_pass http://127.0.0.1:8001; } location /d { proxy_pass http:
 fn a_file_that_swap_wrote_for_another_service_leads_to_that_one() {
     // Its address may be that of this service by now: containers that are made anew change places.
     let site = "server { location / { proxy_pass http://other; } }";
-    let file = "# configuration file /etc/nginx/swap/other.conf:\nupstream other { server 172.18.0.5:8000; }\n";
-    assert_eq!(told(&format!("{}{file}", dump(site)), &app()), "");
+    let file = |project: &str, service: &str| {
+        format!(
+            "{}# configuration file /etc/nginx/swap/other.conf:\n# Written by swap; do not edit: the next swap replaces it.\n\
+             # project: {project}\n# service: {service}\nupstream other {{ server 172.18.0.5:8000; }}\n",
+            dump(site)
+        )
+    };
+    let app = Names { project: Some("shop".into()), ..app() };
+    for (project, service) in [("shop", "other"), ("blog", "app")] {
+        assert_eq!(told(&file(project, service), &app), "");
+    }
+    // The service's own file, from when its upstream was called otherwise.
+    assert_eq!(
+        told(&file("shop", "app"), &app),
+        "past: `proxy_pass http://other` at /etc/nginx/site.conf:1 sends requests to `app` past swap, through `upstream other { \
+         server 172.18.0.5:8000; }` at /etc/nginx/swap/other.conf:4: swap wrote it for `app`, whose upstream is now called `app`\n  \
+         do: write `proxy_pass http://app;` there and remove that upstream: swap writes an `upstream app` of its own (`swap init \
+         app` does both)\n"
+    );
+}
+
+#[test]
+fn a_file_in_swaps_folder_that_people_wrote_leads_where_it_says() {
+    let pass = "server { location / { proxy_pass http://other; } }";
+    let file = |server: &str| {
+        format!(
+            "{}# configuration file /etc/nginx/swap/other.conf:\nupstream other {{ server {server}; }}\n",
+            dump(pass)
+        )
+    };
+    assert_eq!(told(&file("other:8000"), &app()), "");
+    assert!(told(&file("app:8000"), &app()).starts_with("past: "));
 }
 
 #[test]

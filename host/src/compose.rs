@@ -28,7 +28,7 @@ mod tool;
 mod variables;
 
 pub use dockerfile::{Dockerfile, parse as parse_dockerfile};
-pub use edit::{ComposeFile, Wanted, propose};
+pub use edit::{ComposeFile, Wanted, has_service, includes, propose};
 pub use lifecycle::Values;
 pub use one_off::{OneOff, Stream};
 pub use project::{Build, Mount, Project, PublishedPort, Service};
@@ -58,6 +58,24 @@ impl Compose {
     /// Returns the command that a call with these words would run, to show it in messages.
     pub fn command_line(&self, words: &[&str]) -> String {
         self.tool.command_line(&self.options, words)
+    }
+
+    /// Returns swap as it is called for this project, as `swap -f prod.yml`.
+    pub fn swap_line(&self) -> String {
+        self.options.swap_line()
+    }
+
+    /// Returns the tool as it is called without a flag but those that name the engine.
+    pub fn bare_line(&self) -> String {
+        let engine =
+            Options { context: self.options.context.clone(), host: self.options.host.clone(), ..Options::default() };
+        self.tool.command_line(&engine, &[] as &[&str])
+    }
+
+    /// Returns the same tool for other files of the project in the same folder.
+    pub fn with_files(&self, files: Vec<PathBuf>, directory: PathBuf) -> Self {
+        let options = Options { files, project_directory: Some(directory), ..self.options.clone() };
+        Self::new(self.tool.clone(), options)
     }
 
     /// Returns the tool's version; what can't be read counts as the newest.

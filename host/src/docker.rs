@@ -19,6 +19,7 @@ mod ssh;
 #[cfg(test)]
 mod tests;
 mod transport;
+pub mod trial;
 pub mod volumes;
 
 use std::error::Error as _;
@@ -38,6 +39,7 @@ pub use logs::LogMark;
 pub use probe::{Inside, Listening, Reach};
 pub use received::Received;
 pub use shell::Shell;
+pub use trial::{Trial, TrialAnswer, TrialMount};
 pub use volumes::{Mark, NoMark};
 
 /// How long one question to the engine may take that has no reason to take long.

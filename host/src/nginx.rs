@@ -41,7 +41,7 @@ use std::time::{Duration, SystemTime};
 pub use config::{Configuration, ErrorLog, Include, Reading, Version, Written, read};
 pub use connect::Connected;
 pub use doors::{Door, Passes};
-pub use edit::{ConfigFile, Proposal, first_file, propose};
+pub use edit::{ConfigFile, MAIN, Proposal, Source, assembled, configuration, files_of, first_file, propose};
 pub use folder::{Folder, Mount};
 pub use local::{LocalShell, runs_here};
 pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, SwitchFailure, Worker};

@@ -95,14 +95,14 @@ fn php_fpm_behind_an_nginx_that_is_built_goes_from_nothing_to_its_first_swap() {
         "app",
         "fpm-v2",
         expect![[r#"
-            note: `container_name: [project]_php` becomes a comment: two containers can't share a name; others reach it as `app`
+            note: `container_name: [project]_php` becomes a comment: two containers can't share a name; others reach it as `app`, and by its alias as `[project]_php`
             `swap init app --write` writes 4 files; then:
               docker compose build nginx
-              docker compose up -d      (makes `nginx` anew: a moment without answers, this once)
-              swap app
+              docker compose up -d --no-deps nginx      (makes `nginx` anew: a moment without answers, this once)
+              swap app      (without `docker compose up` before: what runs serves until nginx has left it)
             > --- docker-compose.yml
             > +++ docker-compose.yml
-            > @@ -12,10 +12,12 @@
+            > @@ -12,17 +12,19 @@
             >        - app
             >      networks:
             >        - backend
@@ -116,6 +116,14 @@ fn php_fpm_behind_an_nginx_that_is_built_goes_from_nothing_to_its_first_swap() {
             >      restart: unless-stopped
             >      environment:
             >        - APP_ENV=production
+            >      volumes:
+            >        - uploads:/data
+            >      networks:
+            > -      - backend
+            > +      backend: { aliases: [[project]_php] }
+            >  
+            >  networks:
+            >    backend:
             > --- docker/nginx/default.conf
             > +++ docker/nginx/default.conf
             > @@ -1,3 +1,4 @@
@@ -190,74 +198,75 @@ fn node_goes_from_nothing_to_its_first_swap() {
         "app",
         "node-v2",
         expect![[r#"
-        note: `container_name: [project]-api` becomes a comment: two containers can't share a name; others reach it as `app`
-        note: `[other-port]:3000` is not published any more: two containers can't share a port; users come through nginx
-        `swap init app --write` writes 4 files; then:
-          docker compose up -d      (makes `proxy` anew: a moment without answers, this once)
-          swap app
-        > --- docker-compose.yml
-        > +++ docker-compose.yml
-        > @@ -1,23 +1,24 @@
-        >  services:
-        >    app:
-        >      image: [project]-app
-        > -    container_name: [project]-api
-        > +    # container_name: [project]-api
-        >      restart: unless-stopped
-        >      environment:
-        >        NODE_ENV: production
-        >      volumes: ["data:/data"]
-        > -    ports: ["${API_PORT:-3000}:3000"] # for debugging
-        > +    # ports: ["${API_PORT:-3000}:3000"] # for debugging
-        >      healthcheck:
-        >        test: ["CMD", "node", "-e", "fetch('http://localhost:3000/up').then(r => process.exit(r.ok ? 0 : 1))"]
-        >        interval: [time]
-        >        timeout: [time]
-        >        retries: 10
-        > +    x-swap: { port: 3000 }
-        >  
-        >    proxy:
-        >      image: swaptest/nginx:public-54f53020
-        >      restart: unless-stopped
-        >      ports: ["[ip]:${HTTP_PORT:-80}:80"]
-        > -    volumes: ["./nginx/nginx.conf:/etc/nginx/nginx.conf:ro"]
-        > +    volumes: ["./nginx/nginx.conf:/etc/nginx/nginx.conf:ro", "./nginx/swap:/etc/nginx/swap"]
-        >      depends_on: [app]
-        >  
-        >  volumes:
-        > --- nginx/nginx.conf
-        > +++ nginx/nginx.conf
-        > @@ -3,12 +3,13 @@
-        >  }
-        >  
-        >  http {
-        > +  include /etc/nginx/swap/*.conf;
-        >    server {
-        >      listen 80;
-        >      server_name localhost;
-        >  
-        >      location / {
-        > -      proxy_pass http://app:3000;
-        > +      proxy_pass http://app;
-        >        proxy_http_version 1.1;
-        >        proxy_set_header Upgrade $http_upgrade;
-        >        proxy_set_header Connection 'upgrade';
-        > --- /dev/null
-        > +++ nginx/swap/app.conf
-        > @@ -0,0 +1,4 @@
-        > +# What nginx starts with: app by its DNS name. The first swap replaces this file.
-        > +upstream app {
-        > +    server app:3000;
-        > +}
-        > --- /dev/null
-        > +++ nginx/swap/swap-tuning.conf
-        > @@ -0,0 +1,5 @@
-        > +# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.
-        > +# Without it a reload closes idle connections even while a request is on its way.
-        > +keepalive_min_timeout [time];
-        > +# A connection that sends nothing keeps its old worker, and so the old container, this long.
-        > +client_header_timeout [time];
-    "#]],
+            note: `container_name: [project]-api` becomes a comment: two containers can't share a name; others reach it as `app`, and by its alias as `[project]-api`
+            note: `[other-port]:3000` is not published any more: two containers can't share a port; users come through nginx
+            `swap init app --write` writes 4 files; then:
+              docker compose up -d --no-deps proxy      (makes `proxy` anew: a moment without answers, this once)
+              swap app      (without `docker compose up` before: what runs serves until nginx has left it)
+            > --- docker-compose.yml
+            > +++ docker-compose.yml
+            > @@ -1,23 +1,25 @@
+            >  services:
+            >    app:
+            >      image: [project]-app
+            > -    container_name: [project]-api
+            > +    # container_name: [project]-api
+            >      restart: unless-stopped
+            >      environment:
+            >        NODE_ENV: production
+            >      volumes: ["data:/data"]
+            > -    ports: ["${API_PORT:-3000}:3000"] # for debugging
+            > +    # ports: ["${API_PORT:-3000}:3000"] # for debugging
+            >      healthcheck:
+            >        test: ["CMD", "node", "-e", "fetch('http://localhost:3000/up').then(r => process.exit(r.ok ? 0 : 1))"]
+            >        interval: [time]
+            >        timeout: [time]
+            >        retries: 10
+            > +    networks: { default: { aliases: [[project]-api] } }
+            > +    x-swap: { port: 3000 }
+            >  
+            >    proxy:
+            >      image: swaptest/nginx:public-54f53020
+            >      restart: unless-stopped
+            >      ports: ["[ip]:${HTTP_PORT:-80}:80"]
+            > -    volumes: ["./nginx/nginx.conf:/etc/nginx/nginx.conf:ro"]
+            > +    volumes: ["./nginx/nginx.conf:/etc/nginx/nginx.conf:ro", "./nginx/swap:/etc/nginx/swap"]
+            >      depends_on: [app]
+            >  
+            >  volumes:
+            > --- nginx/nginx.conf
+            > +++ nginx/nginx.conf
+            > @@ -3,12 +3,13 @@
+            >  }
+            >  
+            >  http {
+            > +  include /etc/nginx/swap/*.conf;
+            >    server {
+            >      listen 80;
+            >      server_name localhost;
+            >  
+            >      location / {
+            > -      proxy_pass http://app:3000;
+            > +      proxy_pass http://app;
+            >        proxy_http_version 1.1;
+            >        proxy_set_header Upgrade $http_upgrade;
+            >        proxy_set_header Connection 'upgrade';
+            > --- /dev/null
+            > +++ nginx/swap/app.conf
+            > @@ -0,0 +1,4 @@
+            > +# What nginx starts with: app by its DNS name. The first swap replaces this file.
+            > +upstream app {
+            > +    server app:3000;
+            > +}
+            > --- /dev/null
+            > +++ nginx/swap/swap-tuning.conf
+            > @@ -0,0 +1,5 @@
+            > +# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.
+            > +# Without it a reload closes idle connections even while a request is on its way.
+            > +keepalive_min_timeout [time];
+            > +# A connection that sends nothing keeps its old worker, and so the old container, this long.
+            > +client_header_timeout [time];
+        "#]],
         expect![[r#"
             > engine
             >   ok       Docker [version] answers at `unix:///var/run/docker.sock` (from the usual socket)
@@ -296,7 +305,7 @@ fn python_under_gunicorn_goes_from_nothing_to_its_first_swap() {
         "web",
         "wsgi-v2",
         expect![[r#"
-            note: the upstream `django` at nginx/conf.d/site.conf:1 is not used any more and may be deleted
+            note: the upstream `django` at nginx/conf.d/site.conf:1 becomes a comment: swap writes it from now on
             `swap init web --write` writes 4 files; then:
               docker compose up -d      (makes `nginx` anew: a moment without answers, this once)
               swap web
@@ -320,11 +329,19 @@ fn python_under_gunicorn_goes_from_nothing_to_its_first_swap() {
             >  
             > --- nginx/conf.d/site.conf
             > +++ nginx/conf.d/site.conf
-            > @@ -1,3 +1,4 @@
+            > @@ -1,7 +1,8 @@
+            > -upstream django {
+            > -    # fail_timeout=0: try again although gunicorn did not answer
+            > -    server web:8000 fail_timeout=0;
+            > -}
             > +include /etc/nginx/swap/*.conf;
-            >  upstream django {
-            >      # fail_timeout=0: try again although gunicorn did not answer
-            >      server web:8000 fail_timeout=0;
+            > +# upstream django {
+            > +    # # fail_timeout=0: try again although gunicorn did not answer
+            > +    # server web:8000 fail_timeout=0;
+            > +# }
+            >  
+            >  server {
+            >      listen 80;
             > @@ -12,7 +13,7 @@
             >      }
             >  
@@ -339,7 +356,7 @@ fn python_under_gunicorn_goes_from_nothing_to_its_first_swap() {
             > @@ -0,0 +1,4 @@
             > +# What nginx starts with: web by its DNS name. The first swap replaces this file.
             > +upstream web {
-            > +    server web:8000;
+            > +    server web:8000 fail_timeout=0;
             > +}
             > --- /dev/null
             > +++ nginx/swap/swap-tuning.conf
@@ -392,7 +409,7 @@ fn one_of_several_services_goes_from_nothing_to_its_first_swap_and_another_follo
         "app",
         "wsgi-v2",
         expect![[r#"
-            note: the upstream `backend` at deploy/nginx/nginx.conf:11 is not used any more and may be deleted; swap's own has no `keepalive 32`
+            note: the upstream `backend` at deploy/nginx/nginx.conf:11 becomes a comment: swap writes it from now on
             `swap init app --write` writes 4 files; then:
               docker compose up -d      (makes `gateway` anew: a moment without answers, this once)
               swap app
@@ -416,7 +433,7 @@ fn one_of_several_services_goes_from_nothing_to_its_first_swap_and_another_follo
             >      image: [image]
             > --- deploy/nginx/nginx.conf
             > +++ deploy/nginx/nginx.conf
-            > @@ -3,6 +3,7 @@
+            > @@ -3,15 +3,16 @@
             >  events { worker_connections 1024; }
             >  
             >  http {
@@ -424,6 +441,19 @@ fn one_of_several_services_goes_from_nothing_to_its_first_swap_and_another_follo
             >      include       mime.types;
             >      default_type  application/octet-stream;
             >      sendfile      on;
+            >      keepalive_timeout 65;
+            >  
+            > -    upstream backend {
+            > -        server app:8000;
+            > -        keepalive 32;
+            > -    }
+            > +    # upstream backend {
+            > +        # server app:8000;
+            > +        # keepalive 32;
+            > +    # }
+            >  
+            >      upstream admin {
+            >          server admin:3000;
             > @@ -27,7 +28,7 @@
             >  
             >          location / {
@@ -435,9 +465,10 @@ fn one_of_several_services_goes_from_nothing_to_its_first_swap_and_another_follo
             >  }
             > --- /dev/null
             > +++ nginx/swap/app.conf
-            > @@ -0,0 +1,4 @@
+            > @@ -0,0 +1,5 @@
             > +# What nginx starts with: app by its DNS name. The first swap replaces this file.
             > +upstream app {
+            > +    keepalive 32;
             > +    server app:8000;
             > +}
             > --- /dev/null
@@ -482,33 +513,33 @@ fn one_of_several_services_goes_from_nothing_to_its_first_swap_and_another_follo
     shows(
         &proposed,
         expect![[r#"
-        note: the upstream `admin` at deploy/nginx/nginx.conf:17 becomes a comment: swap writes it from now on
-        `swap init admin --write` writes 2 files; then:
-          docker compose exec -T gateway nginx -s reload
-          swap admin
-        > --- deploy/nginx/nginx.conf
-        > +++ deploy/nginx/nginx.conf
-        > @@ -14,9 +14,9 @@
-        >          keepalive 32;
-        >      }
-        >  
-        > -    upstream admin {
-        > -        server admin:3000;
-        > -    }
-        > +    # upstream admin {
-        > +        # server admin:3000;
-        > +    # }
-        >  
-        >      server {
-        >          listen 80;
-        > --- /dev/null
-        > +++ nginx/swap/admin.conf
-        > @@ -0,0 +1,4 @@
-        > +# What nginx starts with: admin by its DNS name. The first swap replaces this file.
-        > +upstream admin {
-        > +    server admin:3000;
-        > +}
-    "#]],
+            note: the upstream `admin` at deploy/nginx/nginx.conf:17 becomes a comment: swap writes it from now on
+            `swap init admin --write` writes 2 files; then:
+              docker compose exec -T gateway nginx -s reload
+              swap admin
+            > --- deploy/nginx/nginx.conf
+            > +++ deploy/nginx/nginx.conf
+            > @@ -14,9 +14,9 @@
+            >          # keepalive 32;
+            >      # }
+            >  
+            > -    upstream admin {
+            > -        server admin:3000;
+            > -    }
+            > +    # upstream admin {
+            > +        # server admin:3000;
+            > +    # }
+            >  
+            >      server {
+            >          listen 80;
+            > --- /dev/null
+            > +++ nginx/swap/admin.conf
+            > @@ -0,0 +1,4 @@
+            > +# What nginx starts with: admin by its DNS name. The first swap replaces this file.
+            > +upstream admin {
+            > +    server admin:3000;
+            > +}
+        "#]],
     );
     set_up(&stack, "admin", &proposed);
     let mut load = stack.load().mix([(Kind::Get, 8), (Kind::NewGet, 4), (Kind::Slow, 2)]);
@@ -570,53 +601,53 @@ fn what_only_people_can_do_is_told_and_nothing_is_written() {
     shows(
         &anywhere(stack.swap(["init", "app", "--write"]).expect_exit(3)),
         expect![[r#"
-        note: the application sees `Host: app` where it saw `Host: app:3000`: no `proxy_set_header Host` stands in these files
-        error: the volumes of `nginx` in docker-compose.yml are shared with others by an anchor, so nothing is added
-        hint: write `- ./nginx/swap:/etc/nginx/swap` under `volumes:` of `services: nginx:`
-        error: nothing is written: half of it would break a stack that works
-        hint: do what the lines above say together with the diff, or mend them and run `swap init` again
-        > --- docker-compose.yml
-        > +++ docker-compose.yml
-        > @@ -20,6 +20,7 @@
-        >        - data:/data
-        >      stop_grace_period: [time]
-        >      command: ["sh", "-c", "sed -i 's/^Listen 80/Listen 3000/' apache.conf && exec ./serve"]
-        > +    x-swap: { port: 3000 }
-        >  
-        >  volumes:
-        >    data: {}
-        > --- nginx.conf
-        > +++ nginx.conf
-        > @@ -5,11 +5,12 @@
-        >      worker_connections 4096;
-        >  }
-        >  http {
-        > +    include /etc/nginx/swap/*.conf;
-        >      access_log off;
-        >      server {
-        >          listen 80;
-        >          location / {
-        > -            proxy_pass http://app:3000;
-        > +            proxy_pass http://app;
-        >              proxy_http_version 1.1;
-        >              proxy_set_header Connection "";
-        >          }
-        > --- /dev/null
-        > +++ nginx/swap/app.conf
-        > @@ -0,0 +1,4 @@
-        > +# What nginx starts with: app by its DNS name. The first swap replaces this file.
-        > +upstream app {
-        > +    server app:3000;
-        > +}
-        > --- /dev/null
-        > +++ nginx/swap/swap-tuning.conf
-        > @@ -0,0 +1,5 @@
-        > +# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.
-        > +# Without it a reload closes idle connections even while a request is on its way.
-        > +keepalive_min_timeout [time];
-        > +# A connection that sends nothing keeps its old worker, and so the old container, this long.
-        > +client_header_timeout [time];
-    "#]],
+            note: the application sees `Host: app` where it saw `Host: app:3000`: no `proxy_set_header Host` holds at nginx.conf:12
+            error: the volumes of `nginx` in docker-compose.yml are shared with others by an anchor, so nothing is added
+            hint: write `- ./nginx/swap:/etc/nginx/swap` under `volumes:` of `services: nginx:`
+            error: nothing is written: half of it would break a stack that works
+            hint: do what the lines above say together with the diff, or mend them and run `swap init app` again
+            > --- docker-compose.yml
+            > +++ docker-compose.yml
+            > @@ -20,6 +20,7 @@
+            >        - data:/data
+            >      stop_grace_period: [time]
+            >      command: ["sh", "-c", "sed -i 's/^Listen 80/Listen 3000/' apache.conf && exec ./serve"]
+            > +    x-swap: { port: 3000 }
+            >  
+            >  volumes:
+            >    data: {}
+            > --- nginx.conf
+            > +++ nginx.conf
+            > @@ -5,11 +5,12 @@
+            >      worker_connections 4096;
+            >  }
+            >  http {
+            > +    include /etc/nginx/swap/*.conf;
+            >      access_log off;
+            >      server {
+            >          listen 80;
+            >          location / {
+            > -            proxy_pass http://app:3000;
+            > +            proxy_pass http://app;
+            >              proxy_http_version 1.1;
+            >              proxy_set_header Connection "";
+            >          }
+            > --- /dev/null
+            > +++ nginx/swap/app.conf
+            > @@ -0,0 +1,4 @@
+            > +# What nginx starts with: app by its DNS name. The first swap replaces this file.
+            > +upstream app {
+            > +    server app:3000;
+            > +}
+            > --- /dev/null
+            > +++ nginx/swap/swap-tuning.conf
+            > @@ -0,0 +1,5 @@
+            > +# Written by swap, because nobody has set these; set one yourself in `http` and delete this file: swap writes it anew.
+            > +# Without it a reload closes idle connections even while a request is on its way.
+            > +keepalive_min_timeout [time];
+            > +# A connection that sends nothing keeps its old worker, and so the old container, this long.
+            > +client_header_timeout [time];
+        "#]],
     );
     assert_eq!(stack.world(), before);
     // The doctor says the same from the other side, and goes on after each finding.

@@ -2,7 +2,7 @@
 
 use super::arguments::{Flags, overridden};
 use crate::error::{Ended, Exit};
-use crate::live::setup;
+use crate::live::setup::{self, Typed};
 use crate::model::{Failure, ServiceName};
 use crate::ui::{self, Display, Format};
 
@@ -11,13 +11,15 @@ use crate::ui::{self, Display, Format};
 pub async fn init(flags: &Flags, service: &ServiceName, write: bool, display: &Display) -> Result<Exit, Ended> {
     let (compose, project) = setup::read(&flags.place()).await?;
     let exit = if project.services.contains_key(service) { Exit::Refused } else { Exit::Usage };
-    let proposal = setup::prepare(&compose, &project, service, |settings| overridden(settings, flags, None), display)
+    let overridden = |settings| overridden(settings, flags, None);
+    let prepared = setup::prepare(&compose, &project, service, &typed(flags), overridden, display)
         .await
         .map_err(|failure| Ended::new(exit, failure))?;
+    let proposal = &prepared.proposal;
     let complete = proposal.by_hand.is_empty();
-    let diff = setup::diff(&proposal);
+    let diff = setup::diff(proposal);
     if write && complete {
-        setup::write(&proposal)?;
+        prepared.write(&compose, &project).await.map_err(|failures| Ended { exit: Exit::Refused, failures })?;
     }
     if flags.output == Format::Json {
         let changes: Vec<_> = proposal
@@ -42,18 +44,18 @@ pub async fn init(flags: &Flags, service: &ServiceName, write: bool, display: &D
     for note in &proposal.notes {
         display.say(&format!("note: {note}"));
     }
+    let again = &proposal.again;
     if !complete {
-        let mut failures = proposal.by_hand;
+        let mut failures = proposal.by_hand.clone();
         if !proposal.changes.is_empty() {
-            failures
-                .push(Failure::new("nothing is written: half of it would break a stack that works").hint(
-                    "do what the lines above say together with the diff, or mend them and run `swap init` again",
-                ));
+            failures.push(Failure::new("nothing is written: half of it would break a stack that works").hint(format!(
+                "do what the lines above say together with the diff, or mend them and run `{again}` again"
+            )));
         }
         return Err(Ended { exit: Exit::Refused, failures });
     }
     if proposal.changes.is_empty() {
-        display.last(&format!("nothing to do: `{service}` is ready for `swap {service}`"));
+        display.last(&format!("nothing to do: `{service}` is ready for `{} {service}`", compose.swap_line()));
         return Ok(Exit::Swapped);
     }
     let files = match proposal.changes.len() {
@@ -63,7 +65,15 @@ pub async fn init(flags: &Flags, service: &ServiceName, write: bool, display: &D
     let next = proposal.next.iter().map(|line| format!("\n  {line}")).collect::<String>();
     display.say(&match write {
         true => format!("{files} written; next:{next}"),
-        false => format!("`swap init {service} --write` writes {files}; then:{next}"),
+        false => format!("`{again} --write` writes {files}; then:{next}"),
     });
     Ok(Exit::Swapped)
+}
+
+/// Returns the flags that a proposal depends on, as they were typed.
+fn typed(flags: &Flags) -> Typed {
+    let proxy = flags.proxy.iter().map(|proxy| format!("--proxy {proxy}"));
+    let port = flags.port.iter().map(|port| format!("--port {port}"));
+    let upstream = flags.upstream.iter().map(|upstream| format!("--upstream {upstream}"));
+    Typed { flags: proxy.chain(port).chain(upstream).collect() }
 }

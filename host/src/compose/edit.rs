@@ -27,16 +27,24 @@ pub struct Wanted {
     pub service: ServiceName,
     /// `port` of its `x-swap`; `None`: nothing has to be written.
     pub port: Option<u16>,
+    /// What else its `x-swap` shall say: keys and values, as `proxy` and `edge/nginx`.
+    pub settings: Vec<(String, String)>,
     /// Whether it exposes any port yet.
     pub exposes: bool,
     /// Whether its `container_name` must go.
     pub unname: bool,
+    /// The name that others shall find it by in its networks from then on, beside its own.
+    pub alias: Option<String>,
+    /// Whether it has networks of its own, wherever they are written.
+    pub has_networks: bool,
     /// How many fixed published ports of it must go.
     pub fixed_ports: usize,
     /// The volume that nginx needs, as `./nginx/swap:/etc/nginx/swap`, and nginx's service.
     pub volume: Option<(ServiceName, String)>,
     /// Whether nginx's service has volumes already, wherever they are written.
     pub has_volumes: bool,
+    /// The command that goes on where people were needed, as `swap init app`.
+    pub again: String,
 }
 
 /// Returns the edits, each with the index of its file, and what must be done by hand with the reason.
@@ -46,7 +54,7 @@ pub fn propose(files: &[ComposeFile], wanted: &Wanted) -> (Vec<(usize, Edit)>, V
         match tree(&file.text) {
             Ok(tree) => proposal.trees.push(tree),
             Err(why) => {
-                let cure = format!("correct `{}`, then run `swap init` again", file.name);
+                let cure = format!("correct `{}`, then run `{}` again", file.name, wanted.again);
                 let failure = Failure::new(format!("`{}` can't be edited: {why}", file.name)).hint(cure);
                 return (Vec::new(), vec![failure]);
             }
@@ -56,11 +64,14 @@ pub fn propose(files: &[ComposeFile], wanted: &Wanted) -> (Vec<(usize, Edit)>, V
     if wanted.unname {
         proposal.unname(service);
     }
+    if let Some(alias) = &wanted.alias {
+        proposal.alias(service, alias, wanted.has_networks);
+    }
     if wanted.fixed_ports > 0 {
         proposal.unpublish(service, wanted.fixed_ports);
     }
-    if let Some(port) = wanted.port {
-        proposal.port(service, port, wanted.exposes);
+    if wanted.port.is_some() || !wanted.settings.is_empty() {
+        proposal.settings(service, wanted);
     }
     if let Some((proxy, volume)) = &wanted.volume {
         proposal.volume(proxy, volume, wanted.has_volumes);
@@ -68,20 +79,47 @@ pub fn propose(files: &[ComposeFile], wanted: &Wanted) -> (Vec<(usize, Edit)>, V
     let Proposal { edits, mut by_hand, .. } = proposal;
     for (index, file) in files.iter().enumerate() {
         let own: Vec<Edit> = edits.iter().filter(|(at, _)| *at == index).map(|(_, edit)| edit.clone()).collect();
-        if !own.is_empty() && !only_wanted(&file.text, &Edit::apply(&file.text, &own), wanted) {
-            by_hand.push(
-                Failure::new(format!("`{}` is written in a way that can't be edited safely", file.name))
-                    .hint(by_hand_lines(wanted)),
-            );
+        if own.is_empty() {
+            continue;
         }
+        let why = match only_wanted(&file.text, &Edit::apply(&file.text, &own), wanted) {
+            Ok(true) => continue,
+            Ok(false) => String::new(),
+            Err(why) => format!(": {why}"),
+        };
+        by_hand.push(
+            Failure::new(format!("`{}` is written in a way that can't be edited safely{why}", file.name))
+                .hint(by_hand_lines(wanted)),
+        );
     }
     (edits, by_hand)
 }
 
+/// Tells whether a compose file has a section for a service.
+pub fn has_service(text: &str, service: &ServiceName) -> bool {
+    tree(text).is_ok_and(|tree| tree.get("services").is_some_and(|(_, all)| all.get(service.as_str()).is_some()))
+}
+
+/// Returns the compose files that one includes, as they are written there.
+pub fn includes(text: &str) -> Vec<String> {
+    let Ok(file) = read::yaml(text) else { return Vec::new() };
+    let names = |value: &Value| match value {
+        Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        other => other.as_str().map(str::to_owned).into_iter().collect::<Vec<_>>(),
+    };
+    let entries = file.get("include").and_then(Value::as_array).into_iter().flatten();
+    let listed = entries.flat_map(|entry| names(entry.get("path").unwrap_or(entry)));
+    // What has a variable in its name, or is fetched, is compose's to find.
+    listed.filter(|name| !name.contains('$') && !name.contains("://")).collect()
+}
+
 /// Tells whether the edited file says what the old one says, but for what is wanted. A way of writing YAML that was not
 /// thought of here must not cost anybody a service.
-fn only_wanted(before: &str, after: &str, wanted: &Wanted) -> bool {
-    let (Ok(mut before), Ok(mut after)) = (read::yaml(before), read::yaml(after)) else { return false };
+///
+/// # Errors
+/// One of the texts can't be read; why.
+fn only_wanted(before: &str, after: &str, wanted: &Wanted) -> Result<bool, String> {
+    let (mut before, mut after) = (read::yaml(before)?, read::yaml(after)?);
     let ports = |value: &mut Value| {
         if let Some(ports) = value.get_mut("ports").and_then(Value::as_array_mut) {
             ports.retain(|port| !is_fixed(port));
@@ -101,10 +139,14 @@ fn only_wanted(before: &str, after: &str, wanted: &Wanted) -> bool {
                 if wanted.unname {
                     map.remove("container_name");
                 }
-                if wanted.port.is_some() {
+                if let Some(alias) = &wanted.alias {
+                    without_alias(map, alias);
+                }
+                if wanted.port.is_some() || !wanted.settings.is_empty() {
                     let settings = map.get_mut("x-swap").and_then(Value::as_object_mut);
                     let emptied = settings.is_none_or(|settings| {
-                        settings.remove("port");
+                        wanted.port.iter().for_each(|_| drop(settings.remove("port")));
+                        wanted.settings.iter().for_each(|(key, _)| drop(settings.remove(key)));
                         settings.is_empty()
                     });
                     if emptied {
@@ -124,7 +166,33 @@ fn only_wanted(before: &str, after: &str, wanted: &Wanted) -> bool {
             }
         }
     }
-    before == after || wanted.port.is_some_and(|port| before == without_new_expose(&before, after, port))
+    Ok(before == after || wanted.port.is_some_and(|port| before == without_new_expose(&before, after, port)))
+}
+
+/// Brings the networks of a service into one form, without this alias.
+fn without_alias(service: &mut serde_json::Map<String, Value>, alias: &str) {
+    let mut networks = match service.remove("networks") {
+        Some(Value::Array(names)) => {
+            names.iter().filter_map(Value::as_str).map(|name| (name.to_owned(), Value::Null)).collect()
+        }
+        Some(Value::Object(map)) => map,
+        _ => serde_json::Map::new(),
+    };
+    for network in networks.values_mut() {
+        if let Some(aliases) = network.get_mut("aliases").and_then(Value::as_array_mut) {
+            aliases.retain(|known| known.as_str() != Some(alias));
+        }
+        if let Some(map) = network.as_object_mut() {
+            map.retain(|key, value| key != "aliases" || value.as_array().is_none_or(|aliases| !aliases.is_empty()));
+        }
+        if network.as_object().is_some_and(serde_json::Map::is_empty) {
+            *network = Value::Null;
+        }
+    }
+    let usual = networks.len() == 1 && networks.get("default") == Some(&Value::Null);
+    if !networks.is_empty() && !usual {
+        service.insert("networks".to_owned(), Value::Object(networks));
+    }
 }
 
 /// Takes `expose` with this port alone from the services that had none: those that merge a service get its port too, which
@@ -172,16 +240,19 @@ fn section<'a>(file: &'a mut Value, service: &ServiceName) -> Option<&'a mut Val
 
 /// Returns all that is wanted, in words.
 fn by_hand_lines(wanted: &Wanted) -> String {
-    let Wanted { service, port, unname, fixed_ports, volume, .. } = wanted;
+    let Wanted { service, port, settings, unname, alias, fixed_ports, volume, .. } = wanted;
     let mut lines = Vec::new();
     if let Some((proxy, volume)) = volume {
         lines.push(format!("write `- {volume}` under `volumes:` of `services: {proxy}:`"));
     }
-    if let Some(port) = port {
-        lines.push(format!("write `x-swap: {{ port: {port} }}` under `services: {service}:`"));
+    if port.is_some() || !settings.is_empty() {
+        lines.push(format!("write `x-swap: {{ {} }}` under `services: {service}:`", setting_lines(wanted).join(", ")));
     }
     if *unname {
         lines.push(format!("remove `container_name` from `services: {service}:`"));
+    }
+    if let Some(alias) = alias {
+        lines.push(format!("write `aliases: [{alias}]` under each of `networks` of `services: {service}:`"));
     }
     if *fixed_ports > 0 {
         lines.push(format!("remove the fixed ports from `ports` of `services: {service}:`"));
@@ -393,9 +464,11 @@ impl Proposal<'_> {
         }
     }
 
-    /// Writes `port` into `x-swap`.
-    fn port(&mut self, service: &ServiceName, port: u16, exposes: bool) {
-        let line = format!("x-swap: {{ port: {port} }}");
+    /// Writes the settings that are wanted into `x-swap`.
+    fn settings(&mut self, service: &ServiceName, wanted: &Wanted) {
+        let lines = setting_lines(wanted);
+        let all = lines.join(", ");
+        let line = format!("x-swap: {{ {all} }}");
         let cure = format!("write `{line}` under `services: {service}:`");
         let Some((file, section)) = self.place(service, "x-swap") else {
             return self.hand(format!("no compose file here has the service `{service}`"), cure);
@@ -403,20 +476,92 @@ impl Proposal<'_> {
         let text = &self.files[file].text;
         let edit = match section.get("x-swap") {
             // Services that merge this one would take `x-swap` too, and a worker has no port; exposing one does no harm.
-            None if section.anchored && !exposes => added(text, &section, &format!("expose: [\"{port}\"]")),
+            None if section.anchored && !wanted.exposes && wanted.settings.is_empty() => {
+                let port = wanted.port.map(|port| port.to_string()).unwrap_or_default();
+                added(text, &section, &format!("expose: [\"{port}\"]"))
+            }
             None => added(text, &section, &line),
             Some((key, value)) if value.is_nothing() => Some(Edit::insert(
                 key.at.end + text[key.at.end..].find(':').map_or(0, |at| at + 1),
-                format!(" {{ port: {port} }}"),
+                format!(" {{ {all} }}"),
             )),
-            Some((_, value)) if !value.anchored => added(text, value, &format!("port: {port}")),
+            Some((_, value)) if !value.anchored => {
+                let known = lines.iter().any(|line| value.get(line.split(':').next().unwrap_or_default()).is_some());
+                let between = if value.is_block() {
+                    let indent = value.entries().first().map_or(0, |(key, _)| column(text, key.at.start));
+                    format!("{}{}", newline(text), " ".repeat(indent))
+                } else {
+                    ", ".to_owned()
+                };
+                added(text, value, &lines.join(&between)).filter(|_| !known)
+            }
             Some(_) => None,
         };
         match edit {
             Some(edit) => self.edits.push((file, edit)),
             None => {
                 let what = format!("`x-swap` of `{service}` in {} can't be edited safely", self.name(file));
-                self.hand(what, format!("write `port: {port}` into `x-swap` of `services: {service}:`"));
+                self.hand(what, format!("write `{all}` into `x-swap` of `services: {service}:`"));
+            }
+        }
+    }
+
+    /// Lets others find the service by one more name in all its networks.
+    fn alias(&mut self, service: &ServiceName, alias: &str, has_networks: bool) {
+        let cure = format!("write `aliases: [{alias}]` under each of `networks` of `services: {service}:`");
+        let Some((file, section)) = self.place(service, "networks") else {
+            return self.hand(format!("no compose file here has the service `{service}`"), cure);
+        };
+        let text = &self.files[file].text;
+        let own = format!("{{ aliases: [{alias}] }}");
+        let edits: Option<Vec<Edit>> = match section.get("networks") {
+            None if has_networks => None,
+            None => added(text, &section, &format!("networks: {{ default: {own} }}")).map(|edit| vec![edit]),
+            Some((_, value)) if value.anchored => None,
+            Some((key, value)) => match &value.kind {
+                Kind::Sequence(StructureStyle::Flow, items) => {
+                    let names: Option<Vec<String>> =
+                        items.iter().map(|item| Some(format!("{}: {own}", item.scalar()?))).collect();
+                    let names = names.filter(|names| !names.is_empty());
+                    let end = value.written_end(text);
+                    names.map(|names| {
+                        vec![Edit { at: value.at.start..end, text: format!("{{ {} }}", names.join(", ")) }]
+                    })
+                }
+                Kind::Sequence(_, items) => items
+                    .iter()
+                    .map(|item| {
+                        let dash = text[..item.at.start].rfind('-').filter(|dash| begins_line(text, *dash))?;
+                        let deeper = if column(text, dash) > column(text, key.at.start) { "" } else { "  " };
+                        let end = item.written_end(text);
+                        Some(Edit { at: dash..end, text: format!("{deeper}{}: {own}", item.scalar()?) })
+                    })
+                    .collect(),
+                Kind::Mapping(_, entries) => entries
+                    .iter()
+                    .map(|(name, of)| match (&of.kind, of.get("aliases")) {
+                        (_, Some((_, aliases))) => item_added(text, aliases, alias),
+                        (Kind::Mapping(_, inner), None) if !inner.is_empty() => {
+                            added(text, of, &format!("aliases: [{alias}]"))
+                        }
+                        (Kind::Mapping(..), None) => {
+                            Some(Edit { at: of.at.start..of.written_end(text), text: own.clone() })
+                        }
+                        _ if of.is_nothing() && text[of.at.clone()].trim().is_empty() => {
+                            let colon = text[name.at.end..].find(':')? + name.at.end + 1;
+                            Some(Edit::insert(colon, format!(" {own}")))
+                        }
+                        _ => None,
+                    })
+                    .collect(),
+                _ => None,
+            },
+        };
+        match edits.filter(|edits| !edits.is_empty() && !section.anchored) {
+            Some(edits) => self.edits.extend(edits.into_iter().map(|edit| (file, edit))),
+            None => {
+                let what = format!("the networks of `{service}` in {} can't be edited safely", self.name(file));
+                self.hand(what, cure);
             }
         }
     }
@@ -456,6 +601,13 @@ impl Proposal<'_> {
             }
         }
     }
+}
+
+/// Returns what `x-swap` shall say, a line each.
+fn setting_lines(wanted: &Wanted) -> Vec<String> {
+    let mut lines: Vec<String> = wanted.settings.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+    lines.extend(wanted.port.map(|port| format!("port: {port}")));
+    lines
 }
 
 /// Returns how the text ends its lines.
@@ -499,12 +651,30 @@ fn list_indent(text: &str, tree: &Node) -> usize {
     first(text, tree).unwrap_or(2)
 }
 
+/// Returns where the comments end that belong to the last value of a mapping: what stands deeper than its keys, or is an item of
+/// a list that was taken out.
+fn after_comments(text: &str, end: usize, column: usize) -> usize {
+    let mut at = end;
+    while let Some(next) = text[at..].find('\n').map(|next| at + next + 1) {
+        let line = text[next..].split('\n').next().unwrap_or_default();
+        let indent = line.len() - line.trim_start().len();
+        let comment = line.trim().strip_prefix('#');
+        let belongs = |comment: &str| indent > column || indent == column && comment.trim_start().starts_with("- ");
+        if !comment.is_some_and(belongs) {
+            break;
+        }
+        at = next + line.trim_end_matches('\r').len();
+    }
+    at
+}
+
 /// Adds a key at the end of a mapping.
 fn added(text: &str, mapping: &Node, line: &str) -> Option<Edit> {
     let (first, _) = mapping.entries().first()?;
     if mapping.is_block() {
-        let indent = " ".repeat(begins_line(text, first.at.start).then(|| column(text, first.at.start))?);
-        return Some(Edit::insert(line_end(text, mapping.at.end), format!("{}{indent}{line}", newline(text))));
+        let column = begins_line(text, first.at.start).then(|| column(text, first.at.start))?;
+        let end = after_comments(text, line_end(text, mapping.at.end), column);
+        return Some(Edit::insert(end, format!("{}{}{line}", newline(text), " ".repeat(column))));
     }
     let (_, last) = mapping.entries().last().filter(|(_, value)| !value.is_nothing())?;
     Some(Edit::insert(last.written_end(text), format!(", {line}")))
@@ -558,11 +728,15 @@ mod tests {
         Wanted {
             service: "app".parse().unwrap(),
             port: None,
+            settings: Vec::new(),
             exposes: false,
             unname: false,
+            alias: None,
+            has_networks: false,
             fixed_ports: 0,
             volume: None,
             has_volumes: false,
+            again: "swap init app".into(),
         }
     }
 
@@ -650,7 +824,7 @@ mod tests {
         ] {
             let expected = match why {
                 "" => "by hand: `compose.yml` can't be edited: while parsing node, found unknown anchor at char 30 line 3 \
-                       column 9\n  correct `compose.yml`, then run `swap init` again\n"
+                       column 9\n  correct `compose.yml`, then run `swap init app` again\n"
                     .to_owned(),
                 why => format!("by hand: the volumes of `nginx` in compose.yml {why}, so nothing is added{cure}"),
             };
@@ -791,8 +965,9 @@ mod tests {
         let right = "services:\n  nginx:\n    image: n\n    volumes: [ \"./nginx/swap:/etc/nginx/swap\" ]\n  app:\n    image: a\n";
         let elsewhere = "services:\n  nginx:\n    image: n\n  app:\n    volumes: [ \"./nginx/swap:/etc/nginx/swap\" ]\n    image: a\n";
         let lost = "services:\n  nginx:\n    volumes: [ \"./nginx/swap:/etc/nginx/swap\" ]\n  app:\n    image: a\n";
-        let told = [right, elsewhere, lost, "services: ["].map(|after| only_wanted(before, after, &volume(false)));
-        assert_eq!(told, [true, false, false, false]);
+        let told = [right, elsewhere, lost].map(|after| only_wanted(before, after, &volume(false)));
+        assert_eq!(told, [Ok(true), Ok(false), Ok(false)]);
+        assert!(only_wanted(before, "services: [", &volume(false)).is_err());
     }
 
     #[test]
@@ -804,5 +979,75 @@ mod tests {
         let (edits, by_hand) = propose(&files, &volume(true));
         assert_eq!(by_hand, Vec::new());
         assert_eq!(edits.iter().map(|(file, _)| *file).collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn a_commented_item_stays_with_its_list() {
+        let port = Wanted { port: Some(80), ..wanted() };
+        check(
+            "services:\n  app:\n    volumes:\n      - a:/b\n      # - c:/d\n\n  db: {}\n",
+            &port,
+            "services:\n  app:\n    volumes:\n      - a:/b\n      # - c:/d\n    x-swap: { port: 80 }\n\n  db: {}\n",
+        );
+        check(
+            "services:\n  app:\n    volumes:\n    - a:/b\n    # - c:/d\n    # the next\n",
+            &port,
+            "services:\n  app:\n    volumes:\n    - a:/b\n    # - c:/d\n    x-swap: { port: 80 }\n    # the next\n",
+        );
+    }
+
+    #[test]
+    fn a_name_that_goes_stays_an_alias_in_each_form_of_networks() {
+        let named = |has_networks| Wanted { unname: true, alias: Some("shop".into()), has_networks, ..wanted() };
+        let own = "{ aliases: [shop] }";
+        for (before, after, has_networks) in [
+            ("", format!("    networks: {{ default: {own} }}\n"), false),
+            ("    networks: [a, b]\n", format!("    networks: {{ a: {own}, b: {own} }}\n"), true),
+            ("    networks:\n      - a\n      - b\n", format!("    networks:\n      a: {own}\n      b: {own}\n"), true),
+            ("    networks:\n    - a # x\n", format!("    networks:\n      a: {own} # x\n"), true),
+            ("    networks:\n      a:\n", format!("    networks:\n      a: {own}\n"), true),
+            (
+                "    networks:\n      a:\n        priority: 1\n",
+                "    networks:\n      a:\n        priority: 1\n        aliases: [shop]\n".into(),
+                true,
+            ),
+            (
+                "    networks:\n      a:\n        aliases:\n          - x\n",
+                "    networks:\n      a:\n        aliases:\n          - x\n          - shop\n".into(),
+                true,
+            ),
+        ] {
+            let file =
+                |name: &str, networks: &str| format!("services:\n  app:\n    {name}: shop\n    image: x\n{networks}");
+            check(&file("container_name", before), &named(has_networks), &file("# container_name", &after));
+        }
+    }
+
+    #[test]
+    fn settings_are_written_together() {
+        let home = Wanted {
+            port: Some(80),
+            settings: vec![("proxy".into(), "edge/nginx".into()), ("upstream".into(), "shop-app".into())],
+            ..wanted()
+        };
+        check(
+            "services:\n  app:\n    image: x\n",
+            &home,
+            "services:\n  app:\n    image: x\n    x-swap: { proxy: edge/nginx, upstream: shop-app, port: 80 }\n",
+        );
+        check(
+            "services:\n  app:\n    x-swap:\n      watch: 5s\n",
+            &home,
+            "services:\n  app:\n    x-swap:\n      watch: 5s\n      proxy: edge/nginx\n      upstream: shop-app\n      port: 80\n",
+        );
+    }
+
+    #[test]
+    fn a_hundred_aliases_are_as_good_as_one() {
+        let others: String = (0..150).map(|n| format!("  s{n}:\n    <<: *base\n")).collect();
+        let file = |more: &str| {
+            format!("x-base: &base\n  restart: always\nservices:\n  nginx:\n    image: nginx\n{more}{others}")
+        };
+        check(&file(""), &volume(false), &file("    volumes:\n      - ./nginx/swap:/etc/nginx/swap\n"));
     }
 }

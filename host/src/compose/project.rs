@@ -43,6 +43,18 @@ pub struct Service {
     pub expose: Vec<u16>,
     /// What is mounted.
     pub volumes: Vec<Mount>,
+    /// The `configs` that it gets, of kind `config`; without a source where their text stands in the compose file or in a variable.
+    pub configs: Vec<Mount>,
+    /// Its `environment`, over the image's.
+    pub environment: BTreeMap<String, String>,
+    /// Its `entrypoint`; `None`: the image's.
+    pub entrypoint: Option<Vec<String>>,
+    /// Its `command`; `None`: the image's.
+    pub command: Option<Vec<String>>,
+    /// `user`.
+    pub user: Option<String>,
+    /// `working_dir`.
+    pub working_dir: Option<String>,
     /// The real names of its networks; empty with a `network_mode`.
     pub networks: Vec<String>,
     /// The names that it has in its networks beside its own.
@@ -84,6 +96,8 @@ pub struct Build {
     pub context: PathBuf,
     /// Its Dockerfile, relative to that folder.
     pub dockerfile: PathBuf,
+    /// The stage of it that is the image; `None`: the last one.
+    pub target: Option<String>,
 }
 
 /// A port that is published on the engine's machine.
@@ -140,6 +154,12 @@ struct ConfigService {
     expose: Option<Vec<Value>>,
     #[serde(default)]
     volumes: Option<Vec<Value>>,
+    configs: Option<Vec<Value>>,
+    environment: Option<Value>,
+    entrypoint: Option<Value>,
+    command: Option<Value>,
+    user: Option<Value>,
+    working_dir: Option<String>,
     networks: Option<Value>,
     links: Option<Value>,
     hostname: Option<String>,
@@ -191,7 +211,9 @@ pub(super) fn parse(config: &Value, place: &Place) -> Result<Project, Failure> {
             Failure::new(format!("reading {}: {error}", place.files_text()))
                 .hint("service names have letters, digits, `.`, `_` and `-`")
         })?;
+        let configs = mounted_configs(&place.directory, service.configs.as_deref().unwrap_or_default(), printed);
         let mut service = service.resolve(&name, &place.directory, &networks, &volumes);
+        service.configs = configs;
         let section = printed.get("services").and_then(|all| all.get(key.as_str())).unwrap_or(&Value::Null);
         let found = lifecycle::parse(&key, section, printed);
         (service.lifecycle, service.problems, service.notices) = (found.lifecycle, found.problems, found.notices);
@@ -247,6 +269,12 @@ impl ConfigService {
             ports: self.ports.iter().flatten().filter_map(published_port).collect(),
             expose: self.expose.iter().flatten().flat_map(exposed).collect(),
             volumes: self.volumes.iter().flatten().filter_map(|mount| parse_mount(mount, project, volumes)).collect(),
+            configs: Vec::new(),
+            environment: environment(self.environment.as_ref()),
+            entrypoint: self.entrypoint.as_ref().and_then(words),
+            command: self.command.as_ref().and_then(words),
+            user: self.user.as_ref().and_then(text),
+            working_dir: self.working_dir,
             networks: names.iter().map(|key| real_name(project, key, networks)).collect(),
             aliases: listed(self.networks.as_ref(), "aliases"),
             fixed_addresses: fixed_addresses(self.networks.as_ref(), self.mac_address),
@@ -371,7 +399,7 @@ fn parse_build(value: &Value, directory: &Path) -> Build {
     let field = |key: &str| value.get(key).and_then(text);
     let context = text(value).or_else(|| field("context")).unwrap_or_default();
     let dockerfile = field("dockerfile").unwrap_or_else(|| "Dockerfile".to_owned());
-    Build { context: directory.join(context), dockerfile: dockerfile.into() }
+    Build { context: directory.join(context), dockerfile: dockerfile.into(), target: field("target") }
 }
 
 /// Reads an entry of `volumes`: a map, or the short form `[source:]target[:mode]`.
@@ -408,6 +436,72 @@ fn parse_mount(value: &Value, project: &str, volumes: &BTreeMap<String, Option<R
         mount.source = mount.source.map(|key| real_name(project, &key, volumes));
     }
     Some(mount)
+}
+
+/// Returns where the `configs` of a service are in its containers, and the files that they come from.
+fn mounted_configs(directory: &Path, entries: &[Value], printed: &Value) -> Vec<Mount> {
+    let mounted = |entry: &Value| {
+        let name = text(entry).or_else(|| entry.get("source").and_then(text))?;
+        let target = entry.get("target").and_then(text).unwrap_or_else(|| format!("/{name}"));
+        let target = if target.starts_with('/') { target } else { format!("/{target}") };
+        let file = printed.get("configs").and_then(|all| all.get(&name)?.get("file").and_then(text));
+        let source = file.map(|file| directory.join(file).display().to_string());
+        Some(Mount { kind: "config".to_owned(), source, target, read_only: true })
+    };
+    entries.iter().filter_map(mounted).collect()
+}
+
+/// Reads `environment`, a map or a list of `NAME=value`; a name alone has no value here.
+fn environment(value: Option<&Value>) -> BTreeMap<String, String> {
+    match value {
+        Some(Value::Object(map)) => {
+            map.iter().filter_map(|(name, value)| Some((name.clone(), unescaped(&text(value)?)))).collect()
+        }
+        Some(Value::Array(items)) => {
+            let pair = |item: &Value| {
+                let line = text(item)?;
+                let (name, value) = line.split_once('=')?;
+                Some((name.to_owned(), unescaped(value)))
+            };
+            items.iter().filter_map(pair).collect()
+        }
+        _ => BTreeMap::new(),
+    }
+}
+
+/// `config` prints `$$` for what is a `$`.
+fn unescaped(text: &str) -> String {
+    text.replace("$$", "$")
+}
+
+/// Reads a command: a list of words, or a line that is split as a shell does it.
+fn words(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::Array(items) => Some(items.iter().filter_map(text).map(|word| unescaped(&word)).collect()),
+        Value::String(line) => Some(split_line(&unescaped(line))),
+        _ => None,
+    }
+}
+
+/// Splits a line at blanks outside of quotes.
+fn split_line(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut rest = line.chars();
+    while let Some(c) = rest.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some('\''), c) => word.get_or_insert_default().push(c),
+            (_, '\\') => word.get_or_insert_default().extend(rest.next()),
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                _ = word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
 }
 
 fn flag(map: &Map<String, Value>, key: &str) -> bool {

@@ -189,7 +189,11 @@ pub(super) fn assemble(config: &Value, place: &Place, warnings: Vec<String>) -> 
 
 /// Reads YAML as compose does: `y` and `on` are text.
 pub(super) fn yaml(text: &str) -> Result<Value, String> {
-    let options = serde_saphyr::options! { strict_booleans: true };
+    // How often an anchor is used is the author's affair; what its uses may grow to stays bounded by itself.
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        budget: serde_saphyr::budget! { enforce_alias_anchor_ratio: false }
+    };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| printable(&error.without_snippet().to_string()))
 }
 

@@ -60,6 +60,14 @@ impl Options {
         flags
     }
 
+    /// Returns swap as it is called with these flags, as `swap -f prod.yml`.
+    pub(super) fn swap_line(&self) -> String {
+        let context = self.context.iter().flat_map(|context| ["--context".into(), context.into()]);
+        let flags =
+            context.chain(self.project_flags()).map(|flag: OsString| format!(" {}", quoted(&flag.to_string_lossy())));
+        format!("swap{}", flags.collect::<String>())
+    }
+
     /// Returns the flags that stand between `compose` and its command.
     fn project_flags(&self) -> Vec<OsString> {
         let mut flags = Vec::new();

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use crate::docker::{self, Docker, LogMark, Seen};
 use crate::model::{Failure, Output, ProxyChoice, ServiceName};
-use crate::nginx::{Configuration, LocalShell, Nginx, Observation, Place, Proxy, Shell};
+use crate::nginx::{Configuration, LocalShell, Nginx, Observation, Place, Proxy, Shell, quote};
 use crate::plan::Front;
 
 /// A shell beside nginx: in its container, or on this host.
@@ -123,6 +123,15 @@ impl FrontDoors {
         let door = Arc::new(FrontDoor { proxy, nginx: observation.nginx });
         open_doors.insert(front.proxy.clone(), door.clone());
         Ok(door)
+    }
+
+    /// Returns the whole configuration as an nginx that was observed prints it; `None`: it refuses to.
+    pub async fn dump(&self, choice: &ProxyChoice, nginx: &Nginx) -> Option<String> {
+        let door = self.open.lock().await.get(choice).cloned()?;
+        let words = std::iter::once(&nginx.binary).chain(&nginx.arguments).map(|word| quote(word)).collect::<Vec<_>>();
+        let limit = Duration::from_secs(60);
+        let output = door.proxy.shell().run_within(&format!("{} -T 2>/dev/null", words.join(" ")), limit).await.ok()?;
+        (output.code == 0).then_some(output.stdout)
     }
 
     /// Forgets an nginx that no longer answers, so that the next use finds it again.

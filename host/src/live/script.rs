@@ -15,8 +15,11 @@ impl Site {
     /// Lets nginx find a service by its DNS name again, as the plain way needs it; the next swap names addresses.
     pub async fn name_by_dns(&self, service: &ServiceName, front: &Front) -> Result<(), Failure> {
         let door = self.doors.of(&self.docker, &self.project.name, service, front).await?;
-        let (upstream, dns_name) = (front.upstream(service), front.dns_name.as_ref().unwrap_or(service));
-        let change = FileChange::upstream(upstream, Some(first_file(upstream, dns_name, front.port)));
+        let upstream = front.upstream(service);
+        let dns_name = front.dns_name.as_ref().unwrap_or(service);
+        let (address, how) = (format!("{dns_name}:{}", front.port), format!("{dns_name} by its DNS name"));
+        let text = first_file(upstream.as_str(), &address, &how, &[], &[]);
+        let change = FileChange::upstream(upstream, Some(text));
         door.proxy.switch(&door.nginx, &[change]).await?;
         Ok(())
     }

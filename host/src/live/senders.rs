@@ -509,7 +509,7 @@ fn shared_folders(nginx: &Seen, seen: &Seen) -> Vec<(String, String)> {
 }
 
 /// Returns all by which the service can be reached from an nginx.
-fn names(
+pub(super) fn names(
     service: Receiver<'_>,
     nginx: Option<&Seen>,
     proxy: Option<&compose::Service>,

@@ -161,6 +161,41 @@ pub fn reach(configuration: &Configuration, names: &Names) -> Reach {
     reach
 }
 
+/// Whether an end of a way reaches the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lead {
+    /// Through swap's upstream.
+    Through,
+    /// Past it.
+    Past,
+    /// Perhaps.
+    Perhaps,
+    /// It does not, as far as anybody can tell.
+    Elsewhere,
+}
+
+/// Tells for each end of each way whether it reaches the service.
+pub(super) fn leads(configuration: &Configuration, names: &Names) -> Vec<Vec<Lead>> {
+    let judge = Judge { names, configuration };
+    let lead = |end: &End, way: &Way| match judge.finding(end, way) {
+        Finding::Through => Lead::Through,
+        Finding::Past(_) => Lead::Past,
+        Finding::Perhaps(_) => Lead::Perhaps,
+        Finding::Others | Finding::Elsewhere => Lead::Elsewhere,
+    };
+    configuration.ways.ways.iter().map(|way| way.ends.iter().map(|end| lead(end, way)).collect()).collect()
+}
+
+/// Tells whether a `server` line of an upstream names the service.
+pub(super) fn is_server_of(configuration: &Configuration, names: &Names, server: &str) -> bool {
+    Judge { names, configuration }.is_ours(server)
+}
+
+/// Returns the line that leads through swap's upstream instead of this one.
+pub(super) fn written(configuration: &Configuration, names: &Names, way: &Way) -> String {
+    Judge { names, configuration }.written(way)
+}
+
 struct Judge<'a> {
     names: &'a Names,
     configuration: &'a Configuration,

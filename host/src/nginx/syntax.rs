@@ -285,7 +285,12 @@ impl<'a> Tokens<'a> {
                 (Some(open), _) if open == byte => quote = None,
                 (Some(_), _) => {}
                 (None, b'"' | b'\'') => quote = Some(byte),
-                (None, b'-') if last == b'-' => while self.bump().is_some_and(|byte| byte != b'\n') {},
+                (None, b'-') if last == b'-' => {
+                    if !self.skip_long_bracket(true) {
+                        while self.bump().is_some_and(|byte| byte != b'\n') {}
+                    }
+                }
+                (None, b'[') if self.skip_long_bracket(false) => {}
                 (None, b'{') => depth += 1,
                 (None, b'}') => depth -= 1,
                 (None, _) => {}
@@ -296,6 +301,23 @@ impl<'a> Tokens<'a> {
             last = byte;
         }
         Err(SyntaxError { line: begun, what: "a block of Lua is not closed".to_owned() })
+    }
+
+    /// Skips a text between Lua's long brackets, as `[==[ … ]==]`; tells whether there was one. `whole`: its first bracket is
+    /// still to come.
+    fn skip_long_bracket(&mut self, whole: bool) -> bool {
+        let rest = &self.text.as_bytes()[self.at..];
+        let Some(rest) = (if whole { rest.strip_prefix(b"[") } else { Some(rest) }) else { return false };
+        let level = rest.iter().take_while(|byte| **byte == b'=').count();
+        if rest.get(level) != Some(&b'[') {
+            return false;
+        }
+        let closing = format!("]{}]", "=".repeat(level));
+        let end = self.text[self.at..].find(&closing).map_or(self.text.len(), |at| self.at + at + closing.len());
+        while self.at < end {
+            self.bump();
+        }
+        true
     }
 }
 
@@ -392,6 +414,14 @@ mod tests {
         check(
             "access_by_lua_block { if x then y = { '}' } end -- }\n} a b;",
             "1 access_by_lua_block []\n2 a [\"b\"]\n",
+        );
+    }
+
+    #[test]
+    fn the_long_brackets_of_lua_hide_what_is_in_them() {
+        check(
+            "content_by_lua_block { s = [[ it's } ]] t = [==[ ]] } ]==] --[[ { ' ]] u[v[1]] = 2 }\na b;",
+            "1 content_by_lua_block []\n2 a [\"b\"]\n",
         );
     }
 

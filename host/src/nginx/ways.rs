@@ -664,7 +664,7 @@ fn named(host: &str, port: Option<&str>) -> Destination {
 }
 
 /// Splits `app:8000` or `[::1]:8000`.
-fn split(authority: &str) -> (&str, Option<&str>) {
+pub(super) fn split(authority: &str) -> (&str, Option<&str>) {
     let after = authority.rfind(']').map_or(0, |end| end + 1);
     match authority[after..].find(':') {
         Some(colon) => (&authority[..after + colon], Some(&authority[after + colon + 1..])),
@@ -677,7 +677,7 @@ fn is_part(c: char) -> bool {
 }
 
 /// Returns what stands before the next variable, its name, and what stands after it.
-fn next_variable(text: &str) -> (&str, Option<&str>, &str) {
+pub(super) fn next_variable(text: &str) -> (&str, Option<&str>, &str) {
     let mut from = 0;
     while let Some(at) = text[from..].find('$').map(|at| from + at) {
         let rest = &text[at + 1..];
@@ -695,7 +695,7 @@ fn next_variable(text: &str) -> (&str, Option<&str>, &str) {
 }
 
 /// What nginx's own variables are, where that is enough to know where a way leads.
-fn built_in(name: &str) -> Option<&'static str> {
+pub(super) fn built_in(name: &str) -> Option<&'static str> {
     Some(match name {
         "scheme" => "http",
         "request_uri" | "uri" | "document_uri" => "/",

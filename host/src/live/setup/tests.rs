@@ -19,30 +19,65 @@ services:
 
 /// A stack of one nginx and one application; `nginx` is the text of its `default.conf`.
 fn found(nginx: &str) -> Found {
-    Found {
-        service: "app".parse().unwrap(),
+    let service: ServiceName = "app".parse().unwrap();
+    let origins = Origins {
+        name: "nginx".into(),
+        mounts: vec![bind("/p/default.conf", "/etc/nginx/conf.d/default.conf")],
+        ..Origins::default()
+    };
+    let seen = vec![Seen {
+        inside: "/etc/nginx/conf.d/default.conf".into(),
+        path: "/p/default.conf".into(),
+        text: Ok(nginx.into()),
+        built: false,
+    }];
+    let mut found = Found {
+        names: Names::of(service.clone()),
+        service,
         settings: Settings::default(),
-        of_service: compose::Service::default(),
+        of_service: compose::Service { networks: vec!["p_default".into()], ..compose::Service::default() },
         exposed: None,
-        proxy: "nginx".parse().unwrap(),
-        of_proxy: compose::Service {
-            volumes: vec![bind("/p/default.conf", "/etc/nginx/conf.d/default.conf")],
-            ..compose::Service::default()
+        home: Home {
+            choice: ProxyChoice::Service("nginx".parse().unwrap()),
+            origins,
+            compose: Vec::new(),
+            service: Some("nginx".parse().unwrap()),
+            base: "/p".into(),
+            tool: "docker compose".into(),
+            runs: true,
+            container: None,
+            image: None,
+            on_machine: false,
         },
+        project: "p".into(),
         directory: "/p".into(),
         tool: "docker compose".into(),
+        swap: "swap".into(),
+        again: "swap init app".into(),
         compose: vec![("/p/compose.yml".into(), ComposeFile { name: "compose.yml".into(), text: COMPOSE.into() })],
-        seen: vec![Seen {
-            inside: "/etc/nginx/conf.d/default.conf".into(),
-            path: "/p/default.conf".into(),
-            text: nginx.into(),
-            built: false,
-        }],
-        swap_folder: None,
+        files: Vec::new(),
+        seen,
         there: Vec::new(),
         tuning: Some("client_header_timeout 5s;\n".into()),
         asked: true,
-    }
+        root: true,
+    };
+    read_again(&mut found);
+    found
+}
+
+/// Puts together what nginx reads of the files that are seen.
+fn read_again(found: &mut Found) {
+    found.files = found.home.origins.files(&found.seen, None, |path| shown(path, &found.directory));
+}
+
+/// Puts the proposal together.
+fn proposal(found: &Found) -> Proposal {
+    super::proposal(found).unwrap()
+}
+
+fn mounted(found: &mut Found, source: &str) {
+    found.home.origins.mounts.push(bind(source, "/etc/nginx/swap"));
 }
 
 fn told(proposal: &Proposal) -> String {
@@ -63,11 +98,12 @@ fn after(found: &Found, proposal: &Proposal) -> Found {
         let seen = after.seen.iter_mut().find(|file| file.path == *path);
         match (compose, seen) {
             (Some((_, file)), _) => file.text = text.clone(),
-            (None, Some(file)) => file.text = text.clone(),
+            (None, Some(file)) => file.text = Ok(text.clone()),
             (None, None) => after.there.push(path.file_name().unwrap().to_string_lossy().into_owned()),
         }
     }
-    after.swap_folder = Some("/p/nginx/swap".into());
+    mounted(&mut after, "/p/nginx/swap");
+    read_again(&mut after);
     after.of_service.settings.port = Some(8000);
     after.settings.port = Some(8000);
     after.of_service.container_name = None;
@@ -135,7 +171,7 @@ next: swap app
 fn a_port_that_is_known_is_not_written_and_a_mounted_folder_is_used() {
     let mut found = found("server { location / { fastcgi_pass app:9000; } }\n");
     found.exposed = Some(vec![9000]);
-    found.swap_folder = Some("/p/conf/swap".into());
+    mounted(&mut found, "/p/conf/swap");
     found.tuning = None;
     let proposal = proposal(&found);
     assert_eq!(
@@ -164,15 +200,16 @@ next: swap app
 fn an_image_with_its_own_configuration_is_for_people() {
     let mut found = found("");
     found.seen.clear();
-    found.of_proxy.volumes.clear();
+    found.home.origins.mounts.clear();
     found.of_service.settings.port = Some(8000);
-    found.swap_folder = Some("/p/nginx/swap".into());
+    mounted(&mut found, "/p/nginx/swap");
+    read_again(&mut found);
     found.there = vec!["app.conf".into(), TUNING_FILE.into()];
     check(
         &found,
         "\
-by hand: the configuration of `nginx` is in its image: no file below `/etc/nginx` is mounted from this machine or copied by a Dockerfile here, so none can be edited
-  write `include /etc/nginx/swap/*.conf;` into the `http` block and `proxy_pass http://app;` (or `fastcgi_pass app;`, `uwsgi_pass app;`, `grpc_pass grpc://app;`) where it is used; build the image again, then run `swap doctor app`
+by hand: the configuration of `nginx` is not here: no file below `/etc/nginx` is mounted from this machine or copied by a Dockerfile here, so none can be edited
+  where it comes from write `include /etc/nginx/swap/*.conf;` into the `http` block and `proxy_pass http://app;` (or `fastcgi_pass app;`, `uwsgi_pass app;`, `grpc_pass grpc://app;`) where it is used; build the image again if it is in one; then `swap doctor app` tells what is left
 ",
     );
 }
@@ -183,9 +220,9 @@ fn what_a_dockerfile_copies_is_changed_and_built_again() {
     found.exposed = Some(vec![9000]);
     found.tuning = None;
     found.compose[0].1.text = "services:\n  nginx:\n    build: ./nginx\n".into();
-    found.of_proxy.volumes.clear();
+    found.home.origins.mounts.clear();
     found.seen[0].built = true;
-    found.swap_folder = Some("/p/swap".into());
+    mounted(&mut found, "/p/swap");
     let proposal = proposal(&found);
     assert_eq!(
         told(&proposal),
@@ -219,7 +256,7 @@ fn built(files: &[(&str, &str)], services: &[&str]) -> (tempfile::TempDir, BTree
         fs::write(path, text).unwrap();
     }
     let service = |name: &&str| {
-        let build = Build { context: folder.path().join(name), dockerfile: "Dockerfile".into() };
+        let build = Build { context: folder.path().join(name), dockerfile: "Dockerfile".into(), target: None };
         (name.parse().unwrap(), compose::Service { build: Some(build), ..compose::Service::default() })
     };
     let services = services.iter().map(service).collect();
@@ -245,7 +282,7 @@ fn files_are_seen_where_a_dockerfile_puts_them_unless_a_mount_covers_them() {
     );
     let mut web = services[&"web".parse().unwrap()].clone();
     let inside = |web: &compose::Service| -> Vec<String> {
-        let files = seen(web, folder.path()).into_iter();
+        let files = of_service("web", web, folder.path()).seen().into_iter();
         files.map(|file| format!("{}{}", file.inside, if file.built { "" } else { " mounted" })).collect()
     };
     assert_eq!(inside(&web), ["/etc/nginx/conf.d/site.conf", "/etc/nginx/more/a.conf", "/etc/nginx/nginx.conf"]);
@@ -254,33 +291,18 @@ fn files_are_seen_where_a_dockerfile_puts_them_unless_a_mount_covers_them() {
 }
 
 #[test]
-fn nginx_is_found_by_what_it_is_made_of() {
-    let (_folder, mut services) = built(
-        &[("gate/Dockerfile", "FROM nginx:alpine\nCOPY a.conf /etc/nginx/conf.d/\n"), ("app/Dockerfile", "FROM php\n")],
-        &["gate", "app"],
-    );
-    let exporter = compose::Service { image: Some("nginx/nginx-prometheus-exporter".into()), ..Default::default() };
-    services.insert("numbers".parse().unwrap(), exporter);
-    let project =
-        Project { name: "p".into(), directory: "/p".into(), files: Vec::new(), services, warnings: Vec::new() };
-    let found = |service: &str| proxy(&project, &service.parse().unwrap(), &Settings::default()).unwrap();
-    assert_eq!(found("app").as_str(), "gate");
-    assert_eq!(found("gate").as_str(), "numbers");
-}
-
-#[test]
 fn several_ports_and_a_service_that_nginx_does_not_know_are_for_people() {
     let ready = |nginx: &str| {
         let mut found = found(nginx);
-        found.swap_folder = Some("/p/nginx/swap".into());
+        mounted(&mut found, "/p/nginx/swap");
         found.tuning = None;
         found
     };
     check(
         &ready("server { location / { proxy_pass http://other; } }\n"),
         "\
-by hand: no line of default.conf sends requests to `app`
-  write `include /etc/nginx/swap/*.conf;` into the `http` block and `proxy_pass http://app;` (or `fastcgi_pass app;`, `uwsgi_pass app;`, `grpc_pass grpc://app;`) where it is used; a service without a proxy needs nothing of this: `swap app`
+by hand: no line of default.conf sends requests to `app` (by `app`)
+  write `proxy_pass http://app;` (or `fastcgi_pass app;`, `uwsgi_pass app;`, `grpc_pass grpc://app;`) where it is used, then run `swap init app` again; a service without a proxy needs nothing of this: `swap app`
 ",
     );
     let several =
@@ -294,7 +316,7 @@ by hand: no line of default.conf sends requests to `app`
  include swap/*.conf;
 -server { proxy_pass http://app:1; location /b { fastcgi_pass app:2; } }
 +server { proxy_pass http://app; location /b { fastcgi_pass app; } }
-note: the application sees `Host: app` where it saw `Host: app:1`: no `proxy_set_header Host` stands in these files
+note: the application sees `Host: app` where it saw `Host: app:1`: no `proxy_set_header Host` holds at default.conf:2
 by hand: nginx talks to several ports of `app` (1, 2), and swap's upstream has one
   let all lines use one port, or make a service of its own of the other
 ",
@@ -307,6 +329,7 @@ fn a_name_and_a_port_of_its_own_are_given_up_with_a_note() {
     found.compose[0].1.text =
         COMPOSE.replace("    build: .\n", "    build: .\n    container_name: shop\n    ports:\n      - 8000:8000\n");
     found.of_service.container_name = Some("shop".into());
+    found.names.add("shop", "its `container_name`");
     found.of_service.ports =
         vec![compose::PublishedPort { target: 8000, host: Some((8000, 8000)), protocol: "tcp".into() }];
     found.there = vec!["app.conf".into()];
@@ -317,7 +340,7 @@ fn a_name_and_a_port_of_its_own_are_given_up_with_a_note() {
         "\
 --- compose.yml
 +++ compose.yml
-@@ -3,8 +3,10 @@
+@@ -3,8 +3,11 @@
      image: nginx
      volumes:
        - ./default.conf:/etc/nginx/conf.d/default.conf:ro
@@ -330,6 +353,7 @@ fn a_name_and_a_port_of_its_own_are_given_up_with_a_note() {
 +    # container_name: shop
 +    # ports:
 +    #   - 8000:8000
++    networks: { default: { aliases: [shop] } }
 +    x-swap: { port: 8000 }
 --- default.conf
 +++ default.conf
@@ -337,12 +361,12 @@ fn a_name_and_a_port_of_its_own_are_given_up_with_a_note() {
  include /etc/nginx/swap/*.conf;
 -server { proxy_pass http://shop:8000; }
 +server { proxy_pass http://app; }
-note: the application sees `Host: app` where it saw `Host: shop:8000`: no `proxy_set_header Host` stands in these files
-note: `container_name: shop` becomes a comment: two containers can't share a name; others reach it as `app`
+note: the application sees `Host: app` where it saw `Host: shop:8000`: no `proxy_set_header Host` holds at default.conf:2
+note: `container_name: shop` becomes a comment: two containers can't share a name; others reach it as `app`, and by its alias as `shop`
 note: `8000:8000` is not published any more: two containers can't share a port; users come through nginx
 note: nginx does not run or could not be asked, so its settings for reloads are left to the first swap, in which clients with keep-alive connections may lose a request
-next: docker compose up -d      (makes `nginx` anew: a moment without answers, this once)
-next: swap app
+next: docker compose up -d --no-deps nginx      (makes `nginx` anew: a moment without answers, this once)
+next: swap app      (without `docker compose up` before: what runs serves until nginx has left it)
 ",
     );
 }

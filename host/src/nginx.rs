@@ -48,7 +48,9 @@ pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, SwitchFailure, Wor
 pub use reach::{Names, Pass, Reach, reach};
 pub use script::quote;
 pub use tuning::{TUNING_FILE, render as tuning_text};
-pub use upstream::{Fallback, NotParsed, Obeyed, Rest, Server, UpstreamFile, file_name, is_ours, owner, parse, render};
+pub use upstream::{
+    Fallback, Kept, NotParsed, Obeyed, Rest, Server, UpstreamFile, file_name, is_ours, owner, parse, render,
+};
 pub use ways::{Destination, End, Realm, Through, Upstream, Way, Ways};
 
 use crate::model::{Failure, Output};

@@ -151,7 +151,7 @@ mod tests {
                 id: container.id.clone(),
             }],
             fallback: None,
-            keepalive: None,
+            kept: nginx::Kept::default(),
             rest: None,
         })
     }
@@ -168,10 +168,7 @@ mod tests {
         check(Some("upstream app { server app:80; }\n"), Said::Unclear);
         check(Some("upstream app { server 172.18.0.4:80; }\n"), Said::Names("demo-app-0".to_owned()));
         // Somebody has changed what swap wrote.
-        check(
-            Some(&file(&old).replace("upstream app {", "upstream app {\n  ip_hash;")),
-            Said::Names("demo-app-0".into()),
-        );
-        check(Some(&file(&new).replace("upstream app {", "upstream app {\n  ip_hash;")), Said::Unclear);
+        check(Some(&file(&old).replace("upstream app {", "upstream app {\n  ntlm;")), Said::Names("demo-app-0".into()));
+        check(Some(&file(&new).replace("upstream app {", "upstream app {\n  ntlm;")), Said::Unclear);
     }
 }

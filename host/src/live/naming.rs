@@ -137,6 +137,9 @@ impl Live<'_> {
         if front.resolver.is_none() || live.iter().any(|container| container.address.is_none()) {
             return Ok(());
         }
+        if self.upstream(service, front, live).fallback.is_none() {
+            return Ok(());
+        }
         let wanted = self.upstream_change(service, front, live);
         let door = self.door(service, front).await?;
         let now = door.proxy.shell().run(&format!("cat {}", nginx::quote(&front.file(service)))).await?;
@@ -156,18 +159,20 @@ impl Live<'_> {
             let address = container.address?;
             Some(nginx::Server { address, container: container.name.clone(), id: container.id.clone() })
         });
+        let kept = front.before.as_deref().map(nginx::Kept::of).unwrap_or_default();
+        let resolver = front.resolver.filter(|_| kept.allows_backup());
         UpstreamFile {
             run: self.plan.run.clone(),
             project: self.plan.project.clone(),
             service: service.clone(),
             upstream: front.upstream(service).clone(),
             servers: servers.collect(),
-            fallback: front.resolver.map(|resolver| nginx::Fallback {
+            fallback: resolver.map(|resolver| nginx::Fallback {
                 name: front.dns_name.as_ref().unwrap_or(service).clone(),
                 resolver,
                 port: front.port,
             }),
-            keepalive: None,
+            kept,
             rest: None,
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::site::Site;
 use crate::docker::Seen;
 use crate::model::{Failure, ServiceName};
-use crate::nginx::{FileChange, Shell as _, first_file};
+use crate::nginx::{FileChange, Kept, Shell as _, first_file};
 use crate::plan::Front;
 
 /// How long the new container may take to become healthy.
@@ -18,7 +18,7 @@ impl Site {
         let upstream = front.upstream(service);
         let dns_name = front.dns_name.as_ref().unwrap_or(service);
         let (address, how) = (format!("{dns_name}:{}", front.port), format!("{dns_name} by its DNS name"));
-        let text = first_file(upstream.as_str(), &address, &how, &[], &[]);
+        let text = first_file(upstream.as_str(), &address, &how, &Kept::default());
         let change = FileChange::upstream(upstream, Some(text));
         door.proxy.switch(&door.nginx, &[change]).await?;
         Ok(())

@@ -781,19 +781,13 @@ fn proposal(found: &Found) -> Result<Proposal, Failure> {
         let text = match (published, home.on_machine) {
             (Some(published), true) => {
                 let address = format!("127.0.0.1:{published}");
-                nginx::first_file(
-                    upstream,
-                    &address,
-                    "by its published port",
-                    &configured.options,
-                    &configured.parameters,
-                )
+                nginx::first_file(upstream, &address, "by its published port", &configured.kept)
             }
             _ => {
                 let host = configured.host.clone().filter(|_| !matches!(home.choice, ProxyChoice::Service(_)));
                 let address = format!("{}:{port}", host.unwrap_or_else(|| service.to_string()));
                 let how = format!("{service} by its DNS name");
-                nginx::first_file(upstream, &address, &how, &configured.options, &configured.parameters)
+                nginx::first_file(upstream, &address, &how, &configured.kept)
             }
         };
         new(&first, text);

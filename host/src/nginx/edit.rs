@@ -10,6 +10,7 @@ use super::config::{self, Configuration};
 use super::dump::{Dump, Listener, Statement};
 use super::reach::{Lead, Names, is_server_of, leads, written};
 use super::syntax::{self, Directive};
+use super::upstream::Kept;
 use super::ways::{Destination, End, Realm, Through, Upstream, Way, built_in, split};
 use crate::model::{Edit, Failure, printable};
 
@@ -65,10 +66,8 @@ pub struct Proposal {
     pub used: bool,
     /// The name by which nginx finds it now, as it is written.
     pub host: Option<String>,
-    /// What the upstreams say that swap's takes the place of, beside their servers: `keepalive 32`.
-    pub options: Vec<String>,
-    /// What they say of the service's own server: `max_fails=3`.
-    pub parameters: Vec<String>,
+    /// What the upstreams say that swap's takes the place of, beside where their servers are.
+    pub kept: Kept,
     /// What must be changed by hand, and why it is not done.
     pub by_hand: Vec<Failure>,
     /// What people should know.
@@ -491,7 +490,9 @@ impl Change<'_> {
                 }
                 continue;
             }
-            self.keep_options(at, &servers);
+            let lost = self.keep_options(at, &servers);
+            let lost =
+                if lost.is_empty() { String::new() } else { format!("; swap's own has no `{}`", lost.join("`, `")) };
             let switch = told.seen.iter().find(|inner| inner.opener == Some(at) && inner.name == "include");
             if let Some(switch) = switch {
                 self.proposal.notes.push(format!(
@@ -504,13 +505,13 @@ impl Change<'_> {
                 Ok(edits) => {
                     edits.into_iter().for_each(|edit| self.edit(seen.file, edit));
                     self.proposal.notes.push(format!(
-                        "the upstream `{name}` at {shown} becomes a comment: swap writes it from now on"
+                        "the upstream `{name}` at {shown} becomes a comment: swap writes it from now on{lost}"
                     ));
                 }
                 Err(_) if !same_name => self
                     .proposal
                     .notes
-                    .push(format!("the upstream `{name}` at {shown} is not used any more and may be deleted")),
+                    .push(format!("the upstream `{name}` at {shown} is not used any more and may be deleted{lost}")),
                 Err(why) => self.proposal.by_hand.push(
                     Failure::new(format!("the upstream `{name}` at {shown} {why}"))
                         .hint(format!("remove `upstream {name} {{ … }}`: swap writes it from now on")),
@@ -519,29 +520,20 @@ impl Change<'_> {
         }
     }
 
-    /// Keeps what an upstream says beside where its servers are.
-    fn keep_options(&mut self, upstream: usize, servers: &[&Seen]) {
-        let told = self.told;
-        for inner in told.seen.iter().filter(|inner| inner.opener == Some(upstream)) {
+    /// Keeps what an upstream says beside where its servers are; returns what swap's own can't say.
+    fn keep_options(&mut self, upstream: usize, servers: &[&Seen]) -> Vec<String> {
+        let mut lost = Vec::new();
+        for inner in self.told.seen.iter().filter(|inner| inner.opener == Some(upstream)) {
             // swap has a memory zone and a resolver of its own where they are needed.
-            if matches!(inner.name.as_str(), "server" | "zone" | "include" | "resolver" | "resolver_timeout") {
-                continue;
-            }
-            let words = std::iter::once(&inner.name).chain(&inner.arguments);
-            let option = words.map(String::as_str).collect::<Vec<_>>().join(" ");
-            if !self.proposal.options.contains(&option) {
-                self.proposal.options.push(option);
+            let own = matches!(inner.name.as_str(), "server" | "zone" | "include" | "resolver" | "resolver_timeout");
+            if !own && !self.proposal.kept.option(&inner.name, &inner.arguments) {
+                lost.push(printable(format!("{} {}", inner.name, inner.arguments.join(" ")).trim_end()));
             }
         }
-        // They are all of one service, so what is said of one of them holds for all.
         for word in servers.iter().flat_map(|server| server.arguments.iter().skip(1)) {
-            let kept = ["max_fails=", "fail_timeout=", "max_conns=", "slow_start=", "weight="];
-            let name = word.split('=').next().unwrap_or_default();
-            let known = |word: &String| word.split('=').next() == Some(name);
-            if kept.iter().any(|kept| word.starts_with(kept)) && !self.proposal.parameters.iter().any(known) {
-                self.proposal.parameters.push(word.clone());
-            }
+            self.proposal.kept.parameter(word);
         }
+        lost
     }
 
     /// Notes where the application will see another `Host`.
@@ -950,8 +942,9 @@ fn at_the_top(text: &str, line: &str) -> Edit {
 
 /// Returns the file that nginx starts with until the first swap: the service at an address, and how it is found there.
 ///
-/// `options` and `parameters` are what upstreams said whose place it takes.
-pub fn first_file(upstream: &str, address: &str, how: &str, options: &[String], parameters: &[String]) -> String {
+/// `kept` is what upstreams said whose place it takes.
+pub fn first_file(upstream: &str, address: &str, how: &str, kept: &Kept) -> String {
+    let Kept { options, parameters } = kept;
     let mut text =
         format!("# What nginx starts with: {how}. The first swap replaces this file.\nupstream {upstream} {{\n");
     // How the load is spread comes before what is kept open.
@@ -1007,7 +1000,7 @@ mod tests {
         let mut ports = proposal.ports.clone();
         ports.extend(proposal.usual_port);
         told += &format!("ports {ports:?}{}\n", if proposal.used { "" } else { ", unused" });
-        let kept: Vec<&String> = proposal.options.iter().chain(&proposal.parameters).collect();
+        let kept: Vec<&String> = proposal.kept.options.iter().chain(&proposal.kept.parameters).collect();
         if !kept.is_empty() {
             told += &format!("kept {}\n", kept.iter().map(|kept| kept.as_str()).collect::<Vec<_>>().join("; "));
         }
@@ -1269,7 +1262,7 @@ by hand: `proxy_pass http://app:${P}` at conf.d/a.conf:2 names a port that can't
     #[test]
     fn the_first_file_names_the_service_by_dns() {
         assert_eq!(
-            first_file("app", "app:8000", "app by its DNS name", &[], &[]),
+            first_file("app", "app:8000", "app by its DNS name", &Kept::default()),
             "# What nginx starts with: app by its DNS name. The first swap replaces this file.\nupstream app {\n    server app:8000;\n}\n"
         );
     }

@@ -93,7 +93,7 @@ impl Backend {
             upstream: service(),
             servers: vec![Server { address: self.address, container: "demo-app".into(), id: "0123456789ab".into() }],
             fallback: None,
-            keepalive: None,
+            kept: Kept::default(),
             rest: None,
         })
     }
@@ -720,7 +720,7 @@ async fn a_name_that_nobody_knows_is_a_harmless_backup() {
     }
     let file = UpstreamFile {
         fallback: Some(Fallback { name: service(), resolver: "127.0.0.11".parse().unwrap(), port: 9000 }),
-        keepalive: Some(8),
+        kept: Kept::of("upstream app { keepalive 8; }"),
         ..parse(&stage.new.upstream("2")).unwrap()
     };
     let change = [FileChange::upstream(&service(), Some(render(&file)))];

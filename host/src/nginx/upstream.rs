@@ -23,11 +23,8 @@ pub struct UpstreamFile {
     pub servers: Vec<Server>,
     /// The service's DNS name as backup; only for an nginx that [knows it](super::Version::knows_resolve).
     pub fallback: Option<Fallback>,
-    /// Idle connections that each worker keeps; `None` writes nothing, which leaves nginx's own default.
-    ///
-    /// Safe with swap, because no old container stops before the last worker that may keep a connection to it is gone.
-    /// On nginx before 1.29.7 it takes effect only with `proxy_http_version 1.1` and an empty `Connection` header.
-    pub keepalive: Option<u16>,
+    /// What people had said of the upstream before swap wrote it.
+    pub kept: Kept,
     /// What is different once the run is over; `None`: it is at work, or died.
     pub rest: Option<Rest>,
 }
@@ -74,6 +71,104 @@ impl fmt::Display for Obeyed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Obeyed { boot, master, youngest } = self;
         write!(f, "{} {}:{} {youngest}", word(boot), master.pid, master.start)
+    }
+}
+
+/// What people say in an upstream of how the load is spread, what is kept open and what counts as a failure: it stays as it is,
+/// whatever containers there are.
+///
+/// Connections that are kept open are safe with swap, because no old container stops before the last worker that may keep one to it
+/// is gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Directives, as `keepalive 32`, in their order.
+    pub options: Vec<String>,
+    /// What is said of each server, as `max_fails=3`.
+    pub parameters: Vec<String>,
+}
+
+/// The directives of an upstream that are kept.
+const OPTIONS: [&str; 11] = [
+    "hash",
+    "ip_hash",
+    "least_conn",
+    "least_time",
+    "random",
+    "sticky",
+    "queue",
+    "keepalive",
+    "keepalive_requests",
+    "keepalive_time",
+    "keepalive_timeout",
+];
+
+/// What is kept of what is said of a server.
+const PARAMETERS: [&str; 5] = ["max_fails", "fail_timeout", "max_conns", "slow_start", "weight"];
+
+impl Kept {
+    /// Reads it from an upstream's file, whoever wrote that.
+    pub fn of(text: &str) -> Self {
+        if let Ok(file) = parse(text) {
+            return file.kept;
+        }
+        let mut kept = Self::default();
+        let directives = syntax::parse(text).unwrap_or_default();
+        for Directive { name, arguments, .. } in
+            directives.iter().filter(|it| it.name == "upstream").flat_map(|it| it.block.iter().flatten())
+        {
+            if name == "server" {
+                arguments.iter().skip(1).for_each(|word| kept.parameter(word));
+            } else {
+                kept.option(name, arguments);
+            }
+        }
+        kept
+    }
+
+    /// Takes a directive; tells whether it is one that is kept.
+    pub fn option(&mut self, name: &str, arguments: &[String]) -> bool {
+        let option = std::iter::once(name.to_owned()).chain(arguments.iter().map(|word| quoted(word)));
+        let option = option.collect::<Vec<_>>().join(" ");
+        let known = OPTIONS.contains(&name) && option.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+        if known && !self.options.contains(&option) {
+            self.options.push(option);
+        }
+        known
+    }
+
+    /// Takes what is said of a server, where it is kept and was not said before: all are of one service.
+    pub fn parameter(&mut self, word: &str) {
+        let name = word.split('=').next().unwrap_or_default();
+        let value = word.split_once('=').map_or("", |(_, value)| value);
+        let plain = !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric());
+        if plain && PARAMETERS.contains(&name) && !self.says(name) {
+            self.parameters.push(word.to_owned());
+        }
+    }
+
+    fn says(&self, name: &str) -> bool {
+        self.parameters.iter().any(|word| word.split('=').next() == Some(name))
+    }
+
+    /// Tells whether nginx takes a backup beside the way in which the load is spread.
+    pub fn allows_backup(&self) -> bool {
+        let methods = ["hash", "ip_hash", "random"];
+        !self.options.iter().any(|option| methods.contains(&option.split(' ').next().unwrap_or_default()))
+    }
+
+    /// Returns what is written behind a server's address, beside what swap says by itself: ` max_fails=3`.
+    fn behind(&self, own: &[&str]) -> String {
+        let own = own.iter().filter(|word| !self.says(word.split('=').next().unwrap_or_default()));
+        own.copied().chain(self.parameters.iter().map(String::as_str)).map(|word| format!(" {word}")).collect()
+    }
+}
+
+/// Returns a word as nginx reads it again.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_graphic() && !";{}\"'\\#".contains(c);
+    match !word.is_empty() && word.replace("${", "$").replace('}', "").chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")),
     }
 }
 
@@ -148,7 +243,7 @@ pub(super) fn said<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 
 /// Returns the file's text. Whatever the names hold, nothing of them gets out of its comment.
 pub fn render(file: &UpstreamFile) -> String {
-    let UpstreamFile { run, project, service, upstream, servers, fallback, keepalive, rest } = file;
+    let UpstreamFile { run, project, service, upstream, servers, fallback, kept, rest } = file;
     let mut text = format!("{TITLE}\n");
     text += &format!("# project: {}\n# service: {service}\n# run: {}\n", word(project), word(&run.0));
     if upstream != service {
@@ -160,7 +255,12 @@ pub fn render(file: &UpstreamFile) -> String {
     if let Some(Rest { obeyed, .. }) = rest {
         text += &format!("# at rest: {obeyed}\n");
     }
+    if !kept.parameters.is_empty() {
+        text += &format!("# kept: {}\n", kept.parameters.join(" "));
+    }
     text += &format!("upstream {upstream} {{\n");
+    // How the load is spread is said before what is kept open.
+    kept.options.iter().for_each(|option| text += &format!("    {option};\n"));
     if let Some(Fallback { resolver, .. }) = fallback {
         // Docker's DNS lets answers live for ten minutes, far longer than a recreated container may wait.
         let family = if servers.iter().all(|server| server.address.is_ipv4()) { " ipv6=off" } else { "" };
@@ -170,15 +270,17 @@ pub fn render(file: &UpstreamFile) -> String {
         // Twice: what a backup has resolved, nginx keeps at a reload for a backup alone, so that the first reload by others loses
         // nothing (measured on 1.30; a lone name answers 502 until it is resolved, some milliseconds).
         (Some(_), Some(Fallback { name, port, .. })) => {
-            text += &format!("    server {name}:{port} resolve max_fails=0;\n");
+            text += &format!("    server {name}:{port} resolve{};\n", kept.behind(&["max_fails=0"]));
         }
-        (Some(Rest { name: Some((name, port)), .. }), None) => text += &format!("    server {name}:{port};\n"),
+        (Some(Rest { name: Some((name, port)), .. }), None) => {
+            text += &format!("    server {name}:{port}{};\n", kept.behind(&[]));
+        }
         _ => {
             for Server { address, .. } in servers {
                 // With a backup nginx counts failures even of a lone server. One slow answer must not turn the traffic away
                 // for the usual ten seconds.
-                let patience = if fallback.is_some() { " fail_timeout=1s" } else { "" };
-                text += &format!("    server {address}{patience};\n");
+                let patience: &[&str] = if fallback.is_some() { &["fail_timeout=1s"] } else { &[] };
+                text += &format!("    server {address}{};\n", kept.behind(patience));
             }
             if servers.is_empty() {
                 text += "    server 127.0.0.1:1 down;\n";
@@ -188,9 +290,6 @@ pub fn render(file: &UpstreamFile) -> String {
     if let Some(Fallback { name, port, .. }) = fallback {
         // Never "failed" itself: otherwise a slow request that fails at both would take the whole upstream down.
         text += &format!("    server {name}:{port} resolve backup max_fails=0;\n");
-    }
-    if let Some(connections) = keepalive {
-        text += &format!("    keepalive {connections};\n");
     }
     text + "}\n"
 }
@@ -212,6 +311,7 @@ pub fn parse(text: &str) -> Result<UpstreamFile, NotParsed> {
             "service" => header.service = Some(value.to_owned()),
             "upstream" => header.upstream = Some(value.to_owned()),
             "run" => header.run = Some(value.to_owned()),
+            "kept" => value.split(' ').for_each(|word| header.kept.parameter(word)),
             "at rest" => {
                 header.rest = Some(Obeyed::parse(value).ok_or_else(|| damaged(format!("the comment {line:?}")))?);
             }
@@ -246,7 +346,7 @@ pub fn parse(text: &str) -> Result<UpstreamFile, NotParsed> {
         upstream,
         servers: header.servers,
         fallback,
-        keepalive: body.keepalive,
+        kept: Kept { options: body.kept.options, ..header.kept },
         rest: header.rest.map(|obeyed| Rest { obeyed, name }),
     })
 }
@@ -259,6 +359,7 @@ struct Header {
     run: Option<String>,
     servers: Vec<Server>,
     rest: Option<Obeyed>,
+    kept: Kept,
 }
 
 #[derive(Default)]
@@ -267,13 +368,16 @@ struct Body {
     resolver: Option<IpAddr>,
     backup: Option<(ServiceName, u16)>,
     name: Option<(ServiceName, u16)>,
-    keepalive: Option<u16>,
+    kept: Kept,
 }
 
 impl Body {
     fn read(block: &[Directive]) -> Result<Self, NotParsed> {
         let mut body = Body::default();
         for Directive { name, arguments, .. } in block {
+            if body.kept.option(name, arguments) {
+                continue;
+            }
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             let strange = || {
                 let words: Vec<&str> = std::iter::once(name.as_str()).chain(arguments.iter().copied()).collect();
@@ -292,7 +396,6 @@ impl Body {
                     let address = address.trim_start_matches('[').trim_end_matches(']');
                     body.resolver = Some(address.parse().map_err(|_| strange())?);
                 }
-                ("keepalive", [connections]) => body.keepalive = Some(connections.parse().map_err(|_| strange())?),
                 _ => return Err(strange()),
             }
         }
@@ -352,7 +455,7 @@ mod tests {
                 id: "4f5e6d7c8b9a".into(),
             }],
             fallback: None,
-            keepalive: None,
+            kept: Kept::default(),
             rest: None,
         }
     }
@@ -364,6 +467,10 @@ mod tests {
             youngest: 234_567,
         };
         Some(Rest { obeyed, name: name.map(|(name, port)| (name.parse().unwrap(), port)) })
+    }
+
+    fn keepalive() -> Kept {
+        Kept { options: vec!["keepalive 8".into()], parameters: vec!["max_fails=3".into()] }
     }
 
     fn fallback() -> Option<Fallback> {
@@ -379,7 +486,7 @@ mod tests {
 
     #[test]
     fn whatever_the_file_holds_gives_harmless_names_or_none() {
-        let with = UpstreamFile { fallback: fallback(), keepalive: Some(8), ..file() };
+        let with = UpstreamFile { fallback: fallback(), kept: keepalive(), ..file() };
         let resting = UpstreamFile { rest: rest(None), ..with.clone() };
         let named = UpstreamFile { rest: rest(Some(("app", 9000))), ..file() };
         let corpus = [render(&file()), render(&with), render(&resting), render(&named)];
@@ -464,7 +571,7 @@ upstream app {
     #[test]
     fn an_nginx_that_resolves_gets_the_name_as_backup() {
         check(
-            UpstreamFile { fallback: fallback(), keepalive: Some(32), ..file() },
+            UpstreamFile { fallback: fallback(), kept: Kept::of("upstream app { keepalive 32; }"), ..file() },
             "\
 # Written by swap; do not edit: the next swap replaces it.
 # project: demo
@@ -472,11 +579,11 @@ upstream app {
 # run: 20260131-154502-9f3a
 # live: 172.18.0.5:9000 demo-app-2 4f5e6d7c8b9a
 upstream app {
+    keepalive 32;
     zone swap_app 64k;
     resolver 127.0.0.11 valid=2s ipv6=off;
     server 172.18.0.5:9000 fail_timeout=1s;
     server app:9000 resolve backup max_fails=0;
-    keepalive 32;
 }
 ",
         );
@@ -485,7 +592,12 @@ upstream app {
     #[test]
     fn at_rest_an_nginx_that_resolves_gets_the_name_alone() {
         check(
-            UpstreamFile { fallback: fallback(), keepalive: Some(32), rest: rest(None), ..file() },
+            UpstreamFile {
+                fallback: fallback(),
+                kept: Kept::of("upstream app { keepalive 32; }"),
+                rest: rest(None),
+                ..file()
+            },
             "\
 # Written by swap; do not edit: the next swap replaces it.
 # project: demo
@@ -494,11 +606,11 @@ upstream app {
 # live: 172.18.0.5:9000 demo-app-2 4f5e6d7c8b9a
 # at rest: 1b2c3d4e-5f60-4a1b-8c2d-3e4f5a6b7c8d 7:123456 234567
 upstream app {
+    keepalive 32;
     zone swap_app 64k;
     resolver 127.0.0.11 valid=2s ipv6=off;
     server app:9000 resolve max_fails=0;
     server app:9000 resolve backup max_fails=0;
-    keepalive 32;
 }
 ",
         );
@@ -641,7 +753,7 @@ upstream app {
             (ours.replace("# service: app", "# service: ../app"), damaged("`../app` is not a service name")),
             (ours.replace("upstream app", "upstream web"), damaged("`upstream web` is not `upstream app`")),
             (ours.replace("}\n", ""), damaged("line 6: the block of `upstream` is not closed")),
-            (ours.replace("    server", "    ip_hash;\n    server"), damaged("the line `ip_hash`")),
+            (ours.replace("    server", "    ntlm;\n    server"), damaged("the line `ntlm`")),
             (ours.replace("server 172.18.0.5:9000", "server app"), damaged("the line `server app`")),
             (
                 ours.replace("server 172.18.0.5:9000", "server app:9000"),
@@ -657,7 +769,8 @@ upstream app {
 
     #[test]
     fn no_bytes_panic() {
-        let whole = render(&UpstreamFile { fallback: fallback(), keepalive: Some(1), ..file() });
+        let whole =
+            render(&UpstreamFile { fallback: fallback(), kept: Kept::of("upstream app { keepalive 1; }"), ..file() });
         let hostile = ["\0", "{", "}", ";", "\"", "'", "\\", "#", "\n", "\u{1b}[2J", "ü", "$", "${", " ", ":"];
         for (at, _) in whole.char_indices() {
             let _ = parse(&whole[..at]);
@@ -667,5 +780,42 @@ upstream app {
                 let _ = parse(&format!("{}{bytes}{}", &whole[..at], &whole[at + 1..]));
             }
         }
+    }
+
+    #[test]
+    fn what_people_had_said_of_the_upstream_is_kept() {
+        let theirs = "upstream app {\n  hash \"$uri $host\" consistent;\n  zone a 64k;\n  server app:8000 max_fails=3 fail_timeout=5s;\n  \
+                      keepalive 16;\n  keepalive_timeout 30s;\n}\n";
+        let kept = Kept::of(theirs);
+        assert!(!kept.allows_backup());
+        check(
+            UpstreamFile { kept: kept.clone(), ..file() },
+            "\
+# Written by swap; do not edit: the next swap replaces it.
+# project: demo
+# service: app
+# run: 20260131-154502-9f3a
+# live: 172.18.0.5:9000 demo-app-2 4f5e6d7c8b9a
+# kept: max_fails=3 fail_timeout=5s
+upstream app {
+    hash \"$uri $host\" consistent;
+    keepalive 16;
+    keepalive_timeout 30s;
+    server 172.18.0.5:9000 max_fails=3 fail_timeout=5s;
+}
+",
+        );
+        // Each file hands it on to the next one.
+        assert_eq!(Kept::of(&render(&UpstreamFile { kept: kept.clone(), ..file() })), kept);
+        let resting = UpstreamFile { kept: kept.clone(), rest: rest(Some(("app", 9000))), ..file() };
+        assert!(render(&resting).contains("    server app:9000 max_fails=3 fail_timeout=5s;\n"));
+        assert_eq!(Kept::of(&render(&resting)), kept);
+        // What is said of failures takes the place of what swap says by itself.
+        let with = UpstreamFile { fallback: fallback(), kept: Kept { options: Vec::new(), ..kept }, ..file() };
+        assert!(
+            render(&with).contains("    server 172.18.0.5:9000 max_fails=3 fail_timeout=5s;\n"),
+            "{}",
+            render(&with)
+        );
     }
 }

@@ -143,7 +143,7 @@ fn who_gets_requests_is_told_by_the_file_and_where_that_names_nobody_by_the_dns(
             resolver: "127.0.0.11".parse().expect("an address"),
             port: 80,
         }),
-        keepalive: None,
+        kept: nginx::Kept::default(),
         rest: None,
     };
     let (one, two) = (at("one", "10.0.0.4"), at("two", "10.0.0.5"));

@@ -162,7 +162,7 @@ impl Hook {
 
     /// Returns the hook as a plan and a journal name it.
     pub fn loaded(&self) -> LoadedHook {
-        LoadedHook { name: self.name.clone(), phases: self.phases() }
+        LoadedHook { name: self.name.clone(), phases: self.phases(), digest: self.digest.clone() }
     }
 
     /// Calls one phase in a fresh instance. A call may be dropped at any time, which ends all that it started.

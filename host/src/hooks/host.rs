@@ -245,7 +245,18 @@ impl Call {
             show,
             limit,
         };
-        let result = Self::within(command.timeout_ms, self.capabilities.exec(request)).await;
+        let mut result = Self::within(command.timeout_ms, self.capabilities.exec(request)).await;
+        if let Err(late) = &mut result
+            && late.code == "timeout"
+        {
+            // What the hook does next must not meet it.
+            let over = tokio::time::timeout(self.remaining(), self.capabilities.given_up_is_over()).await;
+            late.message = match over {
+                Ok(Ok(())) => format!("{}; it was ended", late.message),
+                Ok(Err(error)) => format!("{}; {error}", late.message),
+                Err(_) => format!("{}; it still runs", late.message),
+            };
+        }
         let output = self.told(&deed, |output| format!("exit {}", output.code), result)?;
         let truncated = output.truncated || output.stdout.len() > limit || output.stderr.len() > limit;
         Ok(exec::Output {

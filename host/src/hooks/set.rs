@@ -85,15 +85,15 @@ impl Hooks {
     }
 
     /// Tells the hooks of `finish` in order, or those of `rollback` in reverse. One that fails does not hold up the
-    /// others. Returns the failures.
-    pub async fn tell_all(&self, phase: Phase, asked: &Asked<'_>) -> Vec<Failure> {
+    /// others. Returns the failures with the names of their hooks.
+    pub async fn tell_all(&self, phase: Phase, asked: &Asked<'_>) -> Vec<(String, Failure)> {
         let mut hooks: Vec<&Hook> = self.of(phase).collect();
         if phase == Phase::Rollback {
             hooks.reverse();
         }
         let mut failures = Vec::new();
         for hook in hooks {
-            failures.extend(failed(asked.of(hook, phase).await).err());
+            failures.extend(failed(asked.of(hook, phase).await).err().map(|failure| (hook.name().to_owned(), failure)));
         }
         failures
     }

@@ -113,6 +113,7 @@ impl Site {
             front: None,
             image_name: String::new(),
             hooks: Vec::new(),
+            live_image: newest.map(|seen| seen.image_name.clone()).unwrap_or_default(),
             lifecycle: of_compose.lifecycle.clone(),
             problems: of_compose.problems.clone(),
             notices: newest.map(|seen| moved_folders(&of_compose, seen)).unwrap_or_default(),

@@ -37,6 +37,11 @@ pub struct Live<'a> {
 
 impl World for Live<'_> {
     async fn perform(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
+        // Nothing begins beside a command that was given up, least of all its undo. What runs in a candidate goes with it.
+        let over = self.site.docker.given_up_is_over().await;
+        if !step.hooks().is_empty() {
+            over?;
+        }
         match step {
             Step::Tag { name, image, before, .. } => self.tag(name, image, before.as_deref()).await,
             Step::TagBack { name, image, before, .. } => self.tag_back(name, image, before.as_deref()).await,

@@ -130,7 +130,7 @@ async fn all_hooks_are_told_of_the_end_though_one_fails() {
     let world: Arc<dyn crate::hooks::Capabilities> = Arc::new(Small::default());
     let asked = Asked { context: &context, capabilities: world, limits: tight(), log: kept.log() };
     let failures = hooks.tell_all(Phase::Finish, &asked).await;
-    let texts: Vec<&str> = failures.iter().map(|failure| failure.what.as_str()).collect();
+    let texts: Vec<&str> = failures.iter().map(|(_, failure)| failure.what.as_str()).collect();
     assert_eq!(texts, ["hook `bad` (finish) aborted: wasm trap: wasm `unreachable` instruction executed"]);
     assert_eq!(kept.lines(), ["good finish Info: told"]);
 }

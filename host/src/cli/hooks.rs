@@ -49,6 +49,9 @@ fn build(folder: &Path, out: Option<&Path>) -> Result<Exit, Ended> {
 /// Runs a component through scenarios and prints each call.
 fn test(file: &Path, scenarios: &[PathBuf]) -> Result<Exit, Ended> {
     let engine = Arc::new(Engine::new(hooks::default_cache_folder().as_deref())?);
+    if let Some(problem) = engine.cache_problem() {
+        Display::new(ui::Format::Text, Volume::Normal).remark(&problem.what);
+    }
     let scenarios = scripted::files(scenarios)?;
     let mut wrong = 0;
     for path in &scenarios {

@@ -18,8 +18,8 @@ use crate::compose::{Compose, OneOff};
 use crate::docker::{Command, Docker, ExecError, Inside, Marked, Reach, Seen, State, probe, token};
 use crate::hooks::{
     Asked, Capabilities, Channel, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage,
-    Context, Endpoint, Error, Health, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member, Stage,
-    Subject, Window,
+    Context, Endpoint, Error, Health, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member,
+    Pending, Stage, Subject, Window,
 };
 use crate::model::{Captured, Container, Failure, Phase, RunId, ServiceName, Settings, printable};
 use crate::plan::{PlannedService, Step};
@@ -43,7 +43,7 @@ impl Live<'_> {
 
     pub(super) async fn finish(&self, service: &ServiceName, facts: &Facts) -> Result<Learnt, Failure> {
         let hooks = self.hooks(service)?;
-        let context = self.context(service, None, Stage::Live, facts);
+        let context = self.context(Phase::Finish, service, None, Stage::Live, facts);
         let mut failures = hooks.tell_all(Phase::Finish, &self.asked(&context, service)).await.into_iter();
         let Some((_, first)) = failures.next() else { return Ok(Learnt::Nothing) };
         failures.for_each(|(_, failure)| self.display.say(&format!("  note: {}", failure.what)));
@@ -53,7 +53,7 @@ impl Live<'_> {
     /// Asks the `rollback` hooks, all of them and the last one first; a failure of one does not hold up the others.
     pub(super) async fn rollback(&self, service: &ServiceName, facts: &Facts) -> Result<Learnt, Failure> {
         let hooks = self.hooks(service)?;
-        let mut context = self.context(service, None, Stage::Candidate, facts);
+        let mut context = self.context(Phase::Rollback, service, None, Stage::Candidate, facts);
         context.reason = Some(facts.unwound.clone().unwrap_or_else(|| "the run is unwound".to_owned()));
         let failures = hooks.tell_all(Phase::Rollback, &self.asked(&context, service)).await;
         if failures.is_empty() {
@@ -72,7 +72,7 @@ impl Live<'_> {
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
         let hooks = self.hooks(service)?;
-        let context = self.context(service, None, stage, facts);
+        let context = self.context(phase, service, None, stage, facts);
         hooks.in_order(phase, &self.asked(&context, service)).await?;
         Ok(Learnt::Nothing)
     }
@@ -86,8 +86,7 @@ impl Live<'_> {
         &self,
         service: &ServiceName,
         candidate: &Container,
-        attempt: u32,
-        elapsed: Duration,
+        pending: &Pending,
         facts: &Facts,
     ) -> Health {
         let hooks = match self.hooks(service) {
@@ -98,8 +97,8 @@ impl Live<'_> {
             return Health::Healthy;
         }
         let stage = if facts.former.contains_key(service) { Stage::Live } else { Stage::Candidate };
-        let context = Context { attempt, elapsed, ..self.context(service, Some(candidate), stage, facts) };
-        hooks.health(&self.asked(&context, service)).await
+        let context = self.context(Phase::Health, service, Some(candidate), stage, facts);
+        hooks.health(&self.asked(&context, service), pending).await
     }
 
     /// Returns the hooks of a service. A resumed run must be given the hooks that its plan names.
@@ -130,7 +129,16 @@ impl Live<'_> {
         Limits { deadline: self.site.settings(service).timeouts.hook, ..Limits::default() }
     }
 
-    fn context(&self, service: &ServiceName, candidate: Option<&Container>, stage: Stage, facts: &Facts) -> Context {
+    fn context(
+        &self,
+        phase: Phase,
+        service: &ServiceName,
+        candidate: Option<&Container>,
+        stage: Stage,
+        facts: &Facts,
+    ) -> Context {
+        let about = candidate.map(|candidate| candidate.id.clone()).unwrap_or_default();
+        let (attempt, elapsed) = self.entered.ask(phase, service, &about);
         let planned = self.plan.services.iter().find(|planned| planned.name == *service);
         let image = |container: &Container| {
             planned.map_or(String::new(), |planned| match planned.live.contains(container) {
@@ -150,8 +158,8 @@ impl Live<'_> {
             candidate: first.unwrap_or_else(|| not_created(planned)),
             candidates,
             live: planned.map(|planned| planned.live.iter().map(member).collect()).unwrap_or_default(),
-            attempt: 1,
-            elapsed: self.began.elapsed(),
+            attempt,
+            elapsed,
             operator: super::lock::user(),
             reason: None,
         }
@@ -162,7 +170,12 @@ impl Live<'_> {
         let display = self.display.clone();
         Arc::new(move |line: Line| {
             let loud = matches!(line.channel, Channel::Info | Channel::Warn | Channel::Error | Channel::Command);
-            display.hook_line(&line.hook, line.phase, &line.text, loud);
+            let mark = match line.channel {
+                Channel::Warn => "warning: ",
+                Channel::Error => "error: ",
+                _ => "",
+            };
+            display.hook_line(&line.hook, line.phase, &format!("{mark}{}", line.text), loud);
         })
     }
 
@@ -178,6 +191,7 @@ impl Live<'_> {
             service: service.clone(),
             run: self.plan.run.clone(),
             notes: Notes::of(self.site.folder().path(), &self.plan.run),
+            services: self.site.services(),
             port: front.map(|front| front.port).or(self.site.settings(service).port),
             proxy: front.and_then(|front| front.container.clone()),
             folder: self.site.folder().path().to_path_buf(),
@@ -214,7 +228,7 @@ impl Site {
         let (stage, candidate) = (Stage::Live, containers.first());
         match (phase, candidate) {
             (Phase::Health, Some(candidate)) => {
-                match live.ask_health(service, candidate, 1, Duration::ZERO, &facts).await {
+                match live.ask_health(service, candidate, &Pending::default(), &facts).await {
                     Health::Healthy => Ok("healthy".to_owned()),
                     Health::NotYet { failure, .. } => Ok(format!("not yet: {}", failure.what)),
                     Health::Fatal(failure) => Err(failure),
@@ -241,6 +255,8 @@ struct Reality {
     compose: Compose,
     project: String,
     service: ServiceName,
+    /// The services of the project.
+    services: Vec<ServiceName>,
     run: RunId,
     notes: Notes,
     port: Option<u16>,
@@ -389,12 +405,20 @@ impl Reality {
                 };
                 let seen = self.seen(&Subject::Container(proxy.clone())).await?;
                 let ip = seen.address(None).ok_or_else(|| Error::unreachable("the proxy has no address"))?;
-                Ok(Some(SocketAddr::new(ip, port.unwrap_or(default))))
+                let ports = inside(&seen);
+                let usual = match &ports[..] {
+                    [only] if *only != default => *only,
+                    _ => default,
+                };
+                Ok(Some(SocketAddr::new(ip, port.unwrap_or(usual))))
             }
             Endpoint::Host { host, port } => {
-                let Ok(service) = host.parse::<ServiceName>() else { return Ok(None) };
-                // The name of a service of the project means its container; other names are resolved as usual.
-                match self.seen(&Subject::Service(service)).await {
+                // The name of a service of the project means its container; other names are resolved as usual. Hosts have no
+                // capital letters, services may.
+                let exact = self.services.iter().find(|service| service.as_str() == host);
+                let alike = || self.services.iter().find(|service| service.as_str().eq_ignore_ascii_case(host));
+                let Some(service) = exact.or_else(alike) else { return Ok(None) };
+                match self.seen(&Subject::Service(service.clone())).await {
                     Ok(seen) => Ok(seen.address(None).map(|ip| SocketAddr::new(ip, *port))),
                     Err(_) => Ok(None),
                 }
@@ -444,7 +468,7 @@ impl Reality {
         for (name, value) in &request.headers {
             built = built.header(name, value);
         }
-        let response = built.send().await.map_err(|error| not_answered(&error))?;
+        let response = built.send().await.map_err(not_answered)?;
         let headers = response.headers().iter();
         let headers = headers
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
@@ -453,7 +477,7 @@ impl Reality {
         let (mut body, mut truncated) = (Vec::new(), false);
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
-            body.extend_from_slice(&chunk.map_err(|error| not_answered(&error))?);
+            body.extend_from_slice(&chunk.map_err(not_answered)?);
             if body.len() > request.limit {
                 body.truncate(request.limit);
                 truncated = true;
@@ -492,9 +516,19 @@ impl Reality {
     }
 }
 
-fn not_answered(error: &reqwest::Error) -> Error {
+/// Returns the ports of a container that the machine publishes, as the container knows them.
+fn inside(seen: &Seen) -> Vec<u16> {
+    let mut ports: Vec<u16> = seen.published.iter().map(|published| published.inner).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+/// The URL is the hook's own, and may be long.
+fn not_answered(error: reqwest::Error) -> Error {
+    let error = error.without_url();
     let mut what = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
         what = format!("{what}: {cause}");
         source = cause.source();
@@ -506,6 +540,14 @@ fn broken(error: &std::io::Error) -> Error {
     match error.kind() {
         std::io::ErrorKind::InvalidInput => Error::new("invalid", error.to_string()),
         _ => Error::failed(format!("the state of the hook: {error}")),
+    }
+}
+
+/// Does what may wait for a disk, or for another process that has the lock, where nothing else waits.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| broken(&error)),
+        Err(_) => Err(Error::failed("the state of the hook: internal: its thread panicked")),
     }
 }
 
@@ -550,6 +592,14 @@ impl Capabilities for Reality {
         })
     }
 
+    fn front_ports(&self) -> BoxFuture<'_, Vec<u16>> {
+        Box::pin(async move {
+            let Some(proxy) = &self.proxy else { return Vec::new() };
+            let seen = self.seen(&Subject::Container(proxy.clone())).await;
+            seen.map(|seen| inside(&seen)).unwrap_or_default()
+        })
+    }
+
     fn given_up_is_over(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move { Ok(self.docker.given_up_is_over().await?) })
     }
@@ -560,8 +610,8 @@ impl Capabilities for Reality {
     }
 
     fn state_set(&self, hook: &str, key: &str, value: Option<Vec<u8>>) -> BoxFuture<'_, Result<(), Error>> {
-        let set = self.store(hook).set(key, value.as_deref()).map_err(|error| broken(&error));
-        Box::pin(async move { set })
+        let (store, key) = (self.store(hook), key.to_owned());
+        Box::pin(blocking(move || store.set(&key, value.as_deref())))
     }
 
     fn state_compare_and_set(
@@ -571,8 +621,8 @@ impl Capabilities for Reality {
         expected: Option<Vec<u8>>,
         value: Option<Vec<u8>>,
     ) -> BoxFuture<'_, Result<bool, Error>> {
-        let set = self.store(hook).compare_and_set(key, expected.as_deref(), value.as_deref());
-        Box::pin(async move { set.map_err(|error| broken(&error)) })
+        let (store, key) = (self.store(hook), key.to_owned());
+        Box::pin(blocking(move || store.compare_and_set(&key, expected.as_deref(), value.as_deref())))
     }
 
     fn state_keys(&self, hook: &str, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, Error>> {

@@ -30,7 +30,7 @@ mod variables;
 pub use dockerfile::{Dockerfile, parse as parse_dockerfile};
 pub use edit::{ComposeFile, Wanted, has_service, includes, propose};
 pub use lifecycle::Values;
-pub use one_off::{OneOff, Stream};
+pub use one_off::{OneOff, Stream, end_clients};
 pub use project::{Build, Mount, Project, PublishedPort, Service};
 pub use read::services_in;
 pub use tool::{Options, Tool};

@@ -37,6 +37,7 @@ pub use exec::{Command, ExecError, Stream};
 pub use files::Owned;
 pub use logs::LogMark;
 pub use probe::{Inside, Listening, Reach};
+pub use reaper::{End, Marked};
 pub use received::Received;
 pub use shell::Shell;
 pub use trial::{Trial, TrialAnswer, TrialMount};
@@ -121,12 +122,12 @@ impl Docker {
         })
     }
 
-    /// Waits until commands that were given up have been ended in their containers, at most 10 seconds.
+    /// Waits until what was given up has been ended, at most 20 seconds. Returns the names of what still runs then.
     ///
     /// To be called before the program exits, because what a dropped [`Docker::exec`] left behind is ended in the
     /// background.
-    pub async fn settle(&self) {
-        self.reaper.settle(Duration::from_secs(10)).await;
+    pub async fn settle(&self) -> Vec<String> {
+        self.reaper.settle(Duration::from_secs(20)).await
     }
 }
 

@@ -179,7 +179,7 @@ impl<R: Record> Run<'_, R> {
             _ = interrupted(signals, 2) => return,
         };
         match performed {
-            Ok(_) => self.tell(Event::Undone { step }),
+            Ok(learnt) => self.tell(Event::Undone { step, learnt }),
             Err(failure) => {
                 self.tell(Event::UndoFailed { step, failure });
                 world.pause(Duration::from_millis(300)).await;

@@ -25,10 +25,12 @@
 //! script    the plain shell way, for comparison
 //! setup     what a project lacks → changes of its files
 //! loader    requests at a settled rate over many runs, for measurements
+//! commands  commands of hooks that are under way, given up, or left by a dead process
 //! asking    hooks: the context of a call, and what hooks can do to the world
 //! ```
 
 mod asking;
+mod commands;
 mod doctor;
 mod elsewhere;
 mod ending;

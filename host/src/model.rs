@@ -378,6 +378,8 @@ pub struct LoadedHook {
     pub name: String,
     /// The phases that it implements.
     pub phases: Vec<Phase>,
+    /// The digest of its component, as `sha256:…`.
+    pub digest: String,
 }
 
 /// The limits in time of one swap.
@@ -651,9 +653,69 @@ impl Output {
     }
 }
 
+/// What a command left, to the byte.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Captured {
+    /// The exit code; 128 + n if signal n ended it.
+    pub code: i32,
+    /// Its standard output.
+    pub stdout: Beginning,
+    /// Its standard error.
+    pub stderr: Beginning,
+}
+
+/// The first bytes of something that may be long.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Beginning {
+    bytes: Vec<u8>,
+    limit: usize,
+    cut: bool,
+}
+
+impl Beginning {
+    /// Keeps no more than so many bytes.
+    pub fn of(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit, cut: false }
+    }
+
+    /// Takes what comes next.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let room = self.limit.saturating_sub(self.bytes.len());
+        self.cut |= bytes.len() > room;
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Tells whether more came than was kept.
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Returns what was kept.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Returns what was kept.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_beginning_is_kept_to_the_byte_and_says_when_it_was_cut() {
+        let mut kept = Beginning::of(4);
+        kept.push(b"ab");
+        kept.push(b"c\xff");
+        assert_eq!((kept.bytes(), kept.is_cut()), (&b"abc\xff"[..], false));
+        kept.push(b"");
+        assert!(!kept.is_cut());
+        kept.push(b"x");
+        assert_eq!((kept.bytes(), kept.is_cut()), (&b"abc\xff"[..], true));
+    }
 
     #[test]
     fn service_names_that_could_escape_are_refused() {

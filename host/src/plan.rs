@@ -5,6 +5,7 @@
 
 pub mod back;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -95,6 +96,8 @@ pub struct ObservedService {
     pub lifecycle: Lifecycle,
     /// The hooks that were loaded for it, in order.
     pub hooks: Vec<LoadedHook>,
+    /// What the live containers were created from, as `demo-app`.
+    pub live_image: String,
     /// What the adapters found that makes a swap impossible.
     pub problems: Vec<Failure>,
     /// What the operator should know and that does not prevent a swap.
@@ -153,6 +156,7 @@ impl ObservedService {
             front: None,
             lifecycle: Lifecycle::default(),
             hooks: Vec::new(),
+            live_image: String::new(),
             problems: Vec::new(),
             notices: Vec::new(),
             room: Vec::new(),
@@ -344,6 +348,12 @@ pub struct PlannedService {
     /// Whether those that were live had died when the run began: what unwinds to them does not make them run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub down: bool,
+    /// What the live containers were created from, as `demo-app`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub live_image: String,
+    /// The digests of the hooks' components by the hooks' names: who goes on with the run asks the same ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<String, String>,
 }
 
 /// One effect on the world. The first group are the steps of a swap, the second undoes them.
@@ -1171,6 +1181,8 @@ pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
             live: service.seen.live.clone(),
             image: service.image.clone(),
             down: service.seen.down,
+            live_image: service.seen.live_image.clone(),
+            hooks: service.seen.hooks.iter().map(|hook| (hook.name.clone(), hook.digest.clone())).collect(),
         })
         .collect();
     let notices = observed.services.iter().flat_map(notices).collect();

@@ -56,6 +56,9 @@ pub enum Event {
     Undone {
         /// Which step is undone.
         step: usize,
+        /// What the operator needs to know of it.
+        #[serde(default, skip_serializing_if = "Learnt::is_nothing")]
+        learnt: Learnt,
     },
     /// The undo of a step failed.
     UndoFailed {
@@ -151,6 +154,11 @@ pub enum Learnt {
         /// The generation that was told to end.
         generation: Generation,
     },
+    /// Hooks that failed where that holds nothing up: what they were asked to undo may be left.
+    Disagreed {
+        /// Their names.
+        hooks: Vec<String>,
+    },
 }
 
 impl Learnt {
@@ -193,17 +201,19 @@ pub struct Facts {
     pub places: BTreeMap<String, Vec<Place>>,
     /// The nginx generation that served each service's old containers.
     pub former: BTreeMap<ServiceName, Generation>,
+    /// What made the run unwind, if it does.
+    pub unwound: Option<String>,
 }
 
 impl Facts {
     /// Collects what the run's events tell.
     pub fn of(plan: &Plan, events: &[Event]) -> Self {
-        let mut facts = Self::default();
+        let mut facts = Self { unwound: unwound(plan, events), ..Self::default() };
         for event in events {
             let Event::Done { step, learnt } = event else { continue };
             let Some(service) = plan.steps.get(*step).and_then(Step::service) else { continue };
             match learnt {
-                Learnt::Nothing => {}
+                Learnt::Nothing | Learnt::Disagreed { .. } => {}
                 Learnt::Candidates { containers, places } => {
                     facts.candidates.insert(service.clone(), containers.clone());
                     facts.places.extend(places.clone());
@@ -220,6 +230,18 @@ impl Facts {
     pub fn candidates(&self, service: &ServiceName) -> &[Container] {
         self.candidates.get(service).map_or(&[], Vec::as_slice)
     }
+}
+
+/// Returns what made a run unwind: the first failure that could not be gone on after, the signal, or the person.
+fn unwound(plan: &Plan, events: &[Event]) -> Option<String> {
+    events.iter().find_map(|event| match event {
+        Event::Failed { step, failure } if !plan.steps.get(*step).is_some_and(Step::may_fail) => {
+            Some(failure.what.clone())
+        }
+        Event::Interrupted { signal } => Some(format!("it was interrupted by {signal}")),
+        Event::Resumed { goal: Goal::Back } => Some("it was left unfinished".to_owned()),
+        _ => None,
+    })
 }
 
 /// What a run does next.
@@ -313,7 +335,7 @@ impl<'a> State<'a> {
                 self.back |= !may_fail && !self.committed();
             }
             Event::UndoStarted { step } => self.begin_undo(*step)?,
-            Event::Undone { step } => match self.get(*step)? {
+            Event::Undone { step, .. } => match self.get(*step)? {
                 Status::Undoing { .. } => self.status[*step] = Status::Undone,
                 other => return Err(format!("step {step} is {other:?}, not being undone")),
             },

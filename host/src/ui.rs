@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::model::{Failure, Phase, printable};
 use crate::plan::{Plan, Step};
 use crate::run::trace::{Probed, Trace};
-use crate::run::{Entry, Event, Facts, Learnt};
+use crate::run::{Entry, Event, Facts};
 
 use facts::fact;
 pub use facts::{all_failed, first_failure, front_door, outcome_word, rolled_back, seconds, step_times, summary};
@@ -184,9 +184,9 @@ impl Display {
                     state.step_line(&line, elapsed, true);
                 }
             }
-            Event::Undone { .. } => {
+            Event::Undone { learnt, .. } => {
                 if let Some(undo) = what.and_then(Step::undo)
-                    && let Some(line) = fact(&undo, &Learnt::Nothing, &Facts::of(plan, events))
+                    && let Some(line) = fact(&undo, learnt, &Facts::of(plan, events))
                 {
                     state.step_line(&line, elapsed, true);
                 }
@@ -461,7 +461,7 @@ fn step_of(event: &Event) -> Option<usize> {
         | Event::Done { step, .. }
         | Event::Failed { step, .. }
         | Event::UndoStarted { step }
-        | Event::Undone { step }
+        | Event::Undone { step, .. }
         | Event::UndoFailed { step, .. } => Some(*step),
         Event::Planned { .. } | Event::Interrupted { .. } | Event::Resumed { .. } | Event::Closed { .. } => None,
     }

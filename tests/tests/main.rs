@@ -9,6 +9,7 @@ mod door;
 mod failpoints;
 mod faults;
 mod flows;
+mod given_up;
 mod help;
 mod homes;
 mod hooks;

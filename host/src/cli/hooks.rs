@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::{Flags, HooksCommand};
+use super::swap::{first, listen_to_signals};
 use crate::error::{Ended, Exit};
 use crate::hooks::scripted::{self, Scenario};
 use crate::hooks::{self, Built, Engine};
@@ -48,6 +49,9 @@ fn build(folder: &Path, out: Option<&Path>) -> Result<Exit, Ended> {
 /// Runs a component through scenarios and prints each call.
 fn test(file: &Path, scenarios: &[PathBuf]) -> Result<Exit, Ended> {
     let engine = Arc::new(Engine::new(hooks::default_cache_folder().as_deref())?);
+    if let Some(problem) = engine.cache_problem() {
+        Display::new(ui::Format::Text, Volume::Normal).remark(&problem.what);
+    }
     let scenarios = scripted::files(scenarios)?;
     let mut wrong = 0;
     for path in &scenarios {
@@ -86,7 +90,19 @@ async fn ask(flags: &Flags, file: &Path, phase: &str, service: &ServiceName) -> 
         config: flags.set.iter().cloned().collect(),
         allow: flags.allow.clone(),
     }];
-    let answer = site.ask_hook(service, settings, phase, &display).await?;
-    ui::print(&format!("{answer}\n"));
+    let mut signals = listen_to_signals()?;
+    site.end_left_commands(None, &display).await?;
+    let answer = tokio::select! {
+        answer = site.ask_hook(service, settings, phase, &display) => answer.map_err(Ended::from),
+        signal = first(&mut signals) => {
+            let failure = Failure::new(format!("{signal}: hook `{}` ({phase}) was given up", file.display()));
+            Err(Ended::new(Exit::NOT_AS_EXPECTED, failure))
+        }
+    };
+    // What it had begun ends first.
+    for what in site.settle().await {
+        display.remark(&format!("{what} was given up and still runs"));
+    }
+    ui::print(&format!("{}\n", answer?));
     Ok(Exit::Swapped)
 }

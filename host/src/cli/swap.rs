@@ -298,12 +298,15 @@ async fn unless_interrupted<T>(
 ) -> Result<T, Ended> {
     tokio::select! {
         worked = work => worked,
-        signal = async {
-            match signals.wait_for(|signals| !signals.is_empty()).await {
-                Ok(signals) => signals[0].clone(),
-                Err(_) => std::future::pending().await,
-            }
-        } => Err(Ended::new(Exit::RolledBack, Failure::new(format!("{signal}: nothing was changed")))),
+        signal = first(signals) => Err(Ended::new(Exit::RolledBack, Failure::new(format!("{signal}: nothing was changed")))),
+    }
+}
+
+/// Waits for a signal and returns its name.
+pub(super) async fn first(signals: &mut Signals) -> String {
+    match signals.wait_for(|signals| !signals.is_empty()).await {
+        Ok(signals) => signals[0].clone(),
+        Err(_) => std::future::pending().await,
     }
 }
 
@@ -440,6 +443,8 @@ impl Record for Recorder {
 struct Ran {
     end: End,
     entries: Vec<Entry>,
+    /// What was given up and could not be ended.
+    running: Vec<String>,
 }
 
 async fn execute(
@@ -454,6 +459,7 @@ async fn execute(
     held.take_files(plan, flags.wait.unwrap_or_default())
         .await
         .map_err(|not_held| busy(not_held, &services_of(plan)))?;
+    site.end_left_commands(if fresh { None } else { Some(&plan.run) }, display).await?;
     if fresh {
         site.still_as_planned(plan).await?;
     }
@@ -492,9 +498,10 @@ async fn execute(
             site.unpublish(&plan.run).await;
         }
     };
-    tokio::join!(site.settle(), over);
+    let (running, ()) = tokio::join!(site.settle(), over);
+    running.iter().for_each(|what| display.remark(&format!("{what} was given up and still runs")));
     world.probed().into_iter().for_each(|probed| display.probed(probed));
-    Ok(Ran { end, entries: recorder.entries })
+    Ok(Ran { end, entries: recorder.entries, running })
 }
 
 /// Tells how the run ended and returns the exit code that says the same.
@@ -510,7 +517,7 @@ fn report(plan: &Plan, ran: &Ran, began_ms: i64, display: &Display) -> Exit {
             if let Some(failure) = ui::first_failure(entries) {
                 display.failure(failure);
             }
-            display.last(&ui::rolled_back(plan));
+            display.last(&ui::rolled_back(plan, entries, &ran.running));
             Exit::RolledBack
         }
         End::Stuck(step) => {
@@ -563,10 +570,10 @@ fn join(services: &[ServiceName]) -> String {
 }
 
 /// The signals that have come so far.
-type Signals = watch::Receiver<Vec<String>>;
+pub(super) type Signals = watch::Receiver<Vec<String>>;
 
 /// Collects SIGINT, SIGTERM and SIGHUP from now on instead of dying of them.
-fn listen_to_signals() -> Result<Signals, Failure> {
+pub(super) fn listen_to_signals() -> Result<Signals, Failure> {
     let (sender, receiver) = watch::channel(Vec::new());
     for (name, kind) in
         [("SIGINT", SignalKind::interrupt()), ("SIGTERM", SignalKind::terminate()), ("SIGHUP", SignalKind::hangup())]

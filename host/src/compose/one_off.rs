@@ -1,24 +1,26 @@
 //! One-off containers, for hooks: migrations in the new image.
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::Compose;
-use super::process::{EndedOnDrop, finish, point, start};
+use super::process::{EndedOnDrop, Lines, follow, point, start};
 use super::read::not_started;
-use crate::model::{Failure, Output, ServiceName};
+use crate::model::{Beginning, Captured, Failure, ServiceName};
 
 pub use super::process::Stream;
 
-/// How many bytes of each output the answer holds: the last ones.
-const LIMIT: usize = 1024 * 1024;
+/// No more of a line is told as it comes.
+const LONGEST_TOLD: usize = 8 * 1024;
 
 /// The first version whose `run` knows `--pull`.
 pub(super) const RUN_PULL: [u32; 3] = [2, 32, 2];
 
-/// A command in a new container of a service, that ends with the command.
+/// A command in a new container of a service. The container stays when the command has ended, to tell how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OneOff {
     /// The service whose image, volumes and networks it has.
     pub service: ServiceName,
-    /// The container's name, which must be free. Remove it by this name after a timeout or a crash.
+    /// The container's name, which must be free.
     pub name: String,
     /// The command and its arguments. The image's entrypoint stays before it, as with `docker run`.
     pub command: Vec<String>,
@@ -32,6 +34,10 @@ pub struct OneOff {
     pub environment: Vec<(String, String)>,
     /// What the command reads; nothing if `None`.
     pub stdin: Option<Vec<u8>>,
+    /// What the container is labelled with.
+    pub labels: Vec<(String, String)>,
+    /// How many bytes of each output the answer holds: the first ones.
+    pub limit: usize,
 }
 
 impl OneOff {
@@ -47,11 +53,13 @@ impl OneOff {
             folder: None,
             environment: Vec::new(),
             stdin: None,
+            labels: Vec::new(),
+            limit: 1024 * 1024,
         }
     }
 
     fn words(&self) -> Vec<&str> {
-        let mut words = vec!["run", "--rm", "--no-deps", "-T", "--name", &self.name];
+        let mut words = vec!["run", "--no-deps", "-T", "--name", &self.name];
         if let Some(entrypoint) = &self.entrypoint {
             words.extend(["--entrypoint", entrypoint]);
         }
@@ -66,22 +74,22 @@ impl OneOff {
 }
 
 impl Compose {
-    /// Runs a command in a one-off container and waits for its end; every line of its output goes to `on_line`.
+    /// Runs a command in a one-off container and waits for its end; every line of its output goes to `on_line`, of a very long
+    /// one its beginning.
     ///
     /// The lines are what the container wrote: make them printable before a terminal sees them.
     ///
-    /// When this future is dropped (a timeout, Ctrl-C), compose gets SIGTERM. 1.29 then kills and removes the
-    /// container; v2 hands the signal to the command and goes. So **the caller must remove the container by its
-    /// name** through the engine, which answers "no such container" where compose was faster.
+    /// The container stays: **the caller must remove it by its name**, after he has asked the engine what became of it, because
+    /// compose does not tell its own failures (code 1, its words in `stderr`) from the command's. When this future is dropped
+    /// (a timeout, Ctrl-C), compose gets SIGTERM, and the command goes on; see [`end_clients`].
     ///
     /// # Errors
-    /// The tool can't be run. That the command failed is no error: the output has its exit code. Compose's own
-    /// failures come the same way (code 1, its words in `stderr`), because it does not tell them apart.
+    /// The tool can't be run. That the command failed is no error: the output has its exit code.
     pub async fn run_one_off(
         &self,
         one_off: &OneOff,
-        mut on_line: impl FnMut(Stream, &str),
-    ) -> Result<Output, Failure> {
+        mut on_line: impl FnMut(Stream, &str) + Send,
+    ) -> Result<Captured, Failure> {
         let environment: Vec<String> =
             one_off.environment.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut words = one_off.words();
@@ -91,6 +99,10 @@ impl Compose {
         }
         for variable in &environment {
             words.extend(["-e", variable]);
+        }
+        let labels: Vec<String> = one_off.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        for label in &labels {
+            words.extend(["-l", label]);
         }
         words.push(one_off.service.as_str());
         words.extend(one_off.command.iter().map(String::as_str));
@@ -105,24 +117,74 @@ impl Compose {
         let Some(child) = guard.0.as_mut() else { return Err(Failure::new("internal: a child vanished")) };
         point(&words, "during").await.map_err(failed)?;
         let mut chatter = Chatter::new(self.tool.is_v1());
-        let ended = finish(child, LIMIT, |stream, line| {
-            for line in chatter.filter(stream, line) {
-                on_line(stream, &line);
+        let (mut stdout, mut stderr) = (Beginning::of(one_off.limit), Beginning::of(one_off.limit));
+        let (mut out, mut err) = (Lines::default(), Lines::default());
+        let mut tell = Telling { on_line: &mut on_line, inside: [false; 2] };
+        let ended = follow(child, |stream, bytes| match stream {
+            Stream::Stdout => {
+                stdout.push(bytes);
+                out.push(bytes, |line| tell.line(stream, line));
             }
+            Stream::Stderr => err.push(bytes, |line| {
+                for line in chatter.filter(line) {
+                    stderr.push(&line);
+                    tell.line(stream, &line);
+                }
+            }),
         });
-        let mut output = ended.await.map_err(failed)?;
+        let code = ended.await.map_err(failed)?;
         guard.0 = None;
         point(&words, "after").await.map_err(failed)?;
-        if let Some(line) = chatter.rest(output.code) {
-            on_line(Stream::Stderr, &line);
+        out.rest(|line| tell.line(Stream::Stdout, line));
+        let mut last = Vec::new();
+        err.rest(|line| last = chatter.filter(line));
+        for line in last.into_iter().chain(chatter.rest(code)) {
+            stderr.push(&line);
+            tell.line(Stream::Stderr, &line);
         }
-        let mut chatter = Chatter::new(self.tool.is_v1());
-        let mut lines: Vec<String> =
-            output.stderr.lines().flat_map(|line| chatter.filter(Stream::Stderr, line)).collect();
-        lines.extend(chatter.rest(output.code));
-        output.stderr = lines.iter().map(|line| format!("{line}\n")).collect();
-        Ok(output)
+        Ok(Captured { code, stdout, stderr })
     }
+}
+
+/// Tells lines without their ends, and of a long one that comes in pieces the beginning.
+struct Telling<'a> {
+    on_line: &'a mut (dyn FnMut(Stream, &str) + Send),
+    /// Whether what comes next goes on with a line that was told.
+    inside: [bool; 2],
+}
+
+impl Telling<'_> {
+    fn line(&mut self, stream: Stream, line: &[u8]) {
+        let inside = std::mem::replace(&mut self.inside[stream as usize], !line.ends_with(b"\n"));
+        if !inside {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            (self.on_line)(stream, &String::from_utf8_lossy(&line[..line.len().min(LONGEST_TOLD)]));
+        }
+    }
+}
+
+/// Asks the clients on this machine that attend to the one-off container of this name to end, whichever process started them.
+/// Returns how many there are.
+pub fn end_clients(name: &str, signal: Signal) -> usize {
+    let clients = clients(name);
+    for client in &clients {
+        // One that has just ended is what was wanted.
+        let _ = kill_process(*client, signal);
+    }
+    clients.len()
+}
+
+/// The name is one that nobody else's command line has.
+fn clients(name: &str) -> Vec<Pid> {
+    let attends = |pid: i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        words.windows(2).any(|pair| pair == [b"--name".as_slice(), name.as_bytes()])
+    };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| attends(*pid)).filter_map(Pid::from_raw).collect()
 }
 
 /// Takes out what compose itself writes between the container's lines.
@@ -131,7 +193,7 @@ impl Compose {
 struct Chatter {
     v1: bool,
     /// A line that may be compose's last one, unless another follows.
-    held: Option<String>,
+    held: Option<Vec<u8>>,
 }
 
 impl Chatter {
@@ -139,16 +201,16 @@ impl Chatter {
         Self { v1, held: None }
     }
 
-    fn filter(&mut self, stream: Stream, line: &str) -> Vec<String> {
-        if stream == Stream::Stdout {
-            return vec![line.to_owned()];
-        }
-        let creating = line.trim_end().strip_prefix("Creating ").filter(|_| self.v1);
+    /// Returns what the container has said in this line of standard error and in those that were held back.
+    fn filter(&mut self, line: &[u8]) -> Vec<Vec<u8>> {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches(['\n', '\r']);
+        let creating = text.trim_end().strip_prefix("Creating ").filter(|_| self.v1);
         if creating.is_some_and(|line| line.contains("_run ") && (line.ends_with("...") || line.ends_with("done"))) {
             return Vec::new();
         }
-        let mut lines: Vec<String> = self.held.take().into_iter().collect();
-        let may_be_last = if self.v1 { line.parse::<i32>().is_ok() } else { line.is_empty() };
+        let mut lines: Vec<Vec<u8>> = self.held.take().into_iter().collect();
+        let may_be_last = if self.v1 { text.parse::<i32>().is_ok() } else { text.is_empty() };
         if may_be_last {
             self.held = Some(line.to_owned());
         } else {
@@ -157,8 +219,8 @@ impl Chatter {
         lines
     }
 
-    fn rest(&mut self, code: i32) -> Option<String> {
+    fn rest(&mut self, code: i32) -> Option<Vec<u8>> {
         let own = if self.v1 { code.to_string() } else { String::new() };
-        self.held.take().filter(|held| code == 0 || *held != own)
+        self.held.take().filter(|held| code == 0 || String::from_utf8_lossy(held).trim_end() != own)
     }
 }

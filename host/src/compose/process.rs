@@ -62,35 +62,46 @@ pub(super) fn start(line: &[OsString], directory: &Path, stdin: Option<Vec<u8>>)
     Ok(child)
 }
 
-/// Waits for the end of a child and hands each line to `on_line` as it comes.
-///
-/// The answer holds the last `limit` bytes of each output.
-pub(super) async fn finish(
-    child: &mut Child,
-    limit: usize,
-    mut on_line: impl FnMut(Stream, &str),
-) -> io::Result<Output> {
-    let mut stdout = Lines::new(child.stdout.take(), limit);
-    let mut stderr = Lines::new(child.stderr.take(), limit);
+/// Waits for the end of a child. The answer holds the last `limit` bytes of each output.
+pub(super) async fn finish(child: &mut Child, limit: usize) -> io::Result<Output> {
+    let mut kept = [Vec::new(), Vec::new()];
+    let cut = |kept: &mut Vec<u8>| drop(kept.drain(..kept.len().saturating_sub(limit)));
+    let code = follow(child, |stream, bytes| {
+        let kept = &mut kept[stream as usize];
+        kept.extend_from_slice(bytes);
+        // Cut only now and then, or each chunk would move the whole text.
+        if kept.len() > limit.saturating_mul(2) {
+            cut(kept);
+        }
+    })
+    .await?;
+    let [stdout, stderr] = kept.map(|mut kept| {
+        cut(&mut kept);
+        String::from_utf8_lossy(&kept).into_owned()
+    });
+    Ok(Output { code, stdout, stderr })
+}
+
+/// Waits for the end of a child, hands on what it says as it comes, and returns its exit code.
+pub(super) async fn follow(child: &mut Child, mut on_bytes: impl FnMut(Stream, &[u8])) -> io::Result<i32> {
+    let mut stdout = Pipe::new(child.stdout.take());
+    let mut stderr = Pipe::new(child.stderr.take());
     let mut status: Option<ExitStatus> = None;
     while stdout.open() || stderr.open() {
         let ended = status.is_some();
         tokio::select! {
             biased;
-            () = stdout.read(), if stdout.open() => stdout.tell(|line| on_line(Stream::Stdout, line)),
-            () = stderr.read(), if stderr.open() => stderr.tell(|line| on_line(Stream::Stderr, line)),
+            () = stdout.read(), if stdout.open() => stdout.tell(|bytes| on_bytes(Stream::Stdout, bytes)),
+            () = stderr.read(), if stderr.open() => stderr.tell(|bytes| on_bytes(Stream::Stderr, bytes)),
             result = child.wait(), if !ended => status = Some(result?),
             () = tokio::time::sleep(AFTERWARDS), if ended => break,
         }
     }
-    stdout.tell_rest(|line| on_line(Stream::Stdout, line));
-    stderr.tell_rest(|line| on_line(Stream::Stderr, line));
     let status = match status {
         Some(status) => status,
         None => child.wait().await?,
     };
-    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    Ok(Output { code, stdout: stdout.text(), stderr: stderr.text() })
+    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
 }
 
 /// A child that is told to end when nobody waits for it any more.
@@ -122,22 +133,15 @@ fn signal_group(child: &Child, signal: Signal) {
     }
 }
 
-/// The lines of one pipe and their last bytes.
-struct Lines<R> {
+/// One of a child's outputs.
+struct Pipe<R> {
     pipe: Option<R>,
     chunk: Vec<u8>,
-    /// What came since the last line end.
-    rest: Vec<u8>,
-    kept: Vec<u8>,
-    limit: usize,
 }
 
-/// A line that is longer is told in pieces.
-const LONGEST_LINE: usize = 64 * 1024;
-
-impl<R: AsyncRead + Unpin> Lines<R> {
-    fn new(pipe: Option<R>, limit: usize) -> Self {
-        Self { pipe, chunk: Vec::with_capacity(16 * 1024), rest: Vec::new(), kept: Vec::new(), limit }
+impl<R: AsyncRead + Unpin> Pipe<R> {
+    fn new(pipe: Option<R>) -> Self {
+        Self { pipe, chunk: Vec::with_capacity(16 * 1024) }
     }
 
     fn open(&self) -> bool {
@@ -153,35 +157,38 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    fn tell(&mut self, mut on_line: impl FnMut(&str)) {
-        self.kept.extend_from_slice(&self.chunk);
-        // Cut only now and then, or each chunk would move the whole text.
-        if self.kept.len() > self.limit.saturating_mul(2) {
-            self.cut();
-        }
-        self.rest.append(&mut self.chunk);
-        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.rest.drain(..=end).collect();
-            on_line(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
-        }
-        if self.rest.len() >= LONGEST_LINE {
-            self.tell_rest(on_line);
+    fn tell(&mut self, on_bytes: impl FnOnce(&[u8])) {
+        on_bytes(&self.chunk);
+        self.chunk.clear();
+    }
+}
+
+/// A line that is longer is told in pieces.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// Puts chunks together to lines.
+#[derive(Default)]
+pub(super) struct Lines {
+    /// What came since the last line end.
+    begun: Vec<u8>,
+}
+
+impl Lines {
+    /// Takes a chunk and tells the lines that are whole now, with their ends.
+    pub(super) fn push(&mut self, bytes: &[u8], mut on_line: impl FnMut(&[u8])) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.begun.extend_from_slice(part);
+            if part.ends_with(b"\n") || self.begun.len() >= LONGEST_LINE {
+                on_line(&self.begun);
+                self.begun.clear();
+            }
         }
     }
 
-    fn tell_rest(&mut self, mut on_line: impl FnMut(&str)) {
-        if !self.rest.is_empty() {
-            on_line(&String::from_utf8_lossy(&std::mem::take(&mut self.rest)));
+    /// Tells what is left without an end.
+    pub(super) fn rest(&mut self, on_line: impl FnOnce(&[u8])) {
+        if !self.begun.is_empty() {
+            on_line(&std::mem::take(&mut self.begun));
         }
-    }
-
-    fn cut(&mut self) {
-        let surplus = self.kept.len().saturating_sub(self.limit);
-        self.kept.drain(..surplus);
-    }
-
-    fn text(mut self) -> String {
-        self.cut();
-        String::from_utf8_lossy(&self.kept).into_owned()
     }
 }

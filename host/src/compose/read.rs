@@ -207,7 +207,7 @@ pub(super) async fn run(
     process::point(line, "before").await?;
     let mut child = process::start(line, directory, stdin)?;
     process::point(line, "during").await?;
-    let Ok(output) = timeout(PATIENCE, process::finish(&mut child, limit, |_, _| {})).await else {
+    let Ok(output) = timeout(PATIENCE, process::finish(&mut child, limit)).await else {
         // What goes on behind our back could still make a container.
         drop(process::EndedOnDrop(Some(child)));
         let late =

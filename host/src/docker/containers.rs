@@ -304,6 +304,12 @@ impl Docker {
             .map_err(|fault| fault.when(format!("listing the containers of project `{project}`")))
     }
 
+    /// Returns the one-off containers of compose that have a label, `name=value`.
+    pub async fn one_offs_labelled(&self, label: &str) -> Result<Vec<Seen>, Failure> {
+        let labels = vec![label.to_owned(), format!("{ONE_OFF}=True")];
+        self.by_labels(labels).await.map_err(|fault| fault.when(format!("listing one-off containers with {label}")))
+    }
+
     /// Returns the running containers of the whole engine that a first look chooses, by name; never one-off ones of compose.
     ///
     /// One question tells little of all of them, and only what `chosen` takes is asked about closely.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::reaper::{Guard, MARK};
 use super::{Docker, Fault, ask, short, token};
-use crate::model::{Failure, Output, printable};
+use crate::model::{Beginning, Captured, Failure, Output, printable};
 
 /// A command for a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,8 +112,32 @@ impl Docker {
         on_line: &mut (dyn FnMut(Stream, &str) + Send),
     ) -> Result<Output, ExecError> {
         let mark = token();
-        let attached = self.attach(id, command, Some(&mark)).await?;
+        let attached = self.attach(id, command, Some(&mark), &|_| {}).await?;
         self.follow(id, command, attached, on_line).await
+    }
+
+    /// As [`Docker::exec`] for those who want the beginning of the output, to the byte.
+    ///
+    /// `mark` is what the command's processes are found by, and `begins` is told the engine's name of it before it starts: so
+    /// somebody else can end it by [`Docker::end_command`], should this process be killed.
+    pub async fn capture(
+        &self,
+        id: &str,
+        command: &Command,
+        mark: &str,
+        begins: &(dyn Fn(&str) + Sync),
+        on_line: &mut (dyn FnMut(Stream, &str) + Send),
+    ) -> Result<Captured, ExecError> {
+        let attached = self.attach(id, command, Some(mark), begins).await?;
+        let mut kept = [Beginning::of(command.limit), Beginning::of(command.limit)];
+        let on_bytes = &mut |stream: Stream, bytes: &[u8]| kept[stream as usize].push(bytes);
+        let (exec, code) = self.read(id, command, attached, on_bytes, on_line).await?;
+        let [stdout, stderr] = kept;
+        let [out, err] = [&stdout, &stderr].map(|kept| String::from_utf8_lossy(kept.bytes()));
+        match self.never_started(&exec, code, [&out, &err]).await {
+            Some(complaint) => Err(refusal(id, command, &complaint)),
+            None => Ok(Captured { code, stdout, stderr }),
+        }
     }
 
     /// As [`Docker::exec`] for those who don't want the lines as they come.
@@ -123,7 +147,7 @@ impl Docker {
 
     /// As [`Docker::output`], for the commands that end others.
     pub(super) async fn exec_unguarded(&self, id: &str, command: &Command) -> Result<Output, ExecError> {
-        let attached = self.attach(id, command, None).await?;
+        let attached = self.attach(id, command, None, &|_| {}).await?;
         self.follow(id, command, attached, &mut |_, _| {}).await
     }
 
@@ -134,9 +158,28 @@ impl Docker {
         attached: Attached,
         on_line: &mut (dyn FnMut(Stream, &str) + Send),
     ) -> Result<Output, ExecError> {
+        let mut kept = [Kept::new(command.limit), Kept::new(command.limit)];
+        let on_bytes = &mut |stream: Stream, bytes: &[u8]| kept[stream as usize].push(bytes);
+        let (exec, code) = self.read(id, command, attached, on_bytes, on_line).await?;
+        let [out, err] = kept;
+        let output = Output { code, stdout: out.text(), stderr: err.text() };
+        match self.never_started(&exec, code, [&output.stdout, &output.stderr]).await {
+            Some(complaint) => Err(refusal(id, command, &complaint)),
+            None => Ok(output),
+        }
+    }
+
+    /// Feeds a started command and reads what it says until its end. Returns the engine's name of it and its exit code.
+    async fn read(
+        &self,
+        id: &str,
+        command: &Command,
+        attached: Attached,
+        on_bytes: &mut (dyn FnMut(Stream, &[u8]) + Send),
+        on_line: &mut (dyn FnMut(Stream, &str) + Send),
+    ) -> Result<(String, i32), ExecError> {
         let Attached { exec, mut output, mut input, mut guard } = attached;
         let tried = || format!("running `{}` in container `{}`", command.shown(), short(id));
-        let mut kept = [Kept::new(command.limit), Kept::new(command.limit)];
         let mut lines = [Vec::new(), Vec::new()];
         let feed = async {
             if let Some(bytes) = &command.stdin {
@@ -168,7 +211,7 @@ impl Docker {
                 Some(Ok(LogOutput::StdErr { message })) => (Stream::Err, message),
                 Some(Ok(frame)) => (Stream::Out, frame.into_bytes()),
             };
-            kept[stream as usize].push(&bytes);
+            on_bytes(stream, &bytes);
             split_lines(&mut lines[stream as usize], &bytes, &mut |line| on_line(stream, line));
         }
         for (stream, rest) in [(Stream::Out, &lines[0]), (Stream::Err, &lines[1])] {
@@ -180,16 +223,17 @@ impl Docker {
         if let Some(guard) = &mut guard {
             guard.armed = false;
         }
-        let [out, err] = kept;
-        let output = Output { code, stdout: out.text(), stderr: err.text() };
-        match self.never_started(&exec, &output).await {
-            Some(complaint) => Err(refusal(id, command, &complaint)),
-            None => Ok(output),
-        }
+        Ok((exec, code))
     }
 
-    /// Creates and starts an exec. `mark` marks it so that it can be found and ended.
-    pub(super) async fn attach(&self, id: &str, command: &Command, mark: Option<&str>) -> Result<Attached, ExecError> {
+    /// Creates and starts an exec. `mark` marks it so that it can be found and ended; `begins` is told its name before.
+    pub(super) async fn attach(
+        &self,
+        id: &str,
+        command: &Command,
+        mark: Option<&str>,
+        begins: &(dyn Fn(&str) + Sync),
+    ) -> Result<Attached, ExecError> {
         let tried = || format!("running `{}` in container `{}`", command.shown(), short(id));
         let mut env: Vec<String> = command.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         // The engine takes a name alone for a variable that is to go.
@@ -211,6 +255,7 @@ impl Docker {
             Err(fault) if fault.is(404) || fault.is(409) => return Err(ExecError::NotRunning(short(id).to_owned())),
             Err(fault) => return Err(fault.when(tried()).into()),
         };
+        begins(&exec);
         let guard = mark.map(|mark| Guard::new(self, id, &exec, command.user.as_deref(), mark));
         match ask(self.api.start_exec(&exec, None)).await {
             Ok(StartExecResults::Attached { output, input }) => Ok(Attached { exec, output, input, guard }),
@@ -260,11 +305,11 @@ impl Docker {
     }
 
     /// Returns the runtime's complaint if the program was never started; the engine sends it as if it were output.
-    pub(super) async fn never_started(&self, exec: &str, output: &Output) -> Option<String> {
-        if !matches!(output.code, 126..=128) {
+    pub(super) async fn never_started(&self, exec: &str, code: i32, said: [&str; 2]) -> Option<String> {
+        if !matches!(code, 126..=128) {
             return None;
         }
-        let complaint = [&output.stdout, &output.stderr].into_iter().find(|text| {
+        let complaint = said.into_iter().find(|text| {
             text.starts_with("OCI runtime exec failed") || text.starts_with("failed to create runc console")
         })?;
         // A program that only prints such words has had a process.

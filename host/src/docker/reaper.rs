@@ -6,11 +6,12 @@
 //! Limits: the container needs `sh` and `cat` and the process must not hide its environment (a set-uid program does);
 //! without `sh`, only the process itself is ended, and only where this machine sees it and this user may.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, join_all};
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
@@ -21,13 +22,33 @@ use crate::model::Failure;
 /// The name of the mark in the environment.
 pub(super) const MARK: &str = "SWAP_EXEC";
 
-/// What was given up: a marked process in a container.
+/// A command in a container: what its processes are found by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marked {
+    /// The container that it runs in.
+    pub container: String,
+    /// The engine's name of it.
+    pub exec: String,
+    /// The user that it runs as; `None` is the container's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The mark in its environment.
+    pub mark: String,
+}
+
+/// Ends what was given up and answers whether it is over. May be called again.
+pub type End = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// Something that was given up.
 #[derive(Clone)]
 struct GivenUp {
-    container: String,
-    exec: String,
-    user: Option<String>,
-    mark: String,
+    /// Its name for people.
+    what: String,
+    /// What a person can do where it can't be ended.
+    cure: String,
+    /// The container in which no script may run beside it.
+    container: Option<String>,
+    end: End,
 }
 
 /// Answers whether it is over.
@@ -35,82 +56,121 @@ type Ending = Shared<BoxFuture<'static, bool>>;
 
 /// The endings under way, and those that did not succeed.
 #[derive(Default)]
-pub(super) struct Reaper(Mutex<Vec<(GivenUp, Ending)>>);
+pub(super) struct Reaper(Mutex<List>);
+
+#[derive(Default)]
+struct List {
+    /// How many were begun.
+    count: u64,
+    /// Each with its number.
+    endings: Vec<(u64, GivenUp, Ending)>,
+}
 
 impl Reaper {
-    fn list(&self) -> MutexGuard<'_, Vec<(GivenUp, Ending)>> {
+    fn list(&self) -> MutexGuard<'_, List> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin(&self, docker: &Docker, given_up: GivenUp) {
+    fn begin(&self, given_up: GivenUp) {
         // Without a runtime the whole program is ending.
         let Ok(runtime) = Handle::try_current() else { return };
-        let (docker, what) = (docker.clone(), given_up.clone());
-        let task = runtime.spawn(async move { end(&docker, &what).await });
+        let task = runtime.spawn((given_up.end)());
         let ending = async move { task.await.unwrap_or(false) }.boxed().shared();
         let mut list = self.list();
-        list.retain(|(_, ending)| ending.peek() != Some(&true));
-        list.push((given_up, ending));
+        list.endings.retain(|(_, _, ending)| ending.peek() != Some(&true));
+        list.count += 1;
+        let number = list.count;
+        list.endings.push((number, given_up, ending));
     }
 
-    pub(super) async fn settle(&self, limit: Duration) {
-        let endings: Vec<Ending> = self.list().iter().map(|(_, ending)| ending.clone()).collect();
+    /// Waits for the endings, and returns the names of what is not over then.
+    pub(super) async fn settle(&self, limit: Duration) -> Vec<String> {
+        let endings: Vec<Ending> = self.list().endings.iter().map(|(_, _, ending)| ending.clone()).collect();
         let _ = tokio::time::timeout(limit, join_all(endings)).await;
+        let mut list = self.list();
+        list.endings.retain(|(_, _, ending)| ending.peek() != Some(&true));
+        list.endings.iter().map(|(_, given_up, _)| format!("{} ({})", given_up.what, given_up.cure)).collect()
     }
 
-    /// Waits until all that was given up in a container is over. Fails where something can't be ended; the next call tries
-    /// once more.
-    pub(super) async fn await_over(&self, docker: &Docker, container: &str) -> Result<(), Failure> {
-        let here: Vec<(GivenUp, Ending)> =
-            self.list().iter().filter(|(given_up, _)| given_up.container == container).cloned().collect();
-        for (given_up, ending) in here {
+    /// Waits until all that was given up is over, or what was so in a container. Fails where something can't be ended; the
+    /// next call tries once more.
+    pub(super) async fn await_over(&self, container: Option<&str>) -> Result<(), Failure> {
+        let meant = |given_up: &GivenUp| container.is_none() || given_up.container.as_deref() == container;
+        let meant: Vec<_> = self.list().endings.iter().filter(|(_, given_up, _)| meant(given_up)).cloned().collect();
+        for (number, given_up, ending) in meant {
             let over = match ending.peek() {
-                Some(false) => end(docker, &given_up).await,
+                Some(false) => (given_up.end)().await,
                 _ => ending.await,
             };
             if !over {
-                return Err(Failure::new(format!(
-                    "a command that was given up in container `{}` still runs and can't be ended",
-                    short(container)
-                ))
-                .hint(format!("`docker top {0}` shows it; `docker restart {0}` ends it", short(container))));
+                let what = format!("{} was given up, still runs and can't be ended", given_up.what);
+                return Err(Failure::new(what).hint(given_up.cure));
             }
-            self.list().retain(|(other, _)| other.exec != given_up.exec);
+            self.list().endings.retain(|(other, _, _)| *other != number);
         }
         Ok(())
+    }
+}
+
+impl Docker {
+    /// Ends in the background what was given up; see [`Docker::settle`] and [`Docker::given_up_is_over`]. `what` names it for
+    /// people, and `cure` is what they can do where it can't be ended.
+    pub fn give_up(&self, what: String, cure: String, end: End) {
+        self.reaper.begin(GivenUp { what, cure, container: None, end });
+    }
+
+    /// Waits until all that was given up is over. Fails where something still runs, with its name; may be asked again.
+    pub async fn given_up_is_over(&self) -> Result<(), Failure> {
+        self.reaper.await_over(None).await
+    }
+
+    /// Ends a command that runs in a container, and what it has started. Tells whether nothing of it is left.
+    pub async fn end_command(&self, command: &Marked) -> bool {
+        end(self, command).await
     }
 }
 
 /// A process in a container that is ended when this is dropped while armed.
 pub(super) struct Guard {
     docker: Docker,
-    given_up: GivenUp,
+    command: Marked,
     pub(super) armed: bool,
 }
 
 impl Guard {
     pub(super) fn new(docker: &Docker, container: &str, exec: &str, user: Option<&str>, mark: &str) -> Self {
-        let given_up = GivenUp {
+        let command = Marked {
             container: container.to_owned(),
             exec: exec.to_owned(),
             user: user.map(str::to_owned),
             mark: mark.to_owned(),
         };
-        Self { docker: docker.clone(), given_up, armed: true }
+        Self { docker: docker.clone(), command, armed: true }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if self.armed {
-            self.docker.reaper.begin(&self.docker, self.given_up.clone());
+        if !self.armed {
+            return;
         }
+        let (docker, command) = (self.docker.clone(), self.command.clone());
+        let container = short(&command.container);
+        self.docker.reaper.begin(GivenUp {
+            what: format!("a command in container `{container}`"),
+            cure: format!("`docker top {container}` shows it; `docker restart {container}` ends it"),
+            container: Some(command.container.clone()),
+            end: Arc::new(move || {
+                let (docker, command) = (docker.clone(), command.clone());
+                async move { end(&docker, &command).await }.boxed()
+            }),
+        });
     }
 }
 
 /// Asks the marked processes to end, and kills what is left a second later. Tells whether nothing of them is left.
-async fn end(docker: &Docker, given_up: &GivenUp) -> bool {
-    let GivenUp { container, exec, user, mark } = given_up;
+async fn end(docker: &Docker, command: &Marked) -> bool {
+    let Marked { container, exec, user, mark } = command;
     let ask_to = |what: &'static str| signal(docker, container, user.clone(), mark, what);
     // It may be just about to start, so one look is not enough.
     for _ in 0..8 {

@@ -80,7 +80,7 @@ impl Shell {
             return Err(Failure::new("a script for a shell can't contain a NUL byte"));
         }
         let mut slot = self.session.lock().await;
-        self.docker.reaper.await_over(&self.docker, &self.container).await?;
+        self.docker.reaper.await_over(Some(&self.container)).await?;
         // Taken out: if this future is dropped midway, the session goes with it.
         if let Some(session) = slot.take() {
             match self.attempt(session, script, limit).await {
@@ -110,7 +110,10 @@ impl Shell {
     }
 
     async fn open(&self) -> Result<Attached, Failure> {
-        self.docker.attach(&self.container, &self.command(), Some(&token())).await.map_err(|error| self.explain(error))
+        self.docker
+            .attach(&self.container, &self.command(), Some(&token()), &|_| {})
+            .await
+            .map_err(|error| self.explain(error))
     }
 
     fn explain(&self, error: ExecError) -> Failure {
@@ -188,15 +191,18 @@ impl Shell {
                 }
                 // What came instead of the first mark may be the runtime's complaint.
                 let output = Output { code: 127, stdout: out.body(), stderr: err.body() };
-                Err(Broken::BeforeStart(match self.docker.never_started(&session.exec, &output).await {
-                    Some(complaint) => self.explain(refusal(&self.container, &self.command(), &complaint)),
-                    None => Failure::new(
-                        format!("the shell in container `{container}` ended at once {}", printable(&lost))
-                            .trim()
-                            .to_owned(),
-                    )
-                    .tail(output.stderr.lines().map(str::to_owned)),
-                }))
+                Err(Broken::BeforeStart(
+                    match self.docker.never_started(&session.exec, output.code, [&output.stdout, &output.stderr]).await
+                    {
+                        Some(complaint) => self.explain(refusal(&self.container, &self.command(), &complaint)),
+                        None => Failure::new(
+                            format!("the shell in container `{container}` ended at once {}", printable(&lost))
+                                .trim()
+                                .to_owned(),
+                        )
+                        .tail(output.stderr.lines().map(str::to_owned)),
+                    },
+                ))
             }
             Ok(false) => Err(Broken::Failed(
                 Failure::new(format!("the shell in container `{container}` ended while it ran {}", brief(script)))

@@ -260,6 +260,16 @@ pub trait Capabilities: Send + Sync {
     /// Returns a secret by its name. Its grant was checked.
     fn secret(&self, name: &str) -> BoxFuture<'_, Result<String, Error>>;
 
+    /// Returns the ports of the proxy's container where users come.
+    fn front_ports(&self) -> BoxFuture<'_, Vec<u16>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    /// Waits until commands that were given up are over. Fails with the name of one that can't be ended.
+    fn given_up_is_over(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Returns the time of day that hooks see.
     fn now(&self) -> SystemTime {
         SystemTime::now()

@@ -1,8 +1,9 @@
 //! wasmtime, set up once for all hooks.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Arc, Mutex, Once, PoisonError, mpsc};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -12,6 +13,7 @@ use wasmtime::{Config, OptLevel, RegallocAlgorithm, WasmBacktraceDetails};
 use super::bindings::Imports;
 use super::cache::Cache;
 use super::host::State;
+use super::limits::Pool;
 use crate::model::Failure;
 
 /// How often the computing of hooks is interrupted to look at the time.
@@ -19,13 +21,30 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 /// The stack of a hook.
 pub(super) const STACK: usize = 512 << 10;
 
+/// How long a component may take to compile. A debug build of swap compiles slowly.
+const PATIENCE: Duration = if cfg!(debug_assertions) { Duration::from_secs(300) } else { Duration::from_secs(30) };
+/// What has more code is compiled alone: its memory is that of many small ones.
+const LARGE: usize = 1 << 20;
+
 /// Compiles hooks, keeps what it compiled, and knows what they may import.
 pub struct Engine {
     engine: wasmtime::Engine,
     linker: Linker<State>,
-    cache: Option<Cache>,
+    cache: Option<Arc<Cache>>,
     problem: Option<Failure>,
     ticker: Once,
+    pool: Arc<Pool>,
+    /// What was compiled, or taken from the cache, in this process.
+    components: Mutex<BTreeMap<String, Component>>,
+    large: Arc<Mutex<()>>,
+}
+
+/// Why there is no compiled component.
+pub(super) enum Uncompiled {
+    /// It is not valid.
+    Invalid(wasmtime::Error),
+    /// It took too long.
+    Late(Failure),
 }
 
 impl Engine {
@@ -52,11 +71,20 @@ impl Engine {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(broken)?;
         Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(broken)?;
         let (cache, problem) = match cache_folder.map(|folder| Cache::open(folder, compatibility(&engine))) {
-            Some(Ok(cache)) => (Some(cache), None),
+            Some(Ok(cache)) => (Some(Arc::new(cache)), None),
             Some(Err(problem)) => (None, Some(problem)),
             None => (None, None),
         };
-        Ok(Self { engine, linker, cache, problem, ticker: Once::new() })
+        Ok(Self {
+            engine,
+            linker,
+            cache,
+            problem,
+            ticker: Once::new(),
+            pool: Arc::default(),
+            components: Mutex::default(),
+            large: Arc::default(),
+        })
     }
 
     /// Returns why the cache is not used, if it should be and is not. Hooks work without it, only later.
@@ -72,18 +100,50 @@ impl Engine {
         &self.linker
     }
 
+    /// Returns the memory that all hooks share.
+    pub(super) fn pool(&self) -> Arc<Pool> {
+        self.pool.clone()
+    }
+
     /// Compiles a component, or takes it from the cache.
-    pub(super) fn component(&self, digest: &str, bytes: &[u8]) -> wasmtime::Result<Component> {
-        if let Some(cache) = &self.cache
-            && let Some(component) = cache.load(&self.engine, digest)
-        {
-            return Ok(component);
+    pub(super) fn component(&self, digest: &str, bytes: Vec<u8>) -> Result<Component, Uncompiled> {
+        let known = || self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(component) = known().get(digest) {
+            return Ok(component.clone());
         }
-        let component = Component::from_binary(&self.engine, bytes)?;
-        if let Some(cache) = &self.cache {
-            cache.store(digest, &component);
-        }
+        let cached = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, digest));
+        let component = match cached {
+            Some(component) => component,
+            None => self.compile(digest, bytes)?,
+        };
+        known().insert(digest.to_owned(), component.clone());
         Ok(component)
+    }
+
+    /// Compiles on a thread of its own: nothing ends a compiler but the end of the process, which waits for no thread.
+    fn compile(&self, digest: &str, bytes: Vec<u8>) -> Result<Component, Uncompiled> {
+        let (done, awaited) = mpsc::channel();
+        let (engine, cache, large, digest) =
+            (self.engine.clone(), self.cache.clone(), self.large.clone(), digest.to_owned());
+        let work = move || {
+            let _alone = (bytes.len() > LARGE).then(|| large.lock().unwrap_or_else(PoisonError::into_inner));
+            let compiled = Component::from_binary(&engine, &bytes);
+            if let (Some(cache), Ok(component)) = (&cache, &compiled) {
+                cache.store(&digest, component);
+            }
+            // Who waits no more needs it no more.
+            let _ = done.send(compiled);
+        };
+        let thread = std::thread::Builder::new().name("swap-compiler".into()).spawn(work);
+        let late = |why: String| Uncompiled::Late(Failure::new(why));
+        thread.map_err(|error| late(format!("starting a thread: {error}")))?;
+        match awaited.recv_timeout(PATIENCE) {
+            Ok(compiled) => compiled.map_err(Uncompiled::Invalid),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                Err(late(format!("it takes more than {} to compile", humantime::format_duration(PATIENCE))))
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(late("internal: the compiler panicked".to_owned())),
+        }
     }
 
     /// Starts the one thread that interrupts computing hooks, if it does not run yet. It ends with the engine.

@@ -18,8 +18,10 @@ pub enum Ask {
     ExecService(ServiceName),
     /// Send a request to a candidate.
     HttpCandidate,
-    /// Send a request through the proxy.
+    /// Send a request through the proxy, where users come.
     HttpFrontDoor,
+    /// Send a request to another port of the proxy's container.
+    HttpFrontDoorPort(u16),
     /// Send a request to a container that served when the run began.
     HttpLive,
     /// Send a request to any other host, in lower case, and port.
@@ -43,6 +45,8 @@ pub enum Grant {
     ExecService(ServiceName),
     /// `http:live`
     HttpLive,
+    /// `http:front-door:PORT`
+    HttpFrontDoor(u16),
     /// `http:HOST:PORT`, or `http:HOST` for ports 80 and 443.
     HttpHost(String, Option<u16>),
     /// `inspect:live`
@@ -71,6 +75,7 @@ impl Ask {
             Ask::ExecLive => Some(Grant::ExecLive),
             Ask::ExecService(name) => Some(Grant::ExecService(name.clone())),
             Ask::HttpLive => Some(Grant::HttpLive),
+            Ask::HttpFrontDoorPort(port) => Some(Grant::HttpFrontDoor(*port)),
             Ask::HttpHost(host, port) => Some(Grant::HttpHost(host.clone(), Some(*port))),
             Ask::InspectLive => Some(Grant::InspectLive),
             Ask::InspectService(name) => Some(Grant::InspectService(name.clone())),
@@ -103,6 +108,7 @@ impl Grant {
             Grant::ExecLive => "to run a command in the live container".to_owned(),
             Grant::ExecService(name) => format!("to run a command in the service `{name}`"),
             Grant::HttpLive => "to send a request to the live container".to_owned(),
+            Grant::HttpFrontDoor(port) => format!("to send a request to port {port} of the proxy's container"),
             Grant::HttpHost(host, Some(port)) => format!("to send a request to `{host}:{port}`"),
             Grant::HttpHost(host, None) => format!("to send a request to `{host}`"),
             Grant::InspectLive => "to inspect the live container".to_owned(),
@@ -118,6 +124,7 @@ impl fmt::Display for Grant {
             Grant::ExecLive => f.write_str("exec:live"),
             Grant::ExecService(name) => write!(f, "exec:{}", Unambiguous(name)),
             Grant::HttpLive => f.write_str("http:live"),
+            Grant::HttpFrontDoor(port) => write!(f, "http:front-door:{port}"),
             Grant::HttpHost(host, Some(port)) => write!(f, "http:{host}:{port}"),
             Grant::HttpHost(host, None) => write!(f, "http:{host}"),
             Grant::InspectLive => f.write_str("inspect:live"),
@@ -157,6 +164,9 @@ fn parse(text: &str) -> Option<Grant> {
         ("exec", "live") => Some(Grant::ExecLive),
         ("exec", _) => service().map(Grant::ExecService),
         ("http", "live") => Some(Grant::HttpLive),
+        ("http", _) if what.starts_with("front-door:") => {
+            Some(Grant::HttpFrontDoor(what.strip_prefix("front-door:")?.parse().ok()?))
+        }
         ("http", _) => parse_host(what),
         ("inspect", "live") => Some(Grant::InspectLive),
         ("inspect", _) => service().map(Grant::InspectService),
@@ -205,6 +215,7 @@ mod tests {
             (Ask::ExecService(service("live")), "exec:service:live"),
             (Ask::HttpCandidate, ""),
             (Ask::HttpFrontDoor, ""),
+            (Ask::HttpFrontDoorPort(8081), "http:front-door:8081"),
             (Ask::HttpLive, "http:live"),
             (Ask::HttpHost("hooks.slack.com".into(), 443), "http:hooks.slack.com:443"),
             (Ask::HttpHost("hooks.slack.com".into(), 80), "http:hooks.slack.com:80"),

@@ -23,20 +23,22 @@ use super::bindings::rollback::RollbackHookPre;
 use super::bindings::swap::hooks::types;
 use super::capabilities::Capabilities;
 use super::context::Context;
-use super::engine::{Engine, STACK, TICK};
+use super::engine::{Engine, STACK, TICK, Uncompiled};
 use super::grants::Grant;
 use super::host::{Call, State, Stop};
 use super::inspection::{self, Inspection};
-use super::limits::Limits;
-use super::log::{Log, Speaker};
-use crate::model::{Failure, HookSpec, LoadedHook, Phase};
+use super::limits::{Limits, Memory};
+use super::log::{Log, Said, Speaker};
+use crate::model::{Failure, HookSpec, LoadedHook, Phase, printable};
 
 /// Larger components are refused. A Python hook has 18 MB.
-const FILE: u64 = 64 << 20;
+const FILE: u64 = 32 << 20;
 /// Bytes that a hook may hand over in one call of an import, and in its answer.
 const HANDED_OVER: usize = 16 << 20;
 /// The longest message of a hook that is passed on.
 const MESSAGE: usize = 2000;
+/// A health hook is asked again no sooner than this, whatever it wants.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// What a hook answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +73,9 @@ pub struct Hook {
     digest: String,
     config: Vec<(String, String)>,
     grants: Vec<Grant>,
+    /// The names of the secrets that are taken out of what it says: its own, and those of the hooks beside it.
+    secrets: Vec<String>,
+    said: Arc<Said>,
     inspection: Inspection,
     engine: Arc<Engine>,
     phases: BTreeMap<Phase, Entry>,
@@ -113,10 +118,14 @@ impl Hook {
             return Err(signed(failure));
         }
         let invalid = |error: wasmtime::Error| {
-            Failure::new(format!("`{}` is not a valid component: {}", spec.file, root(&error)))
+            Failure::new(format!("`{}` is not a valid component: {}", printable(&spec.file), root(&error)))
                 .hint("build it again, or fetch it again if it was cut off")
         };
-        let component = engine.component(&inspection.digest, &bytes).map_err(|error| signed(invalid(error)))?;
+        let component = match engine.component(&inspection.digest, bytes) {
+            Ok(component) => component,
+            Err(Uncompiled::Late(failure)) => return Err(signed(failure)),
+            Err(Uncompiled::Invalid(error)) => return Err(signed(invalid(error))),
+        };
         let misfit = |error: wasmtime::Error| {
             Failure::new(format!("it does not fit swap:hooks {}: {error:#}", inspection::VERSION))
                 .hint("build it against the WIT package of this swap")
@@ -128,6 +137,8 @@ impl Hook {
             name: name.to_owned(),
             digest: inspection.digest.clone(),
             config: spec.config.clone().into_iter().collect(),
+            secrets: secrets(&grants).cloned().collect(),
+            said: Arc::default(),
             grants,
             phases: phases.map_err(|error| signed(misfit(error)))?,
             inspection,
@@ -160,9 +171,19 @@ impl Hook {
         &self.inspection
     }
 
+    /// Takes secrets of other hooks, too, out of what this one says.
+    pub(super) fn hide(&mut self, secrets: &[String]) {
+        self.secrets = secrets.to_vec();
+    }
+
+    /// Returns the names of the secrets that it may read.
+    pub(super) fn own_secrets(&self) -> impl Iterator<Item = &String> {
+        secrets(&self.grants)
+    }
+
     /// Returns the hook as a plan and a journal name it.
     pub fn loaded(&self) -> LoadedHook {
-        LoadedHook { name: self.name.clone(), phases: self.phases() }
+        LoadedHook { name: self.name.clone(), phases: self.phases(), digest: self.digest.clone() }
     }
 
     /// Calls one phase in a fresh instance. A call may be dropped at any time, which ends all that it started.
@@ -184,7 +205,7 @@ impl Hook {
             return Err(Failure::new(format!("{signature} aborted: it does not implement this phase")));
         };
         let deadline = Instant::now() + limits.deadline;
-        let speaker = Speaker::new(&self.name, phase, log, limits.log);
+        let speaker = Speaker::new(&self.name, phase, log, limits, self.said.clone());
         let call = Call {
             hook: self.name.clone(),
             context: context.clone(),
@@ -192,17 +213,23 @@ impl Hook {
             grants: self.grants.clone(),
             capabilities,
             limits,
+            memory: Arc::new(Memory::new(limits.memory, self.engine.pool())),
             deadline,
             speaker: speaker.clone(),
             refused: Mutex::default(),
         };
         let mut store = self.store(call);
         let context = context.to_wit(phase, limits.deadline);
-        let ended = tokio::time::timeout_at(deadline, entry.call(&mut store, &context)).await;
+        let ended = tokio::time::timeout_at(deadline, async {
+            store.data().call.hide_secrets(&self.secrets).await;
+            entry.call(&mut store, &context).await
+        })
+        .await;
         for stream in &store.data().streams {
             stream.finish();
         }
         let refused = store.data_mut().call.refused.get_mut().ok().and_then(|missing| missing.first().map(Grant::cure));
+        let refused = refused.map(|cure| speaker.clean(&cure));
         // A hook that repeats the refusal would say the cure a second time.
         let failure = |what: String| match &refused {
             Some(cure) => Failure::new(what.replace(&format!("; {cure}"), "")).hint(cure),
@@ -216,14 +243,14 @@ impl Hook {
             Ok(Err(error)) => reason(&error, &speaker),
             Err(_) => late(),
         };
-        Err(failure(format!("{signature} aborted: {}", speaker.clean(&why))).tail(speaker.tail()))
+        Err(failure(format!("{signature} aborted: {}", speaker.clean_short(&why, MESSAGE))).tail(speaker.tail()))
     }
 
     fn store(&self, call: Call) -> Store<State> {
         let mut left = ticks(call.limits.cpu);
         let over = Stop::new(format!("it computed for more than {}", humantime::format_duration(call.limits.cpu)));
         let mut store = Store::new(self.engine.wasmtime(), State::new(call));
-        store.limiter(|state| &mut state.meter);
+        store.limiter_async(|state| &mut state.meter);
         store.set_hostcall_fuel(HANDED_OVER);
         self.engine.start_ticker();
         store.set_epoch_deadline(1);
@@ -318,7 +345,7 @@ impl Entry {
 
 impl Answer {
     fn reply(self, signature: &str, speaker: &Speaker, failure: impl Fn(String) -> Failure) -> Reply {
-        let say = |text: &str| speaker.clean(text.get(..text.floor_char_boundary(MESSAGE)).unwrap_or_default());
+        let say = |text: &str| speaker.clean_short(text, MESSAGE);
         match self {
             Answer::Outcome(Ok(())) => Reply::Done,
             Answer::Outcome(Err(failed)) => Reply::Failed {
@@ -327,7 +354,7 @@ impl Answer {
             },
             Answer::Verdict(types::Verdict::Healthy) => Reply::Healthy,
             Answer::Verdict(types::Verdict::NotYet(not_yet)) => Reply::NotYet {
-                retry_after: not_yet.retry_after_ms.map(Duration::from_millis),
+                retry_after: not_yet.retry_after_ms.map(|wanted| Duration::from_millis(wanted).max(RETRY)),
                 progress: not_yet.progress.map(|percent| percent.min(100)),
                 failure: failure(format!("{signature}: {}", say(&not_yet.reason))),
             },
@@ -345,13 +372,26 @@ fn reason(error: &wasmtime::Error, speaker: &Speaker) -> String {
         return stop.to_string();
     }
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        return format!("it exited with {} instead of answering", exit.0);
+        // WASI 0.2 knows only whether a program calls its end good.
+        let how = if exit.0 == 0 { "a success" } else { "a failure" };
+        return format!("it ended itself, as {how}, instead of answering");
     }
     match (error.downcast_ref::<Trap>(), speaker.panic()) {
         (Some(Trap::StackOverflow), _) => format!("its calls are nested too deep (the stack has {} KiB)", STACK >> 10),
         (Some(Trap::UnreachableCodeReached), Some(panic)) => panic,
+        // Most languages keep a stack of their own at the bottom of the memory.
+        (Some(Trap::MemoryOutOfBounds), _) => {
+            "it reached outside of its memory, as calls do that are nested too deep, or a wrong pointer".to_owned()
+        }
         _ => root(error),
     }
+}
+
+fn secrets(grants: &[Grant]) -> impl Iterator<Item = &String> {
+    grants.iter().filter_map(|grant| match grant {
+        Grant::Secret(name) => Some(name),
+        _ => None,
+    })
 }
 
 /// Returns the innermost cause, on one line.
@@ -361,13 +401,15 @@ fn root(error: &wasmtime::Error) -> String {
 
 /// Reads a component, if it is a file of a size that a hook can have.
 pub(super) fn read(path: &str) -> Result<Vec<u8>, Failure> {
+    let file = path;
+    let path = printable(path);
     let unreadable = |error: std::io::Error| Failure::new(format!("reading `{path}`: {error}"));
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    let metadata = std::fs::metadata(file).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(Failure::new(format!("reading `{path}`: it is not a file")));
     }
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(FILE + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    File::open(file).and_then(|file| file.take(FILE + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() as u64 > FILE {
         return Err(Failure::new(format!("`{path}` is larger than {} MiB", FILE >> 20)));
     }
@@ -376,6 +418,11 @@ pub(super) fn read(path: &str) -> Result<Vec<u8>, Failure> {
 
 /// Returns the digest of bytes, as `sha256:…`.
 pub(super) fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    hex(&Sha256::digest(bytes))
+}
+
+/// Writes a digest as text.
+pub(super) fn hex(digest: &[u8]) -> String {
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }

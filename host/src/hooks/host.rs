@@ -2,6 +2,7 @@
 //! back and tells what it did.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -20,8 +21,8 @@ use super::capabilities::{
 };
 use super::context::{Context, Member, milliseconds};
 use super::grants::{Ask, Grant, decide};
-use super::limits::{Limits, Meter};
-use super::log::{Channel, Speaker, SpeakerStream};
+use super::limits::{Hold, Limits, Memory, Meter};
+use super::log::{Channel, Speaker, SpeakerStream, short};
 use crate::model::Container;
 
 /// Why swap ended a call, in the words of the message.
@@ -50,6 +51,7 @@ pub(super) struct Call {
     pub(super) grants: Vec<Grant>,
     pub(super) capabilities: Arc<dyn Capabilities>,
     pub(super) limits: Limits,
+    pub(super) memory: Arc<Memory>,
     pub(super) deadline: Instant,
     pub(super) speaker: Speaker,
     /// The grants that were missing, in the order of asking.
@@ -81,7 +83,7 @@ impl State {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(10_000);
-        Self { wasi, table, meter: Meter::new(call.limits), call, streams }
+        Self { wasi, table, meter: Meter::new(call.limits, call.memory.clone()), call, streams }
     }
 }
 
@@ -122,7 +124,10 @@ impl Call {
         decide(&self.grants, ask).map_err(|missing| {
             let refusal = missing.refusal();
             self.speaker.tell(&format!("refused: {refusal}"));
-            self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(missing);
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            if refused.is_empty() {
+                refused.push(missing);
+            }
             Error::new("refused", refusal)
         })
     }
@@ -138,6 +143,14 @@ impl Call {
             Ok(result) => result,
             Err(_) => Err(Error::new("timeout", format!("no answer within {}", humantime::format_duration(limit)))),
         }
+    }
+
+    /// Holds memory of swap's for what the hook asks for. Where there is none, the call ends.
+    async fn hold(&self, bytes: usize) -> Result<Hold<'_>, Error> {
+        self.memory.hold(bytes).await.map_err(|stop| {
+            self.speaker.stop(stop);
+            Error::failed("no memory is left")
+        })
     }
 
     /// Tells what was done and how it ended, and gives the end back.
@@ -167,8 +180,11 @@ impl Call {
             _ => return None,
         };
         Some(match found {
+            Some(member) if member.container.id.is_empty() => Err(Error::not_found(
+                "there is no candidate yet in this phase; a command in its image runs in `one-off`",
+            )),
             Some(member) => Ok((member.container.clone(), kind == "live")),
-            None => Err(Error::not_found(format!("no container `{}` in this run", target.escape_debug()))),
+            None => Err(Error::not_found(format!("no container `{}` in this run", shown(target)))),
         })
     }
 
@@ -177,25 +193,32 @@ impl Call {
             let (container, live) = member?;
             return Ok((Subject::Container(container), if live { Kind::Live } else { Kind::Candidate }));
         }
-        if let Some(name) = target.strip_prefix("service:") {
+        if let Some(name) = target.strip_prefix("service:").filter(|name| name.len() <= NAME) {
             let name: crate::model::ServiceName = name.parse().map_err(|why: String| Error::new("invalid", why))?;
             return Ok((Subject::Service(name.clone()), Kind::Service(name)));
         }
         Err(Error::new(
             "invalid",
-            format!(
-                "`{}` is not a target (candidate, candidate:NAME, live, live:NAME, service:NAME)",
-                target.escape_debug()
-            ),
+            format!("`{}` is not a target (candidate, candidate:NAME, live, live:NAME, service:NAME)", shown(target)),
         ))
     }
 
     /// Finds where a URL leads, and what to ask for it.
-    fn endpoint(&self, url: &Url) -> Result<(Endpoint, Ask), Error> {
-        let host = url.host_str().ok_or_else(|| Error::new("invalid", format!("`{url}` has no host")))?;
+    async fn endpoint(&self, url: &Url) -> Result<(Endpoint, Ask), Error> {
+        let host =
+            url.host_str().ok_or_else(|| Error::new("invalid", format!("`{}` has no host", shown(url.as_str()))))?;
+        if host.len() > NAME {
+            return Err(Error::new("too-large", format!("a host has at most {NAME} bytes")));
+        }
         let port = url.port();
         if host == "front-door" {
-            return Ok((Endpoint::FrontDoor { port }, Ask::HttpFrontDoor));
+            // Where users come anyhow takes no grant; all else in nginx's container does.
+            let ask = match port {
+                None | Some(80 | 443) => Ask::HttpFrontDoor,
+                Some(port) if self.capabilities.front_ports().await.contains(&port) => Ask::HttpFrontDoor,
+                Some(port) => Ask::HttpFrontDoorPort(port),
+            };
+            return Ok((Endpoint::FrontDoor { port }, ask));
         }
         let target = match host.rsplit_once('.') {
             Some((name, kind)) => format!("{kind}:{name}"),
@@ -211,9 +234,7 @@ impl Call {
     }
 
     async fn exec(&self, command: exec::Command) -> Result<exec::Output, Error> {
-        if command.argv.first().is_none_or(String::is_empty) {
-            return Err(Error::new("invalid", "a command without a name"));
-        }
+        check_command(&command)?;
         let (target, ask) = if command.target == "one-off" {
             (CommandTarget::OneOff, Ask::ExecOneOff)
         } else {
@@ -235,6 +256,7 @@ impl Call {
             })
         });
         let deed = format!("exec in {}: {}", command.target, command.argv.join(" "));
+        let _held = self.hold(2 * command.input.len() + 2 * limit).await?;
         let request = CommandRequest {
             target,
             argv: command.argv,
@@ -245,7 +267,22 @@ impl Call {
             show,
             limit,
         };
-        let result = Self::within(command.timeout_ms, self.capabilities.exec(request)).await;
+        let mut result = tokio::select! {
+            result = Self::within(command.timeout_ms, self.capabilities.exec(request)) => result,
+            // What it shows is too much.
+            () = self.speaker.closes() => return Err(Error::failed("the log is full")),
+        };
+        if let Err(late) = &mut result
+            && late.code == "timeout"
+        {
+            // What the hook does next must not meet it.
+            let over = tokio::time::timeout(self.remaining(), self.capabilities.given_up_is_over()).await;
+            late.message = match over {
+                Ok(Ok(())) => format!("{}; it was ended", late.message),
+                Ok(Err(error)) => format!("{}; {error}", late.message),
+                Err(_) => format!("{}; it still runs", late.message),
+            };
+        }
         let output = self.told(&deed, |output| format!("exit {}", output.code), result)?;
         let truncated = output.truncated || output.stdout.len() > limit || output.stderr.len() > limit;
         Ok(exec::Output {
@@ -261,8 +298,10 @@ impl Call {
         let give_up =
             request.timeout_ms.map(|limit| Instant::now() + Duration::from_millis(limit).min(self.remaining()));
         let mut hop = Hop::first(request)?;
+        // The body is kept for redirects, handed on, and sent.
+        let _held = self.hold(3 * hop.body.len() + keep + HEADERS).await?;
         loop {
-            let (to, ask) = self.endpoint(&hop.url)?;
+            let (to, ask) = self.endpoint(&hop.url).await?;
             self.check(&ask)?;
             let single = HttpRequest {
                 to,
@@ -278,7 +317,7 @@ impl Call {
             let response = self.told(&deed, |response: &HttpResponse| response.status.to_string(), result)?;
             match hop.next(&response)? {
                 Some(next) => hop = next,
-                None => return Ok(hop.answer(response, keep)),
+                None => return hop.answer(response, keep),
             }
         }
     }
@@ -312,8 +351,18 @@ struct Hop {
 
 impl Hop {
     fn first(request: http::Request) -> Result<Self, Error> {
-        let invalid =
-            |what: &str, text: &str| Error::new("invalid", format!("`{}` is not {what}", text.escape_debug()));
+        let invalid = |what: &str, text: &str| Error::new("invalid", format!("`{}` is not {what}", shown(text)));
+        let too_large = |what: String| Err(Error::new("too-large", what));
+        if request.url.len() > URL {
+            return too_large(format!("a URL has at most {} KiB", URL >> 10));
+        }
+        if request.method.len() > METHOD {
+            return too_large(format!("a method has at most {METHOD} bytes"));
+        }
+        if request.headers.len() > HEADER_COUNT || size(&request.headers) > HEADERS {
+            let limits = format!("{HEADER_COUNT} headers with {} KiB together", HEADERS >> 10);
+            return too_large(format!("a request has at most {limits}"));
+        }
         let url = Url::parse(&request.url).map_err(|_| invalid("a URL", &request.url))?;
         check_url(&url)?;
         let token = |text: &str| {
@@ -335,7 +384,7 @@ impl Hop {
             url,
             headers: request.headers,
             body: request.body,
-            left: request.max_redirects,
+            left: request.max_redirects.min(REDIRECTS),
         })
     }
 
@@ -344,9 +393,13 @@ impl Hop {
         let location = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("location"));
         let (Some((_, location)), 301 | 302 | 303 | 307 | 308) = (location, response.status) else { return Ok(None) };
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
-        let url = self.url.join(location).map_err(|_| {
-            Error::failed(format!("`{}` redirects to `{}`, which is not a URL", self.url, location.escape_debug()))
-        })?;
+        let nowhere = |what: &str| {
+            Error::failed(format!("`{}` redirects to `{}`, which is {what}", shown(self.url.as_str()), shown(location)))
+        };
+        if location.len() > URL {
+            return Err(nowhere("too long"));
+        }
+        let url = self.url.join(location).map_err(|_| nowhere("not a URL"))?;
         check_url(&url)?;
         let mut headers = self.headers.clone();
         if url.origin() != self.url.origin() {
@@ -370,22 +423,56 @@ impl Hop {
         Ok(Some(Hop { method, url, headers, body, left }))
     }
 
-    fn answer(&self, response: HttpResponse, limit: usize) -> http::Response {
+    fn answer(&self, response: HttpResponse, limit: usize) -> Result<http::Response, Error> {
         let truncated = response.truncated || response.body.len() > limit;
-        http::Response {
+        if size(&response.headers) > HEADERS {
+            let what = format!("the headers of the answer have more than {} KiB", HEADERS >> 10);
+            return Err(Error::new("too-large", what));
+        }
+        Ok(http::Response {
             status: response.status,
             url: self.url.to_string(),
             headers: response.headers,
             body: cut(response.body, limit),
             truncated,
             elapsed_us: microseconds(response.elapsed),
-        }
+        })
     }
+}
+
+/// Returns the bytes of headers, with what each costs besides.
+fn size(headers: &[(String, String)]) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum()
+}
+
+/// Returns text of a hook as a message shows it.
+fn shown(text: &str) -> String {
+    short(text, SHOWN).escape_debug().to_string()
+}
+
+/// Checks what no grant is about.
+fn check_command(command: &exec::Command) -> Result<(), Error> {
+    if command.argv.first().is_none_or(String::is_empty) {
+        return Err(Error::new("invalid", "a command without a name"));
+    }
+    let environment = command.environment.iter().flat_map(|(name, value)| [name, value]);
+    let texts = || command.argv.iter().chain(environment.clone()).chain(&command.user).chain(&command.folder);
+    if texts().map(|text| text.len() + 1).sum::<usize>() > COMMAND {
+        let what = format!("a command has at most {} KiB, with its environment", COMMAND >> 10);
+        return Err(Error::new("too-large", what));
+    }
+    if texts().any(|text| text.contains('\0')) {
+        return Err(Error::new("invalid", "a NUL character in a command"));
+    }
+    if command.environment.iter().any(|(name, _)| name.is_empty() || name.contains('=')) {
+        return Err(Error::new("invalid", "the name of a variable is empty or has a `=`"));
+    }
+    Ok(())
 }
 
 fn check_url(url: &Url) -> Result<(), Error> {
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(Error::new("invalid", format!("`{url}` is neither http nor https")));
+        return Err(Error::new("invalid", format!("`{}` is neither http nor https", shown(url.as_str()))));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Error::new("invalid", "a URL with a password; send an `authorization` header"));
@@ -468,9 +555,18 @@ impl http::Host for State {
     ) -> wasmtime::Result<Vec<Result<http::Response, types::Error>>> {
         let call = &self.call;
         let keep = call.limits.reply / requests.len().max(1);
-        let send = async |(position, request)| match position {
-            0..REQUESTS => call.http(request, keep).await,
-            _ => Err(Error::new("too-large", format!("more than {REQUESTS} requests at once"))),
+        // All headers together may take what all bodies together may.
+        let headers_left = AtomicUsize::new(call.limits.reply);
+        let send = async |(position, request)| {
+            if position >= REQUESTS {
+                return Err(Error::new("too-large", format!("more than {REQUESTS} requests at once")));
+            }
+            let answer = call.http(request, keep).await?;
+            let size = size(&answer.headers);
+            let fits = headers_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(size));
+            let limit = call.limits.reply >> 20;
+            fits.map_err(|_| Error::new("too-large", format!("all headers together have more than {limit} MiB")))?;
+            Ok(answer)
         };
         let at_once = usize::try_from(concurrency.clamp(1, AT_ONCE)).unwrap_or(1);
         let answers: Vec<_> =
@@ -552,6 +648,18 @@ impl metrics::Host for State {
     }
 }
 
+/// The limits of what a hook hands over.
+const URL: usize = 16 << 10;
+const METHOD: usize = 32;
+const HEADERS: usize = 64 << 10;
+const HEADER_COUNT: usize = 100;
+const COMMAND: usize = 128 << 10;
+const NAME: usize = 255;
+/// More redirects than these are followed for nobody.
+const REDIRECTS: u32 = 20;
+/// So much of a hook's own text stands in a message about it.
+const SHOWN: usize = 200;
+
 /// The limits of `send-all`.
 const REQUESTS: usize = 1000;
 const AT_ONCE: u32 = 64;
@@ -561,8 +669,18 @@ const KEY: usize = 256;
 const VALUE: usize = 64 << 10;
 const KEYS: usize = 1000;
 
+fn check_key(key: &str) -> Result<(), Error> {
+    match key.len() {
+        1..=KEY => Ok(()),
+        _ => Err(Error::new("too-large", format!("a key has 1 to {KEY} bytes"))),
+    }
+}
+
 impl Call {
     async fn secret(&self, name: &str) -> Result<String, Error> {
+        if name.is_empty() || name.len() > NAME {
+            return Err(Error::new("invalid", format!("the name of a secret has 1 to {NAME} bytes")));
+        }
         self.check(&Ask::Secret(name.to_owned()))?;
         let secret = self.told(&format!("secret {name}"), |_| "read".into(), self.capabilities.secret(name).await)?;
         self.speaker.hide(&secret);
@@ -593,6 +711,7 @@ impl Call {
     }
 
     async fn state_get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        check_key(key)?;
         let result = self.capabilities.state_get(&self.hook, key).await;
         let end = |value: &Option<Vec<u8>>| match value {
             Some(value) => format!("{} bytes", value.len()),
@@ -621,18 +740,22 @@ impl Call {
     }
 
     async fn state_keys(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        if !prefix.is_empty() {
+            check_key(prefix)?;
+        }
         let result = self.capabilities.state_keys(&self.hook, prefix).await;
         self.told(&format!("state keys {prefix}"), |keys| keys.len().to_string(), result)
     }
 
     /// Checks a key and a value that are about to be stored.
     async fn may_store(&self, key: &str, value: Option<&[u8]>) -> Result<(), Error> {
-        if key.is_empty() || key.len() > KEY {
-            return Err(Error::new("too-large", format!("a key has 1 to {KEY} bytes")));
-        }
+        check_key(key)?;
         let Some(value) = value else { return Ok(()) };
         if value.len() > VALUE {
             return Err(Error::new("too-large", format!("a value has at most {VALUE} bytes")));
+        }
+        if self.speaker.hides(key.as_bytes()) || self.speaker.hides(value) {
+            return Err(Error::new("invalid", "a secret is not stored: ask for it again when it is needed"));
         }
         let keys = self.capabilities.state_keys(&self.hook, "").await?;
         if keys.len() >= KEYS && !keys.iter().any(|known| known == key) {
@@ -641,12 +764,21 @@ impl Call {
         Ok(())
     }
 
+    /// Hides what the hook may know of secrets, so that they are hidden also where it remembers them or was told them by others.
+    pub(super) async fn hide_secrets(&self, names: &[String]) {
+        for name in names {
+            if let Ok(secret) = self.capabilities.secret(name).await {
+                self.speaker.hide(&secret);
+            }
+        }
+    }
+
     async fn measure(&self, window: &str) -> Result<Measurement, Error> {
         let wanted = match window {
             "since-switch" => Window::SinceSwitch,
             "before" => Window::Before,
             other => {
-                let message = format!("`{}` is not a window (since-switch, before)", other.escape_debug());
+                let message = format!("`{}` is not a window (since-switch, before)", shown(other));
                 return Err(Error::new("invalid", message));
             }
         };

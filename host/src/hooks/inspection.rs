@@ -15,6 +15,11 @@ pub(super) const VERSION: Version = Version::new(0, 1, 0);
 const OFFERED: [&str; 8] = ["types", "log", "config", "exec", "http", "inspect", "state", "metrics"];
 /// The parts of WASI 0.2 that are there, inert or not.
 const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+/// What is compiled at most, so that neither memory nor patience ends first. A Python hook has 13,400 functions with 6.6 MB of
+/// code, the largest of 427 KB.
+const FUNCTIONS: u32 = 20_000;
+const CODE: usize = 10 << 20;
+const FUNCTION: usize = 512 << 10;
 /// The custom section in which a hook names the grants that it can't do without, separated by white space.
 const NEEDS: &str = "swap-hook:needs";
 /// The custom section in which the SDK names itself: name, version.
@@ -66,6 +71,7 @@ impl fmt::Display for Inspection {
 
 /// Inspects bytes that come from a file.
 pub(super) fn examine(file: &str, bytes: &[u8]) -> Result<Inspection, Failure> {
+    let file = &printable(file);
     let hint = "build it with `swap hooks build`, or for the target wasm32-wasip2";
     if !bytes.starts_with(b"\0asm") {
         return Err(Failure::new(format!("`{file}` is not WebAssembly")).hint(hint));
@@ -73,6 +79,8 @@ pub(super) fn examine(file: &str, bytes: &[u8]) -> Result<Inspection, Failure> {
     let mut found = Found::default();
     found.read(bytes).map_err(|why| match why {
         Unfit::Core => Failure::new(format!("`{file}` is a core module, not a component")).hint(hint),
+        Unfit::TooMuch(what) => Failure::new(format!("`{file}` has {what}, which is too much to compile"))
+            .hint("build it for size, or with fewer libraries"),
         Unfit::Broken(why) => Failure::new(format!("`{file}` is not a valid component: {why}"))
             .hint("build it again, or fetch it again if it was cut off"),
     })?;
@@ -98,10 +106,13 @@ struct Found {
     exports: Vec<String>,
     needs: Vec<String>,
     built_with: Vec<String>,
+    functions: u32,
+    code: usize,
 }
 
 enum Unfit {
     Core,
+    TooMuch(String),
     Broken(String),
 }
 
@@ -131,6 +142,19 @@ impl Found {
                 for export in section {
                     self.exports.push(printable(export.map_err(broken)?.name.name));
                 }
+            }
+            Payload::CodeSectionStart { count, size, .. } => {
+                self.functions = self.functions.saturating_add(count);
+                self.code = self.code.saturating_add(size as usize);
+                if self.functions > FUNCTIONS {
+                    return Err(Unfit::TooMuch(format!("more than {FUNCTIONS} functions")));
+                }
+                if self.code > CODE {
+                    return Err(Unfit::TooMuch(format!("more than {} MiB of code", CODE >> 20)));
+                }
+            }
+            Payload::CodeSectionEntry(body) if body.range().len() > FUNCTION => {
+                return Err(Unfit::TooMuch(format!("a function of more than {} KiB", FUNCTION >> 10)));
             }
             Payload::CustomSection(section) => match (section.name(), section.as_known()) {
                 (NEEDS, _) => self.needs.extend(words(section.data())),

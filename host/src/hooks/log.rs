@@ -1,13 +1,17 @@
 //! What hooks say: log lines, standard output and error, the output of their commands.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::host::Stop;
+use super::limits::Limits;
+use super::secrets::{Edge, Secrets};
 use crate::model::{Phase, printable};
 
 /// What a line is.
@@ -51,40 +55,57 @@ pub type Log = Arc<dyn Fn(Line) + Send + Sync>;
 const LINE: usize = 4096;
 /// How many of the last lines are kept for the failure's tail.
 const TAIL: usize = 20;
+/// What swap itself tells of one call at most; then it says so once. A hook that asks for much is not ended for it.
+const TOLD: usize = 256 << 10;
+/// No word of swap's on one thing that the hook did is longer.
+const DEED: usize = 1000;
+
+/// How much a hook has said in all calls of a run.
+#[derive(Debug, Default)]
+pub(super) struct Said(AtomicUsize);
 
 /// The lines of one call: bounded, made printable, cleared of secrets.
 #[derive(Clone)]
-pub(super) struct Speaker(Arc<Mutex<Speech>>);
+pub(super) struct Speaker {
+    speech: Arc<Mutex<Speech>>,
+    /// Rings when the hook has said too much.
+    over: Arc<Notify>,
+}
 
 struct Speech {
     hook: String,
     phase: Phase,
     log: Log,
-    limit: usize,
+    limits: Limits,
     used: usize,
-    secrets: Vec<String>,
+    told: usize,
+    said: Arc<Said>,
+    secrets: Secrets,
     tail: VecDeque<String>,
     panic: Option<String>,
     stopped: Option<Stop>,
 }
 
 impl Speaker {
-    pub(super) fn new(hook: &str, phase: Phase, log: Log, limit: usize) -> Self {
-        Self(Arc::new(Mutex::new(Speech {
+    pub(super) fn new(hook: &str, phase: Phase, log: Log, limits: Limits, said: Arc<Said>) -> Self {
+        let speech = Speech {
             hook: hook.to_owned(),
             phase,
             log,
-            limit,
+            limits,
             used: 0,
-            secrets: Vec::new(),
+            told: 0,
+            said,
+            secrets: Secrets::default(),
             tail: VecDeque::new(),
             panic: None,
             stopped: None,
-        })))
+        };
+        Self { speech: Arc::new(Mutex::new(speech)), over: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Speech> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.speech.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says what the hook said. Fails once it has said more than it may.
@@ -92,9 +113,10 @@ impl Speaker {
         let mut speech = self.lock();
         // A line costs something even if it is empty.
         speech.used = speech.used.saturating_add(text.len() + 1);
-        if speech.used > speech.limit {
-            let stop = Stop::new(format!("it logged more than {} KiB", speech.limit >> 10));
+        if speech.used > speech.limits.log {
+            let stop = Stop::new(format!("it logged more than {} KiB", speech.limits.log >> 10));
             speech.stopped = Some(stop.clone());
+            self.over.notify_waiters();
             return Err(stop);
         }
         for line in text.lines() {
@@ -103,18 +125,26 @@ impl Speaker {
         Ok(())
     }
 
-    /// Says what swap did for the hook. It counts too, or a loop of requests would fill the log.
+    /// Says what swap did for the hook, on one line whatever the hook has put into it.
     pub(super) fn tell(&self, text: &str) {
-        // Whoever told looks at `stopped` afterwards.
-        let _ = self.say(Channel::Deed, text);
+        let mut speech = self.lock();
+        if speech.told >= TOLD {
+            return;
+        }
+        let text = short(&speech.clean(text), DEED);
+        speech.told += text.len() + 1;
+        let text = if speech.told >= TOLD { format!("{text} (what it does further is not told)") } else { text };
+        speech.emit(Channel::Deed, &text);
     }
 
     /// Replaces this value in all that follows.
     pub(super) fn hide(&self, secret: &str) {
-        // Shorter ones would turn the log into stars and hide nothing.
-        if secret.len() >= 4 {
-            self.lock().secrets.push(secret.to_owned());
-        }
+        self.lock().secrets.add(secret);
+    }
+
+    /// Tells whether the bytes hold what is to be hidden.
+    pub(super) fn hides(&self, bytes: &[u8]) -> bool {
+        self.lock().secrets.are_in(bytes)
     }
 
     /// Returns the text without secrets and control characters.
@@ -132,9 +162,36 @@ impl Speaker {
         self.lock().panic.clone()
     }
 
-    /// Returns why the log was closed, if it was.
+    /// Ends the call for this reason as soon as the world has answered.
+    pub(super) fn stop(&self, stop: Stop) {
+        self.lock().stopped.get_or_insert(stop);
+        self.over.notify_waiters();
+    }
+
+    /// Returns the text without secrets and control characters, at most so many bytes of it.
+    pub(super) fn clean_short(&self, text: &str, limit: usize) -> String {
+        // What was cut off need not be looked through.
+        let (text, edge) = match text.len() > 4 * limit {
+            true => (&text[..text.floor_char_boundary(4 * limit)], Edge::Cut),
+            false => (text, Edge::Whole),
+        };
+        let clean = printable(&self.lock().secrets.hide(text, edge));
+        short(&clean, limit)
+    }
+
+    /// Returns why the call is to end, if it is.
     pub(super) fn stopped(&self) -> Option<Stop> {
         self.lock().stopped.clone()
+    }
+
+    /// Waits until the log is closed.
+    pub(super) async fn closes(&self) {
+        let over = self.over.notified();
+        let mut over = std::pin::pin!(over);
+        over.as_mut().enable();
+        if self.stopped().is_none() {
+            over.await;
+        }
     }
 
     /// Makes a stream for WASI.
@@ -143,17 +200,23 @@ impl Speaker {
     }
 }
 
+/// Returns the text, or its beginning if it is longer than so many bytes.
+pub(super) fn short(text: &str, limit: usize) -> String {
+    match text.len() > limit {
+        true => format!("{}…", &text[..text.floor_char_boundary(limit)]),
+        false => text.to_owned(),
+    }
+}
+
 impl Speech {
     fn clean(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for secret in &self.secrets {
-            text = text.replace(secret, "***");
-        }
-        printable(&text)
+        printable(&self.secrets.hide(text, Edge::Whole))
     }
 
     fn line(&mut self, channel: Channel, line: &str) {
-        let line = self.clean(line);
+        // Of a command's long line only the beginning comes here.
+        let edge = if line.len() >= LINE { Edge::Cut } else { Edge::Whole };
+        let line = printable(&self.secrets.hide(line, edge));
         self.notice_panic(channel, &line);
         let mut rest = line.as_str();
         loop {
@@ -173,8 +236,19 @@ impl Speech {
             }
             self.tail.push_back(text.to_owned());
         }
-        let (hook, phase) = (self.hook.clone(), self.phase);
-        (self.log)(Line { hook, phase, channel, text: text.to_owned() });
+        let limit = self.limits.log_of_run;
+        let before = self.said.0.fetch_add(text.len() + 1, Ordering::Relaxed);
+        if before >= limit {
+            return;
+        }
+        let send =
+            |channel, text: String| (self.log)(Line { hook: self.hook.clone(), phase: self.phase, channel, text });
+        send(channel, text.to_owned());
+        if before + text.len() + 1 >= limit {
+            let what =
+                format!("it has logged more than {} MiB in this run; what it says further is not shown", limit >> 20);
+            send(Channel::Warn, what);
+        }
     }
 
     /// The SDK reports `panicked at FILE:LINE: MESSAGE` on one line; Rust's own hook puts the message on the next one.
@@ -244,8 +318,16 @@ impl OutputStream for SpeakerStream {
         rest.extend_from_slice(&bytes);
         let end = match rest.iter().rposition(|byte| *byte == b'\n') {
             Some(end) => end + 1,
-            None if rest.len() >= LINE => rest.len(),
-            None => return Ok(()),
+            None => {
+                let held = self.speaker.lock().secrets.longest();
+                if rest.len() < LINE + held {
+                    return Ok(());
+                }
+                // What may be the beginning of a secret is held back.
+                *rest = self.speaker.lock().secrets.hide_bytes(&rest, Edge::Whole);
+                let text = rest.len().saturating_sub(held);
+                (0..=text).rev().find(|end| rest.get(*end).is_none_or(|byte| byte & 0xc0 != 0x80)).unwrap_or(text)
+            }
         };
         let lines: Vec<u8> = rest.drain(..end).collect();
         drop(rest);

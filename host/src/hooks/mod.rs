@@ -9,6 +9,7 @@
 //! engine, cache  wasmtime, set up once; components compiled once
 //! inspection     what a component says about itself
 //! limits  log    how much a call may use and say
+//! secrets        PURE: takes secrets out of what is shown or kept
 //! grants         PURE: what the operator lets a hook do
 //! capabilities   the one trait through which hooks reach the world
 //! context        what a call is about
@@ -38,6 +39,7 @@ mod limits;
 mod log;
 mod scaffold;
 pub mod scripted;
+mod secrets;
 mod set;
 
 pub use build::{Built, build};
@@ -52,7 +54,7 @@ pub use inspection::{Inspection, inspect};
 pub use limits::Limits;
 pub use log::{Channel, Line, Log};
 pub use scaffold::scaffold;
-pub use set::{Asked, Health, Hooks, expand};
+pub use set::{Asked, Health, Hooks, Pending, expand};
 
 #[cfg(test)]
 mod tests;

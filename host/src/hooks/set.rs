@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
 
 use super::capabilities::Capabilities;
 use super::context::Context;
@@ -13,7 +15,7 @@ use super::engine::Engine;
 use super::hook::{Hook, Reply};
 use super::limits::Limits;
 use super::log::Log;
-use crate::model::{Failure, HookSpec, LoadedHook, Phase};
+use crate::model::{Failure, HookSpec, LoadedHook, Phase, printable};
 
 /// The hooks of a run, in the operator's order. Their names are unique.
 #[derive(Debug, Default)]
@@ -44,17 +46,35 @@ impl Hooks {
     /// # Errors
     /// The first that can't be loaded, see [`Hook::load`].
     pub fn load(engine: &Arc<Engine>, specs: &[HookSpec]) -> Result<Self, Failure> {
-        let mut hooks: Vec<Hook> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         for spec in specs {
-            let taken = |name: &str| hooks.iter().any(|hook| hook.name() == name);
-            let mut name = spec.name().to_owned();
+            let own = printable(spec.name());
+            let mut name = own.clone();
             let mut number = 2;
-            while taken(&name) {
-                name = format!("{}-{number}", spec.name());
+            while names.contains(&name) {
+                name = format!("{own}-{number}");
                 number += 1;
             }
-            hooks.push(Hook::load_as(engine, spec, &name)?);
+            names.push(name);
         }
+        let all: Vec<(&HookSpec, String)> = specs.iter().zip(names).collect();
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut hooks = Vec::new();
+        for some in all.chunks(at_once) {
+            let loaded: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> =
+                    some.iter().map(|(spec, name)| scope.spawn(|| Hook::load_as(engine, spec, name))).collect();
+                threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+            });
+            for hook in loaded {
+                hooks.push(hook.unwrap_or_else(|_| Err(Failure::new("internal: loading a hook panicked")))?);
+            }
+        }
+        // One may be told by another, or by the candidate, what it may not read itself.
+        let mut secrets: Vec<String> = hooks.iter().flat_map(Hook::own_secrets).cloned().collect();
+        secrets.sort();
+        secrets.dedup();
+        hooks.iter_mut().for_each(|hook| hook.hide(&secrets));
         Ok(Self(hooks))
     }
 
@@ -85,22 +105,41 @@ impl Hooks {
     }
 
     /// Tells the hooks of `finish` in order, or those of `rollback` in reverse. One that fails does not hold up the
-    /// others. Returns the failures.
-    pub async fn tell_all(&self, phase: Phase, asked: &Asked<'_>) -> Vec<Failure> {
+    /// others. Returns the failures with the names of their hooks.
+    pub async fn tell_all(&self, phase: Phase, asked: &Asked<'_>) -> Vec<(String, Failure)> {
         let mut hooks: Vec<&Hook> = self.of(phase).collect();
         if phase == Phase::Rollback {
             hooks.reverse();
         }
         let mut failures = Vec::new();
         for hook in hooks {
-            failures.extend(failed(asked.of(hook, phase).await).err());
+            failures.extend(failed(asked.of(hook, phase).await).err().map(|failure| (hook.name().to_owned(), failure)));
         }
         failures
     }
 
-    /// Asks all health hooks at once. Ends as soon as all have answered.
-    pub async fn health(&self, asked: &Asked<'_>) -> Health {
-        agree(join_all(self.of(Phase::Health).map(|hook| asked.of(hook, Phase::Health))).await)
+    /// Asks all health hooks at once. Ends as soon as all have answered, or one says never.
+    ///
+    /// `pending` tells meanwhile, and when this is dropped, who has not answered.
+    pub async fn health(&self, asked: &Asked<'_>, pending: &Pending) -> Health {
+        let mut asking: FuturesUnordered<_> = self
+            .of(Phase::Health)
+            .enumerate()
+            .map(|(place, hook)| async move {
+                pending.begin(hook.name());
+                let reply = asked.of(hook, Phase::Health).await;
+                pending.end(hook.name());
+                (place, reply)
+            })
+            .collect();
+        let mut replies = BTreeMap::new();
+        while let Some((place, reply)) = asking.next().await {
+            match reply {
+                Err(failure) | Ok(Reply::Fatal(failure)) => return Health::Fatal(failure),
+                Ok(reply) => replies.insert(place, reply),
+            };
+        }
+        agree(replies.into_values())
     }
 }
 
@@ -131,21 +170,50 @@ fn failed(reply: Result<Reply, Failure>) -> Result<(), Failure> {
     }
 }
 
+/// The hooks that were asked and have not answered, each with the time since then.
+#[derive(Debug, Default)]
+pub struct Pending(Mutex<Vec<(String, Instant)>>);
+
+impl Pending {
+    fn list(&self) -> MutexGuard<'_, Vec<(String, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, hook: &str) {
+        self.list().push((hook.to_owned(), Instant::now()));
+    }
+
+    fn end(&self, hook: &str) {
+        self.list().retain(|(pending, _)| pending != hook);
+    }
+
+    /// Says who has not answered and for how long; `None`: nobody is asked.
+    pub fn said(&self) -> Option<String> {
+        let list = self.list();
+        let one = |(hook, since): &(String, Instant)| {
+            let rounded = Duration::from_millis(since.elapsed().as_millis() as u64 / 100 * 100);
+            format!("hook `{hook}` (health) has not answered for {}", humantime::format_duration(rounded))
+        };
+        (!list.is_empty()).then(|| list.iter().map(one).collect::<Vec<_>>().join(", "))
+    }
+
+    /// Forgets them: they are asked no more.
+    pub fn clear(&self) {
+        self.list().clear();
+    }
+}
+
 /// Joins the answers of the health hooks, in the hooks' order.
-fn agree(replies: Vec<Result<Reply, Failure>>) -> Health {
+fn agree(replies: impl Iterator<Item = Reply>) -> Health {
     let mut waiting: Option<(Option<Duration>, Option<u8>, Failure)> = None;
     for reply in replies {
-        match reply {
-            Err(failure) | Ok(Reply::Fatal(failure)) => return Health::Fatal(failure),
-            Ok(Reply::NotYet { retry_after, progress, failure }) => {
-                waiting = Some(match waiting {
-                    None => (retry_after, progress, failure),
-                    Some((longest, least, first)) => {
-                        (longest.max(retry_after), least.into_iter().chain(progress).min(), first)
-                    }
-                });
-            }
-            Ok(_) => {}
+        if let Reply::NotYet { retry_after, progress, failure } = reply {
+            waiting = Some(match waiting {
+                None => (retry_after, progress, failure),
+                Some((longest, least, first)) => {
+                    (longest.max(retry_after), least.into_iter().chain(progress).min(), first)
+                }
+            });
         }
     }
     match waiting {

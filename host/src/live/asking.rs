@@ -3,24 +3,25 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
+use super::commands::{Begun, Notes, OneOffGuard, RUN};
 use super::perform::Live;
 use super::probe::Probe;
 use super::site::Site;
 use crate::compose::{Compose, OneOff};
-use crate::docker::{Command, Docker, Inside, Reach, Seen, probe};
+use crate::docker::{Command, Docker, ExecError, Inside, Marked, Reach, Seen, State, probe, token};
 use crate::hooks::{
     Asked, Capabilities, Channel, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage,
-    Context, Endpoint, Error, Health, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member, Stage,
-    Subject, Window,
+    Context, Endpoint, Error, Health, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member,
+    Pending, Stage, Subject, Window,
 };
-use crate::model::{Container, Failure, Phase, RunId, ServiceName, Settings};
+use crate::model::{Captured, Container, Failure, Phase, RunId, ServiceName, Settings, printable};
 use crate::plan::{PlannedService, Step};
 use crate::run::{Facts, Learnt};
 use crate::store::Store;
@@ -42,23 +43,25 @@ impl Live<'_> {
 
     pub(super) async fn finish(&self, service: &ServiceName, facts: &Facts) -> Result<Learnt, Failure> {
         let hooks = self.hooks(service)?;
-        let context = self.context(service, None, Stage::Live, facts);
+        let context = self.context(Phase::Finish, service, None, Stage::Live, facts);
         let mut failures = hooks.tell_all(Phase::Finish, &self.asked(&context, service)).await.into_iter();
-        let Some(first) = failures.next() else { return Ok(Learnt::Nothing) };
-        failures.for_each(|failure| self.display.say(&format!("  note: {}", failure.what)));
+        let Some((_, first)) = failures.next() else { return Ok(Learnt::Nothing) };
+        failures.for_each(|(_, failure)| self.display.say(&format!("  note: {}", failure.what)));
         Err(first)
     }
 
     /// Asks the `rollback` hooks, all of them and the last one first; a failure of one does not hold up the others.
     pub(super) async fn rollback(&self, service: &ServiceName, facts: &Facts) -> Result<Learnt, Failure> {
         let hooks = self.hooks(service)?;
-        let mut context = self.context(service, None, Stage::Candidate, facts);
-        context.reason = Some("the run is unwound".to_owned());
-        for failure in hooks.tell_all(Phase::Rollback, &self.asked(&context, service)).await {
-            // What the new version left behind must not keep the old one from serving.
-            self.display.remark(&failure.what);
+        let mut context = self.context(Phase::Rollback, service, None, Stage::Candidate, facts);
+        context.reason = Some(facts.unwound.clone().unwrap_or_else(|| "the run is unwound".to_owned()));
+        let failures = hooks.tell_all(Phase::Rollback, &self.asked(&context, service)).await;
+        if failures.is_empty() {
+            return Ok(Learnt::Nothing);
         }
-        Ok(Learnt::Nothing)
+        // What the new version left behind must not keep the old one from serving.
+        failures.iter().for_each(|(_, failure)| self.display.remark(&failure.what));
+        Ok(Learnt::Disagreed { hooks: failures.into_iter().map(|(hook, _)| hook).collect() })
     }
 
     async fn ask_in_order(
@@ -69,7 +72,7 @@ impl Live<'_> {
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
         let hooks = self.hooks(service)?;
-        let context = self.context(service, None, stage, facts);
+        let context = self.context(phase, service, None, stage, facts);
         hooks.in_order(phase, &self.asked(&context, service)).await?;
         Ok(Learnt::Nothing)
     }
@@ -83,8 +86,7 @@ impl Live<'_> {
         &self,
         service: &ServiceName,
         candidate: &Container,
-        attempt: u32,
-        elapsed: Duration,
+        pending: &Pending,
         facts: &Facts,
     ) -> Health {
         let hooks = match self.hooks(service) {
@@ -95,8 +97,8 @@ impl Live<'_> {
             return Health::Healthy;
         }
         let stage = if facts.former.contains_key(service) { Stage::Live } else { Stage::Candidate };
-        let context = Context { attempt, elapsed, ..self.context(service, Some(candidate), stage, facts) };
-        hooks.health(&self.asked(&context, service)).await
+        let context = self.context(Phase::Health, service, Some(candidate), stage, facts);
+        hooks.health(&self.asked(&context, service), pending).await
     }
 
     /// Returns the hooks of a service. A resumed run must be given the hooks that its plan names.
@@ -104,24 +106,43 @@ impl Live<'_> {
         let all = self.site.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let hooks = all.get(service).cloned().unwrap_or_default();
         let planned = self.plan.steps.iter().filter(|step| step.service() == Some(service)).flat_map(Step::hooks);
-        let known: Vec<&str> = hooks.iter().map(|hook| hook.name()).collect();
-        match planned.into_iter().find(|name| !known.contains(&name.as_str())) {
-            None => Ok(hooks),
-            Some(name) => {
-                Err(Failure::new(format!("the run of `{service}` needs the hook `{name}`, which is not given"))
-                    .hint(format!("name it again: `swap --hooks {name}.wasm …`")))
+        let digests = self.planned(service).map(|planned| &planned.hooks);
+        for name in planned {
+            let Some(hook) = hooks.iter().find(|hook| hook.name() == name) else {
+                let what = format!("the run of `{service}` needs the hook `{name}`, which is not given");
+                return Err(Failure::new(what).hint(format!("name it again: `swap --hooks {name}.wasm …`")));
+            };
+            // Journals of before know no digests.
+            let began_with = digests.and_then(|digests| digests.get(&name)).filter(|digest| *digest != hook.digest());
+            if let Some(digest) = began_with {
+                let what = format!("the run of `{service}` began with another component of the hook `{name}`");
+                return Err(Failure::new(what).hint(format!(
+                    "put back the file with the digest {digest} (now: {}); `swap hooks inspect FILE` shows it",
+                    hook.digest()
+                )));
             }
         }
+        Ok(hooks)
     }
 
     fn limits(&self, service: &ServiceName) -> Limits {
         Limits { deadline: self.site.settings(service).timeouts.hook, ..Limits::default() }
     }
 
-    fn context(&self, service: &ServiceName, candidate: Option<&Container>, stage: Stage, facts: &Facts) -> Context {
+    fn context(
+        &self,
+        phase: Phase,
+        service: &ServiceName,
+        candidate: Option<&Container>,
+        stage: Stage,
+        facts: &Facts,
+    ) -> Context {
+        let about = candidate.map(|candidate| candidate.id.clone()).unwrap_or_default();
+        let (attempt, elapsed) = self.entered.ask(phase, service, &about);
         let planned = self.plan.services.iter().find(|planned| planned.name == *service);
         let image = |container: &Container| {
             planned.map_or(String::new(), |planned| match planned.live.contains(container) {
+                true if !planned.live_image.is_empty() => planned.live_image.clone(),
                 true => container.image.clone(),
                 false => planned.image.name.clone(),
             })
@@ -137,9 +158,9 @@ impl Live<'_> {
             candidate: first.unwrap_or_else(|| not_created(planned)),
             candidates,
             live: planned.map(|planned| planned.live.iter().map(member).collect()).unwrap_or_default(),
-            attempt: 1,
-            elapsed: self.began.elapsed(),
-            operator: std::env::var("USER").unwrap_or_default(),
+            attempt,
+            elapsed,
+            operator: super::lock::user(),
             reason: None,
         }
     }
@@ -149,7 +170,12 @@ impl Live<'_> {
         let display = self.display.clone();
         Arc::new(move |line: Line| {
             let loud = matches!(line.channel, Channel::Info | Channel::Warn | Channel::Error | Channel::Command);
-            display.hook_line(&line.hook, line.phase, &line.text, loud);
+            let mark = match line.channel {
+                Channel::Warn => "warning: ",
+                Channel::Error => "error: ",
+                _ => "",
+            };
+            display.hook_line(&line.hook, line.phase, &format!("{mark}{}", line.text), loud);
         })
     }
 
@@ -163,12 +189,13 @@ impl Live<'_> {
             compose: self.site.compose.clone(),
             project: self.plan.project.clone(),
             service: service.clone(),
-            run: self.plan.run.to_string(),
+            run: self.plan.run.clone(),
+            notes: Notes::of(self.site.folder().path(), &self.plan.run),
+            services: self.site.services(),
             port: front.map(|front| front.port).or(self.site.settings(service).port),
             proxy: front.and_then(|front| front.container.clone()),
             folder: self.site.folder().path().to_path_buf(),
             probe: self.probes.get(service).cloned(),
-            one_offs: std::sync::atomic::AtomicU32::new(0),
             clients: Mutex::default(),
         })
     }
@@ -201,7 +228,7 @@ impl Site {
         let (stage, candidate) = (Stage::Live, containers.first());
         match (phase, candidate) {
             (Phase::Health, Some(candidate)) => {
-                match live.ask_health(service, candidate, 1, Duration::ZERO, &facts).await {
+                match live.ask_health(service, candidate, &Pending::default(), &facts).await {
                     Health::Healthy => Ok("healthy".to_owned()),
                     Health::NotYet { failure, .. } => Ok(format!("not yet: {}", failure.what)),
                     Health::Fatal(failure) => Err(failure),
@@ -228,12 +255,14 @@ struct Reality {
     compose: Compose,
     project: String,
     service: ServiceName,
-    run: String,
+    /// The services of the project.
+    services: Vec<ServiceName>,
+    run: RunId,
+    notes: Notes,
     port: Option<u16>,
     proxy: Option<Container>,
     folder: PathBuf,
     probe: Option<Arc<Probe>>,
-    one_offs: std::sync::atomic::AtomicU32,
     /// One client for each host that was named with an address of ours.
     clients: Mutex<HashMap<(String, SocketAddr), reqwest::Client>>,
 }
@@ -262,16 +291,15 @@ impl Reality {
     }
 
     async fn run(&self, request: CommandRequest) -> Result<CommandOutput, Error> {
-        let limit = request.limit;
-        let output = match &request.target {
+        let Captured { code, stdout, stderr } = match &request.target {
             CommandTarget::In(subject) => self.run_in(subject, &request).await?,
             CommandTarget::OneOff => self.run_one_off(&request).await?,
         };
-        let truncated = output.stdout.len() >= limit || output.stderr.len() >= limit;
-        Ok(CommandOutput { code: output.code, stdout: output.stdout.into(), stderr: output.stderr.into(), truncated })
+        let truncated = stdout.is_cut() || stderr.is_cut();
+        Ok(CommandOutput { code, stdout: stdout.into_bytes(), stderr: stderr.into_bytes(), truncated })
     }
 
-    async fn run_in(&self, subject: &Subject, request: &CommandRequest) -> Result<crate::model::Output, Error> {
+    async fn run_in(&self, subject: &Subject, request: &CommandRequest) -> Result<Captured, Error> {
         let seen = self.seen(subject).await?;
         let command = Command {
             stdin: (!request.input.is_empty()).then(|| request.input.clone()),
@@ -287,30 +315,73 @@ impl Reality {
                 show(line);
             }
         };
-        self.docker.exec(&seen.id, &command, &mut on_line).await.map_err(|error| match error {
-            crate::docker::ExecError::NotFound { .. } => Error::not_found(error.to_string()),
+        let mark = token();
+        let noted = std::sync::Mutex::new(None);
+        let begins = |exec: &str| {
+            let (container, user) = (seen.id.clone(), request.user.clone());
+            let marked = Marked { container, exec: exec.to_owned(), user, mark: mark.clone() };
+            *noted.lock().unwrap_or_else(PoisonError::into_inner) = self.notes.note(&mark, Begun::Command(marked)).ok();
+        };
+        let captured = self.docker.capture(&seen.id, &command, &mark, &begins, &mut on_line).await;
+        // What was given up, or what nobody knows the end of, stays noted.
+        if !matches!(captured, Err(ExecError::Failed(_)))
+            && let Some(noted) = noted.into_inner().unwrap_or_else(PoisonError::into_inner)
+        {
+            noted.over();
+        }
+        captured.map_err(|error| match error {
+            ExecError::NotFound { .. } => Error::not_found(error.to_string()),
             other => Failure::from(other).into(),
         })
     }
 
-    async fn run_one_off(&self, request: &CommandRequest) -> Result<crate::model::Output, Error> {
-        let number = self.one_offs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let name = format!("{}-{}-swap-{}-{number}", self.project, self.service, self.run);
+    /// Runs a command in a one-off container. What became of it the engine tells: compose's exit code may be its own.
+    async fn run_one_off(&self, request: &CommandRequest) -> Result<Captured, Error> {
+        // A name of its own for each: what another phase or replica runs is not to be taken for this.
+        let name = format!("{}-{}-swap-{}-{}", self.project, self.service, self.run, &token()[..12]);
         let one_off = OneOff {
             environment: request.environment.clone(),
             stdin: (!request.input.is_empty()).then(|| request.input.clone()),
             user: request.user.clone(),
             folder: request.folder.clone(),
+            labels: vec![(RUN.to_owned(), self.run.to_string())],
+            limit: request.limit,
             ..OneOff::new(self.service.clone(), &name, request.argv.clone())
         };
-        let _guard = RemoveOnDrop { docker: self.docker.clone(), name };
+        let noted = self.notes.note(&name, Begun::OneOff(name.clone()))?;
+        let mut guard = OneOffGuard::new(&self.docker, &name);
         let show = request.show.clone();
-        let output = self.compose.run_one_off(&one_off, |_, line| {
+        let captured = self.compose.run_one_off(&one_off, |_, line| {
             if let Some(show) = &show {
                 show(line);
             }
         });
-        Ok(output.await?)
+        let captured = captured.await?;
+        let seen = self.docker.inspect(&name).await?;
+        if seen.as_ref().is_some_and(|seen| seen.runs() || seen.state == State::Paused) {
+            return Err(Error::failed("compose ended before the command, which is given up"));
+        }
+        if let Some(seen) = &seen {
+            self.docker.remove(&seen.id, true).await?;
+        }
+        guard.armed = false;
+        noted.over();
+        match seen {
+            // Somebody has removed it when it had ended, or it was never made.
+            None if captured.code == 0 => Ok(captured),
+            None => Err(Error::failed(format!("no one-off container was made: {}", last_line(&captured)))),
+            Some(seen) if seen.started_at.is_some() => {
+                Ok(Captured { code: i32::try_from(seen.exit_code).unwrap_or(-1), ..captured })
+            }
+            Some(seen) => {
+                let why = seen.error.unwrap_or_else(|| last_line(&captured));
+                let program = request.argv.first().map(|program| printable(program)).unwrap_or_default();
+                match missing_program(&why) {
+                    true => Err(Error::not_found(format!("a one-off container has no program `{program}`"))),
+                    false => Err(Error::failed(format!("the one-off container did not start: {why}"))),
+                }
+            }
+        }
     }
 
     /// Returns the address behind an endpoint; `None` where names are resolved as usual.
@@ -334,12 +405,20 @@ impl Reality {
                 };
                 let seen = self.seen(&Subject::Container(proxy.clone())).await?;
                 let ip = seen.address(None).ok_or_else(|| Error::unreachable("the proxy has no address"))?;
-                Ok(Some(SocketAddr::new(ip, port.unwrap_or(default))))
+                let ports = inside(&seen);
+                let usual = match &ports[..] {
+                    [only] if *only != default => *only,
+                    _ => default,
+                };
+                Ok(Some(SocketAddr::new(ip, port.unwrap_or(usual))))
             }
             Endpoint::Host { host, port } => {
-                let Ok(service) = host.parse::<ServiceName>() else { return Ok(None) };
-                // The name of a service of the project means its container; other names are resolved as usual.
-                match self.seen(&Subject::Service(service)).await {
+                // The name of a service of the project means its container; other names are resolved as usual. Hosts have no
+                // capital letters, services may.
+                let exact = self.services.iter().find(|service| service.as_str() == host);
+                let alike = || self.services.iter().find(|service| service.as_str().eq_ignore_ascii_case(host));
+                let Some(service) = exact.or_else(alike) else { return Ok(None) };
+                match self.seen(&Subject::Service(service.clone())).await {
                     Ok(seen) => Ok(seen.address(None).map(|ip| SocketAddr::new(ip, *port))),
                     Err(_) => Ok(None),
                 }
@@ -389,7 +468,7 @@ impl Reality {
         for (name, value) in &request.headers {
             built = built.header(name, value);
         }
-        let response = built.send().await.map_err(|error| not_answered(&error))?;
+        let response = built.send().await.map_err(not_answered)?;
         let headers = response.headers().iter();
         let headers = headers
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
@@ -398,7 +477,7 @@ impl Reality {
         let (mut body, mut truncated) = (Vec::new(), false);
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
-            body.extend_from_slice(&chunk.map_err(|error| not_answered(&error))?);
+            body.extend_from_slice(&chunk.map_err(not_answered)?);
             if body.len() > request.limit {
                 body.truncate(request.limit);
                 truncated = true;
@@ -437,9 +516,19 @@ impl Reality {
     }
 }
 
-fn not_answered(error: &reqwest::Error) -> Error {
+/// Returns the ports of a container that the machine publishes, as the container knows them.
+fn inside(seen: &Seen) -> Vec<u16> {
+    let mut ports: Vec<u16> = seen.published.iter().map(|published| published.inner).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+/// The URL is the hook's own, and may be long.
+fn not_answered(error: reqwest::Error) -> Error {
+    let error = error.without_url();
     let mut what = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
         what = format!("{what}: {cause}");
         source = cause.source();
@@ -451,6 +540,14 @@ fn broken(error: &std::io::Error) -> Error {
     match error.kind() {
         std::io::ErrorKind::InvalidInput => Error::new("invalid", error.to_string()),
         _ => Error::failed(format!("the state of the hook: {error}")),
+    }
+}
+
+/// Does what may wait for a disk, or for another process that has the lock, where nothing else waits.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| broken(&error)),
+        Err(_) => Err(Error::failed("the state of the hook: internal: its thread panicked")),
     }
 }
 
@@ -495,14 +592,26 @@ impl Capabilities for Reality {
         })
     }
 
+    fn front_ports(&self) -> BoxFuture<'_, Vec<u16>> {
+        Box::pin(async move {
+            let Some(proxy) = &self.proxy else { return Vec::new() };
+            let seen = self.seen(&Subject::Container(proxy.clone())).await;
+            seen.map(|seen| inside(&seen)).unwrap_or_default()
+        })
+    }
+
+    fn given_up_is_over(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async move { Ok(self.docker.given_up_is_over().await?) })
+    }
+
     fn state_get(&self, hook: &str, key: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, Error>> {
         let got = self.store(hook).get(key).map_err(|error| broken(&error));
         Box::pin(async move { got })
     }
 
     fn state_set(&self, hook: &str, key: &str, value: Option<Vec<u8>>) -> BoxFuture<'_, Result<(), Error>> {
-        let set = self.store(hook).set(key, value.as_deref()).map_err(|error| broken(&error));
-        Box::pin(async move { set })
+        let (store, key) = (self.store(hook), key.to_owned());
+        Box::pin(blocking(move || store.set(&key, value.as_deref())))
     }
 
     fn state_compare_and_set(
@@ -512,8 +621,8 @@ impl Capabilities for Reality {
         expected: Option<Vec<u8>>,
         value: Option<Vec<u8>>,
     ) -> BoxFuture<'_, Result<bool, Error>> {
-        let set = self.store(hook).compare_and_set(key, expected.as_deref(), value.as_deref());
-        Box::pin(async move { set.map_err(|error| broken(&error)) })
+        let (store, key) = (self.store(hook), key.to_owned());
+        Box::pin(blocking(move || store.compare_and_set(&key, expected.as_deref(), value.as_deref())))
     }
 
     fn state_keys(&self, hook: &str, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, Error>> {
@@ -536,20 +645,15 @@ impl Capabilities for Reality {
     }
 }
 
-/// Ends a one-off container whose caller gave up; one that ended by itself is gone already.
-struct RemoveOnDrop {
-    docker: Docker,
-    name: String,
+/// Returns the last thing that compose said.
+fn last_line(captured: &Captured) -> String {
+    let said = String::from_utf8_lossy(captured.stderr.bytes());
+    let last = said.lines().rev().find(|line| !line.trim().is_empty());
+    last.map_or_else(|| format!("compose exited with {}", captured.code), printable)
 }
 
-impl Drop for RemoveOnDrop {
-    fn drop(&mut self) {
-        let (docker, name) = (self.docker.clone(), std::mem::take(&mut self.name));
-        tokio::spawn(async move {
-            if let Ok(Some(seen)) = docker.inspect(&name).await {
-                let _ = docker.stop(&seen.id, Some(Duration::from_secs(1))).await;
-                let _ = docker.remove(&seen.id, true).await;
-            }
-        });
-    }
+/// Tells whether the runtime complains about a program that is not there, or that it may not run.
+fn missing_program(why: &str) -> bool {
+    let signs = ["executable file not found", "no such file or directory", "permission denied"];
+    !why.contains("chdir to cwd") && signs.iter().any(|sign| why.contains(sign))
 }

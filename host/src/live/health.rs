@@ -13,7 +13,7 @@ use super::perform::Live;
 use super::probe::Probe;
 use super::way;
 use crate::docker::{self, Command, Docker, Ending, ExecError, Inside, Listening, probe};
-use crate::hooks::Health;
+use crate::hooks::{Health, Pending};
 use crate::model::{Check, Container, Failure, ServiceName, meant, printable};
 use crate::nginx::Connected;
 use crate::plan::{Front, Step};
@@ -41,6 +41,8 @@ const NOTED: Duration = Duration::from_millis(200);
 const PATIENT_LOOK: Duration = Duration::from_millis(800);
 /// So many last lines of a container stand below a failure.
 const LAST_LINES: usize = 15;
+/// What a check needs may come so late: a candidate may install it at its start.
+const INSTALLS: Duration = Duration::from_secs(5);
 /// The pause between two rounds of the watch.
 const WATCH_PAUSE: Duration = Duration::from_millis(250);
 
@@ -241,6 +243,10 @@ struct Judge<'a> {
     /// Whether this machine reaches the candidate's address; else probes go through the engine.
     direct: bool,
     began: Instant,
+    /// The hooks that have not answered.
+    pending: Pending,
+    /// Since when a command of the checks is not found, and the round of checks before did not find it either.
+    missing: Mutex<Option<Instant>>,
 }
 
 impl<'a> Judge<'a> {
@@ -264,7 +270,18 @@ impl<'a> Judge<'a> {
             Some(address) => !matches!(probe::reachable(address).await, docker::Reach::Unreachable(_)),
             None => false,
         };
-        Ok(Self { live, service, candidate, checks, port, front, direct, began: Instant::now() })
+        Ok(Self {
+            live,
+            service,
+            candidate,
+            checks,
+            port,
+            front,
+            direct,
+            began: Instant::now(),
+            pending: Pending::default(),
+            missing: Mutex::default(),
+        })
     }
 
     fn docker(&self) -> &Docker {
@@ -290,9 +307,11 @@ impl<'a> Judge<'a> {
         match polled {
             Ok(result) => result,
             Err(_) => Err(Failure::new(format!(
-                "candidate `{}` not healthy after {}: {last}",
+                "candidate `{}` not healthy after {}: {}",
                 self.candidate.name,
-                humantime::format_duration(timeout)
+                humantime::format_duration(timeout),
+                // A hook that hangs keeps all others from being asked again.
+                self.pending.said().unwrap_or(last)
             ))
             .hint(LONGER)
             .tail(self.last_lines().await)),
@@ -304,7 +323,7 @@ impl<'a> Judge<'a> {
         let mut healthy_since = None;
         loop {
             attempt += 1;
-            let wait = match self.round(attempt, &Limits::WHILE_STARTING, facts).await {
+            let wait = match self.round(&Limits::WHILE_STARTING, facts).await {
                 Round::Fatal(failure) => return Err(failure),
                 Round::Healthy => {
                     row += 1;
@@ -335,10 +354,9 @@ impl<'a> Judge<'a> {
     async fn watch(&self, time: Duration, facts: &Facts) -> Result<(), Failure> {
         let end = Instant::now() + time;
         let judged = async {
-            let (mut bad, mut attempt) = (0, 0);
+            let mut bad = 0;
             loop {
-                attempt += 1;
-                match self.round(attempt, &self.limits(), facts).await {
+                match self.round(&self.limits(), facts).await {
                     Round::Healthy => bad = 0,
                     Round::Fatal(failure) => return Err(failure),
                     Round::NotYet(why, _) => {
@@ -394,7 +412,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Asks every check and every health hook once; all must agree.
-    async fn round(&self, attempt: u32, limits: &Limits, facts: &Facts) -> Round {
+    async fn round(&self, limits: &Limits, facts: &Facts) -> Round {
         let late = |what: String, limit: Duration| {
             Round::NotYet(format!("{what} gave no answer within {}", humantime::format_duration(limit)), None)
         };
@@ -407,19 +425,23 @@ impl<'a> Judge<'a> {
             }
         }
         let asked = Instant::now();
-        let hooks = self.live.ask_health(self.service, self.candidate, attempt, self.began.elapsed(), facts);
+        let hooks = self.live.ask_health(self.service, self.candidate, &self.pending, facts);
         let health = match limits.hooks {
-            Some(limit) => tokio::time::timeout(limit, hooks).await.map_err(|_| rounded(limit)),
-            None => Ok(hooks.await),
+            Some(limit) => tokio::time::timeout(limit, hooks).await.ok(),
+            None => Some(hooks.await),
+        };
+        let pending = self.pending.said();
+        self.pending.clear();
+        let Some(health) = health else {
+            return Round::NotYet(pending.unwrap_or_else(|| "the health hooks have not answered".to_owned()), None);
         };
         match health {
-            Err(limit) => late("the health hooks".to_owned(), limit),
-            Ok(Health::Healthy) => {
+            Health::Healthy => {
                 self.live.usual.learn(&hooks_of(&self.candidate.id), asked.elapsed());
                 Round::Healthy
             }
-            Ok(Health::NotYet { retry_after, failure, .. }) => Round::NotYet(failure.what, retry_after),
-            Ok(Health::Fatal(failure)) => Round::Fatal(failure),
+            Health::NotYet { retry_after, failure, .. } => Round::NotYet(failure.what, retry_after),
+            Health::Fatal(failure) => Round::Fatal(failure),
         }
     }
 
@@ -442,13 +464,24 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Runs a check's command in the candidate. A command that is not there will not come by waiting.
+    /// Runs a check's command in the candidate. A command that is not there may be what the candidate installs at its start, but
+    /// not for ever.
     async fn run(&self, check: &Check, command: &Command) -> Round {
-        match self.docker().exec(&self.candidate.id, command, &mut |_, _| {}).await {
+        let ran = self.docker().exec(&self.candidate.id, command, &mut |_, _| {}).await;
+        let found =
+            !matches!(&ran, Ok(output) if output.code == 127) && !matches!(ran, Err(ExecError::NotFound { .. }));
+        if found {
+            *self.missing() = None;
+        }
+        match ran {
             Ok(output) if output.ok() => Round::Healthy,
-            Ok(output) if output.code == 127 && matches!(check, Check::Shell(_)) => {
-                let word = command.argv.last().and_then(|line| line.split_whitespace().next()).unwrap_or_default();
-                Round::Fatal(self.not_found(word).tail(lines(&output.stderr)))
+            Ok(output) if output.code == 127 => {
+                let said = lines(&format!("{}\n{}", output.stdout, output.stderr));
+                let word = match check {
+                    Check::Shell(line) => line.split_whitespace().next().unwrap_or_default(),
+                    _ => command.argv.first().map_or("", String::as_str),
+                };
+                self.lacks(self.not_found_by(check, word, said))
             }
             Ok(output) => {
                 let said = lines(&format!("{}\n{}", output.stdout, output.stderr)).pop();
@@ -456,7 +489,7 @@ impl<'a> Judge<'a> {
                 Round::NotYet(format!("{check} exited {}{said}", output.code), None)
             }
             // In a container that is just ending the engine finds no program either.
-            Err(ExecError::NotFound { program, .. }) if self.runs_on().await => Round::Fatal(self.not_found(&program)),
+            Err(ExecError::NotFound { program, .. }) if self.runs_on().await => self.lacks(self.not_found(&program)),
             Err(ExecError::NotFound { .. } | ExecError::NotRunning(_)) => {
                 Round::NotYet("it does not run".to_owned(), None)
             }
@@ -468,6 +501,33 @@ impl<'a> Judge<'a> {
     async fn runs_on(&self) -> bool {
         tokio::time::sleep(NOTED).await;
         matches!(self.docker().inspect(&self.candidate.id).await, Ok(Some(seen)) if seen.runs())
+    }
+
+    fn missing(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Judges that something is not found: not yet, and never where it stays so.
+    fn lacks(&self, failure: Failure) -> Round {
+        let since = *self.missing().get_or_insert_with(Instant::now);
+        match since.elapsed() {
+            time if time >= INSTALLS => Round::Fatal(failure),
+            _ => Round::NotYet(failure.what, None),
+        }
+    }
+
+    /// Tells a command that is not there from one that lacks a tool of its own: a shell exits 127 for both, and names what it
+    /// did not find.
+    fn not_found_by(&self, check: &Check, word: &str, said: Vec<String>) -> Failure {
+        let last = said.iter().rev().find(|line| line.contains("not found")).or(said.last());
+        let own = last.is_none_or(|line| line.split([':', ' ', '`', '\'', '"']).any(|part| part == word));
+        if own && matches!(check, Check::Shell(_)) {
+            return self.not_found(word).tail(said);
+        }
+        let why = last.map(|line| format!(": {line}")).unwrap_or_default();
+        Failure::new(format!("{check} exited 127 in candidate `{}`{why}", self.candidate.name))
+            .hint("the command is there and lacks a program that it calls; is that in the image?")
+            .tail(said)
     }
 
     fn not_found(&self, word: &str) -> Failure {

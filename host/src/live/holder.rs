@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::model::{ServiceName, printable};
@@ -31,7 +32,7 @@ pub const PROJECT: &str = "swap.project";
 const LONGEST_NAME: usize = 200;
 
 /// A process that holds services, or wants to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// What no other holder has.
     pub token: String,

@@ -385,7 +385,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Returns this process as others know it.
-fn this_process() -> Holder {
+pub(super) fn this_process() -> Holder {
     let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let space = fs::read_link("/proc/self/ns/pid").map(|path| path.to_string_lossy().into_owned());
@@ -396,21 +396,32 @@ fn this_process() -> Holder {
         space: space.unwrap_or_default(),
         boot: boot.trim().to_owned(),
         node,
-        user: std::env::var("USER").unwrap_or_else(|_| user()),
+        user: user(),
         since: Timestamp::now().round(jiff::Unit::Second).unwrap_or_default().to_string(),
     }
 }
 
-/// Returns who this is where nothing names him, as in a container without a list of users.
-fn user() -> String {
-    match rustix::process::geteuid() {
+/// Returns who this is as the system's list of users names it, whatever the environment says. The list may not be there, as in
+/// a container.
+pub(super) fn user() -> String {
+    let id = rustix::process::geteuid();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id.as_raw())).then(|| name.to_owned())
+    });
+    if let Some(name) = named {
+        return name;
+    }
+    match id {
         id if id.is_root() => "root".to_owned(),
         id => format!("uid {}", id.as_raw()),
     }
 }
 
 /// Tells whether the holder's process is gone; `None` where its pid means nothing here.
-fn gone(me: &Holder, holder: &Holder) -> Option<bool> {
+pub(super) fn gone(me: &Holder, holder: &Holder) -> Option<bool> {
     if !me.shares_processes_with(holder) {
         return None;
     }

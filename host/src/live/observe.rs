@@ -122,6 +122,7 @@ impl Site {
             front: None,
             image_name: String::new(),
             hooks: Vec::new(),
+            live_image: newest.map(|seen| seen.image_name.clone()).unwrap_or_default(),
             lifecycle: of_compose.lifecycle.clone(),
             problems: of_compose.problems.clone(),
             notices: newest.map(|seen| moved_folders(&of_compose, seen)).unwrap_or_default(),
@@ -153,6 +154,10 @@ impl Site {
         match hooks {
             Ok(hooks) => observed.hooks = hooks,
             Err(failure) => observed.problems.push(failure),
+        }
+        if let Some(problem) = self.hook_engine.get().and_then(|engine| engine.cache_problem()) {
+            let cure = problem.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            observed.notices.push(format!("{}{cure}", problem.what));
         }
         observed.problems.extend(self.not_at_hand(&observed).await);
         if observed.live.is_empty() {
@@ -426,13 +431,14 @@ impl Site {
         }
         let engine = self
             .hook_engine
-            .get_or_try_init(|| async {
-                hooks::Engine::new(hooks::default_cache_folder().as_deref()).map(std::sync::Arc::new)
+            .get_or_try_init(|| {
+                apart(|| hooks::Engine::new(hooks::default_cache_folder().as_deref()).map(std::sync::Arc::new))
             })
-            .await?;
+            .await?
+            .clone();
         let here = std::env::current_dir().unwrap_or_default();
         let specs = hooks::expand(&here, specs)?;
-        let loaded = Hooks::load(engine, &specs)?;
+        let loaded = apart(move || Hooks::load(&engine, &specs)).await?;
         let names = loaded.loaded();
         let mut all = self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         all.insert(service.clone(), std::sync::Arc::new(loaded));
@@ -761,3 +767,12 @@ fn shared_network(
 #[cfg(test)]
 #[path = "observe/tests.rs"]
 mod tests;
+
+/// Does what computes for long on a thread of its own. Unlike those of the runtime, such a thread holds up nobody who gives it up
+/// and ends.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+    let (done, awaited) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("swap-hooks".into()).spawn(move || drop(done.send(work())));
+    thread.map_err(|error| Failure::new(format!("starting a thread: {error}")))?;
+    awaited.await.unwrap_or_else(|_| Err(Failure::new("internal: loading the hooks panicked")))
+}

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::{join_all, try_join_all};
 
@@ -15,7 +15,7 @@ use super::probe::Probe;
 use super::site::Site;
 use crate::docker::{Seen, State};
 use crate::engine::World;
-use crate::model::{Container, Failure, OldVolumes, PROBE_RATE, Place, ServiceName};
+use crate::model::{Container, Failure, OldVolumes, PROBE_RATE, Phase, Place, ServiceName};
 use crate::nginx::{self, FileChange, TUNING_FILE};
 use crate::plan::{Front, Plan, PlannedService, Reach, Step, names};
 use crate::run::trace::Probed;
@@ -32,15 +32,36 @@ pub struct Live<'a> {
     pub(super) plan: &'a Plan,
     pub(super) held: &'a Held,
     pub(super) display: Display,
-    pub(super) began: std::time::Instant,
     /// One probe for each URL that a service of the plan names.
     pub(super) probes: BTreeMap<ServiceName, Arc<Probe>>,
     /// What is normal for the checks of each candidate.
     pub(super) usual: health::Usual,
+    /// How often and since when each phase is asked.
+    pub(super) entered: Entered,
+}
+
+/// How often hooks were asked in each phase, and since when. Known in the process that asks.
+#[derive(Debug, Default)]
+pub(super) struct Entered(Mutex<BTreeMap<(Phase, ServiceName, String), (u32, Instant)>>);
+
+impl Entered {
+    /// Counts a call of a phase about a container. Returns how many there were with it, and the time since the first one.
+    pub(super) fn ask(&self, phase: Phase, service: &ServiceName, about: &str) -> (u32, Duration) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (count, since) =
+            all.entry((phase, service.clone(), about.to_owned())).or_insert_with(|| (0, Instant::now()));
+        *count += 1;
+        (*count, since.elapsed())
+    }
 }
 
 impl World for Live<'_> {
     async fn perform(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
+        // Nothing begins beside a command that was given up, least of all its undo. What runs in a candidate goes with it.
+        let over = self.site.docker.given_up_is_over().await;
+        if !step.hooks().is_empty() {
+            over?;
+        }
         match step {
             Step::Tag { name, image, before, .. } => self.tag(name, image, before.as_deref()).await,
             Step::TagBack { name, image, before, .. } => self.tag_back(name, image, before.as_deref()).await,
@@ -119,9 +140,9 @@ impl<'a> Live<'a> {
             plan,
             held,
             display,
-            began: std::time::Instant::now(),
             probes: BTreeMap::new(),
             usual: health::Usual::default(),
+            entered: Entered::default(),
         }
     }
 

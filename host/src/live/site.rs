@@ -155,9 +155,9 @@ impl Site {
         live
     }
 
-    /// Waits for what was given up in the background, a moment at most.
-    pub async fn settle(&self) {
-        self.docker.settle().await;
+    /// Waits for what was given up in the background, a moment at most. Returns the names of what still runs then.
+    pub async fn settle(&self) -> Vec<String> {
+        self.docker.settle().await
     }
 
     /// Tells whether every candidate that the run has started still runs; without any, there is nothing to contradict.

@@ -52,7 +52,7 @@ fn front() -> Front {
 }
 
 fn hook(name: &str, phases: &[Phase]) -> LoadedHook {
-    LoadedHook { name: name.to_owned(), phases: phases.to_vec() }
+    LoadedHook { name: name.to_owned(), phases: phases.to_vec(), digest: String::new() }
 }
 
 fn outcome(services: Vec<ObservedService>) -> Result<Plan, Vec<Failure>> {

@@ -44,7 +44,7 @@ fn front() -> Front {
 }
 
 fn observed(text: &str, proxied: bool, hooks: bool, order: Order) -> ObservedService {
-    let all = LoadedHook { name: "judge".to_owned(), phases: Phase::ALL.to_vec() };
+    let all = LoadedHook { name: "judge".to_owned(), phases: Phase::ALL.to_vec(), digest: String::new() };
     ObservedService {
         settings: Settings { order, ..Settings::default() },
         live: vec![container(text)],
@@ -86,7 +86,7 @@ fn event(text: &str) -> Event {
         "done" => Event::Done { step, learnt: Learnt::Nothing },
         "fail" => Event::Failed { step, failure },
         "undo" => Event::UndoStarted { step },
-        "undone" => Event::Undone { step },
+        "undone" => Event::Undone { step, learnt: Learnt::Nothing },
         "undo-fail" => Event::UndoFailed { step, failure },
         "signal" => Event::Interrupted { signal: "SIGINT".to_owned() },
         "forward" => Event::Resumed { goal: Goal::Forward },
@@ -128,7 +128,7 @@ pub(super) fn rest(plan: &Plan, mut events: Vec<Event>) -> String {
             }
             Next::Undo(step) => {
                 verbs.push(plan.steps[step].undo().expect("it has an undo").verb().to_owned());
-                events.extend([Event::UndoStarted { step }, Event::Undone { step }]);
+                events.extend([Event::UndoStarted { step }, Event::Undone { step, learnt: Learnt::Nothing }]);
             }
             Next::Stuck(step) => return format!("{} STUCK at {}", verbs.join(" "), plan.steps[step].verb()),
             Next::Done(outcome) => return format!("{} {outcome:?}", verbs.join(" ")).trim().to_owned(),
@@ -362,7 +362,7 @@ fn successors(plan: &Plan, events: &[Event]) -> Vec<Vec<Event>> {
             let started = Event::UndoStarted { step };
             vec![
                 vec![started.clone()],
-                vec![started.clone(), Event::Undone { step }],
+                vec![started.clone(), Event::Undone { step, learnt: Learnt::Nothing }],
                 vec![started, Event::UndoFailed { step, failure: failure() }],
             ]
         }
@@ -508,7 +508,14 @@ fn one_of_each() -> Vec<Event> {
     let plan = Plan {
         run: RunId("20260131-154502-9f3a".to_owned()),
         project: "demo".to_owned(),
-        services: vec![crate::plan::PlannedService { name: service(), live: old(), image: image(), down: false }],
+        services: vec![crate::plan::PlannedService {
+            name: service(),
+            live: old(),
+            image: image(),
+            down: false,
+            live_image: String::new(),
+            hooks: BTreeMap::new(),
+        }],
         steps,
         notices: vec!["left alone".to_owned()],
     };
@@ -525,7 +532,7 @@ fn one_of_each() -> Vec<Event> {
         Event::Failed { step: 7, failure: failure() },
         Event::UndoStarted { step: 6 },
         Event::UndoFailed { step: 6, failure: failure() },
-        Event::Undone { step: 6 },
+        Event::Undone { step: 6, learnt: Learnt::Nothing },
         Event::Interrupted { signal: "SIGINT".to_owned() },
         Event::Resumed { goal: Goal::Forward },
         Event::Resumed { goal: Goal::Back },

@@ -17,6 +17,13 @@ pub(super) fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String
         }
         Step::TagBack { service, name, before: None, .. } => format!("{service}: nothing is called {name} again"),
         Step::PreStart { hooks, .. } if hooks.is_empty() => return None,
+        Step::Rollback { service, hooks } if matches!(learnt, Learnt::Disagreed { .. }) => {
+            let Learnt::Disagreed { hooks: failed } = learnt else { return None };
+            let (agreed, failed): (Vec<_>, Vec<_>) = hooks.iter().partition(|hook| !failed.contains(hook));
+            let list = |hooks: Vec<&String>| hooks.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let agreed = if agreed.is_empty() { String::new() } else { format!("; {} agreed", list(agreed)) };
+            format!("{service}: {} failed{agreed}", list(failed))
+        }
         Step::PreStart { service, hooks, .. }
         | Step::PreSwap { service, hooks }
         | Step::PostSwap { service, hooks }
@@ -187,7 +194,9 @@ pub fn first_failure(entries: &[Entry]) -> Option<&Failure> {
 }
 
 /// Returns the last line of a run that was unwound.
-pub fn rolled_back(plan: &Plan) -> String {
+///
+/// `entries` tells whether hooks failed to undo what they had done, and `running` names what could not be ended.
+pub fn rolled_back(plan: &Plan, entries: &[Entry], running: &[String]) -> String {
     let serving: Vec<String> = plan
         .services
         .iter()
@@ -199,7 +208,21 @@ pub fn rolled_back(plan: &Plan) -> String {
             format!("{}: {} {serve}", service.name, names(&service.live))
         })
         .collect();
-    format!("rolled back; {}, nothing of this run is left", serving.join("; "))
+    let failed: Vec<&str> = entries
+        .iter()
+        .filter_map(|entry| match &entry.event {
+            Event::Undone { learnt: Learnt::Disagreed { hooks }, .. } => Some(hooks),
+            _ => None,
+        })
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    let left = match (running, &failed[..]) {
+        ([], []) => "nothing of this run is left".to_owned(),
+        ([], failed) => format!("what {} did before may be left", failed.join(", ")),
+        (running, _) => format!("but this still runs: {}", running.join(", ")),
+    };
+    format!("rolled back; {}, {left}", serving.join("; "))
 }
 
 /// Returns a word for the outcome in tables.

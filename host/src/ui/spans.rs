@@ -134,9 +134,9 @@ impl Told<'_> {
                     let done = step(index).and_then(|step| fact(&step, learnt, &facts));
                     close(&mut open, at, Ending::Done(done));
                 }
-                Event::Undone { step: index } => {
+                Event::Undone { step: index, learnt } => {
                     let undo = step(index).and_then(|step| step.undo());
-                    let done = undo.and_then(|undo| fact(&undo, &crate::run::Learnt::Nothing, &facts));
+                    let done = undo.and_then(|undo| fact(&undo, learnt, &facts));
                     close(&mut open, at, Ending::Done(done));
                 }
                 Event::Failed { step: index, failure } => {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::RunId;
+use crate::run::Learnt;
 use crate::run::trace::{By, Samples};
 use crate::run::{Goal, Outcome};
 
@@ -69,7 +70,7 @@ fn run(face: Face, volume: Volume) -> (String, String) {
     display.remark("something to know");
     show(1106, Event::Failed { step: 1, failure: failure() });
     show(1107, Event::UndoStarted { step: 1 });
-    show(1207, Event::Undone { step: 1 });
+    show(1207, Event::Undone { step: 1, learnt: Learnt::Nothing });
     display.probed(probed());
     display.failure(&failure());
     display.last("rolled back; app: demo-app-1 serves, nothing of this run is left");

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{Folder, tools};
-use crate::compose::{Compose, OneOff, Stream, Tool};
+use rustix::process::Signal;
+
+use crate::compose::{Compose, OneOff, Stream, Tool, end_clients};
 use crate::model::{Output, ServiceName};
 
 /// The program: it waits, or does what a test tells it by its arguments. As process 1 it ignores SIGTERM.
@@ -189,12 +191,19 @@ async fn one_off(stack: &Stack, one_off: &OneOff) -> (String, Output) {
         lines.push(format!("{} {line}", if stream == Stream::Stdout { "out" } else { "err" }));
     };
     let output = stack.compose.run_one_off(one_off, on_line).await.unwrap();
+    // It tells until then how it ended.
+    let code = call("docker", &["inspect", "-f", "{{.State.ExitCode}}", &one_off.name]).expect("it is still there");
+    assert_eq!(code, output.code.to_string());
+    call("docker", &["rm", "-v", &one_off.name]).expect("it has ended");
+    assert!(!output.stdout.is_cut() && !output.stderr.is_cut());
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|kept| String::from_utf8(kept.into_bytes()).unwrap());
+    let output = Output { code: output.code, stdout, stderr };
     lines.sort_unstable();
     (lines.join("\n"), output)
 }
 
 #[tokio::test]
-async fn a_one_off_container_says_what_it_did_and_is_gone() {
+async fn a_one_off_container_says_what_it_did() {
     for tool in tools() {
         let Some(stack) = Stack::new(&tool, SERVICES) else { return };
         if stack.compose.version().await >= crate::compose::one_off::RUN_PULL {
@@ -221,7 +230,7 @@ async fn a_one_off_container_says_what_it_did_and_is_gone() {
 }
 
 #[tokio::test]
-async fn a_one_off_container_that_nobody_waits_for_is_ended() {
+async fn a_one_off_container_that_nobody_waits_for_has_clients_that_can_be_ended() {
     for tool in tools() {
         let Some(stack) = Stack::new(&tool, SERVICES) else { return };
         stack.compose.create_candidates(&app(), 1).await.unwrap();
@@ -243,13 +252,15 @@ async fn a_one_off_container_that_nobody_waits_for_is_ended() {
         tokio::time::timeout(Duration::from_secs(30), started.notified()).await.expect("a line");
         assert_eq!(*lines.lock().unwrap(), ["started"]);
         waiting.abort();
+        let _ = waiting.await;
         let gone = async {
-            // As its caller must: v2 leaves what ignores SIGTERM.
-            let _ = call("docker", &["rm", "-f", &name]);
-            while stack.containers() != "1 created app" {
+            // As its caller must: v2 leaves what ignores SIGTERM, and a client may be about to make a container.
+            while end_clients(&name, Signal::KILL) > 0 {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+            let _ = call("docker", &["rm", "-f", &name]);
         };
-        tokio::time::timeout(Duration::from_secs(30), gone).await.expect("the container gone");
+        tokio::time::timeout(Duration::from_secs(30), gone).await.expect("the clients gone");
+        assert_eq!(stack.containers(), "1 created app");
     }
 }

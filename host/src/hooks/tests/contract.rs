@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::component::{component, core, plain, runner};
 use super::world::{Kept, Small, context, load, on_disk, spec, tight};
-use crate::hooks::{Asked, Engine, Health, Hook, Hooks, Reply, expand, inspect};
+use crate::hooks::{Asked, Engine, Health, Hook, Hooks, Pending, Reply, expand, inspect};
 use crate::model::Phase;
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn several_hooks_agree_in_order_and_in_reverse() {
             "first-2 rollback Info: other"
         ]
     );
-    assert_eq!(hooks.health(&asked).await, Health::Healthy);
+    assert_eq!(hooks.health(&asked, &Pending::default()).await, Health::Healthy);
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn all_hooks_are_told_of_the_end_though_one_fails() {
     let world: Arc<dyn crate::hooks::Capabilities> = Arc::new(Small::default());
     let asked = Asked { context: &context, capabilities: world, limits: tight(), log: kept.log() };
     let failures = hooks.tell_all(Phase::Finish, &asked).await;
-    let texts: Vec<&str> = failures.iter().map(|failure| failure.what.as_str()).collect();
+    let texts: Vec<&str> = failures.iter().map(|(_, failure)| failure.what.as_str()).collect();
     assert_eq!(texts, ["hook `bad` (finish) aborted: wasm trap: wasm `unreachable` instruction executed"]);
     assert_eq!(kept.lines(), ["good finish Info: told"]);
 }
@@ -153,7 +153,7 @@ async fn health_hooks_must_all_agree() {
     let world: Arc<dyn crate::hooks::Capabilities> = Arc::new(Small::default());
     let context = context();
     let asked = Asked { context: &context, capabilities: world, limits: tight(), log: Kept::default().log() };
-    let health = hooks.health(&asked).await;
+    let health = hooks.health(&asked, &Pending::default()).await;
     let Health::NotYet { retry_after, progress, failure } = health else { panic!("{health:?}") };
     assert_eq!(retry_after, Some(std::time::Duration::from_secs(2)));
     assert_eq!(progress, Some(40));

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use wasmtime_wasi::p2::OutputStream;
 
 use super::component::plain;
+use crate::hooks::Limits;
 use crate::hooks::grants::Grant;
 use crate::hooks::inspection::examine;
 use crate::hooks::log::{Channel, Speaker};
@@ -31,7 +32,7 @@ fn whatever_a_hook_says_becomes_harmless_lines_without_its_secrets() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let kept = lines.clone();
         let log = Arc::new(move |line: crate::hooks::log::Line| kept.lock().unwrap().push(line.text));
-        let speaker = Speaker::new("judge", Phase::Health, log, 1 << 20);
+        let speaker = Speaker::new("judge", Phase::Health, log, Limits::default(), Arc::default());
         speaker.hide("s3cret-value");
         let mut stream = speaker.stream(Channel::Stderr);
         // In two parts, as a hook may write.

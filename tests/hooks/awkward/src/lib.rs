@@ -21,6 +21,10 @@ impl Hook for Awkward {
     fn post_swap(_: &Context) -> Outcome {
         Ok(misbehave("post-swap")?)
     }
+
+    fn rollback(_: &Context) -> Outcome {
+        Ok(misbehave("rollback")?)
+    }
 }
 
 fn misbehave(phase: &str) -> Result<(), Error> {
@@ -32,6 +36,11 @@ fn misbehave(phase: &str) -> Result<(), Error> {
             std::hint::spin_loop();
         },
         "panic" => panic!("nobody expected this"),
+        "run" => {
+            let line = config::get_or("line", "true");
+            let ran = Command::new(&config::get_or("target", "candidate"), ["sh", "-c", &line]).run()?;
+            ran.expect_success().map(drop)
+        }
         "reach out" => Command::new("service:nginx", ["true"]).run().map(drop),
         other => panic!("`{other}` is unknown"),
     }

@@ -150,13 +150,13 @@ mod tests {
 
     #[test]
     fn before_the_commit_all_that_may_have_been_done_is_undone() {
-        check(before(), "rest RolledBack");
-        check(created(), "stop remove rest RolledBack");
-        check(runs(), "switch-back stop remove rest RolledBack");
-        check(switched(), "switch-back stop remove rest RolledBack");
-        check(Traces { candidates_run: 0, ..switched() }, "switch-back stop remove rest RolledBack");
+        check(before(), "RolledBack");
+        check(created(), "stop remove RolledBack");
+        check(runs(), "switch-back stop remove RolledBack");
+        check(switched(), "switch-back stop remove RolledBack");
+        check(Traces { candidates_run: 0, ..switched() }, "switch-back stop remove RolledBack");
         // The file names the old one again, and nginx may still ask the candidate that has ended.
-        check(Traces { candidates_run: 0, ..runs() }, "switch-back stop remove rest RolledBack");
+        check(Traces { candidates_run: 0, ..runs() }, "switch-back stop remove RolledBack");
     }
 
     #[test]
@@ -168,15 +168,15 @@ mod tests {
             events.push(Event::Resumed { goal: Goal::Forward });
             rest(&plan, events)
         };
-        assert_eq!(forward(before()), "rest RolledBack");
-        assert_eq!(forward(created()), "start healthy switch drain commit retire rest Swapped");
-        assert_eq!(forward(switched()), "start healthy switch drain commit retire rest Swapped");
+        assert_eq!(forward(before()), "RolledBack");
+        assert_eq!(forward(created()), "start healthy switch drain commit retire Swapped");
+        assert_eq!(forward(switched()), "start healthy switch drain commit retire Swapped");
     }
 
     #[test]
     fn a_run_that_has_begun_to_retire_goes_forward() {
-        check(Traces { old_run: 0, ..switched() }, "retire rest Swapped");
-        check(Traces { old_run: 0, old_there: 0, ..switched() }, "retire rest Swapped");
+        check(Traces { old_run: 0, ..switched() }, "retire Swapped");
+        check(Traces { old_run: 0, old_there: 0, ..switched() }, "retire Swapped");
         // Of two that were live one still runs, and nobody knows who removed the other.
         let mut plan = app();
         plan.services[0].live.push(container("second"));
@@ -189,12 +189,12 @@ mod tests {
         let replicas = Traces { candidates: vec![container("a"), container("b")], ..switched() };
         let replicas = Traces { candidates_started: 2, candidates_run: 2, ..replicas };
         let events = presume(&plan, &[(service, replicas)].into());
-        assert_eq!(rest(&plan, events.clone()), "retire rest Swapped");
+        assert_eq!(rest(&plan, events.clone()), "retire Swapped");
         // Then nobody goes back to the one that is left.
         let interrupted = Event::Interrupted { signal: "SIGINT".to_owned() };
-        assert_eq!(rest(&plan, [events, vec![interrupted]].concat()), "retire rest Swapped");
+        assert_eq!(rest(&plan, [events, vec![interrupted]].concat()), "retire Swapped");
         // The old one ended by itself, before there was a candidate in its place.
-        check(Traces { old_run: 0, ..runs() }, "switch-back stop remove rest RolledBack");
-        check(Traces { old_run: 0, ..created() }, "stop remove rest RolledBack");
+        check(Traces { old_run: 0, ..runs() }, "switch-back stop remove RolledBack");
+        check(Traces { old_run: 0, ..created() }, "stop remove RolledBack");
     }
 }

@@ -49,16 +49,19 @@ async fn a_phase_that_is_not_there_is_said_so() {
 
 #[test]
 fn a_component_is_compiled_once_and_only_a_private_folder_is_trusted() {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt, symlink};
     let disk = on_disk("cached", &plain(Phase::Health, "(i32.const 0)"));
     let folder = disk.folder.path().join("cache");
-    let files = || -> Vec<_> { std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect() };
+    let files = || -> Vec<_> {
+        let all = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        all.filter(|path| path.extension().is_some_and(|end| end == "cwasm")).collect()
+    };
     let open = || Arc::new(Engine::new(Some(&folder)).unwrap());
     Hook::load(&open(), &spec(&disk, &[])).unwrap();
     let [file] = &files()[..] else { panic!("{:?}", files()) };
-    let written = std::fs::metadata(file).unwrap().modified().unwrap();
+    let written = std::fs::metadata(file).unwrap().ino();
     Hook::load(&open(), &spec(&disk, &[])).unwrap();
-    assert_eq!(std::fs::metadata(file).unwrap().modified().unwrap(), written, "taken from the cache");
+    assert_eq!(std::fs::metadata(file).unwrap().ino(), written, "taken from the cache");
 
     // A file that others could have written is compiled anew, and replaced, not followed.
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o666)).unwrap();

@@ -22,7 +22,7 @@ fn service(name: &str) -> ServiceFacts {
         before: None,
         current: true,
         obeyed: false,
-        asks_dns: false,
+        asks_dns: true,
         tuning: None,
         resolver: None,
         network: None,

@@ -42,7 +42,10 @@ pub struct Live<'a> {
 
 /// How often hooks were asked in each phase, and since when. Known in the process that asks.
 #[derive(Debug, Default)]
-pub(super) struct Entered(Mutex<BTreeMap<(Phase, ServiceName, String), (u32, Instant)>>);
+pub(super) struct Entered(Mutex<BTreeMap<Asked, (u32, Instant)>>);
+
+/// A phase, of which service, about which container.
+type Asked = (Phase, ServiceName, String);
 
 impl Entered {
     /// Counts a call of a phase about a container. Returns how many there were with it, and the time since the first one.

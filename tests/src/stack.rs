@@ -111,6 +111,20 @@ impl Builder {
         self
     }
 
+    /// Replaces the whole compose file.
+    pub fn whole_compose(mut self, text: &str) -> Self {
+        self.compose = text.to_owned();
+        self
+    }
+
+    /// Takes a part out of one of its files. Panics as [`Builder::compose`] does.
+    #[track_caller]
+    pub fn without(mut self, path: &str, part: &str) -> Self {
+        let (_, text) = self.files.iter_mut().find(|(name, _)| name == path).expect("the file");
+        replace(text, part, "");
+        self
+    }
+
     /// Adds a line to the service `app`, in YAML.
     #[track_caller]
     pub fn app_line(self, line: &str) -> Self {

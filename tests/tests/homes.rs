@@ -26,7 +26,7 @@ fn edge() -> Stack {
 }
 
 /// Brings up a project whose application is reached by that nginx, under this alias beside its service's name.
-fn behind(edge: &Stack, alias: &str, settings: &str) -> Stack {
+pub fn behind(edge: &Stack, alias: &str, settings: &str) -> Stack {
     let stack = Stack::of("behind", "v1").compose("EDGE", &format!("{}_default", edge.project));
     let stack =
         stack.compose("ALIAS", alias).compose("health: ./healthcheck", &format!("health: ./healthcheck\n{settings}"));
@@ -34,7 +34,7 @@ fn behind(edge: &Stack, alias: &str, settings: &str) -> Stack {
 }
 
 /// Lets the shared nginx send requests for these paths to these upstreams, and waits until they are answered.
-fn route(edge: &Stack, ways: &[(&str, &str)]) {
+pub fn route(edge: &Stack, ways: &[(&str, &str)]) {
     let locations: String =
         ways.iter().map(|(path, to)| format!("location {path} {{\n proxy_pass {to};\n }}\n")).collect();
     edge.edit("nginx.conf", "location /nothing-yet {\n            return 204;\n        }", &locations);
@@ -45,13 +45,13 @@ fn route(edge: &Stack, ways: &[(&str, &str)]) {
 }
 
 /// Returns the version that answers below a path of the front door.
-fn version(edge: &Stack, path: &str) -> Option<String> {
+pub fn version(edge: &Stack, path: &str) -> Option<String> {
     let answer = edge.get(&format!("{path}version")).ok()?;
     (answer.status == 200).then(|| answer.text.trim().to_owned())
 }
 
 /// Starts a few clients of an application below a path of the front door.
-fn load(edge: &Stack, path: &str) -> Running {
+pub fn load(edge: &Stack, path: &str) -> Running {
     let mut load = edge.load().mix([(Kind::Get, 4), (Kind::Post, 2), (Kind::NewGet, 2), (Kind::Silent, 2)]);
     let below = |rest: &str| format!("{path}{rest}");
     load.paths = Paths { get: path.to_owned(), post: below("echo"), ids: Some(below("ids")), ..Paths::default() };
@@ -227,10 +227,10 @@ fn an_upstream_that_people_wrote_comes_back_byte_by_byte_when_the_first_swap_fai
 }
 
 /// An nginx on this machine, alone in a mount namespace of its own: others that tests have started are not the machine's there.
-struct OnTheMachine(Child);
+pub struct OnTheMachine(Child);
 
 impl OnTheMachine {
-    fn start(stack: &Stack) -> Self {
+    pub fn start(stack: &Stack) -> Self {
         let unpacked = std::env::temp_dir().join("swap-test-nginx");
         let program = [PathBuf::from("/usr/sbin/nginx"), unpacked.join("usr/sbin/nginx")];
         let works = |path: &PathBuf| Command::new(path).arg("-v").output().is_ok_and(|output| output.status.success());
@@ -252,7 +252,7 @@ impl OnTheMachine {
     }
 
     /// The words by which a command sees that nginx as its own machine's.
-    fn beside(&self, stack: &Stack) -> [String; 5] {
+    pub fn beside(&self, stack: &Stack) -> [String; 5] {
         let folder = format!("--wd={}", stack.path(".").display());
         ["nsenter".into(), "--target".into(), self.0.id().to_string(), "--mount".into(), folder]
     }

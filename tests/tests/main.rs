@@ -31,3 +31,4 @@ mod setup;
 mod shapes;
 mod sight;
 mod slow;
+mod strangers;

@@ -127,11 +127,20 @@ impl FrontDoors {
 
     /// Returns the whole configuration as an nginx that was observed prints it; `None`: it refuses to.
     pub async fn dump(&self, choice: &ProxyChoice, nginx: &Nginx) -> Option<String> {
+        let output = self.ask(choice, nginx, "-T 2>/dev/null").await?;
+        (output.code == 0).then_some(output.stdout)
+    }
+
+    /// Lets an nginx that was observed test its files as they are now; `None`: it can't be asked.
+    pub async fn test(&self, choice: &ProxyChoice, nginx: &Nginx) -> Option<Output> {
+        self.ask(choice, nginx, "-t").await
+    }
+
+    async fn ask(&self, choice: &ProxyChoice, nginx: &Nginx, question: &str) -> Option<Output> {
         let door = self.open.lock().await.get(choice).cloned()?;
         let words = std::iter::once(&nginx.binary).chain(&nginx.arguments).map(|word| quote(word)).collect::<Vec<_>>();
-        let limit = Duration::from_secs(60);
-        let output = door.proxy.shell().run_within(&format!("{} -T 2>/dev/null", words.join(" ")), limit).await.ok()?;
-        (output.code == 0).then_some(output.stdout)
+        let line = format!("{} {question}", words.join(" "));
+        door.proxy.shell().run_within(&line, Duration::from_secs(60)).await.ok()
     }
 
     /// Forgets an nginx that no longer answers, so that the next use finds it again.

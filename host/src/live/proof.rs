@@ -10,8 +10,8 @@ use super::setup::{Change, FolderPlace, Found, Home, Proposal};
 use super::site::Site;
 use crate::compose::{Compose, Mount, Project, Service};
 use crate::docker::{Trial, TrialAnswer, TrialMount};
-use crate::model::{Failure, ProxyChoice};
-use crate::nginx::{self, LocalShell, Shell, reach, read};
+use crate::model::{Failure, ProxyChoice, printable};
+use crate::nginx::{self, reach, read};
 
 /// What a proof gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +131,7 @@ pub(super) async fn nginx_accepts(
     place: &FolderPlace,
 ) -> Proved {
     if found.home.choice == ProxyChoice::Host {
-        return on_the_machine(found, proposal, place).await;
+        return on_the_machine(site, found, proposal).await;
     }
     let unknown = |why: &str| Proved::Unknown(format!("the new files could not be tried in nginx: {why}"));
     let Ok(folder) = tempfile::tempdir() else { return unknown("there is no room for a copy of them") };
@@ -144,7 +144,7 @@ pub(super) async fn nginx_accepts(
     };
     let gone = gone_names(found);
     let answer = match run(site, trial_new, &gone).await {
-        Ok(answer) if answer.code == Some(0) => return leads_through(found, &answer),
+        Ok(answer) if answer.code == Some(0) => return leads_through(found, &answer.dump),
         Ok(answer) => Ok(answer),
         Err(failure) => Err(failure),
     };
@@ -156,15 +156,11 @@ pub(super) async fn nginx_accepts(
     };
     let before = before.await;
     match (answer, before) {
-        (Ok(answer), Some(before)) if before.code == Some(0) && answer.code.is_some() => {
-            let said = answer.said.iter().find(|line| line.contains("[emerg]")).or(answer.said.last());
-            let said = said.cloned().unwrap_or_default();
-            Proved::Refused(vec![
-                Failure::new(format!("nginx refuses the new files: {}", said.trim_start_matches("nginx: ")))
-                    .tail(answer.said.clone())
-                    .hint(format!("nothing is changed; correct what it names, then run `{}` again", found.again)),
-            ])
-        }
+        (Ok(answer), Some(before)) if before.code == Some(0) && answer.code.is_some() => Proved::Refused(vec![
+            Failure::new(format!("nginx refuses the new files: {}", emergency(&answer.said)))
+                .tail(answer.said.clone())
+                .hint(format!("nothing is changed; correct what it names, then run `{}` again", found.again)),
+        ]),
         (Err(failure), Some(before)) if before.code == Some(0) => Proved::Refused(vec![Failure {
             what: format!("nginx's container can't be made with the new files: {}", failure.what),
             hint: Some("nothing is changed; mount a directory of the host at the place that it names".to_owned()),
@@ -203,9 +199,9 @@ fn gone_names(found: &Found) -> BTreeSet<String> {
 }
 
 /// Looks at where requests for the service go in what nginx accepted.
-fn leads_through(found: &Found, answer: &TrialAnswer) -> Proved {
-    let main = nginx::files_of(&answer.dump).first().map_or(nginx::MAIN.to_owned(), |(path, _)| path.clone());
-    let reading = match read("nginx version: nginx/1.0.0\n", &answer.dump, &["-c".to_owned(), main]) {
+fn leads_through(found: &Found, dump: &str) -> Proved {
+    let main = nginx::files_of(dump).first().map_or(nginx::MAIN.to_owned(), |(path, _)| path.clone());
+    let reading = match read("nginx version: nginx/1.0.0\n", dump, &["-c".to_owned(), main]) {
         Ok(reading) => reading,
         Err(failure) => {
             return Proved::Unknown(format!("what nginx makes of the new files can't be read: {}", failure.what));
@@ -230,24 +226,30 @@ fn leads_through(found: &Found, answer: &TrialAnswer) -> Proved {
 }
 
 /// Lets the machine's own nginx test its files once they are written; before that there is no place for a copy of them.
-async fn on_the_machine(found: &Found, proposal: &Proposal, place: &FolderPlace) -> Proved {
+async fn on_the_machine(site: &Site, found: &Found, proposal: &Proposal) -> Proved {
     if !proposal.changes.is_empty() {
-        return Proved::Unknown(format!(
-            "nginx tests `{}` and what it includes when they are written; what it refuses is put back",
-            found.files.first().map_or(place.inside.as_str(), |file| file.name.as_str())
-        ));
+        return Proved::Unknown("nginx tests its files when they are written; what it refuses is put back".to_owned());
     }
-    let program =
-        "for n in nginx /usr/sbin/nginx /usr/local/sbin/nginx; do command -v $n >/dev/null && exec $n -t; done";
-    match LocalShell::new().run_within(program, START).await {
-        Ok(output) if output.ok() => Proved::Yes,
-        Ok(output) => {
-            let said: Vec<String> = output.stderr.lines().map(crate::model::printable).collect();
-            let first = said.iter().find(|line| line.contains("[emerg]")).or(said.last()).cloned().unwrap_or_default();
-            Proved::Refused(vec![Failure::new(format!("nginx refuses the new files: {first}")).tail(said)])
+    let Some(nginx) = &found.home.nginx else { return Proved::Yes };
+    match site.doors.test(&found.home.choice, nginx).await {
+        Some(output) if output.ok() => {
+            let dump = site.doors.dump(&found.home.choice, nginx).await;
+            dump.map_or(Proved::Yes, |dump| leads_through(found, &dump))
         }
-        Err(failure) => Proved::Unknown(format!("nginx could not be asked: {}", failure.what)),
+        Some(output) => {
+            let said: Vec<String> = output.stderr.lines().map(printable).collect();
+            Proved::Refused(vec![Failure::new(format!("nginx refuses the new files: {}", emergency(&said))).tail(said)])
+        }
+        None => Proved::Unknown("nginx could not be asked".to_owned()),
     }
+}
+
+/// Returns why nginx refuses a configuration, without its time and its process.
+fn emergency(said: &[String]) -> String {
+    let line = said.iter().find(|line| line.contains("[emerg]")).or(said.last()).map_or("", String::as_str);
+    let text = line.split_once("[emerg]").map_or(line, |(_, text)| text).trim();
+    let process = |word: &str| word.chars().all(|c| c.is_ascii_digit() || c == '#');
+    text.split_once(": ").filter(|(before, _)| process(before)).map_or(text, |(_, text)| text).to_owned()
 }
 
 /// Runs a trial, and again with each name that nginx does not find where nobody else is. `gone` are those that must not be there.

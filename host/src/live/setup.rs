@@ -67,6 +67,8 @@ pub(super) struct Home {
     pub runs: bool,
     /// Its running container.
     pub container: Option<docker::Seen>,
+    /// Its master process, as it was seen.
+    pub nginx: Option<nginx::Nginx>,
     /// Its image, where that is not a running container's.
     pub image: Option<String>,
     /// Whether it shares the network of the engine's machine.
@@ -508,6 +510,7 @@ impl<'a> Asking<'a> {
             base,
             tool: self.compose.command_line(&[]),
             runs: container.is_some(),
+            nginx: None,
             container,
             image: self.site.map(|site| site.image_name(name)),
         }
@@ -523,6 +526,7 @@ impl<'a> Asking<'a> {
             base: self.project.directory.clone(),
             tool: String::new(),
             runs: true,
+            nginx: None,
             container: None,
             image: None,
             on_machine: true,
@@ -592,7 +596,7 @@ impl<'a> Asking<'a> {
     /// Looks at everything that a proposal depends on.
     async fn found(
         &self,
-        home: Home,
+        mut home: Home,
         compose: Vec<(PathBuf, ComposeFile)>,
         swap: String,
         again: String,
@@ -616,6 +620,7 @@ impl<'a> Asking<'a> {
                             tuning = nginx::tuning_text(configuration.version, &configuration.settings);
                         }
                         dump = site.doors.dump(&home.choice, &observation.nginx).await;
+                        home.nginx = Some(observation.nginx);
                     }
                     Err(failure) if home.choice == ProxyChoice::Host => {
                         return Err(Failure {
@@ -691,6 +696,10 @@ pub(super) fn folder_place(found: &Found, configured: &nginx::Proposal) -> Folde
     let foreign = !matches!(choice, ProxyChoice::Service(_));
     let mut inside = configured.folder.clone();
     if origins.is_machine {
+        // Beside the main file, mostly `/etc/nginx/swap`.
+        let beside =
+            found.files.first().and_then(|file| Path::new(&file.path).parent()).filter(|_| !configured.included);
+        inside = beside.map_or(inside, |folder| folder.join("swap").display().to_string());
         return FolderPlace { here: PathBuf::from(&inside), inside, volume: None };
     }
     if let Some((here, true)) = origins.folder(&inside) {
@@ -975,7 +984,9 @@ fn next(found: &Found, proposal: &Proposal, anew: bool, built: bool, templates: 
     let once = |name: &str| format!("(makes `{name}` anew: a moment without answers, this once)");
     match (&home.choice, &home.service) {
         (ProxyChoice::Host, _) => {
-            next.push(format!("{sudo}nginx -t && {sudo}nginx -s reload      (nginx goes on with what serves now)"));
+            let called = home.nginx.as_ref().filter(|nginx| !nginx.arguments.is_empty()).map(nginx::Nginx::line);
+            let called = called.unwrap_or_else(|| "nginx".to_owned());
+            next.push(format!("{sudo}{called} -s reload      (what serves now goes on)"));
         }
         (ProxyChoice::Container(name), _) => next.push(format!("docker exec {name} nginx -s reload")),
         (choice, Some(nginx)) => {

@@ -347,7 +347,6 @@ fn made_by(script: &str) -> Vec<Made> {
         let from = from.ok_or_else(|| format!("it is written by `{program}`"));
         all.push(Made { to, from });
     }
-    all.retain(|made| made.to.starts_with("/etc/") || made.to.contains("nginx"));
     all
 }
 

@@ -58,6 +58,15 @@ pub struct Nginx {
 const LOADING: Duration = Duration::from_secs(60);
 
 impl Nginx {
+    /// Returns the command by which it is called, with its options.
+    pub fn line(&self) -> String {
+        // What it runs as is settled already.
+        let options = self.arguments.chunks(2).filter(|pair| pair[0] != "-g").flatten();
+        let plain = |word: &&String| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
+        let shown = |word: &String| if plain(&word) { word.clone() } else { quote(word) };
+        std::iter::once(&self.binary).chain(options).map(shown).collect::<Vec<_>>().join(" ")
+    }
+
     /// Returns how long a reload may take until new workers are there.
     fn patience(&self, least: Duration) -> Duration {
         if self.patience.is_zero() { least + 3 * self.load } else { self.patience }

@@ -45,6 +45,7 @@ fn found(nginx: &str) -> Found {
             base: "/p".into(),
             tool: "docker compose".into(),
             runs: true,
+            nginx: None,
             container: None,
             image: None,
             on_machine: false,

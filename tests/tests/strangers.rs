@@ -129,7 +129,7 @@ fn what_nginx_would_refuse_at_its_start_is_not_written() {
         .up();
     let (world, files) = (stack.world(), files(&stack));
     for words in [&["init", "app"][..], &["init", "app", "--write"]] {
-        let refused = stack.swap(words.to_vec()).expect_exit(3);
+        let refused = stack.swap(words).expect_exit(3);
         assert!(
             refused
                 .stderr

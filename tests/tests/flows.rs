@@ -88,7 +88,7 @@ fn plan_changes_nothing() {
     shows(
         &outcome,
         expect![[r#"
-            > plan for app of project [project]: 8 steps
+            > plan for app of project [project]: 9 steps
             >   1  adopt       app: /etc/nginx/swap/app.conf names [project]-app-1, so that no reload finds what is not ready
             >   2  create      app: 1 candidate from [project]-app ([id]) beside [project]-app-1 (compose creates, so that compose owns)
             >   3  start       app: start what was created, in [project]_default
@@ -97,6 +97,7 @@ fn plan_changes_nothing() {
             >   6  drain       app: until no nginx worker uses [project]-app-1, at most [time]
             >   7  commit      from here the run only goes forward
             >   8  retire      app: stop and remove [project]-app-1, grace [time] (replaced by the candidates)
+            >   9  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
         "#]],
     );
 }

@@ -280,6 +280,7 @@ fn a_grant_that_is_missing_is_told_and_nothing_is_touched() {
         expect![[r#"
             swap app (project [project], run [run])
               pre-start   failed: hook `awkward` (pre-start) failed: to run a command in the service `nginx` is not granted  [time]
+              rollback    app: awkward agreed  [time]
             error: hook `awkward` (pre-start) failed: to run a command in the service `nginx` is not granted
             hint: allow it with `allow: [ "exec:nginx" ]` beside the hook in `x-swap`, or `--allow exec:nginx`
             > rolled back; app: [project]-app-1 serves, nothing of this run is left
@@ -301,69 +302,73 @@ fn a_hook_that_loops_or_panics_unwinds_the_run() {
             "in=pre-start",
             "does=loop",
             expect![[r#"
-            swap app (project [project], run [run])
-              pre-start   failed: hook `awkward` (pre-start) aborted: no answer within [time]  [time]
-            error: hook `awkward` (pre-start) aborted: no answer within [time]
-            > rolled back; app: [project]-app-1 serves, nothing of this run is left
-        "#]],
+                swap app (project [project], run [run])
+                  pre-start   failed: hook `awkward` (pre-start) aborted: no answer within [time]  [time]
+                  rollback    app: awkward agreed  [time]
+                error: hook `awkward` (pre-start) aborted: no answer within [time]
+                > rolled back; app: [project]-app-1 serves, nothing of this run is left
+            "#]],
         ),
         (
             "in=health",
             "does=panic",
             expect![[r#"
-            swap app (project [project], run [run])
-              pre-start   app: awkward agreed  [time]
-              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-              create      app: [project]-app-2 from [project]-app ([id])  [time]
-              start       app: [project]-app-2 runs  [time]
-              healthy     failed: hook `awkward` (health) aborted: panicked at tests/hooks/awkward/src/lib.rs:34: nobody expected this  [time]
-              stop        app: what was started is stopped  [time]
-              remove      app: what was created is removed  [time]
-              release     app: /etc/nginx/swap/app.conf is removed again  [time]
-            error: hook `awkward` (health) aborted: panicked at tests/hooks/awkward/src/lib.rs:34: nobody expected this
-              | panicked at tests/hooks/awkward/src/lib.rs:34: nobody expected this
-            > rolled back; app: [project]-app-1 serves, nothing of this run is left
-        "#]],
+                swap app (project [project], run [run])
+                  pre-start   app: awkward agreed  [time]
+                  adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+                  create      app: [project]-app-2 from [project]-app ([id])  [time]
+                  start       app: [project]-app-2 runs  [time]
+                  healthy     failed: hook `awkward` (health) aborted: panicked at tests/hooks/awkward/src/lib.rs:38: nobody expected this  [time]
+                  stop        app: what was started is stopped  [time]
+                  remove      app: what was created is removed  [time]
+                  release     app: /etc/nginx/swap/app.conf is removed again  [time]
+                  rollback    app: awkward agreed  [time]
+                error: hook `awkward` (health) aborted: panicked at tests/hooks/awkward/src/lib.rs:38: nobody expected this
+                  | panicked at tests/hooks/awkward/src/lib.rs:38: nobody expected this
+                > rolled back; app: [project]-app-1 serves, nothing of this run is left
+            "#]],
         ),
         (
             "in=pre-swap",
             "does=panic",
             expect![[r#"
-            swap app (project [project], run [run])
-              pre-start   app: awkward agreed  [time]
-              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-              create      app: [project]-app-2 from [project]-app ([id])  [time]
-              start       app: [project]-app-2 runs  [time]
-              healthy     app: [project]-app-2 is healthy  [time]
-              pre-swap    failed: hook `awkward` (pre-swap) aborted: panicked at tests/hooks/awkward/src/lib.rs:34: nobody expected this  [time]
-              stop        app: what was started is stopped  [time]
-              remove      app: what was created is removed  [time]
-              release     app: /etc/nginx/swap/app.conf is removed again  [time]
-            error: hook `awkward` (pre-swap) aborted: panicked at tests/hooks/awkward/src/lib.rs:34: nobody expected this
-              | panicked at tests/hooks/awkward/src/lib.rs:34: nobody expected this
-            > rolled back; app: [project]-app-1 serves, nothing of this run is left
-        "#]],
+                swap app (project [project], run [run])
+                  pre-start   app: awkward agreed  [time]
+                  adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+                  create      app: [project]-app-2 from [project]-app ([id])  [time]
+                  start       app: [project]-app-2 runs  [time]
+                  healthy     app: [project]-app-2 is healthy  [time]
+                  pre-swap    failed: hook `awkward` (pre-swap) aborted: panicked at tests/hooks/awkward/src/lib.rs:38: nobody expected this  [time]
+                  stop        app: what was started is stopped  [time]
+                  remove      app: what was created is removed  [time]
+                  release     app: /etc/nginx/swap/app.conf is removed again  [time]
+                  rollback    app: awkward agreed  [time]
+                error: hook `awkward` (pre-swap) aborted: panicked at tests/hooks/awkward/src/lib.rs:38: nobody expected this
+                  | panicked at tests/hooks/awkward/src/lib.rs:38: nobody expected this
+                > rolled back; app: [project]-app-1 serves, nothing of this run is left
+            "#]],
         ),
         (
             "in=post-swap",
             "does=loop",
             expect![[r#"
-            swap app (project [project], run [run])
-              pre-start   app: awkward agreed  [time]
-              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-              create      app: [project]-app-2 from [project]-app ([id])  [time]
-              start       app: [project]-app-2 runs  [time]
-              healthy     app: [project]-app-2 is healthy  [time]
-              pre-swap    app: awkward agreed  [time]
-              switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-              post-swap   failed: hook `awkward` (post-swap) aborted: no answer within [time]  [time]
-              switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
-              stop        app: what was started is stopped  [time]
-              remove      app: what was created is removed  [time]
-              release     app: /etc/nginx/swap/app.conf is removed again  [time]
-            error: hook `awkward` (post-swap) aborted: no answer within [time]
-            > rolled back; app: [project]-app-1 serves, nothing of this run is left
-        "#]],
+                swap app (project [project], run [run])
+                  pre-start   app: awkward agreed  [time]
+                  adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
+                  create      app: [project]-app-2 from [project]-app ([id])  [time]
+                  start       app: [project]-app-2 runs  [time]
+                  healthy     app: [project]-app-2 is healthy  [time]
+                  pre-swap    app: awkward agreed  [time]
+                  switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+                  post-swap   failed: hook `awkward` (post-swap) aborted: no answer within [time]  [time]
+                  switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
+                  stop        app: what was started is stopped  [time]
+                  remove      app: what was created is removed  [time]
+                  release     app: /etc/nginx/swap/app.conf is removed again  [time]
+                  rollback    app: awkward agreed  [time]
+                error: hook `awkward` (post-swap) aborted: no answer within [time]
+                > rolled back; app: [project]-app-1 serves, nothing of this run is left
+            "#]],
         ),
     ] {
         let outcome =

@@ -51,17 +51,18 @@ fn a_run_elsewhere_is_told_who_holds_the_service_and_may_wait() {
     shows(
         &waiting.expect_exit(0),
         expect![[r#"
-        another run holds `app`: pid [pid] of [user] on [machine] since [when]; looking whether it lives
-        swap app (project [project], run [run])
-        note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
-          create      app: [project]-app-3 from [project]-app ([id])  [time]
-          start       app: [project]-app-3 runs  [time]
-          healthy     app: [project]-app-3 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-3 ([ip]:80)  [time]
-          drain       app: nothing uses [project]-app-2 any more  [time]
-          retire      app: [project]-app-2 stopped and removed  [time]
-        > swapped app: [project]-app-2 → [project]-app-3 in [time] ([steps])
-    "#]],
+            another run holds `app`: pid [pid] of [user] on [machine] since [when]; looking whether it lives
+            swap app (project [project], run [run])
+            note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
+              adopt       app: /etc/nginx/swap/app.conf names [project]-app-2 ([ip]:80)  [time]
+              create      app: [project]-app-3 from [project]-app ([id])  [time]
+              start       app: [project]-app-3 runs  [time]
+              healthy     app: [project]-app-3 is healthy  [time]
+              switch      app: nginx sends new requests to [project]-app-3 ([ip]:80)  [time]
+              drain       app: nothing uses [project]-app-2 any more  [time]
+              retire      app: [project]-app-2 stopped and removed  [time]
+            > swapped app: [project]-app-2 → [project]-app-3 in [time] ([steps])
+        "#]],
     );
     lost_nothing(running);
     is_one(&stack, "v2");
@@ -97,24 +98,25 @@ fn a_killed_run_is_followed_at_once_on_its_machine_and_after_a_silence_elsewhere
         (
             true,
             expect![[r#"
-        another run holds `app`: pid [pid] of [user] on [machine] since [when]; looking whether it lives
-        the run that held `app` is dead (pid [pid] of [user] on [machine] since [when]): taking over
-        run [run] has no journal here: what it did is told by what is there
-        run [run] was left unfinished: cleaning up first
-          switch-back app: nginx sends new requests to [project]-app-2 ([ip]:80) again  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-        run [run] is cleaned up
-        swap app (project [project], run [run])
-        note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
-          create      app: [project]-app-3 from [project]-app ([id])  [time]
-          start       app: [project]-app-3 runs  [time]
-          healthy     app: [project]-app-3 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-3 ([ip]:80)  [time]
-          drain       app: nothing uses [project]-app-2 any more  [time]
-          retire      app: [project]-app-2 stopped and removed  [time]
-        > swapped app: [project]-app-2 → [project]-app-3 in [time] ([steps])
-    "#]],
+                another run holds `app`: pid [pid] of [user] on [machine] since [when]; looking whether it lives
+                the run that held `app` is dead (pid [pid] of [user] on [machine] since [when]): taking over
+                run [run] has no journal here: what it did is told by what is there
+                run [run] was left unfinished: cleaning up first
+                  switch-back app: nginx sends new requests to [project]-app-2 ([ip]:80) again  [time]
+                  stop        app: what was started is stopped  [time]
+                  remove      app: what was created is removed  [time]
+                run [run] is cleaned up
+                swap app (project [project], run [run])
+                note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
+                  adopt       app: /etc/nginx/swap/app.conf names [project]-app-2 ([ip]:80)  [time]
+                  create      app: [project]-app-3 from [project]-app ([id])  [time]
+                  start       app: [project]-app-3 runs  [time]
+                  healthy     app: [project]-app-3 is healthy  [time]
+                  switch      app: nginx sends new requests to [project]-app-3 ([ip]:80)  [time]
+                  drain       app: nothing uses [project]-app-2 any more  [time]
+                  retire      app: [project]-app-2 stopped and removed  [time]
+                > swapped app: [project]-app-2 → [project]-app-3 in [time] ([steps])
+            "#]],
         ),
     ] {
         let mut first = stack.swap(["app"]).start();

@@ -74,6 +74,7 @@ fn a_swap_is_seen_afterwards_and_its_report_opens_in_a_browser() {
             >   [at]  commit      from here the run only goes forward
             >   [at]  retire      app: stop and remove [project]-app-1, grace [time] (replaced by the candidates)
             >   [at]    done in [time]: app: [project]-app-1 stopped and removed
+            >   [at]  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
             >   [at]  swapped
             > front door: [n] requests, 0 failed, p99 [time] (before [time])
         "#]],

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -37,6 +37,10 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// One request in so many is on a new connection, as a new visitor's; the others are on connections that are kept.
 const NEW_ONE_IN: u64 = 4;
 
+/// A connection that was silent for longer is not used again: an nginx that reloads may close it the moment a request is on
+/// its way (`keepalive_min_timeout` protects it for a second or more), after which every browser asks once more by itself.
+const KEPT_FOR: Duration = Duration::from_millis(500);
+
 /// Waking up costs about as much as a request, so above this rate several requests are sent at once.
 const WAKES_PER_SECOND: u32 = 50;
 
@@ -48,7 +52,8 @@ pub struct Visitor {
     request: Request<Empty<Bytes>>,
     /// Looked up once: the name server is not what is measured.
     addresses: OnceCell<Vec<SocketAddr>>,
-    kept: Mutex<Vec<SendRequest<Empty<Bytes>>>>,
+    /// With the time of its last answer.
+    kept: Mutex<Vec<(Instant, SendRequest<Empty<Bytes>>)>>,
 }
 
 /// On which connection a request goes.
@@ -168,7 +173,9 @@ impl Visitor {
         let (headers, read) = read(response).await;
         match read {
             Err(why) => return Visit::Failed(why, headers),
-            Ok(()) if on == On::Kept => self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(sender),
+            Ok(()) if on == On::Kept => {
+                self.kept.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), sender))
+            }
             Ok(()) => {}
         }
         Visit::Answered(status.as_u16(), headers)
@@ -177,7 +184,8 @@ impl Visitor {
     /// Takes a kept connection that nobody has closed.
     fn kept(&self) -> Option<SendRequest<Empty<Bytes>>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::from_fn(|| kept.pop()).find(SendRequest::is_ready)
+        kept.retain(|(answered, sender)| answered.elapsed() < KEPT_FOR && sender.is_ready());
+        kept.pop().map(|(_, sender)| sender)
     }
 
     async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, String> {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
+use scenarios::clients::Kind;
 use scenarios::command::run;
 use scenarios::eventually::eventually;
 use scenarios::stack::{Container, Stack};
@@ -94,7 +95,9 @@ fn addresses_change_places(suite: &str, expected: &str) {
     // nginx asks for the name now, so it is told addresses before a candidate has that name.
     let plan = stack.swap(["plan", "app"]).expect_exit(0).stdout;
     assert!(plan.contains("so that no reload finds what is not ready"), "{plan}");
-    let running = light_load(&stack);
+    // A reload of an older nginx cuts kept connections, whoever asks for it.
+    let running = stack.load().mix([(Kind::NewGet, 4)]).start().expect("the load");
+    eventually("50 answers", Duration::from_secs(20), || running.counts().0 >= 50);
     stack.deploy("v1");
     stack.swap(["app"]).expect_exit(0);
     lost_nothing(running);

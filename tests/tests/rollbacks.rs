@@ -160,6 +160,22 @@ fn a_rollback_that_comes_to_nothing_gives_the_name_back() {
 }
 
 #[test]
+fn a_version_that_died_is_replaced_also_behind_an_nginx_that_refuses_names_that_nobody_has() {
+    let stack = Stack::builder().old_nginx("bookworm").up();
+    stack.deploy("v2");
+    stack.swap(["app"]).expect_exit(0);
+    let file = || std::fs::read_to_string(stack.path("nginx/swap/app.conf")).expect("the upstream");
+    assert!(file().contains("server app:80;"), "{}", file());
+    stack.docker(&["kill", &stack.containers("app").remove(0).id]);
+    stack.edit("docker-compose.yml", "      health: ./healthcheck\n", "      health: \"false\"\n");
+    stack.swap(["--timeout", "1s", "rollback", "app"]).expect_exit(4);
+    stack.edit("docker-compose.yml", "      health: \"false\"\n", "      health: ./healthcheck\n");
+    stack.swap(["rollback", "app"]).expect_exit(0);
+    assert_eq!(stack.version().as_deref(), Ok("v1"));
+    assert!(file().contains("server app:80;"), "{}", file());
+}
+
+#[test]
 fn a_version_that_died_is_replaced_by_the_one_before() {
     let stack = swapped();
     let dead = stack.containers("app").remove(0);

@@ -110,11 +110,25 @@ async fn go_back(
         }
     }
     let settings = overridden(site.settings(service), flags, None).map_err(usage)?;
-    let back = async { Ok(site.way_back(service, settings, to).await?) };
-    let back = unless_interrupted(signals, back).await?;
     let latest = latest_run(site, std::slice::from_ref(service)).await?;
-    let plan = plan_of(run_id(Timestamp::now(), latest.as_ref()), &back.observed)
-        .map_err(|failures| Ended { exit: Exit::Refused, failures })?;
+    let run = run_id(Timestamp::now(), latest.as_ref());
+    let back = async {
+        let back = site.way_back(service, settings.clone(), to).await?;
+        match plan_of(run.clone(), &back.observed) {
+            Ok(plan) => Ok((back, plan)),
+            // A version that has died may be what keeps nginx from reading its files.
+            Err(_)
+                if back.observed.services.iter().any(|seen| seen.down)
+                    && site.leave_rest(service, &settings).await? =>
+            {
+                let back = site.way_back(service, settings, to).await?;
+                let plan = plan_of(run, &back.observed);
+                plan.map(|plan| (back, plan)).map_err(|failures| Ended { exit: Exit::Refused, failures })
+            }
+            Err(failures) => Err(Ended { exit: Exit::Refused, failures }),
+        }
+    };
+    let (back, plan) = unless_interrupted(signals, back).await?;
     display.say(&back.text);
     let ran = execute(site, flags, &plan, Begin::Fresh, (held, signals), display).await?;
     Ok(report(&plan, &ran, began_ms, display))

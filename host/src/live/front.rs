@@ -125,6 +125,21 @@ impl FrontDoors {
         Ok(door)
     }
 
+    /// Lets the upstream file of a project name addresses again, in the container of an nginx that refuses the name in it.
+    pub async fn leave_rest(
+        &self,
+        docker: &Docker,
+        container: &str,
+        upstream: &ServiceName,
+        project: &str,
+    ) -> Result<bool, Failure> {
+        // What was heard from it before is of the past.
+        self.ready.lock().await.remove(container);
+        self.open.lock().await.clear();
+        let proxy = Proxy::new(beside(docker, container, Some("0")).await?, Place::Container);
+        proxy.leave_rest(upstream, project).await
+    }
+
     /// Returns the whole configuration as an nginx that was observed prints it; `None`: it refuses to.
     pub async fn dump(&self, choice: &ProxyChoice, nginx: &Nginx) -> Option<String> {
         let output = self.ask(choice, nginx, "-T 2>/dev/null").await?;

@@ -1,8 +1,9 @@
 //! The way back: which version a rollback brings, the name by which compose creates it, and what stays of a version that is
 //! replaced.
 
-use super::observe::died;
+use super::observe::{died, is_nginx};
 use super::perform::Live;
+use super::senders::Receiver;
 use super::site::Site;
 use crate::docker::Seen;
 use crate::journal::Recorded;
@@ -75,6 +76,24 @@ impl Site {
             short(&found)
         );
         Ok(WayBack { observed: Observed { project: self.project.name.clone(), services: vec![observed] }, text })
+    }
+
+    /// Lets an nginx that refuses the name of a service that has died, because it asks for names only when it reads them, read its
+    /// files again: they name addresses until the run comes to rest. To be called by who holds the service. Tells whether there
+    /// was such an nginx.
+    pub async fn leave_rest(&self, service: &ServiceName, settings: &Settings) -> Result<bool, Failure> {
+        let upstream = settings.upstream.as_ref().unwrap_or(service);
+        let all = self.docker.of_project(&self.project.name).await?;
+        let of_compose = self.project.services.get(service).cloned().unwrap_or_default();
+        let receiver = Receiver { name: service, settings, of_compose: &of_compose, live: &[] };
+        let named = self.named_proxy(receiver, &all).await.ok().flatten().and_then(|(_, seen)| seen);
+        let likely = all.iter().filter(|seen| seen.runs() && is_nginx(seen));
+        for seen in named.iter().chain(likely) {
+            if self.doors.leave_rest(&self.docker, &seen.id, upstream, &self.project.name).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Makes the name by which compose creates candidates stand for the image, or has the plan do so.

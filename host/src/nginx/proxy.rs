@@ -14,7 +14,7 @@ use super::find::{self, Master};
 use super::folder::{self, Folder, Mount};
 use super::script::{marker, quote, quote_all, subshell};
 use super::tuning::{self, TUNING_FILE};
-use super::upstream::{Obeyed, TITLE, file_name};
+use super::upstream::{Obeyed, TITLE, UpstreamFile, file_name, parse, render};
 use super::workers::{self, Present};
 use super::{DEFAULT_FOLDER, Shell, USUAL};
 use crate::failpoint;
@@ -378,6 +378,36 @@ impl<S: Shell> Proxy<S> {
         self.write(nginx, change).await?;
         // Others may have told it in between to read its files.
         Ok(same(self.generation(nginx).await?))
+    }
+
+    /// Names addresses in a project's upstream file that is at rest, where nginx refuses its configuration because nobody has the
+    /// name in it: one that asks for names only when it reads them. nginx is not told. Tells whether that was so.
+    pub async fn leave_rest(&self, upstream: &ServiceName, project: &str) -> Result<bool, Failure> {
+        let (Asked { found, load, .. }, _) = self.ask(upstream, DEFAULT_FOLDER).await?;
+        // Whoever asks next is to hear what it says then.
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        for Found { master, reading, .. } in found.iter() {
+            let place = reading.as_ref().err().and_then(|failure| unresolved(&failure.what));
+            let Some((folder, name)) = place.and_then(|path| path.rsplit_once('/')) else { continue };
+            let text = self.run(&format!("cat {}", quote(&format!("{folder}/{name}")))).await?.stdout;
+            let file = parse(&text).ok().filter(|file| file.rest.is_some() && file.project == project);
+            let Some(file) = file.filter(|_| name == file_name(upstream)) else { continue };
+            let nginx = Nginx {
+                master: master.process,
+                binary: master.binary.clone(),
+                arguments: master.arguments.clone(),
+                folder: folder.to_owned(),
+                error_log: ErrorLog::Elsewhere,
+                // It comes to rest again before long.
+                syncs_files: false,
+                load,
+                patience: Duration::ZERO,
+            };
+            let text = render(&UpstreamFile { rest: None, ..file });
+            self.write(&nginx, &FileChange::upstream(upstream, Some(text))).await?;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// Returns nginx's present workers; waits while others reload it. `None`: its master is gone.
@@ -860,6 +890,12 @@ fn reasons(lines: &[String]) -> Vec<String> {
     reasons
 }
 
+/// Returns the file of which nginx says that it names somebody whom nobody knows.
+fn unresolved(why: &str) -> Option<&str> {
+    let (_, place) = why.split_once("host not found in upstream ")?.1.split_once(" in ")?;
+    Some(place.rsplit_once(':')?.0)
+}
+
 fn broken(dump: &str, code: &str, folder: &str) -> Failure {
     let lines: Vec<String> = dump.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
     let reasons = reasons(&lines);
@@ -868,7 +904,12 @@ fn broken(dump: &str, code: &str, folder: &str) -> Failure {
         None => format!("`nginx -T` exited {}", if code.is_empty() { "strangely" } else { code }),
     };
     let own = reason.contains(TUNING_FILE);
-    let hint = if own {
+    let hint = if let Some(file) = unresolved(&reason) {
+        format!(
+            "an nginx older than 1.27.3 refuses a name that nobody has: start the service of `{file}`, or delete that file if \
+             nothing passes to it"
+        )
+    } else if own {
         format!("remove `{folder}/{TUNING_FILE}`: swap writes it anew without what you have set or nginx does not know")
     } else {
         "correct it until `nginx -t` succeeds, then swap again".to_owned()
@@ -1037,6 +1078,15 @@ fn cut(output: &Output) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_not_found_is_told_by_the_file() {
+        let why =
+            "nginx's configuration is broken: host not found in upstream \"app:80\" in /etc/nginx/swap/app.conf:8";
+        assert_eq!(unresolved(why), Some("/etc/nginx/swap/app.conf"));
+        assert_eq!(unresolved("host not found in upstream \"app\""), None);
+        assert_eq!(unresolved("unknown directive \"x\" in /etc/nginx/swap/app.conf:8"), None);
+    }
 
     #[test]
     fn whatever_a_script_answers_is_read() {

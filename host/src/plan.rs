@@ -280,9 +280,14 @@ impl Front {
         format!("{}/{}.conf", self.directory.trim_end_matches('/'), self.upstream(service))
     }
 
+    /// Returns the DNS name that only containers of the service have in nginx's network.
+    pub fn dns_name<'a>(&'a self, service: &'a ServiceName) -> &'a ServiceName {
+        self.dns_name.as_ref().unwrap_or(service)
+    }
+
     /// Returns the DNS name by which nginx finds the service, where it does.
     pub fn named<'a>(&'a self, service: &'a ServiceName) -> Option<&'a ServiceName> {
-        self.asks_dns.then(|| self.dns_name.as_ref().unwrap_or(service))
+        self.asks_dns.then(|| self.dns_name(service))
     }
 
     /// Tells whether nginx sends requests to the addresses of the live containers already, so that naming them needs no reload.
@@ -725,6 +730,11 @@ impl Plan {
             Step::Switch { service, front, .. } => Some((service, front.as_ref())),
             _ => None,
         })
+    }
+
+    /// Returns the nginx before a service; `None` for a worker.
+    pub fn front(&self, service: &ServiceName) -> Option<&Front> {
+        self.fronts().find(|(of, _)| *of == service).map(|(_, front)| front)
     }
 }
 

@@ -271,16 +271,22 @@ impl Drop for OnTheMachine {
     }
 }
 
-#[test]
-fn an_nginx_on_the_machine_is_found_and_leaves_a_published_port_without_a_lost_request() {
-    let stack = Stack::of("published", "v1").up_when("").up();
-    let nginx = OnTheMachine::start(&stack);
+/// Starts an nginx on this machine before the published port of a stack, and a few clients of it.
+pub fn on_the_machine(stack: &Stack) -> (OnTheMachine, Running) {
+    let nginx = OnTheMachine::start(stack);
     eventually("an answer", PATIENCE, || stack.version().as_deref() == Ok("v1"));
-    let beside = nginx.beside(&stack);
-    let beside: Vec<&str> = beside.iter().map(String::as_str).collect();
     // Debian's nginx of today is one that closes idle connections at each reload, so no client keeps one.
     let running = stack.load().mix([(Kind::NewGet, 6), (Kind::NewPost, 2)]).start().expect("the load");
     eventually("50 answers", PATIENCE, || running.counts().0 >= 50);
+    (nginx, running)
+}
+
+#[test]
+fn an_nginx_on_the_machine_is_found_and_leaves_a_published_port_without_a_lost_request() {
+    let stack = Stack::of("published", "v1").up_when("").up();
+    let (nginx, running) = on_the_machine(&stack);
+    let beside = nginx.beside(&stack);
+    let beside: Vec<&str> = beside.iter().map(String::as_str).collect();
     stack.deploy("v2");
     shows(
         &stack.swap(["plan", "app"]).through(&beside).expect_exit(REFUSED),

@@ -5,14 +5,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use expect_test::expect;
-use scenarios::clients::Kind;
 use scenarios::eventually::eventually;
 use scenarios::load::Running;
 use scenarios::stack::{Stack, serves};
 use scenarios::swap::Outcome;
 
 use crate::common::{lost_nothing, mixed_load};
-use crate::homes::{OnTheMachine, behind, load, route, version};
+use crate::homes::{behind, load, on_the_machine, route, version};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -180,13 +179,9 @@ fn an_nginx_in_a_project_of_its_own_is_prepared_from_the_project_behind_it() {
 #[test]
 fn an_nginx_on_the_machine_is_prepared_and_leaves_the_published_port() {
     let stack = Stack::of("published", "v1").up_when("").up();
-    let nginx = OnTheMachine::start(&stack);
-    eventually("an answer", PATIENCE, || stack.version().as_deref() == Ok("v1"));
+    let (nginx, running) = on_the_machine(&stack);
     let beside = nginx.beside(&stack);
     let beside: Vec<&str> = beside.iter().map(String::as_str).collect();
-    // Debian's nginx of today is one that closes idle connections at each reload, so no client keeps one.
-    let running = stack.load().mix([(Kind::NewGet, 6), (Kind::NewPost, 2)]).start().expect("the load");
-    eventually("50 answers", PATIENCE, || running.counts().0 >= 50);
     let written = stack.swap(["init", "app", "--write"]).through(&beside).expect_exit(0);
     typed(&stack, &written);
     swapped_three_times(&stack, &beside, running, || stack.version().ok());

@@ -10,7 +10,8 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
-use super::commands::{Begun, Notes, OneOffGuard, RUN};
+use super::commands::{Begun, Notes, OneOffGuard};
+use super::elsewhere::RUN;
 use super::perform::Live;
 use super::probe::Probe;
 use super::site::Site;
@@ -139,7 +140,7 @@ impl Live<'_> {
     ) -> Context {
         let about = candidate.map(|candidate| candidate.id.clone()).unwrap_or_default();
         let (attempt, elapsed) = self.entered.ask(phase, service, &about);
-        let planned = self.plan.services.iter().find(|planned| planned.name == *service);
+        let planned = self.planned(service);
         let image = |container: &Container| {
             planned.map_or(String::new(), |planned| match planned.live.contains(container) {
                 true if !planned.live_image.is_empty() => planned.live_image.clone(),

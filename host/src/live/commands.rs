@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
+use super::elsewhere::RUN;
 use super::holder::Holder;
 use super::lock::{gone, this_process};
 use super::site::Site;
@@ -21,9 +22,6 @@ use crate::compose::end_clients;
 use crate::docker::{Docker, Marked};
 use crate::model::{Failure, RunId};
 use crate::ui::Display;
-
-/// The label of one-off containers that tells the run.
-pub(super) const RUN: &str = "swap.run";
 
 /// How long a client of compose may take to end before it is killed.
 const CLIENT: Duration = Duration::from_secs(3);

@@ -18,8 +18,8 @@ use crate::plan::{Front, Plan, PlannedService, Step};
 use crate::run::{Traces, presume};
 use crate::ui::Display;
 
-/// The label that names the run.
-const RUN: &str = "swap.run";
+/// The label that names the run: of the copy of its plan, and of the one-off containers of its hooks.
+pub(super) const RUN: &str = "swap.run";
 
 /// The label that holds the plan.
 const PLAN: &str = "swap.plan";
@@ -94,7 +94,7 @@ impl Site {
     async fn traces_in(&self, plan: &Plan, planned: &PlannedService) -> Result<Traces, Failure> {
         let service = &planned.name;
         let seen = self.docker.of_service(&plan.project, service.as_str()).await?;
-        let front = front_of(plan, service);
+        let front = plan.front(service);
         let created = created_by(plan, planned, &seen);
         let place = |seen: &&Seen| {
             let address =
@@ -156,13 +156,6 @@ fn plan_of(mark: &Mark) -> Result<Plan, Failure> {
     serde_json::from_str(text).map_err(|error| {
         Failure::new(format!("volume `{}` tells of a run that this swap can't read: {error}", mark.name))
             .hint(format!("resume that run with the swap that began it, or `docker volume rm {}`", mark.name))
-    })
-}
-
-fn front_of<'a>(plan: &'a Plan, service: &ServiceName) -> Option<&'a Front> {
-    plan.steps.iter().find_map(|step| match step {
-        Step::Switch { service: of, front, .. } if of == service => Some(front.as_ref()),
-        _ => None,
     })
 }
 

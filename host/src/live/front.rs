@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use crate::docker::{self, Docker, LogMark, Seen};
 use crate::model::{Failure, Output, ProxyChoice, ServiceName};
-use crate::nginx::{Configuration, LocalShell, Nginx, Observation, Place, Proxy, Shell, quote};
+use crate::nginx::{Configuration, LocalShell, Nginx, Observation, Place, Proxy, Shell, quote_all};
 use crate::plan::Front;
 
 /// A shell beside nginx: in its container, or on this host.
@@ -153,8 +153,7 @@ impl FrontDoors {
 
     async fn ask(&self, choice: &ProxyChoice, nginx: &Nginx, question: &str) -> Option<Output> {
         let door = self.open.lock().await.get(choice).cloned()?;
-        let words = std::iter::once(&nginx.binary).chain(&nginx.arguments).map(|word| quote(word)).collect::<Vec<_>>();
-        let line = format!("{} {question}", words.join(" "));
+        let line = format!("{} {question}", quote_all(std::iter::once(&nginx.binary).chain(&nginx.arguments)));
         door.proxy.shell().run_within(&line, Duration::from_secs(60)).await.ok()
     }
 

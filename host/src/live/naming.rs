@@ -6,7 +6,7 @@
 
 use super::perform::{Live, tuning};
 use crate::model::{Container, Failure, ServiceName};
-use crate::nginx::{self, FileChange, Obeyed, Rest, Shell as _, UpstreamFile};
+use crate::nginx::{self, FileChange, Obeyed, Rest, UpstreamFile};
 use crate::plan::Front;
 use crate::run::Learnt;
 
@@ -62,9 +62,7 @@ impl Live<'_> {
     /// Names the live containers once more where the file does not any more: a run that is taken up had come to rest already,
     /// and its journal, on a disk that was full, does not know it.
     pub(super) async fn stay_named(&self, service: &ServiceName) -> Result<(), Failure> {
-        let front = self.plan.fronts().find(|(of, _)| *of == service).map(|(_, front)| front);
-        let planned = self.plan.services.iter().find(|planned| planned.name == *service);
-        let (Some(front), Some(planned)) = (front, planned) else { return Ok(()) };
+        let (Some(front), Some(planned)) = (self.plan.front(service), self.planned(service)) else { return Ok(()) };
         if planned.down || self.stops_first(service) {
             return Ok(());
         }
@@ -101,8 +99,7 @@ impl Live<'_> {
         let before = front.before.as_deref().and_then(|text| nginx::parse(text).ok());
         let run = before.filter(|before| before.servers == file.servers).map_or(file.run, |before| before.run);
         let file = UpstreamFile { run, servers: file.servers, rest: Some(Rest { obeyed, name }), ..empty };
-        let change = FileChange::upstream(front.upstream(service), Some(nginx::render(&file)));
-        door.proxy.write(&door.nginx, &change).await
+        door.proxy.write(&door.nginx, &change_to(&file)).await
     }
 
     /// Returns the upstream file that names the old containers by address, in the bytes of `adopt`: where they are there still,
@@ -134,24 +131,20 @@ impl Live<'_> {
         front: &Front,
         live: &[Container],
     ) -> Result<(), Failure> {
-        if front.resolver.is_none() || live.iter().any(|container| container.address.is_none()) {
+        let wanted = self.upstream(service, front, live);
+        if wanted.fallback.is_none() || wanted.servers.len() < live.len() {
             return Ok(());
         }
-        if self.upstream(service, front, live).fallback.is_none() {
-            return Ok(());
-        }
-        let wanted = self.upstream_change(service, front, live);
-        let door = self.door(service, front).await?;
-        let now = door.proxy.shell().run(&format!("cat {}", nginx::quote(&front.file(service)))).await?;
-        let alone = nginx::parse(&now.stdout).is_ok_and(|file| file.fallback.is_none());
+        let now = self.site.upstream_now(self.plan, service, front).await?;
+        let alone = now.and_then(|text| nginx::parse(&text).ok()).is_some_and(|file| file.fallback.is_none());
         if alone {
-            self.change(service, front, &[wanted]).await?;
+            self.change(service, front, &[change_to(&wanted)]).await?;
         }
         Ok(())
     }
 
     pub(super) fn upstream_change(&self, service: &ServiceName, front: &Front, containers: &[Container]) -> FileChange {
-        FileChange::upstream(front.upstream(service), Some(nginx::render(&self.upstream(service, front, containers))))
+        change_to(&self.upstream(service, front, containers))
     }
 
     fn upstream(&self, service: &ServiceName, front: &Front, containers: &[Container]) -> UpstreamFile {
@@ -168,7 +161,7 @@ impl Live<'_> {
             upstream: front.upstream(service).clone(),
             servers: servers.collect(),
             fallback: resolver.map(|resolver| nginx::Fallback {
-                name: front.dns_name.as_ref().unwrap_or(service).clone(),
+                name: front.dns_name(service).clone(),
                 resolver,
                 port: front.port,
             }),
@@ -176,6 +169,10 @@ impl Live<'_> {
             rest: None,
         }
     }
+}
+
+fn change_to(file: &UpstreamFile) -> FileChange {
+    FileChange::upstream(&file.upstream, Some(nginx::render(file)))
 }
 
 /// Returns what the file from before says that it is at rest.

@@ -713,8 +713,8 @@ impl<'a> Live<'a> {
 
     /// Nobody goes back over what nginx is told: candidates that the durable file names stay.
     async fn refuse_if_live(&self, service: &ServiceName, candidates: &[Container]) -> Result<(), Failure> {
-        match self.plan.fronts().find(|(of, _)| *of == service) {
-            Some((_, front)) => self.refuse_if_named(service, front, candidates, false).await,
+        match self.plan.front(service) {
+            Some(front) => self.refuse_if_named(service, front, candidates, false).await,
             None => Ok(()),
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::setup::{Change, FolderPlace, Found, Home, Proposal};
 use super::site::Site;
+use super::sources::{ETC, is_within};
 use crate::compose::{Compose, Mount, Project, Service};
 use crate::docker::{Trial, TrialAnswer, TrialMount};
 use crate::model::{Failure, ProxyChoice, printable};
@@ -244,12 +245,10 @@ async fn on_the_machine(site: &Site, found: &Found, proposal: &Proposal) -> Prov
     }
 }
 
-/// Returns why nginx refuses a configuration, without its time and its process.
+/// Returns why nginx refuses a configuration; what it said last where it names no reason.
 fn emergency(said: &[String]) -> String {
-    let line = said.iter().find(|line| line.contains("[emerg]")).or(said.last()).map_or("", String::as_str);
-    let text = line.split_once("[emerg]").map_or(line, |(_, text)| text).trim();
-    let process = |word: &str| word.chars().all(|c| c.is_ascii_digit() || c == '#');
-    text.split_once(": ").filter(|(before, _)| process(before)).map_or(text, |(_, text)| text).to_owned()
+    let last = || said.last().map(|line| line.trim().to_owned()).unwrap_or_default();
+    nginx::reasons(said).into_iter().next().unwrap_or_else(last)
 }
 
 /// Runs a trial, and again with each name that nginx does not find where nobody else is. `gone` are those that must not be there.
@@ -377,7 +376,7 @@ async fn staged(
     }
     let source = Path::new(source);
     let own: Vec<(&PathBuf, &String)> = overlay.iter().filter(|(path, _)| path.starts_with(source)).collect();
-    let is_configuration = target == "/etc/nginx" || target.starts_with("/etc/nginx/");
+    let is_configuration = is_within(&target, ETC);
     if !source.exists() && own.is_empty() {
         return empty();
     }

@@ -16,7 +16,7 @@ impl Site {
     pub async fn name_by_dns(&self, service: &ServiceName, front: &Front) -> Result<(), Failure> {
         let door = self.doors.of(&self.docker, &self.project.name, service, front).await?;
         let upstream = front.upstream(service);
-        let dns_name = front.dns_name.as_ref().unwrap_or(service);
+        let dns_name = front.dns_name(service);
         let (address, how) = (format!("{dns_name}:{}", front.port), format!("{dns_name} by its DNS name"));
         let text = first_file(upstream.as_str(), &address, &how, &Kept::default());
         let change = FileChange::upstream(upstream, Some(text));

@@ -181,16 +181,13 @@ pub async fn prepare(
     let again = format!("{swap} init {service}{flags}");
     let (home, sent) = asking.home(&files, &again).await?;
     let mut found = asking.found(home, files, swap, again, sent).await?;
-    let mut proposal = proposal(&found)?;
     let folder = folder_place(
         &found,
         &nginx::propose(&found.files, &found.names, &found.home.origins.environment, DEFAULT_FOLDER)?,
     );
     let there = fs::read_dir(&folder.here).into_iter().flatten().flatten();
     found.there = there.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    if !found.there.is_empty() {
-        proposal = self::proposal(&found)?;
-    }
+    let mut proposal = proposal(&found)?;
     notes.append(&mut proposal.notes);
     let locked = locked(&proposal);
     if !locked.is_empty() {
@@ -807,7 +804,7 @@ fn proposal(found: &Found) -> Result<Proposal, Failure> {
     noted(found, &fixed, &wanted, &mut proposal);
     if !settings.no_proxy && !proposal.changes.is_empty() && proposal.by_hand.is_empty() {
         let anew = folder.volume.is_some() || built;
-        proposal.next = next(found, &proposal, anew, built, templates, wanted.unname || !fixed.is_empty());
+        proposal.next = next(found, anew, built, templates, wanted.unname || !fixed.is_empty());
     }
     Ok(proposal)
 }
@@ -976,7 +973,7 @@ fn noted(found: &Found, fixed: &[String], wanted: &Wanted, proposal: &mut Propos
 }
 
 /// Returns what to type after the changes are written, in an order in which the site answers all the time but where it says so.
-fn next(found: &Found, proposal: &Proposal, anew: bool, built: bool, templates: bool, other: bool) -> Vec<String> {
+fn next(found: &Found, anew: bool, built: bool, templates: bool, other: bool) -> Vec<String> {
     let Found { service, home, swap, .. } = found;
     let mut next = Vec::new();
     let swapped = format!("{swap} {service}");
@@ -1004,7 +1001,6 @@ fn next(found: &Found, proposal: &Proposal, anew: bool, built: bool, templates: 
         }
         (_, None) => {}
     }
-    let _ = proposal;
     next.push(match other && home.runs {
         true => {
             format!("{swapped}      (without `{} up` before: what runs serves until nginx has left it)", found.tool)

@@ -72,10 +72,8 @@ impl Origins {
             return Some((PathBuf::from(inside), false));
         }
         if let Some(mount) = self.mount_of(inside) {
-            let rest = inside[mount.target.trim_end_matches('/').len()..].trim_start_matches('/');
-            let source = Path::new(mount.source.as_deref()?);
-            let path = if rest.is_empty() { source.to_owned() } else { source.join(rest) };
-            return matches!(mount.kind.as_str(), "bind" | "config").then_some((path, false));
+            let path = source_of(mount, inside)?;
+            return is_of_files(mount).then_some((path, false));
         }
         self.copied().into_iter().rev().find_map(|(path, to)| {
             if path.is_dir() {
@@ -88,11 +86,8 @@ impl Origins {
 
     /// Returns what is mounted at a path or around it, the innermost.
     fn mount_of(&self, inside: &str) -> Option<&Mount> {
-        let below = |mount: &&Mount| {
-            let target = mount.target.trim_end_matches('/');
-            inside == target || inside.starts_with(&format!("{target}/"))
-        };
-        self.mounts.iter().filter(below).max_by_key(|mount| mount.target.trim_end_matches('/').len())
+        let around = self.mounts.iter().filter(|mount| is_within(inside, &mount.target));
+        around.max_by_key(|mount| mount.target.trim_end_matches('/').len())
     }
 
     /// Returns what the Dockerfile copies: files and folders here, each with the whole path that it gets.
@@ -132,17 +127,15 @@ impl Origins {
         // What is mounted deeper covers what lies there.
         mounts.sort_by_key(|mount| mount.target.len());
         for mount in mounts {
-            let target = mount.target.trim_end_matches('/');
-            let covered = |inside: &str| inside == target || inside.starts_with(&format!("{target}/"));
             // A new volume takes what the image has there; a folder of the machine hides it.
             if mount.kind != "volume" {
-                found.retain(|inside, file| !(file.built && covered(inside)));
+                found.retain(|inside, file| !(file.built && is_within(inside, &mount.target)));
             }
-            if let (Some(source), "bind" | "config") = (mount.source.as_deref(), mount.kind.as_str()) {
-                read_below(&mut found, target.to_owned(), PathBuf::from(source), false);
+            if let Some(source) = mount.source.as_deref().filter(|_| is_of_files(mount)) {
+                read_below(&mut found, mount.target.trim_end_matches('/').to_owned(), PathBuf::from(source), false);
             }
         }
-        for Made { from, .. } in self.made() {
+        for Made { from, .. } in self.made(found.keys().cloned().collect()) {
             let Ok(inside) = from else { continue };
             if let (false, Some((path, built))) = (found.contains_key(&inside), self.locate(&inside)) {
                 read_file(&mut found, inside, path, built);
@@ -167,12 +160,10 @@ impl Origins {
             text += &script.map(|script| format!("\n{script}")).unwrap_or_default();
         }
         // What the official image runs before nginx.
-        let folder = "/docker-entrypoint.d";
-        let mut scripts: Vec<PathBuf> = self.copied().into_iter().map(|(path, _)| path).collect();
-        scripts.extend(self.mounts.iter().filter_map(|mount| mount.source.clone().map(PathBuf::from)));
-        let insides =
-            self.copied().into_iter().map(|(_, to)| to).chain(self.mounts.iter().map(|mount| mount.target.clone()));
-        for (path, _) in scripts.into_iter().zip(insides).filter(|(_, to)| to.starts_with(folder)) {
+        let mounted =
+            self.mounts.iter().filter_map(|mount| Some((mount.source.as_ref()?.into(), mount.target.clone())));
+        let scripts = self.copied().into_iter().chain(mounted);
+        for (path, _) in scripts.filter(|(_, to)| to.starts_with("/docker-entrypoint.d")) {
             let files = if path.is_dir() { files_in(&path) } else { vec![path] };
             for file in files {
                 text += &fs::read_to_string(file).map(|script| format!("\n{script}")).unwrap_or_default();
@@ -181,8 +172,8 @@ impl Origins {
         text
     }
 
-    /// Returns what the container makes at its start: by its own commands, and of templates.
-    fn made(&self) -> Vec<Made> {
+    /// Returns what the container makes at its start: by its own commands, and of those of the files here that are templates.
+    fn made(&self, here: Vec<String>) -> Vec<Made> {
         let mut made = made_by(&self.start_script());
         let folder = |name: &str, usual: &str| {
             self.environment.get(name).map_or(usual, String::as_str).trim_end_matches('/').to_owned()
@@ -190,19 +181,10 @@ impl Origins {
         let templates = folder("NGINX_ENVSUBST_TEMPLATE_DIR", "/etc/nginx/templates");
         let suffix = folder("NGINX_ENVSUBST_TEMPLATE_SUFFIX", ".template");
         let output = folder("NGINX_ENVSUBST_OUTPUT_DIR", "/etc/nginx/conf.d");
-        let mut found = BTreeMap::new();
-        for (path, inside) in self.copied() {
-            read_below(&mut found, inside, path, true);
-        }
-        for mount in &self.mounts {
-            if let Some(source) = mount.source.as_deref().filter(|_| mount.kind == "bind" || mount.kind == "config") {
-                read_below(&mut found, mount.target.trim_end_matches('/').to_owned(), PathBuf::from(source), false);
-            }
-        }
-        for inside in found.keys() {
-            let name = inside.strip_prefix(&format!("{templates}/")).and_then(|rest| rest.strip_suffix(&suffix));
-            made.extend(name.map(|name| Made { to: format!("{output}/{name}"), from: Ok(inside.clone()) }));
-        }
+        made.extend(here.into_iter().filter_map(|inside| {
+            let name = inside.strip_prefix(&format!("{templates}/")).and_then(|rest| rest.strip_suffix(&suffix))?;
+            Some(Made { to: format!("{output}/{name}"), from: Ok(inside) })
+        }));
         made
     }
 
@@ -213,7 +195,7 @@ impl Origins {
         dump: Option<&[(String, String)]>,
         name: impl Fn(&Path) -> String,
     ) -> Vec<ConfigFile> {
-        let made = self.made();
+        let made = self.made(seen.iter().map(|file| file.inside.clone()).collect());
         let of = |inside: &str| seen.iter().find(|file| file.inside == inside);
         let one = |inside: &str, printed: Option<&str>| -> ConfigFile {
             let elsewhere = |why: String| ConfigFile {
@@ -363,7 +345,7 @@ fn filled(text: &str, environment: &BTreeMap<String, String>) -> String {
 fn read_below(found: &mut BTreeMap<String, Seen>, inside: String, path: PathBuf, built: bool) {
     let mut open = vec![(inside, path)];
     while let Some((inside, path)) = open.pop() {
-        let within = inside == ETC || inside.starts_with(&format!("{ETC}/"));
+        let within = is_within(&inside, ETC);
         if path.is_dir() {
             // What is around it may be the whole application.
             if within || ETC.starts_with(&format!("{inside}/")) {
@@ -399,8 +381,7 @@ fn read_file(found: &mut BTreeMap<String, Seen>, inside: String, path: PathBuf, 
 /// Returns what a service of a compose project gets its files from.
 pub(super) fn of_service(name: &str, service: &compose::Service, directory: &Path) -> Origins {
     let absolute = |mount: &Mount| {
-        let files = matches!(mount.kind.as_str(), "bind" | "config");
-        let source = mount.source.as_ref().map(|source| match files {
+        let source = mount.source.as_ref().map(|source| match is_of_files(mount) {
             true => directory.join(source).to_string_lossy().into_owned(),
             false => source.clone(),
         });
@@ -424,19 +405,33 @@ pub(super) fn of_service(name: &str, service: &compose::Service, directory: &Pat
 impl Origins {
     /// Tells whether anything of nginx's configuration comes from this machine.
     pub fn is_configured(&self) -> bool {
-        let below = |path: &str| path == ETC || path.starts_with(&format!("{ETC}/"));
-        self.mounts.iter().any(|mount| below(mount.target.trim_end_matches('/')))
-            || self.copied().iter().any(|(_, to)| below(to))
+        self.mounts.iter().any(|mount| is_within(mount.target.trim_end_matches('/'), ETC))
+            || self.copied().iter().any(|(_, to)| is_within(to, ETC))
     }
 
     /// Returns the folder of this machine where a container's folder comes from, if that is bound from there, and whether the
     /// container may write it.
     pub fn folder(&self, inside: &str) -> Option<(PathBuf, bool)> {
         let mount = self.mount_of(inside).filter(|mount| mount.kind == "bind")?;
-        let rest = inside[mount.target.trim_end_matches('/').len()..].trim_start_matches('/');
-        let source = Path::new(mount.source.as_deref()?);
-        Some((if rest.is_empty() { source.to_owned() } else { source.join(rest) }, !mount.read_only))
+        Some((source_of(mount, inside)?, !mount.read_only))
     }
+}
+
+/// Tells whether a path is that of a folder or below it.
+pub(super) fn is_within(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Tells whether a mount shows files of this machine.
+fn is_of_files(mount: &Mount) -> bool {
+    matches!(mount.kind.as_str(), "bind" | "config")
+}
+
+/// Returns where a path within a mount comes from.
+fn source_of(mount: &Mount, inside: &str) -> Option<PathBuf> {
+    let rest = inside[mount.target.trim_end_matches('/').len()..].trim_start_matches('/');
+    let source = Path::new(mount.source.as_deref()?);
+    Some(if rest.is_empty() { source.to_owned() } else { source.join(rest) })
 }
 
 #[cfg(test)]

@@ -130,14 +130,17 @@ pub fn propose(
     change.checked()
 }
 
+/// Returns the files as `nginx -T` would print them; see [`files_of`].
+fn dump_of(files: &[ConfigFile]) -> String {
+    files.iter().map(|file| format!("# configuration file {}:\n{}\n", file.path, file.text)).collect()
+}
+
 /// Reads the files as nginx would.
 pub fn configuration(files: &[ConfigFile], names: &Names) -> Result<Configuration, Failure> {
-    let dump: String =
-        files.iter().map(|file| format!("# configuration file {}:\n{}\n", file.path, file.text)).collect();
     let main = files.first().map_or(MAIN, |file| &file.path);
     let arguments = ["-c".to_owned(), main.to_owned()];
     // Which version it is makes no difference here.
-    Ok(config::read("nginx version: nginx/1.0.0\n", &dump, &arguments)?.configuration(&names.upstream, None))
+    Ok(config::read("nginx version: nginx/1.0.0\n", &dump_of(files), &arguments)?.configuration(&names.upstream, None))
 }
 
 /// A directive as nginx reads it.
@@ -163,8 +166,7 @@ struct Told {
 
 impl Told {
     fn of(files: &[ConfigFile]) -> Self {
-        let dump: String =
-            files.iter().map(|file| format!("# configuration file {}:\n{}\n", file.path, file.text)).collect();
+        let dump = dump_of(files);
         let base = files.first().map_or("/etc/nginx", |file| file.path.rsplit_once('/').map_or("/", |(base, _)| base));
         let mut index = HashMap::new();
         for (at, file) in files.iter().enumerate() {

@@ -210,6 +210,22 @@ struct Asked {
     found: Arc<Vec<Found>>,
 }
 
+impl Master {
+    /// Returns the nginx of this master, of which no more is known than that it reads a folder of swap's.
+    fn nginx(&self, folder: &str, load: Duration) -> Nginx {
+        Nginx {
+            master: self.process,
+            binary: self.binary.clone(),
+            arguments: self.arguments.clone(),
+            folder: folder.to_owned(),
+            error_log: ErrorLog::Elsewhere,
+            syncs_files: false,
+            load,
+            patience: Duration::ZERO,
+        }
+    }
+}
+
 /// A master, with what it says of its configuration.
 #[derive(Debug, Clone)]
 struct Found {
@@ -275,16 +291,7 @@ impl<S: Shell> Proxy<S> {
         };
         let error_log =
             configuration.as_ref().map_or(ErrorLog::Elsewhere, |configuration| configuration.error_log.clone());
-        let nginx = Nginx {
-            master: master.process,
-            binary: master.binary.clone(),
-            arguments: master.arguments.clone(),
-            folder: path.clone(),
-            error_log,
-            syncs_files: sections.contains_key("syncs"),
-            load,
-            patience: Duration::ZERO,
-        };
+        let nginx = Nginx { error_log, syncs_files: sections.contains_key("syncs"), ..master.nginx(&path, load) };
         let resolver =
             sections.get("resolver").and_then(|text| engine_dns(text)).filter(|_| self.place == Place::Container);
         let hosts = sections.get("hosts").map(|text| hosts(text)).unwrap_or_default();
@@ -392,17 +399,8 @@ impl<S: Shell> Proxy<S> {
             let text = self.run(&format!("cat {}", quote(&format!("{folder}/{name}")))).await?.stdout;
             let file = parse(&text).ok().filter(|file| file.rest.is_some() && file.project == project);
             let Some(file) = file.filter(|_| name == file_name(upstream)) else { continue };
-            let nginx = Nginx {
-                master: master.process,
-                binary: master.binary.clone(),
-                arguments: master.arguments.clone(),
-                folder: folder.to_owned(),
-                error_log: ErrorLog::Elsewhere,
-                // It comes to rest again before long.
-                syncs_files: false,
-                load,
-                patience: Duration::ZERO,
-            };
+            // Not synced: it comes to rest again before long.
+            let nginx = master.nginx(folder, load);
             let text = render(&UpstreamFile { rest: None, ..file });
             self.write(&nginx, &FileChange::upstream(upstream, Some(text))).await?;
             return Ok(true);
@@ -873,7 +871,7 @@ impl Answer {
 }
 
 /// The messages of nginx's errors that stopped it, without time and pid, each once.
-fn reasons(lines: &[String]) -> Vec<String> {
+pub fn reasons(lines: &[String]) -> Vec<String> {
     let mut reasons: Vec<String> = Vec::new();
     for line in lines {
         let Some((_, rest)) = line.split_once("[emerg] ") else { continue };

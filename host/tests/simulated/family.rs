@@ -169,12 +169,9 @@ pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
     world.reload();
     world.nginx.former.clear();
     let obeying = world.obeying();
-    for (file, shape) in world.nginx.files.iter_mut().zip(&family.services).filter(|(_, shape)| shape.rests) {
+    for (file, _) in world.nginx.files.iter_mut().zip(&family.services).filter(|(_, shape)| shape.rests) {
         if let Some(file) = file {
             file.rest = Some(obeying);
-        }
-        if shape.reloaded {
-            world.nginx.generation += 1;
         }
     }
     if family.services.iter().any(|shape| shape.reloaded) {

@@ -440,7 +440,7 @@ impl Universe {
         Ok(Learnt::Former { generation: self.generation() })
     }
 
-    /// Returns where the live containers of a plan are.
+    /// Returns where containers of a plan are, as an upstream names them.
     fn named_by(&self, service: usize, live: &[Container]) -> Vec<Server> {
         let places = live.iter().filter_map(|live| self.place(service, live));
         let containers = places.map(|index| &self.services[service].containers[index]);
@@ -573,9 +573,7 @@ impl Universe {
                 self.point(step)?;
             }
         }
-        let places = old.iter().filter_map(|old| self.place(service, old));
-        let containers = places.map(|index| &self.services[service].containers[index]);
-        Ok(containers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect())
+        Ok(self.named_by(service, old))
     }
 
     fn switch_back(

@@ -153,6 +153,14 @@ pub struct Service {
     pub disturbed: bool,
 }
 
+impl Service {
+    /// Returns where the engine's DNS finds it.
+    fn found_by_name(&self) -> Vec<SocketAddr> {
+        let found = |c: &&Simulated| c.life == Life::Running && c.joined == Joined::Named;
+        self.containers.iter().filter(found).filter_map(|c| c.address).collect()
+    }
+}
+
 /// A server of an upstream file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Server {
@@ -414,10 +422,7 @@ impl Universe {
         match &self.nginx.files[index] {
             _ if !service.proxied => Vec::new(),
             Some(File { servers, rest: None }) => servers.iter().map(|server| server.address).collect(),
-            _ => {
-                let found = |c: &&Simulated| c.life == Life::Running && c.joined == Joined::Named;
-                service.containers.iter().filter(found).filter_map(|c| c.address).collect()
-            }
+            _ => service.found_by_name(),
         }
     }
 
@@ -437,9 +442,7 @@ impl Universe {
         let mut wrong = None;
         for index in 0..self.nginx.asks.len() {
             if self.nginx.asks[index] {
-                let found = |c: &&Simulated| c.life == Life::Running && c.joined == Joined::Named;
-                let containers = self.services[index].containers.iter().filter(found);
-                self.nginx.loaded[index] = containers.filter_map(|c| c.address).collect();
+                self.nginx.loaded[index] = self.services[index].found_by_name();
             }
         }
         for (index, service) in self.services.iter().enumerate().filter(|(_, service)| !service.stop_first) {

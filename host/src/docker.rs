@@ -122,12 +122,12 @@ impl Docker {
         })
     }
 
-    /// Waits until what was given up has been ended, at most 20 seconds. Returns the names of what still runs then.
+    /// Waits until what was given up has been ended, at most so long. Returns the names of what still runs then.
     ///
     /// To be called before the program exits, because what a dropped [`Docker::exec`] left behind is ended in the
     /// background.
-    pub async fn settle(&self) -> Vec<String> {
-        self.reaper.settle(Duration::from_secs(20)).await
+    pub async fn settle(&self, limit: Duration) -> Vec<String> {
+        self.reaper.settle(limit).await
     }
 }
 

@@ -544,7 +544,8 @@ fn an_engine_whose_answers_are_cut_off_is_told_and_the_next_swap_mends_it() {
     let (stack, engine) = waiting_between();
     let running = light_load(&stack);
     let call = stack.swap(["--timeout", "3s", "app"]).env("DOCKER_HOST", engine.host());
-    let mut swap = call.start();
+    // Each of three attempts waits for the engine twice.
+    let mut swap = call.limit(Duration::from_secs(280)).start();
     swap.until("healthy", "started");
     engine.set(Manner::Cut(40));
     let mut outcome = swap.expect_exit(STUCK);

@@ -97,6 +97,8 @@ fn a_migration_that_a_killed_swap_left_is_ended_first() {
             eventually("the undo", Duration::from_secs(60), || {
                 !stack.exec("app", "cat /data/seen 2>/dev/null || :").is_empty()
             });
+            // Of the first one.
+            stack.exec("app", "rm -f /data/tick");
             works(&stack);
             second.signal(Signal::TERM);
         }

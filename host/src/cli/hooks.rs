@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::{Flags, HooksCommand};
-use super::swap::{first, listen_to_signals};
+use super::swap::{ENDED_WITHIN, first, listen_to_signals};
 use crate::error::{Ended, Exit};
 use crate::hooks::scripted::{self, Scenario};
 use crate::hooks::{self, Built, Engine};
@@ -100,7 +100,7 @@ async fn ask(flags: &Flags, file: &Path, phase: &str, service: &ServiceName) -> 
         }
     };
     // What it had begun ends first.
-    for what in site.settle().await {
+    for what in site.settle(ENDED_WITHIN).await {
         display.remark(&format!("{what} was given up and still runs"));
     }
     ui::print(&format!("{}\n", answer?));

@@ -1,6 +1,7 @@
 //! `swap`, `swap plan`, `swap resume`, `swap rollback`: the commands that are about a run.
 
 use std::future::Future;
+use std::time::Duration;
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -158,7 +159,7 @@ pub(super) async fn front(site: &Site, flags: &Flags, service: &ServiceName) -> 
     let mut settings = overridden(site.settings(service), flags, None).map_err(usage)?;
     settings.probe.get_or_insert_with(|| "/".to_owned());
     // What is measured here is no watch of a new version, so nothing stands in its way that a watch would need.
-    settings.watch = std::time::Duration::ZERO;
+    settings.watch = Duration::ZERO;
     let observed = site.observe(vec![(service.clone(), settings)]).await?;
     plan_of(run_id(Timestamp::now(), None), &observed).map_err(|failures| Ended { exit: Exit::Refused, failures })?;
     let front = observed.services.into_iter().find_map(|seen| seen.front);
@@ -453,6 +454,11 @@ impl Record for Recorder {
     }
 }
 
+/// How long a command may wait at its end for what was given up: one-off containers take their time.
+pub(super) const ENDED_WITHIN: Duration = Duration::from_secs(20);
+/// As [`ENDED_WITHIN`], where a person wants to leave at once.
+const LEFT_WITHIN: Duration = Duration::from_secs(10);
+
 /// What a run did in this process.
 struct Ran {
     end: End,
@@ -512,8 +518,12 @@ async fn execute(
             site.unpublish(&plan.run).await;
         }
     };
-    let (running, ()) = tokio::join!(site.settle(), over);
-    running.iter().for_each(|what| display.remark(&format!("{what} was given up and still runs")));
+    // A run that is left as it is says of nothing that it is over, and who left it wants to leave.
+    let left = matches!(end, End::Left);
+    let (running, ()) = tokio::join!(site.settle(if left { LEFT_WITHIN } else { ENDED_WITHIN }), over);
+    if !left {
+        running.iter().for_each(|what| display.remark(&format!("{what} was given up and still runs")));
+    }
     world.probed().into_iter().for_each(|probed| display.probed(probed));
     Ok(Ran { end, entries: recorder.entries, running })
 }

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::exec::Command;
-use super::{Docker, ExecError, ask, short};
+use super::{Docker, ExecError, ask_within, short};
 use crate::model::Failure;
 
 /// The name of the mark in the environment.
@@ -62,9 +62,11 @@ pub(super) struct Reaper(Mutex<List>);
 struct List {
     /// How many were begun.
     count: u64,
-    /// Each with its number.
-    endings: Vec<(u64, GivenUp, Ending)>,
+    endings: Vec<Numbered>,
 }
+
+/// What was given up, with its number and its ending.
+type Numbered = (u64, GivenUp, Ending);
 
 impl Reaper {
     fn list(&self) -> MutexGuard<'_, List> {
@@ -85,10 +87,9 @@ impl Reaper {
 
     /// Waits for the endings, and returns the names of what is not over then.
     pub(super) async fn settle(&self, limit: Duration) -> Vec<String> {
-        let endings: Vec<Ending> = self.list().endings.iter().map(|(_, _, ending)| ending.clone()).collect();
-        let _ = tokio::time::timeout(limit, join_all(endings)).await;
-        let mut list = self.list();
-        list.endings.retain(|(_, _, ending)| ending.peek() != Some(&true));
+        let endings = self.list().endings.clone();
+        let _ = tokio::time::timeout(limit, join_all(endings.iter().map(|ending| self.is_over(ending)))).await;
+        let list = self.list();
         list.endings.iter().map(|(_, given_up, _)| format!("{} ({})", given_up.what, given_up.cure)).collect()
     }
 
@@ -97,18 +98,27 @@ impl Reaper {
     pub(super) async fn await_over(&self, container: Option<&str>) -> Result<(), Failure> {
         let meant = |given_up: &GivenUp| container.is_none() || given_up.container.as_deref() == container;
         let meant: Vec<_> = self.list().endings.iter().filter(|(_, given_up, _)| meant(given_up)).cloned().collect();
-        for (number, given_up, ending) in meant {
-            let over = match ending.peek() {
-                Some(false) => (given_up.end)().await,
-                _ => ending.await,
-            };
-            if !over {
+        for ending in meant {
+            if !self.is_over(&ending).await {
+                let (_, given_up, _) = ending;
                 let what = format!("{} was given up, still runs and can't be ended", given_up.what);
                 return Err(Failure::new(what).hint(given_up.cure));
             }
-            self.list().endings.retain(|(other, _, _)| *other != number);
         }
         Ok(())
+    }
+
+    /// Waits for an ending; one that did not succeed, because the engine was away perhaps, is tried once more. What is over is
+    /// forgotten.
+    async fn is_over(&self, (number, given_up, ending): &Numbered) -> bool {
+        let over = match ending.peek() {
+            Some(false) => (given_up.end)().await,
+            _ => ending.clone().await,
+        };
+        if over {
+            self.list().endings.retain(|(other, ..)| other != number);
+        }
+        over
     }
 }
 
@@ -129,6 +139,11 @@ impl Docker {
         end(self, command).await
     }
 }
+
+/// How long one question about what was given up may take.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+/// How long it is looked for, where the engine does not tell.
+const LOOKED_FOR: Duration = Duration::from_secs(10);
 
 /// A process in a container that is ended when this is dropped while armed.
 pub(super) struct Guard {
@@ -173,8 +188,14 @@ async fn end(docker: &Docker, command: &Marked) -> bool {
     let Marked { container, exec, user, mark } = command;
     let ask_to = |what: &'static str| signal(docker, container, user.clone(), mark, what);
     // It may be just about to start, so one look is not enough.
+    let mut never_started = false;
+    let began = Instant::now();
     for _ in 0..8 {
+        if began.elapsed() > LOOKED_FOR {
+            return false;
+        }
         let left = ask_to("TERM").await;
+        never_started = false;
         match left {
             Left::Some => {
                 let asked = Instant::now();
@@ -195,8 +216,12 @@ async fn end(docker: &Docker, command: &Marked) -> bool {
             Left::NoShell => kill_from_here(docker, exec, mark).await,
             Left::Nothing | Left::Unknown => {}
         }
-        match ask(docker.api.inspect_exec(exec)).await {
-            Ok(answer) if answer.running == Some(true) || answer.exit_code.is_none() => {}
+        match ask_within(ANSWERED_WITHIN, docker.api.inspect_exec(exec)).await {
+            // Where the engine went away before it was told to start it, nobody will any more.
+            Ok(answer) if answer.running != Some(true) && answer.exit_code.is_none() => {
+                never_started = left == Left::Nothing;
+            }
+            Ok(answer) if answer.running == Some(true) => {}
             // That the process itself has ended says nothing of those that it has started.
             Ok(_) if left == Left::Unknown => {}
             Ok(_) => return true,
@@ -206,7 +231,7 @@ async fn end(docker: &Docker, command: &Marked) -> bool {
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    false
+    never_started
 }
 
 /// What is left of marked processes.
@@ -229,7 +254,7 @@ async fn signal(docker: &Docker, container: &str, user: Option<String>, mark: &s
                   *\"$1\"*) kill -\"$2\" \"${p#/proc/}\" 2>/dev/null && echo found;; esac; done";
     let mut command = Command::new(["sh", "-c", script, "sh", &format!("{MARK}={mark}"), signal]);
     command.user = user;
-    match tokio::time::timeout(Duration::from_secs(3), docker.exec_unguarded(container, &command)).await {
+    match tokio::time::timeout(ANSWERED_WITHIN, docker.exec_unguarded(container, &command)).await {
         Ok(Ok(output)) if output.stdout.is_empty() => Left::Nothing,
         Ok(Ok(_)) => Left::Some,
         Ok(Err(ExecError::NotFound { .. })) => Left::NoShell,
@@ -243,7 +268,7 @@ async fn kill_from_here(docker: &Docker, exec: &str, mark: &str) {
     if !docker.is_local() {
         return;
     }
-    let Ok(answer) = ask(docker.api.inspect_exec(exec)).await else { return };
+    let Ok(answer) = ask_within(ANSWERED_WITHIN, docker.api.inspect_exec(exec)).await else { return };
     let Some(pid) = answer.pid.and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw) else {
         return;
     };

@@ -60,10 +60,10 @@ impl Entered {
 
 impl World for Live<'_> {
     async fn perform(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
-        // Nothing begins beside a command that was given up, least of all its undo. What runs in a candidate goes with it.
-        let over = self.site.docker.given_up_is_over().await;
+        // No hook begins beside a command that was given up, least of all its undo. Other steps need not wait: scripts in one
+        // container do by themselves, and what runs in a candidate goes with it.
         if !step.hooks().is_empty() {
-            over?;
+            self.site.docker.given_up_is_over().await?;
         }
         match step {
             Step::Tag { name, image, before, .. } => self.tag(name, image, before.as_deref()).await,
@@ -116,7 +116,7 @@ impl World for Live<'_> {
                 self.keep(keep, old, facts.candidates(service)).await;
                 tokio::join!(retire, self.forget(service, keep)).0
             }
-            Step::Rest { service, front } => self.rest(service, front).await,
+            Step::Rest { service, front } => self.rest(service, front, facts).await,
             Step::Finish { service, .. } => self.finish(service, facts).await,
             Step::Rollback { service, .. } => self.rollback(service, facts).await,
             Step::RemoveCandidates { service, known } => self.remove_candidates(service, known, facts).await,
@@ -346,7 +346,7 @@ impl<'a> Live<'a> {
     }
 
     /// Returns the container with the address that it has now.
-    async fn located(&self, candidate: &Container, reach: Option<&Reach>) -> Result<Container, Failure> {
+    pub(super) async fn located(&self, candidate: &Container, reach: Option<&Reach>) -> Result<Container, Failure> {
         let Some(reach) = reach else { return Ok(candidate.clone()) };
         let seen = self.site.docker.inspect(&candidate.id).await?;
         let seen = seen.ok_or_else(|| gone(candidate))?;
@@ -446,7 +446,7 @@ impl<'a> Live<'a> {
         }
         try_join_all(old.iter().map(|container| self.site.docker.start(&container.id))).await?;
         let Some(front) = front else { return Ok(Learnt::Nothing) };
-        let reach = Reach { network: front.network.clone(), port: front.port };
+        let reach = front.reach();
         let located = try_join_all(old.iter().map(|container| self.located(container, Some(&reach)))).await?;
         // A container that was stopped may have got another address.
         if located.iter().zip(old).any(|(now, then)| now.address != then.address) {
@@ -509,7 +509,7 @@ impl<'a> Live<'a> {
             let _ = door.proxy.await_drained(&generation, drain, note).await;
         }
         // Where nothing was adopted, nobody else brings the file to rest.
-        if self.is_down(service) { self.rest(service, front).await } else { Ok(Learnt::Nothing) }
+        if self.is_down(service) { self.rest(service, front, facts).await } else { Ok(Learnt::Nothing) }
     }
 
     /// Returns the old containers with their present addresses; those that somebody stopped are started first.
@@ -519,7 +519,7 @@ impl<'a> Live<'a> {
         front: &Front,
         old: &[Container],
     ) -> Result<Vec<Container>, Failure> {
-        let reach = Reach { network: front.network.clone(), port: front.port };
+        let reach = front.reach();
         let mut located = Vec::new();
         for container in old {
             let Some(seen) = self.site.docker.inspect(&container.id).await? else { continue };
@@ -536,7 +536,7 @@ impl<'a> Live<'a> {
         self.plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service))
     }
 
-    async fn any_runs(&self, containers: &[Container]) -> bool {
+    pub(super) async fn any_runs(&self, containers: &[Container]) -> bool {
         let runs = containers.iter().map(|container| async {
             matches!(self.site.docker.inspect(&container.id).await, Ok(Some(seen)) if seen.runs())
         });

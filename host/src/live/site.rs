@@ -1,6 +1,7 @@
 //! What every command needs: the engine, the compose project, the folder of the journal.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
@@ -155,9 +156,9 @@ impl Site {
         live
     }
 
-    /// Waits for what was given up in the background, a moment at most. Returns the names of what still runs then.
-    pub async fn settle(&self) -> Vec<String> {
-        self.docker.settle().await
+    /// Waits for what was given up in the background, at most so long. Returns the names of what still runs then.
+    pub async fn settle(&self, limit: Duration) -> Vec<String> {
+        self.docker.settle(limit).await
     }
 
     /// Tells whether every candidate that the run has started still runs; without any, there is nothing to contradict.

@@ -296,7 +296,7 @@ async fn a_command_that_is_given_up_is_ended_with_its_children() {
             ended = docker.output(&id, &command) => panic!("{ended:?}"),
             () = eventually("it runs", || async { sleepers(docker, &id).await == 2 }) => {}
         }
-        docker.settle().await;
+        docker.settle(Duration::from_secs(20)).await;
         eventually("it is ended", || async { sleepers(docker, &id).await == 0 }).await;
         assert!(docker.inspect(&id).await.unwrap().unwrap().runs());
     }
@@ -308,7 +308,7 @@ async fn a_command_that_is_given_up_is_ended_with_its_children() {
         ended = docker.output(&id, &command) => panic!("{ended:?}"),
         () = eventually("it runs", || async { processes(&id).matches("sleep 987").count() == 1 }) => {}
     }
-    docker.settle().await;
+    docker.settle(Duration::from_secs(20)).await;
     if docker.is_local() && rustix::process::geteuid().is_root() {
         eventually("it is ended", || async { processes(&id).matches("sleep 987").count() == 0 }).await;
     }
@@ -378,7 +378,7 @@ async fn a_shell_survives_what_scripts_do() {
         )
     );
     assert_eq!(shell.run("echo on").await.unwrap(), output(0, "on\n", ""));
-    docker.settle().await;
+    docker.settle(Duration::from_secs(20)).await;
     eventually("the script is ended", || async { sleepers(docker, &id).await == 0 }).await;
 
     // Side by side: they take turns and nobody gets another's output.

@@ -295,6 +295,11 @@ impl Front {
         self.obeyed && self.current && self.tuning.is_none()
     }
 
+    /// Returns how nginx reaches a container of the service.
+    pub fn reach(&self) -> Reach {
+        Reach { network: self.network.clone(), port: self.port }
+    }
+
     /// Tells whether the file is people's, or there was none: a run that is unwound brings that back.
     pub fn is_new(&self) -> bool {
         self.before.is_none() || self.written_by_others
@@ -1616,7 +1621,7 @@ impl<'a> Service<'a> {
 
     /// Returns the network and port by which nginx reaches the service; `None` for a worker.
     fn reach(&self) -> Option<Reach> {
-        self.seen.front.as_ref().map(|front| Reach { network: front.network.clone(), port: front.port })
+        self.seen.front.as_ref().map(Front::reach)
     }
 
     fn pre_swap(&self, steps: &mut Vec<Step>) {

@@ -8,7 +8,7 @@ use super::perform::{Live, tuning};
 use crate::model::{Container, Failure, ServiceName};
 use crate::nginx::{self, FileChange, Obeyed, Rest, UpstreamFile};
 use crate::plan::Front;
-use crate::run::Learnt;
+use crate::run::{Facts, Learnt};
 
 impl Live<'_> {
     /// Twice: the same bytes are written, and nginx reloads where it does not obey them already.
@@ -48,8 +48,8 @@ impl Live<'_> {
 
     /// Twice: what is at rest stays as it is. A failure is told and nothing else: what serves serves, and the next run names
     /// addresses anew.
-    pub(super) async fn rest(&self, service: &ServiceName, front: &Front) -> Result<Learnt, Failure> {
-        if let Err(failure) = self.bring_to_rest(service, front).await {
+    pub(super) async fn rest(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<Learnt, Failure> {
+        if let Err(failure) = self.bring_to_rest(service, front, facts).await {
             self.display.remark(&format!(
                 "{}: `{}` names addresses on, which are other containers' perhaps when nginx starts anew",
                 failure.what,
@@ -68,19 +68,33 @@ impl Live<'_> {
         }
         let text = self.site.upstream_now(self.plan, service, front).await?;
         let by_address = text.and_then(|text| nginx::parse(&text).ok()).is_some_and(|file| file.rest.is_none());
-        if !by_address {
-            self.change(service, front, &[self.upstream_change(service, front, &planned.live)]).await?;
+        if by_address {
+            return Ok(());
         }
+        let mut live = Vec::new();
+        for container in &planned.live {
+            if self.any_runs(std::slice::from_ref(container)).await {
+                live.push(self.located(container, Some(&front.reach())).await?);
+            }
+        }
+        // Where they are all gone the name finds whoever serves instead, and an address would find nobody.
+        if live.is_empty() {
+            return Ok(());
+        }
+        self.change(service, front, &[self.upstream_change(service, front, &live)]).await?;
         Ok(())
     }
 
-    async fn bring_to_rest(&self, service: &ServiceName, front: &Front) -> Result<(), Failure> {
+    async fn bring_to_rest(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<(), Failure> {
         let text = self.site.upstream_now(self.plan, service, front).await?;
         // Others may have made it theirs since.
         let Some(file) = text.as_deref().and_then(|text| nginx::parse(text).ok()) else { return Ok(()) };
         if file.project != self.plan.project || file.rest.is_some() || file.servers.is_empty() {
             return Ok(());
         }
+        // Where nothing has come of the run, the file is the one from before.
+        let before = front.before.as_deref().and_then(|text| nginx::parse(text).ok());
+        let before = before.filter(|before| before.servers == file.servers);
         // Before the file is written: who is told to read it later must not be taken for one who has obeyed the addresses.
         let (mut door, mut generation) = (self.door(service, front).await?, None);
         for _ in 0..2 {
@@ -95,9 +109,13 @@ impl Live<'_> {
         let obeyed = generation.as_ref().and_then(Obeyed::of).ok_or_else(|| Failure::new("nginx has no workers"))?;
         let empty = self.upstream(service, front, &[]);
         let name = front.named(service).filter(|_| empty.fallback.is_none()).map(|name| (name.clone(), front.port));
-        // Where nothing has come of the run, the file is the one from before.
-        let before = front.before.as_deref().and_then(|text| nginx::parse(text).ok());
-        let run = before.filter(|before| before.servers == file.servers).map_or(file.run, |before| before.run);
+        let (run, rested) = before.map_or((file.run, None), |before| (before.run, before.rest));
+        let obeyed = match rested {
+            _ if !facts.candidates(service).is_empty() => obeyed,
+            // The addresses were written, and whether nginx was told of them nobody knows. If it was not, this is what it obeys.
+            Some(rested) => rested.obeyed,
+            None => obeyed.doubted(),
+        };
         let file = UpstreamFile { run, servers: file.servers, rest: Some(Rest { obeyed, name }), ..empty };
         door.proxy.write(&door.nginx, &change_to(&file)).await
     }

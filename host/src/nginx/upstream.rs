@@ -58,6 +58,11 @@ impl Obeyed {
         Some(Self { boot: generation.boot.clone(), master: generation.master, youngest })
     }
 
+    /// Returns what no generation is equal to, so that the next run tells nginx in any case.
+    pub fn doubted(self) -> Self {
+        Self { youngest: 0, ..self }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let (boot, master, youngest) = (words.next()?, words.next()?, words.next()?);

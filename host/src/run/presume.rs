@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Event, Goal, Learnt};
 use crate::model::{Container, ServiceName};
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, PlannedService, Step};
 
 /// What is left of a run in one service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,7 +57,11 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
         plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service))
     };
     let replaced = all().all(|(planned, traces)| {
-        traces.candidates_run == wanted(&planned.name) && (traces.names_candidates || !fronted(&planned.name))
+        let fronted = fronted(&planned.name);
+        let by_all = traces.candidates_run == wanted(&planned.name) && (traces.names_candidates || !fronted);
+        // Others may have removed a candidate since. Where all old ones are gone, those that are left are what there is.
+        let alone = traces.old_there == 0 && traces.candidates_run > 0 && (traces.names_others || !fronted);
+        by_all || alone
     });
     // Services are retired in their order, one after the other. With stop-first the old ones lie still long before the commit.
     let retiring = all().next().is_some_and(|(planned, traces)| {
@@ -70,8 +74,13 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     // the file names the old ones again nginx may not have read it since.
     let switched = all().all(|(planned, traces)| traces.candidates_started == wanted(&planned.name))
         || all().any(|(_, traces)| traces.names_others);
-    // What is there and is not of its making was made by others since.
-    let created = all().any(|(_, traces)| !traces.candidates.is_empty() || traces.names_others);
+    // What is there and is not of its making was made by others since. With stop-first the old ones may lie still though their
+    // candidates are gone already: a run that was unwound before and could not write it down.
+    let lies_still = |planned: &PlannedService, traces: &Traces| {
+        stops_first(&planned.name) && !planned.down && traces.old_run < traces.old_there
+    };
+    let created = all()
+        .any(|(planned, traces)| !traces.candidates.is_empty() || traces.names_others || lies_still(planned, traces));
     let started = all().any(|(_, traces)| traces.candidates_started > 0 || traces.names_others);
     let mut events = vec![Event::Planned { plan: plan.clone() }];
     for (step, what) in plan.steps.iter().enumerate() {
@@ -188,11 +197,17 @@ mod tests {
         let service = plan.services[0].name.clone();
         let replicas = Traces { candidates: vec![container("a"), container("b")], ..switched() };
         let replicas = Traces { candidates_started: 2, candidates_run: 2, ..replicas };
-        let events = presume(&plan, &[(service, replicas)].into());
+        let events = presume(&plan, &[(service.clone(), replicas)].into());
         assert_eq!(rest(&plan, events.clone()), "retire Swapped");
         // Then nobody goes back to the one that is left.
         let interrupted = Event::Interrupted { signal: "SIGINT".to_owned() };
         assert_eq!(rest(&plan, [events, vec![interrupted]].concat()), "retire Swapped");
+        // All old ones are gone, and somebody has removed a candidate.
+        let one = Traces { candidates: vec![container("b")], candidates_started: 1, candidates_run: 1, ..switched() };
+        let one = Traces { names_candidates: false, old_run: 0, old_there: 0, ..one };
+        let mut events = presume(&plan, &[(service.clone(), one)].into());
+        events.push(Event::Resumed { goal: Goal::Forward });
+        assert_eq!(rest(&plan, events), "retire Swapped");
         // The old one ended by itself, before there was a candidate in its place.
         check(Traces { old_run: 0, ..runs() }, "switch-back stop remove RolledBack");
         check(Traces { old_run: 0, ..created() }, "stop remove RolledBack");

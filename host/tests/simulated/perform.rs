@@ -187,7 +187,7 @@ impl Universe {
                 }
                 Ok(Learnt::Nothing)
             }
-            Step::Rest { .. } => self.rest(step, service),
+            Step::Rest { service: name, front } => self.rest(step, service, front, facts.candidates(name)),
             Step::Release { .. } => {
                 self.write(step, service, None)?;
                 Ok(Learnt::Nothing)
@@ -281,7 +281,13 @@ impl Universe {
                 self.stop_all(step, service, facts.candidates(name))?;
                 Ok(Learnt::Nothing)
             }
-            Step::SwitchBack { front, to, drain, .. } => self.switch_back(step, service, front, to, *drain),
+            Step::SwitchBack { service: name, front, to, drain } => {
+                self.switch_back(step, service, front, to, *drain)?;
+                match self.services[service].died {
+                    true => self.rest(step, service, front, facts.candidates(name)),
+                    false => Ok(Learnt::Nothing),
+                }
+            }
         }
     }
 
@@ -327,7 +333,9 @@ impl Universe {
             let live: Vec<Container> =
                 self.live.iter().filter(|(of, _)| *of == seen.name).flat_map(|(_, live)| live.clone()).collect();
             let servers = self.named_by(service, &live);
-            self.write(step, service, Some(servers))?;
+            if !servers.is_empty() {
+                self.write(step, service, Some(servers))?;
+            }
         }
         for candidate in candidates {
             let Some(index) = self.place(service, candidate) else { return failed("a candidate is gone") };
@@ -448,11 +456,15 @@ impl Universe {
     }
 
     /// Brings the upstream file to rest; nginx is not told. What fails is told and nothing else.
-    fn rest(&mut self, step: &Step, service: usize) -> Effect<Learnt> {
+    fn rest(&mut self, step: &Step, service: usize, front: &Front, candidates: &[Container]) -> Effect<Learnt> {
         if self.nginx.files[service].as_ref().is_none_or(|file| file.rest.is_some() || file.servers.is_empty()) {
             return Ok(Learnt::Nothing);
         }
-        let obeyed = self.obeying();
+        let before = front.before.as_deref().map(family::parsed);
+        let rested = before
+            .filter(|before| self.nginx.files[service].as_ref().is_some_and(|file| file.servers == before.servers))
+            .and_then(|file| file.rest);
+        let obeyed = if candidates.is_empty() { rested.unwrap_or_default() } else { self.obeying() };
         let stopped = self.point(step);
         if stopped.is_ok() {
             self.come_to_rest(service, obeyed);
@@ -576,16 +588,9 @@ impl Universe {
         Ok(self.named_by(service, old))
     }
 
-    fn switch_back(
-        &mut self,
-        step: &Step,
-        service: usize,
-        front: &Front,
-        to: &[Container],
-        drain: Duration,
-    ) -> Effect<Learnt> {
+    fn switch_back(&mut self, step: &Step, service: usize, front: &Front, to: &[Container], drain: Duration) -> Effect {
         if !self.rules.back_switches {
-            return Ok(Learnt::Nothing);
+            return Ok(());
         }
         let before =
             front.before.as_deref().filter(|_| !front.written_by_others).map(|text| family::parsed(text).servers);
@@ -614,7 +619,7 @@ impl Universe {
             let generation = self.generation();
             self.await_drained(step, &generation, drain)?;
         }
-        if self.services[service].died { self.rest(step, service) } else { Ok(Learnt::Nothing) }
+        Ok(())
     }
 
     /// Somebody must serve: where no old container is left, the candidates stay; where one does not run, it is started.

@@ -146,7 +146,8 @@ impl Tool {
             Tool::Websockets => websockets(said),
         };
         match count {
-            Some(count) if count.answered > 0 => Ok(count),
+            // All of h2load's connections may be told to go in the first moment of a leg.
+            Some(count) if count.answered + count.refused > 0 => Ok(count),
             _ => bail!("{} did not say what it saw:\n{said}", self.name()),
         }
     }

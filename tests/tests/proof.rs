@@ -80,11 +80,12 @@ fn swaps_lose_nothing(count: usize) -> usize {
 /// Stops all clients and returns how many requests they have made. Panics if one of them lost anything.
 #[track_caller]
 fn lost_nothing(plain: Running, others: Vec<Other>) -> usize {
-    let told: Vec<Told> =
-        others.into_iter().map(|other| other.stop().unwrap_or_else(|error| panic!("{error:?}"))).collect();
+    let told: Vec<_> = others.into_iter().map(Other::stop).collect();
     let report = plain.stop().expect("the report");
     println!("{report}");
-    told.iter().for_each(|told| println!("{told}"));
+    // What one could not tell must not hide what the others have.
+    told.iter().flatten().for_each(|told| println!("{told}"));
+    let told: Vec<Told> = told.into_iter().map(|told| told.unwrap_or_else(|error| panic!("{error:?}"))).collect();
     let lost: usize = told.iter().map(|told| told.count.failed).sum();
     let requests = report.total.answered + told.iter().map(|told| told.count.answered).sum::<usize>();
     println!(

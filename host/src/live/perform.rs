@@ -108,6 +108,8 @@ impl World for Live<'_> {
                 self.must_run(facts.candidates(service)).await?;
                 let retire = async {
                     self.make_way(service, old, unnamed, front.as_deref(), facts).await?;
+                    // That may have taken a while, in which others can do much.
+                    self.must_run(facts.candidates(service)).await?;
                     self.retire(service, old, (*grace, *old_volumes), front.as_deref(), facts).await?;
                     self.clear_away(service, leftovers, front.as_deref()).await
                 };

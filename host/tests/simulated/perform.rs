@@ -551,6 +551,9 @@ impl Universe {
             let generation = self.generation();
             self.await_drained(step, &generation, LONGEST_DRAIN)?;
             self.meddled = false;
+            if self.rules.ending_looks {
+                self.judge(service, candidates)?;
+            }
         }
         self.remove_all(step, service, old)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::config::Configuration;
-use super::ways::{Destination, End, Realm, Upstream, Way};
+use super::ways::{Destination, End, Realm, Upstream, Way, split};
 use crate::model::{Failure, ServiceName, printable};
 
 /// All by which a service's containers can be reached from one nginx.
@@ -381,12 +381,14 @@ impl Judge<'_> {
     }
 
     fn is_ours(&self, server: &str) -> bool {
-        let host = server.rsplit_once(':').map_or(server, |(host, _)| host).trim_end_matches('.').to_lowercase();
+        let (host, port) = split(server);
+        let host = host.trim_end_matches('.').to_lowercase();
         let ip: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
-        match ip {
-            Some(ip) => self.names.addresses.contains_key(&ip),
-            None => matches!(self.name(&host, None), Finding::Past(_)),
-        }
+        let finding = match ip {
+            Some(ip) => self.address(ip, port),
+            None => self.name(&host, port),
+        };
+        matches!(finding, Finding::Past(_))
     }
 
     fn unclear(&self, way: &Way, why: &str) -> Failure {

@@ -316,6 +316,22 @@ location /c { proxy_pass http://127.0.0.1:8001; } location /d { proxy_pass http:
     names.on_machine = true;
     let on_machine = "past: `proxy_pass http://127.0.0.1:8001` at /etc/nginx/site.conf:2 sends requests to `app` past swap: 8001 is a published port of demo-app-1";
     assert_eq!(lines(&names), [&inside[..], &[on_machine]].concat());
+    // In an upstream too, by its port: the commonest site file of an nginx on the machine.
+    let upstream = |server: &str| {
+        let site = format!("upstream x {{ server {server}; }}\nserver {{ location / {{ proxy_pass http://x; }} }}");
+        told(&dump(&site), &names)
+            .lines()
+            .filter(|line| line.starts_with("  do"))
+            .map(str::to_owned)
+            .collect::<String>()
+    };
+    let ours = "  do: write `proxy_pass http://app;` there and remove that upstream: swap writes an `upstream app` of its own \
+                (`swap init app` does both)";
+    for server in ["127.0.0.1:8001", "localhost:8001 max_fails=2"] {
+        assert_eq!(upstream(server), ours, "{server}");
+    }
+    assert_eq!(upstream("127.0.0.1:8002"), "");
+    assert!(upstream("127.0.0.1:8001; server 127.0.0.1:8002").contains("keep them out of that upstream"));
 }
 
 #[test]

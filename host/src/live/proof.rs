@@ -360,7 +360,9 @@ async fn staged(
         return Ok(None);
     }
     let scratch = ["/var/log", "/var/cache", "/var/run", "/run", "/tmp"];
-    if mount.kind == "tmpfs" || scratch.iter().any(|folder| target.starts_with(folder)) {
+    // A file that is put there is one that somebody reads.
+    let is_file = mount.kind == "bind" && mount.source.as_deref().is_some_and(|source| Path::new(source).is_file());
+    if mount.kind == "tmpfs" || !is_file && scratch.iter().any(|folder| target.starts_with(folder)) {
         return empty();
     }
     let Some(source) = mount.source.as_deref() else { return empty() };

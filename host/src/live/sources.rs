@@ -332,13 +332,34 @@ fn made_by(script: &str) -> Vec<Made> {
     all
 }
 
-/// Fills a template as `envsubst` does, with what is known.
+/// Fills a template as `envsubst` does, with what is known: `${NAME}` and `$NAME`.
 fn filled(text: &str, environment: &BTreeMap<String, String>) -> String {
-    let mut filled = text.to_owned();
-    for (name, value) in environment {
-        filled = filled.replace(&format!("${{{name}}}"), value);
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        filled += &rest[..at];
+        let after = &rest[at + 1..];
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, len) = match after.strip_prefix('{').and_then(|braced| braced.split_once('}')) {
+            Some((name, _)) => (name, name.len() + 3),
+            None => {
+                let end = after.find(|c| !is_part(c)).unwrap_or(after.len());
+                (&after[..end], end + 1)
+            }
+        };
+        match environment.get(name) {
+            Some(value) => {
+                filled += value;
+                rest = &rest[at + len..];
+            }
+            // nginx's own, or a brace without an end.
+            None => {
+                filled.push('$');
+                rest = after;
+            }
+        }
     }
-    filled
+    filled + rest
 }
 
 /// Reads a file, or all files below a folder, if they are below `/etc/nginx` in the container.
@@ -437,6 +458,18 @@ fn source_of(mount: &Mount, inside: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_is_filled_with_what_is_set_and_keeps_what_is_nginxs() {
+        let environment = [("APP".to_owned(), "app:8000".to_owned()), ("A".to_owned(), "a".to_owned())].into();
+        for (text, expected) in [
+            ("proxy_pass http://$APP;", "proxy_pass http://app:8000;"),
+            ("${APP}/$A/$AB/${AB}/$host", "app:8000/a/$AB/${AB}/$host"),
+            ("é$ ${ $A", "é$ ${ a"),
+        ] {
+            assert_eq!(filled(text, &environment), expected);
+        }
+    }
 
     #[test]
     fn what_a_script_makes_of_files_is_read() {

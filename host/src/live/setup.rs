@@ -98,6 +98,8 @@ pub(super) struct Found {
     pub compose: Vec<(PathBuf, ComposeFile)>,
     /// What nginx reads, the main file first.
     pub files: Vec<ConfigFile>,
+    /// What brings the image of an nginx that could not be asked what it reads, as `docker compose build nginx`.
+    pub fetch: Option<String>,
     pub seen: Vec<Seen>,
     /// By what nginx reaches the service.
     pub names: Names,
@@ -407,19 +409,23 @@ impl<'a> Asking<'a> {
             ProxyChoice::Service(name) => self.own_home(name, files),
             _ => self.foreign_home(choice, again).await?,
         };
-        if home.origins.mounts.iter().any(|mount| mount.target.trim_end_matches('/') == "/tmp/docker.sock") {
-            return Err(Failure::new(format!(
-                "`{}` is an nginx-proxy: docker-gen in it writes nginx's configuration from what containers say of themselves \
-                 (`VIRTUAL_HOST`), and writes it anew whenever one starts or stops",
-                home.origins.name
-            ))
-            .hint(format!(
-                "let an nginx of your own stand before `{0}`, with `proxy_pass http://{0};`, and give that one `VIRTUAL_HOST` \
-                 instead of `{0}`; then `{again} --proxy NAME` prepares it",
-                self.service
-            )));
+        if is_generated(&home.origins) {
+            return Err(self.generated(&home.origins.name, again));
         }
         Ok((home, sent))
+    }
+
+    /// Says that docker-gen writes the configuration of an nginx.
+    fn generated(&self, nginx: &str, again: &str) -> Failure {
+        Failure::new(format!(
+            "`{nginx}` is an nginx-proxy: docker-gen in it writes nginx's configuration from what containers say of themselves \
+             (`VIRTUAL_HOST`), and writes it anew whenever one starts or stops"
+        ))
+        .hint(format!(
+            "let an nginx of your own stand before `{0}`, with `proxy_pass http://{0};`, and give that one `VIRTUAL_HOST` \
+             instead of `{0}`; then `{again} --proxy NAME` prepares it",
+            self.service
+        ))
     }
 
     /// Returns the running nginx that sends requests to the service, and whether swap's file for it is there.
@@ -438,13 +444,16 @@ impl<'a> Asking<'a> {
     fn likely(&self, files: &[(PathBuf, ComposeFile)], again: &str) -> Result<ServiceName, Failure> {
         let service = self.service;
         let is_nginx = |text: &str| text.contains("nginx") || text.contains("openresty");
-        let mut looks = Vec::new();
+        let (mut looks, mut generated) = (Vec::new(), None);
         for (name, candidate) in self.project.services.iter().filter(|(name, _)| *name != service) {
             let origins = of_service(name.as_str(), candidate, &self.project.directory);
             let base = origins.build.as_ref().map(|(_, file)| file.base.as_str());
             let named = [Some(name.as_str()), candidate.image.as_deref(), base].into_iter().flatten().any(is_nginx);
             if !named && !origins.is_configured() {
                 continue;
+            }
+            if named && is_generated(&origins) {
+                generated.get_or_insert(name.to_string());
             }
             let home = self.own_home(name, files);
             let seen = origins.seen();
@@ -465,6 +474,9 @@ impl<'a> Asking<'a> {
             which(|_, _, named| named),
         ];
         let found = found.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
+        if let (Some(nginx), false) = (&generated, looks.iter().any(|(_, used, ..)| *used)) {
+            return Err(self.generated(nginx, again));
+        }
         match found.as_slice() {
             [one] => Ok(one.clone()),
             [] => Err(Failure::new(format!("no service of the project looks like an nginx before `{service}`")).hint(
@@ -639,7 +651,13 @@ impl<'a> Asking<'a> {
         let seen = home.origins.seen();
         let split = dump.as_deref().map(nginx::files_of).filter(|files| !files.is_empty());
         let files = home.origins.files(&seen, split.as_deref(), shown);
+        let unheard = home.service.as_ref().filter(|_| split.is_none() && !home.runs);
+        let fetch = unheard.map(|nginx| {
+            let how = if home.origins.build.is_some() { "build" } else { "pull" };
+            format!("{} {how} {nginx}", home.tool)
+        });
         Ok(Found {
+            fetch,
             service: self.service.clone(),
             settings: self.settings.clone(),
             of_service: self.of_service.clone(),
@@ -660,6 +678,11 @@ impl<'a> Asking<'a> {
             directory,
         })
     }
+}
+
+/// Tells whether docker-gen writes the configuration of an nginx, as nginx-proxy's images do.
+fn is_generated(origins: &Origins) -> bool {
+    origins.mounts.iter().any(|mount| mount.target.trim_end_matches('/') == "/tmp/docker.sock")
 }
 
 /// Returns a path as the user would write it.
@@ -1052,10 +1075,25 @@ fn unused(found: &Found) -> Failure {
         })
         .unwrap_or_default();
     let known = found.names.names.keys().cloned().collect::<Vec<_>>().join("`, `");
+    let is_read = |seen: &&Seen| found.files.iter().any(|file| file.path == seen.inside);
+    let is_made_of = |seen: &&Seen| found.files.iter().any(|file| file.name == shown(&seen.path, &found.directory));
+    let unread =
+        found.seen.iter().filter(|seen| !is_read(seen) && !is_made_of(seen) && !seen.inside.contains("/swap/"));
+    let unread = unread.take(12).map(|seen| {
+        format!("nginx does not read {}, which is `{}` there", shown(&seen.path, &found.directory), seen.inside)
+    });
     let tail: Vec<String> = elsewhere
         .into_iter()
+        .chain(unread)
         .chain(others.into_iter().take(12).map(|way| format!("it sends requests by `{}`", printable(&way))))
         .collect();
+    let first = match &found.fetch {
+        Some(fetch) => format!(
+            "nginx itself could not be asked what it reads; `{fetch}` lets it be asked: run `{}` again then; or ",
+            found.again
+        ),
+        None => String::new(),
+    };
     if here.is_empty() {
         return Failure::new(format!(
             "the configuration of `{nginx}` is not here: no file below `/etc/nginx` is mounted from this machine or copied by a \
@@ -1063,7 +1101,7 @@ fn unused(found: &Found) -> Failure {
         ))
         .tail(tail)
         .hint(format!(
-            "where it comes from write {include} and {pass}; build the image again if it is in one; then `{} doctor {service}` \
+            "{first}where it comes from write {include} and {pass}; build the image again if it is in one; then `{} doctor {service}` \
              tells what is left",
             found.swap
         ));
@@ -1072,7 +1110,7 @@ fn unused(found: &Found) -> Failure {
     Failure::new(format!("no line of {} sends requests to `{service}` (by `{known}`)", read.join(", ")))
         .tail(tail)
         .hint(format!(
-            "write {pass}, then run `{}` again; a service without a proxy needs nothing of this: `{} {service}`",
+            "{first}write {pass}, then run `{}` again; a service without a proxy needs nothing of this: `{} {service}`",
             found.again, found.swap
         ))
 }

@@ -56,6 +56,7 @@ fn found(nginx: &str) -> Found {
         swap: "swap".into(),
         again: "swap init app".into(),
         compose: vec![("/p/compose.yml".into(), ComposeFile { name: "compose.yml".into(), text: COMPOSE.into() })],
+        fetch: None,
         files: Vec::new(),
         seen,
         there: Vec::new(),
@@ -401,4 +402,120 @@ fn what_is_written_is_what_was_shown_and_nothing_is_overwritten() {
     let exists = std::io::Error::from(rustix::io::Errno::EXIST);
     assert_eq!(write(&again).unwrap_err().what, format!("writing `app.conf`: {exists}"));
     assert_eq!(fs::read_to_string(&new).unwrap(), "upstream\n");
+}
+
+#[test]
+fn what_nginx_does_not_read_and_how_to_ask_it_is_told_where_nothing_leads_to_the_service() {
+    let mut found = found("server { listen 80; location / { proxy_pass http://other:80; } }\n");
+    found.seen.push(Seen {
+        inside: "/etc/nginx/sites-available/app.conf".into(),
+        path: "/p/sites/app.conf".into(),
+        text: Ok("server { location / { proxy_pass http://app:8000; } }\n".into()),
+        built: true,
+    });
+    // As nginx itself told it.
+    found.files.retain(|file| file.path != "/etc/nginx/sites-available/app.conf");
+    let refused = proposal(&found).by_hand.remove(0);
+    assert_eq!(
+        refused.tail,
+        [
+            "/etc/nginx/nginx.conf: it is in nginx's image",
+            "nginx does not read sites/app.conf, which is `/etc/nginx/sites-available/app.conf` there",
+            "it sends requests by `proxy_pass http://other:80`"
+        ]
+    );
+    found.fetch = Some("docker compose build nginx".into());
+    let refused = proposal(&found).by_hand.remove(0);
+    assert!(
+        refused.hint.unwrap().starts_with(
+            "nginx itself could not be asked what it reads; `docker compose build nginx` lets it be asked: run `swap init app` \
+             again then; or write `proxy_pass http://app;`"
+        )
+    );
+}
+
+#[test]
+fn a_main_file_that_is_a_template_gets_the_include_in_its_own_http() {
+    let mut found = found("");
+    found.home.origins.mounts = vec![bind("/p/templates", "/etc/nginx/templates")];
+    found.home.origins.environment = [("NGINX_ENVSUBST_OUTPUT_DIR", "/etc/nginx"), ("UP", "app")]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into();
+    found.seen = vec![Seen {
+        inside: "/etc/nginx/templates/nginx.conf.template".into(),
+        path: "/p/templates/nginx.conf.template".into(),
+        text: Ok("events {}\nhttp {\n  server { location / { proxy_pass http://${UP}:8000; } }\n}\n".into()),
+        built: false,
+    }];
+    read_again(&mut found);
+    let proposal = proposal(&found);
+    assert_eq!(proposal.by_hand, []);
+    let change = proposal.changes.iter().find(|change| change.name == "templates/nginx.conf.template").unwrap();
+    assert_eq!(
+        change.after,
+        "events {}\nhttp {\n  include /etc/nginx/swap/*.conf;\n  server { location / { proxy_pass http://${UP}; } }\n}\n"
+    );
+}
+
+#[test]
+fn where_a_configuration_comes_from_that_is_not_here_is_told() {
+    let mount = |kind: &str, source: Option<&str>, target: &str| Mount {
+        kind: kind.into(),
+        source: source.map(str::to_owned),
+        target: target.into(),
+        read_only: true,
+    };
+    let mut origins = Origins { name: "nginx".into(), ..Origins::default() };
+    origins.mounts = vec![
+        mount("volume", Some("sites"), "/etc/nginx/conf.d"),
+        mount("config", None, "/etc/nginx/inline.conf"),
+        bind("/p/gone.conf", "/etc/nginx/gone.conf"),
+        bind("/p/latin.conf", "/etc/nginx/latin.conf"),
+    ];
+    let run = "echo 'upstream x {}' > /etc/nginx/made.conf";
+    let file = compose::parse_dockerfile(&format!("FROM nginx\nRUN {run}\n"), None);
+    let build = Build { context: "/p".into(), dockerfile: "Dockerfile".into(), target: None };
+    origins.build = Some((build, file));
+    let seen = [Seen {
+        inside: "/etc/nginx/latin.conf".into(),
+        path: "/p/latin.conf".into(),
+        text: Err("is not UTF-8".into()),
+        built: false,
+    }];
+    let paths = ["conf.d/a.conf", "inline.conf", "gone.conf", "latin.conf", "made.conf", "nginx.conf"];
+    let dump: Vec<(String, String)> = paths.iter().map(|path| (format!("/etc/nginx/{path}"), String::new())).collect();
+    let told: Vec<String> = origins
+        .files(&seen, Some(&dump), |path| path.display().to_string())
+        .into_iter()
+        .map(|file| match file.source {
+            nginx::Source::Elsewhere(why) => why,
+            source => panic!("{source:?}"),
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "it is in the volume `sites`, whose files are not this project's",
+            "its text stands in `configs` of the compose file, or in a variable",
+            "it comes from `/p/gone.conf`, where no such file can be read",
+            "/p/latin.conf is not UTF-8",
+            "`RUN` at Dockerfile:2 makes it when the image of `nginx` is built",
+            "it is in the image of `nginx`",
+        ]
+    );
+}
+
+#[test]
+fn a_compose_file_that_another_one_includes_is_the_one_that_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = |name: &str| folder.path().join(name);
+    fs::create_dir(here("web")).unwrap();
+    fs::write(here("compose.yml"), "include: [web/compose.yml]\nservices:\n  db: { image: db }\n").unwrap();
+    fs::write(here("web/compose.yml"), COMPOSE).unwrap();
+    let mut found = found("server { location / { proxy_pass http://app:8000; } }\n");
+    found.compose = read_files(vec![(here("compose.yml"), "compose.yml".into())]).unwrap();
+    let proposal = proposal(&found);
+    assert_eq!(proposal.by_hand, []);
+    let changed: Vec<&str> = proposal.changes.iter().map(|change| change.name.as_str()).collect();
+    assert_eq!(changed, ["web/compose.yml", "default.conf", "nginx/swap/app.conf", "nginx/swap/swap-tuning.conf"]);
 }

@@ -116,6 +116,7 @@ impl<'a> Beside<'a> {
                 >   ok       image: [project]-app ([id])
                 >   ok       two of its containers can run beside each other
                 >   ok       nginx talks to its port 80
+                >   ok       [project]-app-2 answers http://[door]/
                 >   ok       healthy when `./healthcheck` agrees
                 >   ok       it may take [time] to stop
                 >   note     `app` has no restart policy

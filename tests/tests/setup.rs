@@ -64,8 +64,11 @@ fn is_ready(stack: &Stack, service: &'static str, expected: Expect) {
 fn anywhere(outcome: Outcome) -> Outcome {
     let without = |text: &str| {
         let text = text.replace("docker-compose ", "docker compose ").replace("`docker-compose`", "`docker compose`");
-        let patterns =
-            [(r"swaptest/app:\S+", "[image]"), (r"(?m)^compose: .*the attribute `version` is obsolete.*\n", "")];
+        let patterns = [
+            (r"swaptest/app:\S+", "[image]"),
+            (r"(?m)^compose: .*the attribute `version` is obsolete.*\n", ""),
+            (r"answers http://localhost:\d+", "answers http://[door]"),
+        ];
         without_notes_on_compose(replaced(&without_versions(&text), &patterns))
     };
     Outcome { stdout: without(&outcome.stdout), stderr: without(&outcome.stderr), ..outcome }
@@ -179,6 +182,7 @@ fn php_fpm_behind_an_nginx_that_is_built_goes_from_nothing_to_its_first_swap() {
             >   ok       image: [project]-app ([id])
             >   ok       two of its containers can run beside each other
             >   ok       nginx talks to its port 9000
+            >   ok       [project]-app-2 answers http://[door]/
             >   warning  nothing but that its port accepts connections tells whether it is healthy: it has no HEALTHCHECK and no `health:`
             >            why  a version that answers every request with an error would be swapped in
             >            do   write `x-swap: { health: { http: /up } }`, or the check that you have, under `services: app:`
@@ -288,6 +292,7 @@ fn node_goes_from_nothing_to_its_first_swap() {
             >   ok       image: [project]-app ([id])
             >   ok       two of its containers can run beside each other
             >   ok       nginx talks to its port 3000
+            >   ok       [project]-app-2 answers http://[door]/
             >   ok       healthy when its HEALTHCHECK agrees
             >   ok       it may take [time] to stop, the engine's default
             >   ok       `restart: unless-stopped`: it comes back after a reboot
@@ -390,6 +395,7 @@ fn python_under_gunicorn_goes_from_nothing_to_its_first_swap() {
             >   ok       image: [project]-app ([id])
             >   ok       two of its containers can run beside each other
             >   ok       nginx talks to its port 8000
+            >   ok       [project]-web-2 answers http://[door]/
             >   warning  nothing but that its port accepts connections tells whether it is healthy: it has no HEALTHCHECK and no `health:`
             >            why  a version that answers every request with an error would be swapped in
             >            do   write `x-swap: { health: { http: /up } }`, or the check that you have, under `services: web:`
@@ -501,6 +507,7 @@ fn one_of_several_services_goes_from_nothing_to_its_first_swap_and_another_follo
             >   ok       image: [project]-app ([id])
             >   ok       two of its containers can run beside each other
             >   ok       nginx talks to its port 8000
+            >   ok       [project]-app-2 answers http://[door]/
             >   ok       healthy when its HEALTHCHECK agrees
             >   ok       it may take [time] to stop, the engine's default
             >   ok       `restart: unless-stopped`: it comes back after a reboot
@@ -575,6 +582,7 @@ fn one_of_several_services_goes_from_nothing_to_its_first_swap_and_another_follo
         >   ok       image: [image] ([id])
         >   ok       two of its containers can run beside each other
         >   ok       nginx talks to its port 3000
+        >   ok       [project]-admin-2 answers http://[door]/admin/
         >   warning  nothing but that its port accepts connections tells whether it is healthy: it has no HEALTHCHECK and no `health:`
         >            why  a version that answers every request with an error would be swapped in
         >            do   write `x-swap: { health: { http: /up } }`, or the check that you have, under `services: admin:`
@@ -693,6 +701,23 @@ fn what_only_people_can_do_is_told_and_nothing_is_written() {
             > not ready: 3 errors, 1 warning, 2 notes
         "#]],
     );
+}
+
+#[test]
+fn a_doctor_says_ready_only_after_an_answer_from_each_live_container() {
+    let stack = Stack::builder().scale("app", 2).up();
+    let said = stack.swap(["doctor", "app"]).expect_exit(0).stdout;
+    let answers: Vec<&str> = said.lines().filter(|line| line.contains(" answers http://")).collect();
+    let both = |line: &&&str| stack.containers("app").iter().all(|seen| line.contains(&stack.normalise(&seen.name)));
+    assert!(answers.iter().find(both).is_some() && said.contains("\nready to swap"), "{said}");
+    // It listens where only its own check reaches it.
+    let dead = Stack::builder().app("inward").up_when("").up();
+    eventually("nginx to answer by itself", Duration::from_secs(60), || {
+        dead.get("/").is_ok_and(|answer| answer.status == 502)
+    });
+    let said = dead.swap(["doctor", "app"]).expect_exit(3).stdout;
+    assert!(said.contains("  error    no answer of [project]-app-1 comes through the front door"), "{said}");
+    assert!(said.contains("\nnot ready: 1 error"), "{said}");
 }
 
 #[test]
@@ -824,6 +849,7 @@ fn a_stack_measures_its_own_swaps_beside_the_plain_script() {
             >   ok       image: [project]-app ([id])
             >   ok       two of its containers can run beside each other
             >   ok       nginx talks to its port 80
+            >   ok       [project]-app-6 answers http://[door]/
             >   ok       healthy when `./healthcheck` agrees
             >   ok       it may take [time] to stop
             >   note     `app` has no restart policy

@@ -13,10 +13,10 @@ pub async fn doctor(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
         .map_err(|failure| Ended::new(Exit::Usage, failure))?;
     let mut findings = live::findings(&facts);
     let errors = findings.iter().any(|finding| finding.severity == Severity::Error);
-    let verdict = live::verdict(&findings);
+    let verdict = live::verdict(&facts, &findings);
     ui::print(&match flags.output {
         Format::Json => {
-            let report = serde_json::json!({ "v": 1, "ready": !errors, "verdict": verdict, "findings": findings });
+            let report = serde_json::json!({ "v": 1, "ready": !errors && facts.are_answered(), "verdict": verdict, "findings": findings });
             format!("{report}\n")
         }
         Format::Text => {

@@ -161,6 +161,7 @@ fn unasked(name: &ServiceName, service: &compose::Service, settings: Settings) -
         nginx: None,
         hooks,
         unfinished: Vec::new(),
+        answers: None,
     }
 }
 
@@ -220,13 +221,25 @@ impl Site {
         observed.problems.retain(|problem| !hooks.iter().any(|hook| hook.as_ref().err() == Some(problem)));
         let unfinished = self.folder().unfinished(&name).unwrap_or_default();
         let unfinished = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
+        let answers = match &nginx {
+            Some(sender) => self.answers(&observed, sender).await,
+            None => None,
+        };
         let nginx = nginx.map(|sender| (sender.knows(), nginx_facts(&sender, drain)));
         let nginx = nginx.filter(|(knows, facts)| {
             *knows
                 || observed.front.is_some()
                 || facts.problems.iter().any(|problem| observed.problems.contains(problem))
         });
-        ServiceFacts { observed, asked: true, restart, nginx: nginx.map(|(_, facts)| facts), hooks, unfinished }
+        ServiceFacts {
+            observed,
+            asked: true,
+            restart,
+            nginx: nginx.map(|(_, facts)| facts),
+            hooks,
+            unfinished,
+            answers,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use humantime::format_duration;
 use serde::Serialize;
 
 use crate::hooks::grants::Grant;
-use crate::model::{Failure, Order, Phase, ServiceName};
+use crate::model::{Failure, Order, Phase, Reaches, ServiceName};
 use crate::plan::{ObservedService, refusals, single, unshared};
 
 /// How much a finding matters.
@@ -129,6 +129,21 @@ pub struct ServiceFacts {
     pub hooks: Vec<Result<HookFacts, Failure>>,
     /// The runs that are not over.
     pub unfinished: Vec<String>,
+    /// What nginx's front door answered; `None`: there is none that could be asked from here.
+    pub answers: Option<Answers>,
+}
+
+/// What was seen when the front door was asked for a page of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answers {
+    /// What was asked for.
+    pub url: String,
+    /// Who answered.
+    pub reaches: Reaches,
+    /// The status of the answer; `None`: there was none.
+    pub status: Option<u16>,
+    /// The live containers from which no answer came.
+    pub silent: Vec<String>,
 }
 
 /// An nginx that answered.
@@ -431,6 +446,7 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
     } else if facts.asked && of_nginx.is_empty() && refused.is_empty() {
         list.ok("no nginx sends requests to it: a worker, swapped without switch and drain");
     }
+    answered(facts, list);
     checks(facts, list);
     let told = match seen.grace {
         Some(grace) => format!("it may take {} to stop", format_duration(grace)),
@@ -486,6 +502,43 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
             "containers of it may still be there; the next swap of the service cleans up first",
             format!("`swap resume {name}` finishes it, `swap rollback {name}` unwinds it"),
         );
+    }
+}
+
+/// Says whether users get answers from each live container.
+fn answered(facts: &ServiceFacts, list: &mut List) {
+    let name = &facts.observed.name;
+    let Some(Answers { url, reaches, status, silent }) = &facts.answers else { return };
+    let live = crate::plan::names(&facts.observed.live);
+    let page =
+        format!("name a page that it answers: `probe: /PAGE` in its `x-swap`, or `swap doctor --probe /PAGE {name}`");
+    match (reaches, status) {
+        (Reaches::Live { .. }, Some(status @ 500..)) => list.say(
+            Severity::Warning,
+            format!("{live} answers {status} to {url}"),
+            "a swap that goes wrong looks the same",
+            page,
+        ),
+        (Reaches::Live { .. }, _) if silent.is_empty() => list.ok(format!("{live} answers {url}")),
+        (Reaches::Live { .. }, _) => list.say(
+            Severity::Warning,
+            format!("no request for {url} came to {}", silent.join(", ")),
+            "nobody has seen that users get answers from there",
+            format!("if one client always gets one container (`ip_hash`, `hash`), nothing; else `swap {name}` names each of them to nginx"),
+        ),
+        (Reaches::NotLive { why } | Reaches::Unknown { why }, Some(500..)) => list.say(
+            Severity::Error,
+            format!("no answer of {live} comes through the front door: {url}: {why}"),
+            "users get none either",
+            format!("see what nginx and the container say: `docker compose logs --tail 20`; a version that answers is brought by `swap {name}`"),
+        ),
+        // Where swap runs may not be where users are: in a container of its own, say.
+        (Reaches::NotLive { why } | Reaches::Unknown { why }, _) => list.say(
+            Severity::Warning,
+            format!("no answer of {live} was seen at {url}: {why}"),
+            "whether users get answers from there is not known",
+            page,
+        ),
     }
 }
 
@@ -559,8 +612,22 @@ fn indented(text: &str) -> String {
     text.replace('\n', "\n                ")
 }
 
-/// Returns the last line: how many of each kind, and what they mean.
-pub fn verdict(findings: &[Finding]) -> String {
+impl Facts {
+    /// Tells whether an answer was seen from each container to which nginx sends requests.
+    pub fn are_answered(&self) -> bool {
+        let front = |service: &&ServiceFacts| service.asked && service.observed.front.is_some();
+        let is_answered = |service: &ServiceFacts| {
+            service
+                .answers
+                .as_ref()
+                .is_some_and(|answers| matches!(answers.reaches, Reaches::Live { .. }) && answers.silent.is_empty())
+        };
+        self.services.iter().filter(front).all(is_answered)
+    }
+}
+
+/// Returns the last line: how many of each kind, and what they mean. It says "ready" only where an answer was seen.
+pub fn verdict(facts: &Facts, findings: &[Finding]) -> String {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let told = |count: usize, word: &str| match count {
         0 => None,
@@ -571,6 +638,10 @@ pub fn verdict(findings: &[Finding]) -> String {
     let counts = [told(errors, "error"), told(warnings, "warning"), told(count(Severity::Note), "note")];
     let counts = counts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     match (errors, warnings) {
+        (0, _) if !facts.are_answered() => {
+            let counts = if counts.is_empty() { counts } else { format!(": {counts}") };
+            format!("a swap is not refused, but no answer was seen from each live container{counts}")
+        }
         (0, 0) if counts.is_empty() => "ready to swap".to_owned(),
         (0, 0) => format!("ready to swap: {counts}"),
         (0, _) => format!("ready to swap, at a cost: {counts}"),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use futures_util::future::join_all;
 use serde::Serialize;
 
+use super::findings::Answers;
 use super::front::container_of;
 use super::lock::Holding;
 use super::senders::{Receiver, Sender, Senders};
@@ -13,9 +14,14 @@ use super::way::{self, Home};
 use crate::compose;
 use crate::docker::{Gathering, Mount, Seen, State};
 use crate::hooks::{self, Hooks};
-use crate::model::{Container, Failure, HookSpec, LoadedHook, ProxyChoice, ServiceName, Settings, unknown_service};
+use crate::model::{
+    Container, Failure, HookSpec, LoadedHook, ProxyChoice, Reaches, ServiceName, Settings, unknown_service,
+};
 use crate::nginx::{self, Observation, Written};
 use crate::plan::{AnonymousVolume, CalledIn, Front, Observed, ObservedService, Sidecar, port, short};
+
+/// So many pages are asked for until an answer of the service is seen.
+const MOST_PAGES: usize = 3;
 
 /// What is known of a service now.
 #[derive(Debug, Serialize)]
@@ -400,12 +406,7 @@ impl Site {
             ));
             return;
         }
-        let home = match proxy.filter(|proxy| proxy.network_mode != "host") {
-            Some(proxy) => Home::Container(proxy.published.clone(), proxy.address(None)),
-            None => Home::Host,
-        };
-        let doors = observation.configuration.as_ref().map_or(&[][..], |configuration| &configuration.doors[..]);
-        let ways = way::ways(doors, observed.settings.upstream.as_ref().unwrap_or(&observed.name), &home);
+        let ways = ways_to(observed, proxy, observation);
         match way::settle(&self.docker, &wanted, &ways, &observed.live).await {
             Ok(settled) => {
                 observed.notices.extend(way::notice(&settled, &observed.live));
@@ -414,6 +415,42 @@ impl Site {
             }
             Err(failure) => observed.notices.push(format!("`{wanted}` is not asked for: {}", failure.what)),
         }
+    }
+
+    /// Asks nginx's front door for pages of a service until an answer comes from its live containers. `None`: from here nobody knows
+    /// that door, or there is nobody who could answer.
+    pub(super) async fn answers(&self, observed: &ObservedService, sender: &Sender) -> Option<Answers> {
+        if !self.docker.is_local() || observed.live.is_empty() || observed.down || observed.front.is_none() {
+            return None;
+        }
+        let upstream = observed.settings.upstream.as_ref().unwrap_or(&observed.name);
+        let mut pages: Vec<String> = observed.settings.probe.iter().cloned().collect();
+        let configuration = sender.observation.configuration.as_ref().ok();
+        let paths = configuration.into_iter().flat_map(|told| told.doors.iter()).flat_map(|door| door.paths(upstream));
+        // The front page first, where it is the service's.
+        let (front, others): (Vec<&str>, Vec<&str>) = paths.partition(|path| *path == "/");
+        for path in front.into_iter().chain(others).chain(["/"]) {
+            if !pages.iter().any(|page| page == path) && pages.len() < MOST_PAGES {
+                pages.push(path.to_owned());
+            }
+        }
+        let ways = ways_to(observed, sender.container.as_ref(), &sender.observation);
+        let mut first = None;
+        for page in pages {
+            let Ok(settled) = way::settle(&self.docker, &page, &ways, &observed.live).await else { continue };
+            let is_live = matches!(settled.way.reaches, Reaches::Live { .. });
+            let silent = match is_live {
+                true => way::silent(&self.docker, &settled, &observed.live).await.unwrap_or_default(),
+                false => observed.live.iter().map(|container| container.name.clone()).collect(),
+            };
+            let way::Settled { url, way, status } = settled;
+            let answers = Answers { url, reaches: way.reaches, status, silent };
+            if is_live {
+                return Some(answers);
+            }
+            first.get_or_insert(answers);
+        }
+        first
     }
 
     /// Tells whether a hook of the service asks for the probe's numbers.
@@ -493,6 +530,16 @@ impl Site {
         let (ours, obeyed) = (file.project == self.project.name, is_obeyed(&file, &observation));
         ours.then(|| (format!("{}/{}", observation.nginx.folder, nginx::file_name(receiver.upstream())), file, obeyed))
     }
+}
+
+/// Returns how this machine reaches the doors of the nginx before a service.
+fn ways_to(observed: &ObservedService, proxy: Option<&Seen>, observation: &Observation) -> Vec<way::Way> {
+    let home = match proxy.filter(|proxy| proxy.network_mode != "host") {
+        Some(proxy) => Home::Container(proxy.published.clone(), proxy.address(None)),
+        None => Home::Host,
+    };
+    let doors = observation.configuration.as_ref().map_or(&[][..], |configuration| &configuration.doors[..]);
+    way::ways(doors, observed.settings.upstream.as_ref().unwrap_or(&observed.name), &home)
 }
 
 /// Returns why an upstream file that is there may not be replaced: it says that another project owns it, whose users would get

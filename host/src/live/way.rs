@@ -122,6 +122,8 @@ pub(super) struct Settled {
     pub url: String,
     /// The rest.
     pub way: ProbeWay,
+    /// The status of the answer; `None`: there was none.
+    pub status: Option<u16>,
 }
 
 /// Finds what the probe asks so that its requests reach the live containers: `wanted` is a path, or a URL that leads to nginx.
@@ -147,10 +149,10 @@ pub(super) async fn settle(
     }
     let mut first = None;
     for target in targets {
-        let (target, reaches) = follow(docker, target, ways, live).await?;
+        let (target, status, reaches) = follow(docker, target, ways, live).await?;
         let reached = matches!(reaches, Reaches::Live { .. });
         let Target { url, at, any_certificate } = target;
-        let settled = Settled { url: url.into(), way: ProbeWay { at, any_certificate, reaches } };
+        let settled = Settled { url: url.into(), way: ProbeWay { at, any_certificate, reaches }, status };
         if reached {
             return Ok(settled);
         }
@@ -178,17 +180,17 @@ async fn follow(
     mut target: Target,
     ways: &[Way],
     live: &[Container],
-) -> Result<(Target, Reaches), Failure> {
-    let mut why = String::new();
+) -> Result<(Target, Option<u16>, Reaches), Failure> {
+    let (mut why, mut last) = (String::new(), None);
     for _ in 0..MOST_HOPS {
         let visitor = Visitor::to(target.url.as_str(), target.at, target.any_certificate)?;
         let asked = tokio::time::timeout(FIRST_ANSWER, visitor.ask(On::New)).await;
         let (status, headers) = match asked {
             Ok(Visit::Answered(status, headers)) => (status, headers),
-            Ok(Visit::Failed(why, _) | Visit::Closed(why)) => return Ok((target, Reaches::Unknown { why })),
+            Ok(Visit::Failed(why, _) | Visit::Closed(why)) => return Ok((target, None, Reaches::Unknown { why })),
             Err(_) => {
                 let why = format!("no answer within {}", humantime::format_duration(FIRST_ANSWER));
-                return Ok((target, Reaches::Unknown { why }));
+                return Ok((target, None, Reaches::Unknown { why }));
             }
         };
         let next = (300..400).contains(&status).then(|| led_to(&target, &headers, ways)).flatten();
@@ -196,14 +198,15 @@ async fn follow(
         if !elsewhere {
             let reaches = prove(docker, &target, &visitor, &headers, status, live).await;
             if matches!(reaches, Reaches::Live { .. }) || next.is_none() {
-                return Ok((target, reaches));
+                return Ok((target, Some(status), reaches));
             }
         }
+        last = Some(status);
         why = format!("it is redirected again and again, at last from {}", target.url);
         let Some(next) = next else { break };
         target = next;
     }
-    Ok((target, Reaches::NotLive { why }))
+    Ok((target, last, Reaches::NotLive { why }))
 }
 
 /// Returns where an answer redirects to, if that is a door of this nginx too.
@@ -402,6 +405,33 @@ pub(super) async fn received(docker: &Docker, containers: &[Container]) -> Resul
     }))
 }
 
+/// Returns those of several containers that receive nothing of what is asked again and again on a way that leads to them.
+pub(super) async fn silent(docker: &Docker, settled: &Settled, live: &[Container]) -> Result<Vec<String>, Failure> {
+    let visitor = probe::visitor(&settled.url, Some(&settled.way))?;
+    let mut silent: Vec<&Container> = live.iter().filter(|_| live.len() > 1).collect();
+    for _ in 0..MOST_ROUNDS {
+        let mut still = Vec::new();
+        let mut before = Vec::new();
+        for container in &silent {
+            before.push(docker.received(&container.id).await?);
+        }
+        if silent.is_empty() {
+            break;
+        }
+        let padded = visitor.padded(FEW.padding);
+        let asked = join_all((0..FEW.requests).map(|_| padded.ask(On::New)));
+        let _ = tokio::time::timeout(FIRST_ANSWER, asked).await;
+        for (container, before) in silent.iter().zip(before) {
+            let received = docker.received(&container.id).await?.bytes.saturating_sub(before.bytes);
+            if received < FEW.padding as u64 {
+                still.push(*container);
+            }
+        }
+        silent = still;
+    }
+    Ok(silent.into_iter().map(|container| container.name.clone()).collect())
+}
+
 /// Returns what a plan says of a way that is not proved.
 pub(super) fn notice(settled: &Settled, live: &[Container]) -> Option<String> {
     let names: Vec<&str> = live.iter().map(|container| container.name.as_str()).collect();
@@ -424,7 +454,7 @@ mod tests {
     fn door(port: u16, tls: bool, name: &str, passes: Passes) -> Door {
         let names = if name.is_empty() { Vec::new() } else { vec![name.to_owned()] };
         let passes = if passes == Passes::Service { vec!["app".to_owned()] } else { Vec::new() };
-        Door { ip: None, port, tls, default: true, names, passes }
+        Door { ip: None, port, tls, default: true, names, passes, paths: Vec::new() }
     }
 
     #[track_caller]

@@ -22,6 +22,8 @@ pub struct Door {
     pub names: Vec<String>,
     /// The names in its lines that pass requests on, as they are written.
     pub passes: Vec<String>,
+    /// Where requests for which of those names begin: `/api/`.
+    pub paths: Vec<(String, String)>,
 }
 
 /// Whom a `server` passes requests to.
@@ -44,6 +46,11 @@ impl Door {
             _ => Passes::Somebody,
         }
     }
+
+    /// Returns the paths of which it passes requests to the upstream.
+    pub fn paths(&self, upstream: &ServiceName) -> impl Iterator<Item = &str> {
+        self.paths.iter().filter(|(name, _)| *name == upstream.as_str()).map(|(_, path)| path.as_str())
+    }
 }
 
 const PASSES: [&str; 5] = ["proxy_pass", "fastcgi_pass", "grpc_pass", "uwsgi_pass", "scgi_pass"];
@@ -57,6 +64,8 @@ pub(super) struct Collector {
     doors: Vec<Door>,
     depth: usize,
     server: Option<OpenServer>,
+    /// The `location` blocks that are open, each with its depth and its path; `None`: a pattern, or one for nobody outside.
+    locations: Vec<(usize, Option<String>)>,
 }
 
 /// A `server` whose block is being read.
@@ -66,6 +75,7 @@ struct OpenServer {
     listens: Vec<Option<Listen>>,
     names: Vec<String>,
     passes: Vec<String>,
+    paths: Vec<(String, String)>,
     tls: bool,
 }
 
@@ -84,6 +94,11 @@ impl Listener for Collector {
                     let value = arguments.first().map_or("", |value| value);
                     let rest = value.split_once("://").map_or(value, |(_, rest)| rest);
                     let name = rest.split(['/', ':', '$']).next().unwrap_or_default().to_owned();
+                    let path = match self.locations.last() {
+                        Some((_, path)) => path.clone(),
+                        None => Some("/".to_owned()),
+                    };
+                    server.paths.extend(path.map(|path| (name.clone(), path)));
                     if !server.passes.contains(&name) {
                         server.passes.push(name);
                     }
@@ -91,11 +106,21 @@ impl Listener for Collector {
                 _ => {}
             }
         }
+        if name == "location" && opens {
+            let path = match arguments {
+                [path] => Some(path),
+                [how, path] if matches!(how.as_ref(), "=" | "^~") => Some(path),
+                _ => None,
+            };
+            let path = path.filter(|path| path.starts_with('/')).map(|path| path.clone().into_owned());
+            self.locations.push((self.depth, path));
+        }
         self.depth += usize::from(opens);
     }
 
     fn close(&mut self) {
         self.depth = self.depth.saturating_sub(1);
+        self.locations.pop_if(|(depth, _)| *depth == self.depth);
         if self.server.as_ref().is_some_and(|server| server.depth == self.depth)
             && let Some(server) = self.server.take()
         {
@@ -106,7 +131,7 @@ impl Listener for Collector {
 
 impl OpenServer {
     fn doors(self) -> Vec<Door> {
-        let Self { mut listens, names, passes, tls, .. } = self;
+        let Self { mut listens, names, passes, paths, tls, .. } = self;
         if listens.is_empty() {
             listens.push(Some(Listen { ip: None, port: 80, tls: false, default: false }));
         }
@@ -114,8 +139,8 @@ impl OpenServer {
         for Listen { ip, port, tls: own, default } in listens.into_iter().flatten() {
             // `listen 80; listen [::]:80;` is one door.
             if !doors.iter().any(|door| (door.ip, door.port) == (ip, port)) {
-                let (names, passes) = (names.clone(), passes.clone());
-                doors.push(Door { ip, port, tls: tls || own, default, names, passes });
+                let (names, passes, paths) = (names.clone(), passes.clone(), paths.clone());
+                doors.push(Door { ip, port, tls: tls || own, default, names, passes, paths });
             }
         }
         doors
@@ -202,7 +227,8 @@ mod tests {
                 let scheme = if *tls { "https" } else { "http" };
                 let ip = ip.map_or("*".to_owned(), |ip| ip.to_string());
                 let default = if *default { " default" } else { "" };
-                format!("{scheme} {ip} {port}{default} {names:?} {:?}\n", door.passes(&app))
+                let paths: String = door.paths(&app).map(|path| format!(" {path}")).collect();
+                format!("{scheme} {ip} {port}{default} {names:?} {:?}{paths}\n", door.passes(&app))
             })
             .collect();
         assert_eq!(text, expected, "\n{text}");
@@ -220,13 +246,15 @@ mod tests {
                         listen 443 quic reuseport;
                         server_name shop.test;
                         location / { if ($a) { return 403; } proxy_pass http://app; }
+                        location ^~ /api/ { location = /api/up { proxy_pass http://app/up; } proxy_pass http://other; }
+                        location ~ \\.php$ { proxy_pass http://app; }
                     }
                     server { listen 443; server_name other.test; location / { proxy_pass http://other:80/; } }
                 }",
             )],
             "\
 http * 80 default [\"shop.test\", \"www.shop.test\"] Nobody
-https * 443 default [\"shop.test\"] Service
+https * 443 default [\"shop.test\"] Service / /api/up
 https * 443 [\"other.test\"] Somebody
 ",
         );
@@ -251,8 +279,8 @@ https * 443 [\"other.test\"] Somebody
                 ("/etc/nginx/loop.conf", "include loop.conf;"),
             ],
             "\
-https * 8080 default [] Service
-https 10.0.0.5 8443 default [] Service
+https * 8080 default [] Service /
+https 10.0.0.5 8443 default [] Service /
 http 127.0.0.1 80 default [] Nobody
 http * 80 default [\"shop.test\", \"www.blog.test\"] Nobody
 ",

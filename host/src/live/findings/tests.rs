@@ -44,6 +44,12 @@ fn service(name: &str) -> ServiceFacts {
         nginx: Some(nginx()),
         hooks: Vec::new(),
         unfinished: Vec::new(),
+        answers: Some(Answers {
+            url: "http://127.0.0.1:80/".into(),
+            reaches: Reaches::Live { proof: "its answers name the container".into() },
+            status: Some(200),
+            silent: Vec::new(),
+        }),
     }
 }
 
@@ -95,14 +101,14 @@ fn facts() -> Facts {
 #[track_caller]
 fn check(facts: &Facts, expected: &str) {
     let findings = findings(facts);
-    assert_eq!(format!("{}{}\n", text(&findings), verdict(&findings)), expected);
+    assert_eq!(format!("{}{}\n", text(&findings), verdict(facts, &findings)), expected);
 }
 
 /// Compares only what is not as it should be.
 #[track_caller]
 fn check_bad(facts: &Facts, expected: &str) {
     let mut findings = findings(facts);
-    let verdict = verdict(&findings);
+    let verdict = verdict(facts, &findings);
     findings.retain(|finding| finding.severity > Severity::Ok);
     assert_eq!(format!("{}{verdict}\n", text(&findings)), expected);
 }
@@ -132,6 +138,7 @@ service app
   ok       image: demo-app (834266a1bf09)
   ok       two of its containers can run beside each other
   ok       nginx talks to its port 8000
+  ok       demo-app-1 answers http://127.0.0.1:80/
   ok       healthy when GET /up agrees
   ok       it may take 30s to stop
   ok       `restart: unless-stopped`: it comes back after a reboot
@@ -367,4 +374,70 @@ service worker
 not ready: 1 error, 7 warnings, 6 notes
 ",
     );
+}
+
+#[test]
+fn ready_is_said_only_where_an_answer_was_seen_from_each_live_container() {
+    let mut facts = facts();
+    let told = |facts: &Facts| {
+        let findings = findings(facts);
+        let bad: Vec<Finding> = findings.iter().filter(|finding| finding.severity > Severity::Ok).cloned().collect();
+        format!("{}{}\n", text(&bad), verdict(facts, &findings))
+    };
+    let mut with = |reaches: Reaches, status: Option<u16>, silent: &[&str]| {
+        let silent = silent.iter().map(|name| (*name).to_owned()).collect();
+        facts.services[0].answers = Some(Answers { url: "http://127.0.0.1:80/".into(), reaches, status, silent });
+        told(&facts)
+    };
+    let live = || Reaches::Live { proof: "its answers name the container".into() };
+    let of_nginx = |status: u16| Reaches::NotLive {
+        why: format!("nginx itself answers {status}, and the container receives nothing of it"),
+    };
+    let all = [
+        with(live(), Some(302), &[]),
+        with(live(), Some(500), &[]),
+        with(live(), Some(200), &["demo-app-2"]),
+        with(of_nginx(404), Some(404), &["demo-app-1"]),
+        with(of_nginx(502), Some(502), &["demo-app-1"]),
+        with(Reaches::Unknown { why: "connection refused".into() }, None, &["demo-app-1"]),
+    ];
+    assert_eq!(
+        all.join("---\n"),
+        "\
+ready to swap
+---
+service app
+  warning  demo-app-1 answers 500 to http://127.0.0.1:80/
+           why  a swap that goes wrong looks the same
+           do   name a page that it answers: `probe: /PAGE` in its `x-swap`, or `swap doctor --probe /PAGE app`
+ready to swap, at a cost: 1 warning
+---
+service app
+  warning  no request for http://127.0.0.1:80/ came to demo-app-2
+           why  nobody has seen that users get answers from there
+           do   if one client always gets one container (`ip_hash`, `hash`), nothing; else `swap app` names each of them to nginx
+a swap is not refused, but no answer was seen from each live container: 1 warning
+---
+service app
+  warning  no answer of demo-app-1 was seen at http://127.0.0.1:80/: nginx itself answers 404, and the container receives nothing of it
+           why  whether users get answers from there is not known
+           do   name a page that it answers: `probe: /PAGE` in its `x-swap`, or `swap doctor --probe /PAGE app`
+a swap is not refused, but no answer was seen from each live container: 1 warning
+---
+service app
+  error    no answer of demo-app-1 comes through the front door: http://127.0.0.1:80/: nginx itself answers 502, and the container receives nothing of it
+           why  users get none either
+           do   see what nginx and the container say: `docker compose logs --tail 20`; a version that answers is brought by `swap app`
+not ready: 1 error
+---
+service app
+  warning  no answer of demo-app-1 was seen at http://127.0.0.1:80/: connection refused
+           why  whether users get answers from there is not known
+           do   name a page that it answers: `probe: /PAGE` in its `x-swap`, or `swap doctor --probe /PAGE app`
+a swap is not refused, but no answer was seen from each live container: 1 warning
+"
+    );
+    // Where nobody could ask, nobody has seen anything.
+    facts.services[0].answers = None;
+    assert_eq!(told(&facts), "a swap is not refused, but no answer was seen from each live container\n");
 }

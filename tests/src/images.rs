@@ -68,6 +68,14 @@ pub fn nginx(age: &str) -> Result<String> {
     }
 }
 
+/// Returns the image that stands in for the nginx of other people's projects, made if it is missing.
+pub fn stranger() -> Result<String> {
+    nginx("current")?;
+    let _lock = lock("images")?;
+    let files = read_folder(&root().join("tests/images/stranger"))?;
+    build("stranger", "swap-example/nginx", &files, &[])
+}
+
 /// Returns the image of a headless browser, made if it is missing.
 pub fn browser() -> Result<String> {
     nginx("current")?;

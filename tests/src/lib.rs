@@ -10,6 +10,7 @@
 //! swap                      runs the `swap` binary and compares all that it prints
 //! ci → container            the image of swap, and the machines of a CI that deploys with it
 //! browser                   opens the pages that swap writes
+//! corpus                    other people's projects, and what `swap init` makes of them
 //! eventually                waits for a fact, never for a time
 //! ```
 //!
@@ -21,6 +22,7 @@ pub mod ci;
 pub mod clients;
 pub mod command;
 pub mod container;
+pub mod corpus;
 pub mod eventually;
 pub mod http;
 pub mod images;

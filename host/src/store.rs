@@ -1,15 +1,21 @@
 //! What hooks remember: a small key-value store per service and hook that survives runs and crashes.
 //!
-//! One file per key, named by the key in hexadecimal, written beside and renamed. Whatever a hook calls its keys, they
-//! stay inside the folder.
+//! One file per key, written beside and renamed. It is named by the key in hexadecimal; where that is too long for a name, by the
+//! key's digest, and then the key stands before the value. Whatever a hook calls its keys, they stay inside the folder.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// The longest key, so that its name still fits into a folder.
-const LONGEST_KEY: usize = 100;
+use sha2::{Digest, Sha256};
+
+/// The longest key.
+const LONGEST_KEY: usize = 256;
+/// The longest key whose name in hexadecimal fits into a folder.
+const LONGEST_NAMED: usize = 100;
+/// How the name of a file begins that has a longer key.
+const LONG: &str = "long-";
 
 /// The store of one hook for one service.
 #[derive(Debug, Clone)]
@@ -26,6 +32,7 @@ impl Store {
     /// Returns the value of a key; `None` if there is no such key.
     pub fn get(&self, key: &str) -> io::Result<Option<Vec<u8>>> {
         match fs::read(self.file(key)?) {
+            Ok(bytes) if key.len() > LONGEST_NAMED => Ok(split(&bytes).map(|(_, value)| value.to_owned())),
             Ok(value) => Ok(Some(value)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -56,9 +63,17 @@ impl Store {
         };
         let names = entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok());
         let mut keys: Vec<String> =
-            names.filter_map(|name| unhex(&name)).filter(|key| key.starts_with(prefix)).collect();
+            names.filter_map(|name| self.key(&name)).filter(|key| key.starts_with(prefix)).collect();
         keys.sort();
         Ok(keys)
+    }
+
+    /// Returns the key that a file of this name has; `None`: it is no key's.
+    fn key(&self, name: &str) -> Option<String> {
+        match name.starts_with(LONG) {
+            true => split(&fs::read(self.folder.join(name)).ok()?).map(|(key, _)| key.to_owned()),
+            false => unhex(name),
+        }
     }
 
     fn file(&self, key: &str) -> io::Result<PathBuf> {
@@ -66,7 +81,13 @@ impl Store {
             let why = format!("a key has 1 to {LONGEST_KEY} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
-        Ok(self.folder.join(hex(key)))
+        let name = match key.len() > LONGEST_NAMED {
+            true => {
+                format!("{LONG}{}", Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+            }
+            false => hex(key),
+        };
+        Ok(self.folder.join(name))
     }
 
     fn lock(&self) -> io::Result<File> {
@@ -87,6 +108,10 @@ impl Store {
                 // Under the lock there is one writer, so one name for what is written beside is enough.
                 let beside = self.folder.join(".new");
                 let mut new = private().create(true).truncate(true).write(true).open(&beside)?;
+                if key.len() > LONGEST_NAMED {
+                    new.write_all(&(key.len() as u32).to_be_bytes())?;
+                    new.write_all(key.as_bytes())?;
+                }
                 new.write_all(value)?;
                 new.sync_all()?;
                 fs::rename(&beside, &file)?;
@@ -94,6 +119,13 @@ impl Store {
         }
         File::open(&self.folder)?.sync_all()
     }
+}
+
+/// Splits what a file with a long key holds: how long the key is, the key, the value.
+fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (key, value) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    Some((std::str::from_utf8(key).ok()?, value))
 }
 
 fn private() -> OpenOptions {
@@ -129,6 +161,25 @@ mod tests {
         assert_eq!(Store::new(base.path(), "app", "../../migrate").keys("").unwrap(), ["../../etc/passwd"]);
         assert_eq!(Store::new(base.path(), "app", "other").keys("").unwrap(), Vec::<String>::new());
         assert!(store.set("", Some(b"x")).is_err());
-        assert!(store.set(&"k".repeat(101), Some(b"x")).is_err());
+        assert!(store.set(&"k".repeat(257), Some(b"x")).is_err());
+    }
+
+    #[test]
+    fn keys_of_all_lengths_are_kept_apart() {
+        let base = tempfile::tempdir().unwrap();
+        let store = Store::new(base.path(), "app", "migrate");
+        let keys = [1, 99, 100, 101, 127, 128, 255, 256].map(|length| "/".repeat(length));
+        for key in &keys {
+            assert_eq!(store.get(key).unwrap(), None, "{}", key.len());
+            store.set(key, Some(key.as_bytes())).unwrap();
+        }
+        assert_eq!(store.keys("").unwrap(), keys);
+        assert_eq!(store.keys(&keys[4]).unwrap(), keys[4..]);
+        for key in &keys {
+            assert_eq!(store.get(key).unwrap().as_deref(), Some(key.as_bytes()));
+            assert!(store.compare_and_set(key, Some(key.as_bytes()), None).unwrap(), "{}", key.len());
+            assert_eq!(store.get(key).unwrap(), None);
+        }
+        assert_eq!(store.keys("").unwrap(), Vec::<String>::new());
     }
 }

@@ -55,12 +55,9 @@ fn test(file: &Path, scenarios: &[PathBuf]) -> Result<Exit, Ended> {
     let scenarios = scripted::files(scenarios)?;
     let mut wrong = 0;
     for path in &scenarios {
-        let name = path.to_string_lossy();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::new(format!("reading scenario `{}`: {error}", printable(&name))))?;
-        let report = Scenario::parse(&name, &text)?.run(&engine, &file.to_string_lossy())?;
+        let report = Scenario::read(path)?.run(&engine, &file.to_string_lossy())?;
         if scenarios.len() > 1 {
-            ui::print(&format!("=== {}\n", printable(&name)));
+            ui::print(&format!("=== {}\n", printable(&path.to_string_lossy())));
         }
         ui::print(&report.text);
         wrong += report.wrong;
@@ -95,7 +92,7 @@ async fn ask(flags: &Flags, file: &Path, phase: &str, service: &ServiceName) -> 
     let answer = tokio::select! {
         answer = site.ask_hook(service, settings, phase, &display) => answer.map_err(Ended::from),
         signal = first(&mut signals) => {
-            let failure = Failure::new(format!("{signal}: hook `{}` ({phase}) was given up", file.display()));
+            let failure = Failure::new(format!("{signal}: hook `{}` ({phase}) was given up", printable(&file.to_string_lossy())));
             Err(Ended::new(Exit::NOT_AS_EXPECTED, failure))
         }
     };

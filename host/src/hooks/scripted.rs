@@ -17,7 +17,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -35,8 +36,10 @@ use crate::model::{Container, Failure, HookSpec, Phase, RunId, printable};
 
 /// How long health is waited for between two calls if the hook names no time.
 const PAUSE: Duration = Duration::from_millis(50);
-/// `until` gives up after this many calls.
+/// `again` gives up after this many calls.
 const CALLS: u32 = 1000;
+/// Larger files are no scenarios.
+const FILE: u64 = 4 << 20;
 
 /// A scenario: a world, the hook's config and grants in it, and the calls with what they must answer.
 #[derive(Debug, Clone, Deserialize)]
@@ -251,7 +254,28 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 }
 
 impl Scenario {
-    /// Reads a scenario. `name` is what messages call it.
+    /// Reads a scenario's file.
+    ///
+    /// # Errors
+    /// It can't be read, or is not a scenario; the message tells the place.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        let name = printable(&path.to_string_lossy());
+        let failed = |why: String| Failure::new(format!("reading scenario `{name}`: {why}"));
+        // What is no file may never end.
+        let metadata = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+        if !metadata.is_file() {
+            return Err(failed("it is not a file".to_owned()));
+        }
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+        file.take(FILE + 1).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
+        match text.len() as u64 > FILE {
+            true => Err(failed(format!("it is larger than {} MiB", FILE >> 20))),
+            false => Self::parse(&name, &text),
+        }
+    }
+
+    /// Reads a scenario's text. `name` is what messages call it.
     ///
     /// # Errors
     /// It is not a scenario; the message tells the place.
@@ -292,13 +316,22 @@ impl Scenario {
         let (deadline, cpu) = (self.deadline.unwrap_or(usual.deadline), self.cpu.unwrap_or(Duration::from_secs(5)));
         let limits = Limits { deadline, cpu, ..usual };
         let mut context = self.context.apply(first_context());
-        let (mut wrong, mut calls) = (0, BTreeMap::new());
+        let mut wrong = 0;
+        let mut calls: BTreeMap<Phase, (u32, Instant)> = BTreeMap::new();
+        // What makes a run unwind is told to the hooks of that phase alone, and always.
+        let mut reason = self.context.reason.clone().unwrap_or_else(|| "the run is unwound".to_owned());
         for ask in &self.calls {
             tokio::time::sleep(ask.after.unwrap_or_default()).await;
             context = ask.context.apply(context);
+            if let Some(other) = &ask.context.reason {
+                reason.clone_from(other);
+            }
+            context.reason = (ask.ask == Phase::Rollback).then(|| reason.clone());
             let mut again = 0;
             let verdict = loop {
-                context.attempt = *calls.entry(ask.ask).and_modify(|count| *count += 1).or_insert(1);
+                let (count, since) = calls.entry(ask.ask).or_insert_with(|| (0, Instant::now()));
+                *count += 1;
+                (context.attempt, context.elapsed) = (*count, since.elapsed());
                 say(&text, &format!("{} {}", ask.ask, context.attempt));
                 world.turn_to(&context);
                 let reply = hook.call(ask.ask, &context, world.clone(), limits, printer(&text)).await;
@@ -319,7 +352,7 @@ impl Scenario {
         }
         let went_by =
             humantime::format_duration(Duration::from_millis(super::context::milliseconds(world.begin.elapsed())));
-        let count: u32 = calls.values().sum();
+        let count: u32 = calls.values().map(|(count, _)| count).sum();
         let end = if wrong == 0 { "as expected".to_owned() } else { format!("{wrong} not as expected") };
         let about = if self.about.is_empty() { String::new() } else { format!("{}: ", printable(&self.about)) };
         say(&text, &format!("{about}{count} calls, {end}, {went_by} on the scenario's clock"));
@@ -415,9 +448,6 @@ impl Setting {
         set(&mut context.run.0, &self.run);
         set(&mut context.operator, &self.operator);
         context.candidates = vec![context.candidate.clone()];
-        if self.reason.is_some() {
-            context.reason.clone_from(&self.reason);
-        }
         context
     }
 }
@@ -430,13 +460,16 @@ struct Scripted {
 
 struct Script {
     scenario: Scenario,
+    /// What the hook's store holds now.
+    state: BTreeMap<String, Vec<u8>>,
     /// The names of the candidate and of the first live container now.
     names: [String; 2],
 }
 
 impl Scripted {
     fn new(scenario: Scenario) -> Self {
-        Self { begin: Instant::now(), script: Mutex::new(Script { scenario, names: Default::default() }) }
+        let state = scenario.state.iter().map(|(key, value)| (key.clone(), value.clone().into_bytes())).collect();
+        Self { begin: Instant::now(), script: Mutex::new(Script { scenario, state, names: Default::default() }) }
     }
 
     fn turn_to(&self, context: &Context) {
@@ -510,9 +543,9 @@ impl Capabilities for Scripted {
             if answer.dead {
                 return Err(dead());
             }
-            let mut body = answer.body.repeat(answer.times.unwrap_or(1)).into_bytes();
-            let truncated = body.len() > request.limit;
-            body.truncate(request.limit);
+            let whole = answer.body.len().saturating_mul(answer.times.unwrap_or(1));
+            let body = answer.body.bytes().cycle().take(whole.min(request.limit)).collect();
+            let truncated = whole > request.limit;
             let headers = answer.headers.into_iter().collect();
             Ok(HttpResponse { status: answer.status, headers, body, truncated, elapsed })
         }
@@ -540,12 +573,11 @@ impl Capabilities for Scripted {
     }
 
     fn state_get(&self, _: &str, key: &str) -> BoxFuture<'_, Result<Option<Vec<u8>>, Error>> {
-        let value = lock(&self.script).scenario.state.get(key).map(|value| value.clone().into_bytes());
-        std::future::ready(Ok(value)).boxed()
+        std::future::ready(Ok(lock(&self.script).state.get(key).cloned())).boxed()
     }
 
     fn state_set(&self, _: &str, key: &str, value: Option<Vec<u8>>) -> BoxFuture<'_, Result<(), Error>> {
-        set(&mut lock(&self.script).scenario.state, key, value);
+        set(&mut lock(&self.script).state, key, value);
         std::future::ready(Ok(())).boxed()
     }
 
@@ -556,8 +588,8 @@ impl Capabilities for Scripted {
         expected: Option<Vec<u8>>,
         value: Option<Vec<u8>>,
     ) -> BoxFuture<'_, Result<bool, Error>> {
-        let state = &mut lock(&self.script).scenario.state;
-        let agrees = state.get(key).map(|value| value.as_bytes()) == expected.as_deref();
+        let state = &mut lock(&self.script).state;
+        let agrees = state.get(key) == expected.as_ref();
         if agrees {
             set(state, key, value);
         }
@@ -566,7 +598,7 @@ impl Capabilities for Scripted {
 
     fn state_keys(&self, _: &str, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, Error>> {
         let script = lock(&self.script);
-        let keys = script.scenario.state.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
+        let keys = script.state.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
         std::future::ready(Ok(keys)).boxed()
     }
 
@@ -597,10 +629,9 @@ impl Capabilities for Scripted {
     }
 }
 
-/// Values of the scripted store are text.
-fn set(state: &mut BTreeMap<String, String>, key: &str, value: Option<Vec<u8>>) {
+fn set(state: &mut BTreeMap<String, Vec<u8>>, key: &str, value: Option<Vec<u8>>) {
     match value {
-        Some(value) => state.insert(key.to_owned(), String::from_utf8_lossy(&value).into_owned()),
+        Some(value) => state.insert(key.to_owned(), value),
         None => state.remove(key),
     };
 }

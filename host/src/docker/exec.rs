@@ -112,20 +112,20 @@ impl Docker {
         on_line: &mut (dyn FnMut(Stream, &str) + Send),
     ) -> Result<Output, ExecError> {
         let mark = token();
-        let attached = self.attach(id, command, Some(&mark), &|_| {}).await?;
+        let attached = self.attach(id, command, Some(&mark), &|_| Ok(())).await?;
         self.follow(id, command, attached, on_line).await
     }
 
     /// As [`Docker::exec`] for those who want the beginning of the output, to the byte.
     ///
     /// `mark` is what the command's processes are found by, and `begins` is told the engine's name of it before it starts: so
-    /// somebody else can end it by [`Docker::end_command`], should this process be killed.
+    /// somebody else can end it by [`Docker::end_command`], should this process be killed. Where it fails, nothing starts.
     pub async fn capture(
         &self,
         id: &str,
         command: &Command,
         mark: &str,
-        begins: &(dyn Fn(&str) + Sync),
+        begins: &(dyn Fn(&str) -> Result<(), Failure> + Sync),
         on_line: &mut (dyn FnMut(Stream, &str) + Send),
     ) -> Result<Captured, ExecError> {
         let attached = self.attach(id, command, Some(mark), begins).await?;
@@ -147,7 +147,7 @@ impl Docker {
 
     /// As [`Docker::output`], for the commands that end others.
     pub(super) async fn exec_unguarded(&self, id: &str, command: &Command) -> Result<Output, ExecError> {
-        let attached = self.attach(id, command, None, &|_| {}).await?;
+        let attached = self.attach(id, command, None, &|_| Ok(())).await?;
         self.follow(id, command, attached, &mut |_, _| {}).await
     }
 
@@ -232,7 +232,7 @@ impl Docker {
         id: &str,
         command: &Command,
         mark: Option<&str>,
-        begins: &(dyn Fn(&str) + Sync),
+        begins: &(dyn Fn(&str) -> Result<(), Failure> + Sync),
     ) -> Result<Attached, ExecError> {
         let tried = || format!("running `{}` in container `{}`", command.shown(), short(id));
         let mut env: Vec<String> = command.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -255,7 +255,7 @@ impl Docker {
             Err(fault) if fault.is(404) || fault.is(409) => return Err(ExecError::NotRunning(short(id).to_owned())),
             Err(fault) => return Err(fault.when(tried()).into()),
         };
-        begins(&exec);
+        begins(&exec)?;
         let guard = mark.map(|mark| Guard::new(self, id, &exec, command.user.as_deref(), mark));
         match ask(self.api.start_exec(&exec, None)).await {
             Ok(StartExecResults::Attached { output, input }) => Ok(Attached { exec, output, input, guard }),

@@ -111,7 +111,7 @@ impl Shell {
 
     async fn open(&self) -> Result<Attached, Failure> {
         self.docker
-            .attach(&self.container, &self.command(), Some(&token()), &|_| {})
+            .attach(&self.container, &self.command(), Some(&token()), &|_| Ok(()))
             .await
             .map_err(|error| self.explain(error))
     }

@@ -321,7 +321,9 @@ impl Reality {
         let begins = |exec: &str| {
             let (container, user) = (seen.id.clone(), request.user.clone());
             let marked = Marked { container, exec: exec.to_owned(), user, mark: mark.clone() };
-            *noted.lock().unwrap_or_else(PoisonError::into_inner) = self.notes.note(&mark, Begun::Command(marked)).ok();
+            let note = self.notes.note(&mark, Begun::Command(marked))?;
+            *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(note);
+            Ok(())
         };
         let captured = self.docker.capture(&seen.id, &command, &mark, &begins, &mut on_line).await;
         // What was given up, or what nobody knows the end of, stays noted.

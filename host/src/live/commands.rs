@@ -4,7 +4,9 @@
 //! note goes when the command is over, and the next process ends what a dead one's notes name. One-off containers say by a label
 //! which run they belong to, for those who take it up on another machine.
 
-use std::fs;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +79,10 @@ impl Notes {
         let note = Note { run: self.run.clone(), by: this_process(), begun };
         let text = serde_json::to_vec(&note).unwrap_or_default();
         // Not synced: what would lose it ends the command too.
-        let written = fs::create_dir_all(&self.folder).and_then(|()| fs::write(&path, text));
+        let written =
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).and_then(|()| {
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?.write_all(&text)
+            });
         written.map_err(|error| Failure::new(format!("noting a command in `{}`: {error}", path.display())))?;
         Ok(Noted(path))
     }

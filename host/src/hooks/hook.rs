@@ -28,7 +28,7 @@ use super::grants::Grant;
 use super::host::{Call, State, Stop};
 use super::inspection::{self, Inspection};
 use super::limits::{Limits, Memory};
-use super::log::{Log, Said, Speaker};
+use super::log::{Log, Said, Speaker, short};
 use crate::model::{Failure, HookSpec, LoadedHook, Phase, printable};
 
 /// Larger components are refused. A Python hook has 18 MB.
@@ -103,7 +103,7 @@ impl Hook {
     /// The file can't be read, is not a component, was made for another swap, imports what can't be had, needs a grant
     /// that it has not, or `allow` has what is no grant. The message is signed and has the cure.
     pub fn load(engine: &Arc<Engine>, spec: &HookSpec) -> Result<Self, Failure> {
-        Self::load_as(engine, spec, spec.name())
+        Self::load_as(engine, spec, &printable(spec.name()))
     }
 
     /// Does what [`load`](Self::load) does, under another name.
@@ -118,7 +118,8 @@ impl Hook {
             return Err(signed(failure));
         }
         let invalid = |error: wasmtime::Error| {
-            Failure::new(format!("`{}` is not a valid component: {}", printable(&spec.file), root(&error)))
+            let why = short(&root(&error), MESSAGE);
+            Failure::new(format!("`{}` is not a valid component: {why}", printable(&spec.file)))
                 .hint("build it again, or fetch it again if it was cut off")
         };
         let component = match engine.component(&inspection.digest, bytes) {
@@ -127,7 +128,8 @@ impl Hook {
             Err(Uncompiled::Invalid(error)) => return Err(signed(invalid(error))),
         };
         let misfit = |error: wasmtime::Error| {
-            Failure::new(format!("it does not fit swap:hooks {}: {error:#}", inspection::VERSION))
+            let why = short(&printable(&format!("{error:#}")), MESSAGE);
+            Failure::new(format!("it does not fit swap:hooks {}: {why}", inspection::VERSION))
                 .hint("build it against the WIT package of this swap")
         };
         let linked = engine.linker().instantiate_pre(&component).map_err(|error| signed(misfit(error)))?;

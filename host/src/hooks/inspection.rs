@@ -3,10 +3,11 @@
 use std::fmt;
 
 use semver::Version;
-use wasmparser::{Encoding, KnownCustom, Parser, Payload};
+use wasmparser::{ComponentInstance, ComponentTypeRef, Encoding, KnownCustom, Parser, Payload};
 
 use super::grants::Grant;
 use super::hook::{digest, read};
+use super::log::short;
 use crate::model::{Failure, Phase, printable};
 
 /// The version of the WIT package that this swap has.
@@ -20,6 +21,16 @@ const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:
 const FUNCTIONS: u32 = 20_000;
 const CODE: usize = 10 << 20;
 const FUNCTION: usize = 512 << 10;
+/// Bytes of what is declared: types, imports, exports, globals and the like.
+const DECLARED: usize = 2 << 20;
+/// Variables, each of which every instance of its module has.
+const GLOBALS: u32 = 20_000;
+/// Instances that the component makes of its parts when it is instantiated, counted as if each part were its costliest one.
+const INSTANCES: u64 = 1000;
+/// No name or grant is longer in messages, nor in what is shown.
+const NAME: usize = 300;
+/// So many names stand in a list.
+const LISTED: usize = 20;
 /// The custom section in which a hook names the grants that it can't do without, separated by white space.
 const NEEDS: &str = "swap-hook:needs";
 /// The custom section in which the SDK names itself: name, version.
@@ -108,6 +119,12 @@ struct Found {
     built_with: Vec<String>,
     functions: u32,
     code: usize,
+    declared: usize,
+    globals: u32,
+    /// How many instances the components make that are open here, the outermost first.
+    open: Vec<u64>,
+    /// The most that a component makes which is complete.
+    costliest: u64,
 }
 
 enum Unfit {
@@ -118,29 +135,64 @@ enum Unfit {
 
 impl Found {
     fn read(&mut self, bytes: &[u8]) -> Result<(), Unfit> {
-        // Sections of the component itself are at depth 1; core modules and components inside it are deeper.
-        let mut depth = 0;
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(|error| Unfit::Broken(error.message().to_owned()))?;
-            self.take(payload, &mut depth)?;
+            self.count(&payload)?;
+            self.take(payload)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, payload: Payload<'_>, depth: &mut usize) -> Result<(), Unfit> {
-        let broken = |error: wasmparser::BinaryReaderError| Unfit::Broken(error.message().to_owned());
+    /// Counts what must be kept in memory for a section, whatever it is.
+    fn count(&mut self, payload: &Payload<'_>) -> Result<(), Unfit> {
         match payload {
-            Payload::Version { encoding: Encoding::Module, .. } if *depth == 0 => return Err(Unfit::Core),
-            Payload::Version { .. } => *depth += 1,
-            Payload::End(_) => *depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if *depth == 1 => {
-                for import in section {
-                    self.imports.push(printable(import.map_err(broken)?.name.name));
+            Payload::DataSection(_) | Payload::CustomSection(_) | Payload::CodeSectionStart { .. } => {}
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {}
+            _ => self.declared += payload.as_section().map_or(0, |(_, range)| range.len()),
+        }
+        match self.declared > DECLARED {
+            true => Err(Unfit::TooMuch(format!("more than {} MiB of declarations", DECLARED >> 20))),
+            false => Ok(()),
+        }
+    }
+
+    fn take(&mut self, payload: Payload<'_>) -> Result<(), Unfit> {
+        let broken = |error: wasmparser::BinaryReaderError| Unfit::Broken(error.message().to_owned());
+        // Sections of the component itself are at depth 1; core modules and components inside it are deeper.
+        let depth = self.open.len();
+        match payload {
+            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => return Err(Unfit::Core),
+            Payload::Version { .. } => self.open.push(0),
+            Payload::End(_) => self.costliest = self.open.pop().unwrap_or_default().max(self.costliest),
+            Payload::InstanceSection(section) => self.makes(u64::from(section.count()))?,
+            Payload::ComponentInstanceSection(section) => {
+                for instance in section {
+                    match instance.map_err(broken)? {
+                        ComponentInstance::Instantiate { .. } => self.makes(1 + self.costliest)?,
+                        ComponentInstance::FromExports(_) => self.makes(1)?,
+                    }
                 }
             }
-            Payload::ComponentExportSection(section) if *depth == 1 => {
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    let import = import.map_err(broken)?;
+                    if matches!(import.ty, ComponentTypeRef::Component(_)) {
+                        return Err(Unfit::Broken("it wants to be given a component".to_owned()));
+                    }
+                    if depth == 1 {
+                        self.imports.push(short(&printable(import.name.name), NAME));
+                    }
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
-                    self.exports.push(printable(export.map_err(broken)?.name.name));
+                    self.exports.push(short(&printable(export.map_err(broken)?.name.name), NAME));
+                }
+            }
+            Payload::GlobalSection(section) => {
+                self.globals = self.globals.saturating_add(section.count());
+                if self.globals > GLOBALS {
+                    return Err(Unfit::TooMuch(format!("more than {GLOBALS} globals")));
                 }
             }
             Payload::CodeSectionStart { count, size, .. } => {
@@ -157,8 +209,13 @@ impl Found {
                 return Err(Unfit::TooMuch(format!("a function of more than {} KiB", FUNCTION >> 10)));
             }
             Payload::CustomSection(section) => match (section.name(), section.as_known()) {
-                (NEEDS, _) => self.needs.extend(words(section.data())),
-                (SDK, _) => self.built_with.push(printable(&words(section.data()).collect::<Vec<_>>().join(" "))),
+                (NEEDS, _) => {
+                    self.needs.extend(words(section.data()));
+                    if self.needs.len() > LISTED {
+                        return Err(Unfit::Broken(format!("it needs more than {LISTED} grants")));
+                    }
+                }
+                (SDK, _) => self.tool(words(section.data()).collect::<Vec<_>>().join(" ")),
                 (_, KnownCustom::Producers(fields)) => self.producers(fields),
                 _ => {}
             },
@@ -172,17 +229,37 @@ impl Found {
         for field in fields.into_iter().flatten().filter(|field| field.name == "processed-by") {
             for value in field.values.into_iter().flatten() {
                 let version = value.version.split_whitespace().next().unwrap_or_default();
-                let text = printable(format!("{} {version}", value.name).trim_end());
-                if !self.built_with.contains(&text) {
-                    self.built_with.push(text);
-                }
+                self.tool(format!("{} {version}", value.name));
             }
+        }
+    }
+
+    /// Notes that it was built with a tool.
+    fn tool(&mut self, name: String) {
+        let name = short(&printable(name.trim_end()), NAME);
+        if self.built_with.len() < LISTED && !self.built_with.contains(&name) {
+            self.built_with.push(name);
+        }
+    }
+
+    /// Counts instances that the innermost open component makes.
+    fn makes(&mut self, instances: u64) -> Result<(), Unfit> {
+        let Some(makes) = self.open.last_mut() else { return Ok(()) };
+        *makes = makes.saturating_add(instances);
+        match *makes > INSTANCES {
+            true => Err(Unfit::TooMuch(format!("parts that make more than {INSTANCES} instances"))),
+            false => Ok(()),
         }
     }
 }
 
+/// Returns the words of a custom section, one more than are ever wanted.
 fn words(data: &[u8]) -> impl Iterator<Item = String> {
-    String::from_utf8_lossy(data).split_whitespace().map(printable).collect::<Vec<_>>().into_iter()
+    let words = data.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).take(LISTED + 1);
+    words.map(|word| {
+        let word = &word[..word.len().min(NAME)];
+        short(&printable(&String::from_utf8_lossy(word)), NAME)
+    })
 }
 
 /// Returns the interface's name if it is one of swap's package.
@@ -227,6 +304,10 @@ fn phases(exports: &[String]) -> Result<(Vec<Phase>, Version), String> {
     match newest {
         Some(version) => Ok((found, version)),
         None if exports.is_empty() => Err("it exports nothing, so no phase of swap:hooks".to_owned()),
-        None => Err(format!("it exports no phase of swap:hooks ({})", exports.join(", "))),
+        None => {
+            let more = if exports.len() > LISTED { ", …" } else { "" };
+            let some: Vec<&str> = exports.iter().take(LISTED).map(String::as_str).collect();
+            Err(format!("it exports no phase of swap:hooks ({}{more})", some.join(", ")))
+        }
     }
 }

@@ -571,9 +571,14 @@ impl std::error::Error for Failure {}
 /// Returns the text without what could move a terminal's cursor, fake a line or turn one around: control characters are
 /// escaped, and those that change the direction of writing too.
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if is_control(c) && c != '\t' { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_control(c) && c != '\t' {
+            true => printable.extend(c.escape_default()),
+            false => printable.push(c),
+        }
+    }
+    printable
 }
 
 /// Tells whether a character is obeyed instead of shown: one of the control characters, a line's or paragraph's end, or one

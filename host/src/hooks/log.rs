@@ -53,6 +53,8 @@ pub type Log = Arc<dyn Fn(Line) + Send + Sync>;
 
 /// Longer lines are cut into several.
 const LINE: usize = 4096;
+/// What a line costs besides its bytes: it is kept and shown with the names of hook and phase, and the time.
+const LINE_COSTS: usize = 64;
 /// How many of the last lines are kept for the failure's tail.
 const TAIL: usize = 20;
 /// What swap itself tells of one call at most; then it says so once. A hook that asks for much is not ended for it.
@@ -111,14 +113,17 @@ impl Speaker {
     /// Says what the hook said. Fails once it has said more than it may.
     pub(super) fn say(&self, channel: Channel, text: &str) -> Result<(), Stop> {
         let mut speech = self.lock();
-        // A line costs something even if it is empty.
-        speech.used = speech.used.saturating_add(text.len() + 1);
+        let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1;
+        speech.used = speech.used.saturating_add(text.len() + lines * LINE_COSTS);
         if speech.used > speech.limits.log {
             let stop = Stop::new(format!("it logged more than {} KiB", speech.limits.log >> 10));
             speech.stopped = Some(stop.clone());
             self.over.notify_waiters();
             return Err(stop);
         }
+        // Of a command's long line only the beginning comes here.
+        let edge = if channel == Channel::Command && text.len() >= LINE { Edge::Cut } else { Edge::Whole };
+        let text = speech.secrets.hide(text, edge);
         for line in text.lines() {
             speech.line(channel, line);
         }
@@ -132,7 +137,7 @@ impl Speaker {
             return;
         }
         let text = short(&speech.clean(text), DEED);
-        speech.told += text.len() + 1;
+        speech.told += text.len() + LINE_COSTS;
         let text = if speech.told >= TOLD { format!("{text} (what it does further is not told)") } else { text };
         speech.emit(Channel::Deed, &text);
     }
@@ -214,9 +219,7 @@ impl Speech {
     }
 
     fn line(&mut self, channel: Channel, line: &str) {
-        // Of a command's long line only the beginning comes here.
-        let edge = if line.len() >= LINE { Edge::Cut } else { Edge::Whole };
-        let line = printable(&self.secrets.hide(line, edge));
+        let line = printable(line);
         self.notice_panic(channel, &line);
         let mut rest = line.as_str();
         loop {
@@ -237,14 +240,15 @@ impl Speech {
             self.tail.push_back(text.to_owned());
         }
         let limit = self.limits.log_of_run;
-        let before = self.said.0.fetch_add(text.len() + 1, Ordering::Relaxed);
+        let costs = text.len() + LINE_COSTS;
+        let before = self.said.0.fetch_add(costs, Ordering::Relaxed);
         if before >= limit {
             return;
         }
         let send =
             |channel, text: String| (self.log)(Line { hook: self.hook.clone(), phase: self.phase, channel, text });
         send(channel, text.to_owned());
-        if before + text.len() + 1 >= limit {
+        if before + costs >= limit {
             let what =
                 format!("it has logged more than {} MiB in this run; what it says further is not shown", limit >> 20);
             send(Channel::Warn, what);

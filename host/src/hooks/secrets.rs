@@ -9,8 +9,19 @@ const HIDDEN: &str = "***";
 const SHORTEST: usize = 4;
 
 /// What must not be shown.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Secrets(Vec<Vec<u8>>);
+#[derive(Debug, Clone)]
+pub(super) struct Secrets {
+    /// The longest first, so that the whole is found before its lines.
+    all: Vec<Vec<u8>>,
+    /// Whether one begins with this byte.
+    begins: [bool; 256],
+}
+
+impl Default for Secrets {
+    fn default() -> Self {
+        Self { all: Vec::new(), begins: [false; 256] }
+    }
+}
 
 /// Whether a text ends where it ended, or was cut off there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,29 +34,31 @@ impl Secrets {
     /// Hides a secret from here on, and each of its lines.
     pub(super) fn add(&mut self, secret: &str) {
         for part in std::iter::once(secret).chain(secret.lines().map(str::trim)) {
-            let part = part.as_bytes();
-            if part.len() >= SHORTEST && !self.0.iter().any(|known| known == part) {
-                self.0.push(part.to_vec());
+            for part in spellings(part) {
+                if part.len() >= SHORTEST && !self.all.contains(&part) {
+                    self.begins[usize::from(part[0])] = true;
+                    self.all.push(part);
+                }
             }
         }
-        // The longest first, so that the whole is found before its lines.
-        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        self.all.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     }
 
     /// Returns no less than the bytes that an encoded secret can have.
     pub(super) fn longest(&self) -> usize {
         // `\u{ff}` stands for one byte.
-        self.0.first().map_or(0, |secret| secret.len().saturating_mul(6))
+        self.all.first().map_or(0, |secret| secret.len().saturating_mul(6))
     }
 
     /// Tells whether the bytes hold a secret.
     pub(super) fn are_in(&self, bytes: &[u8]) -> bool {
-        (0..bytes.len()).any(|at| self.at(bytes, at, Edge::Whole).is_some())
+        let mut ways = Ways::default();
+        (0..bytes.len()).any(|at| self.at(bytes, at, Edge::Whole, &mut ways).is_some())
     }
 
     /// Returns the text without secrets.
     pub(super) fn hide(&self, text: &str, edge: Edge) -> String {
-        if self.0.is_empty() {
+        if self.all.is_empty() {
             text.to_owned()
         } else {
             String::from_utf8_lossy(&self.hide_bytes(text.as_bytes(), edge)).into_owned()
@@ -55,9 +68,10 @@ impl Secrets {
     /// Returns the bytes without secrets.
     pub(super) fn hide_bytes(&self, bytes: &[u8], edge: Edge) -> Vec<u8> {
         let mut clean = Vec::with_capacity(bytes.len());
+        let mut ways = Ways::default();
         let mut at = 0;
         while at < bytes.len() {
-            match self.at(bytes, at, edge) {
+            match self.at(bytes, at, edge, &mut ways) {
                 Some(end) => {
                     clean.extend_from_slice(HIDDEN.as_bytes());
                     at = end;
@@ -72,68 +86,95 @@ impl Secrets {
     }
 
     /// Returns where the secret ends that begins here.
-    fn at(&self, bytes: &[u8], at: usize, edge: Edge) -> Option<usize> {
-        self.0.iter().find_map(|secret| matches(secret, bytes, at, edge))
-    }
-}
-
-/// Returns where the secret ends in the bytes, if it begins there.
-fn matches(secret: &[u8], bytes: &[u8], begin: usize, edge: Edge) -> Option<usize> {
-    // A byte may stand for itself or begin an escape, so there may be more than one way on.
-    let mut ways = vec![begin];
-    for (index, byte) in secret.iter().enumerate() {
-        let mut next = Vec::new();
-        for at in ways {
-            if at >= bytes.len() && edge == Edge::Cut && index >= SHORTEST {
-                return Some(bytes.len());
-            }
-            for end in steps(*byte, bytes, at) {
-                if !next.contains(&end) {
-                    next.push(end);
-                }
-            }
-        }
-        if next.is_empty() {
+    fn at(&self, bytes: &[u8], at: usize, edge: Edge, ways: &mut Ways) -> Option<usize> {
+        // Hooks can say much, and what they say is looked through while nothing else goes on: nearly always this is all.
+        if !meant(bytes, at).any(|(byte, _)| self.begins[usize::from(byte)]) {
             return None;
         }
-        ways = next;
+        self.all.iter().find_map(|secret| ways.matches(secret, bytes, at, edge))
     }
-    ways.into_iter().max()
 }
 
-/// Returns where a byte of a secret may end that is written here in some way.
-fn steps(byte: u8, bytes: &[u8], at: usize) -> impl Iterator<Item = usize> {
+/// Returns a secret as it is, and where one escape may stand for several of its bytes, with those escapes.
+fn spellings(secret: &str) -> Vec<Vec<u8>> {
+    let mut all = vec![secret.as_bytes().to_vec()];
+    if !secret.is_ascii() {
+        let escaped = |escape: &dyn Fn(char) -> String| {
+            let char = |c: char| if c.is_ascii() { c.to_string() } else { escape(c) };
+            secret.chars().map(char).collect::<String>().into_bytes()
+        };
+        let units = |c: char| c.encode_utf16(&mut [0; 2]).to_vec();
+        all.push(escaped(&|c| c.escape_unicode().to_string()));
+        all.push(escaped(&|c| units(c).iter().map(|unit| format!("\\u{unit:04x}")).collect()));
+        all.push(escaped(&|c| units(c).iter().map(|unit| format!("\\u{unit:04X}")).collect()));
+    }
+    all
+}
+
+/// The places up to which a secret was found. Kept, so that they are allocated once.
+#[derive(Default)]
+struct Ways {
+    now: Vec<usize>,
+    next: Vec<usize>,
+}
+
+impl Ways {
+    /// Returns where the secret ends in the bytes, if it begins there.
+    fn matches(&mut self, secret: &[u8], bytes: &[u8], begin: usize, edge: Edge) -> Option<usize> {
+        // A byte may stand for itself or begin an escape, so there may be more than one way on.
+        self.now.clear();
+        self.now.push(begin);
+        for (index, byte) in secret.iter().enumerate() {
+            self.next.clear();
+            for at in &self.now {
+                if *at >= bytes.len() && edge == Edge::Cut && index >= SHORTEST {
+                    return Some(bytes.len());
+                }
+                for (_, length) in meant(bytes, *at).filter(|(meant, _)| meant == byte) {
+                    if !self.next.contains(&(at + length)) {
+                        self.next.push(at + length);
+                    }
+                }
+            }
+            if self.next.is_empty() {
+                return None;
+            }
+            std::mem::swap(&mut self.now, &mut self.next);
+        }
+        self.now.iter().max().copied()
+    }
+}
+
+/// Returns which bytes of a secret may be written here, each with the length of what is written.
+fn meant(bytes: &[u8], at: usize) -> impl Iterator<Item = (u8, usize)> {
     let rest = bytes.get(at..).unwrap_or_default();
-    let literal = (rest.first() == Some(&byte)).then_some(1);
-    let plus = (byte == b' ' && rest.first() == Some(&b'+')).then_some(1);
-    let percent = match rest {
-        [b'%', high, low, ..] => (hex(&[*high, *low]) == Some(byte.into())).then_some(3),
-        _ => None,
-    };
-    let escape = match rest {
-        [b'\\', b'u', b'{', digits @ ..] => digits
-            .iter()
-            .take(6)
-            .position(|digit| *digit == b'}')
-            .filter(|length| hex(&digits[..*length]) == Some(byte.into()))
-            .map(|length| length + 4),
-        [b'\\', b'u', a, b, c, d, ..] => (hex(&[*a, *b, *c, *d]) == Some(byte.into())).then_some(6),
+    let literal = rest.first().map(|byte| (*byte, 1));
+    let special = match rest {
+        [b'+', ..] => Some((b' ', 1)),
+        [b'%', high, low, ..] => hex(&[*high, *low]).map(|byte| (byte, 3)),
+        [b'\\', b'u', b'{', digits @ ..] => {
+            let length = digits.iter().take(6).position(|digit| *digit == b'}');
+            length.and_then(|length| Some((hex(&digits[..length])?, length + 4)))
+        }
+        [b'\\', b'u', a, b, c, d, ..] => hex(&[*a, *b, *c, *d]).map(|byte| (byte, 6)),
         [b'\\', escaped, ..] => {
-            let meant = match escaped {
+            let byte = match escaped {
                 b'n' => b'\n',
                 b'r' => b'\r',
                 b't' => b'\t',
                 other => *other,
             };
-            (meant == byte).then_some(2)
+            Some((byte, 2))
         }
         _ => None,
     };
-    [literal, plus, percent, escape].into_iter().flatten().map(move |length| at + length)
+    [literal, special].into_iter().flatten()
 }
 
-fn hex(digits: &[u8]) -> Option<u32> {
-    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+/// Reads a byte in hexadecimal, with zeros before it or without.
+fn hex(digits: &[u8]) -> Option<u8> {
+    let number = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    u8::try_from(number).ok()
 }
 
 #[cfg(test)]
@@ -154,6 +195,9 @@ mod tests {
             "p%40ss%20word%2F%2541%22%C3%BC",
             "p%40ss+word%2f%2541%22%c3%bc",
             "p@ss%20word/%2541\\\"ü",
+            "p@ss word\\/%41\\\"\\u00fc",
+            "p@ss word/%41\\u0022\\u00FC",
+            "p@ss word/%41\\\"\\u{fc}",
         ] {
             assert_eq!(secrets.hide(&format!("a={text}&b"), Edge::Whole), "a=***&b", "{text}");
             assert!(secrets.are_in(format!("a={text}").as_bytes()), "{text}");

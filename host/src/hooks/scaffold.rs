@@ -16,11 +16,18 @@ macro_rules! sdk {
 }
 
 /// All files of the SDK. Its manifests inherit from the workspace here; [`alone`] makes them stand by themselves.
-pub(super) const SDK: [(&str, &str); 20] = sdk! {
+pub(super) const SDK: [(&str, &str); 27] = sdk! {
     "Cargo.toml"
     "macros/Cargo.toml"
     "macros/src/lib.rs"
     "src/bindings.rs"
+    "src/bindings/finish.rs"
+    "src/bindings/health.rs"
+    "src/bindings/imports.rs"
+    "src/bindings/post-swap.rs"
+    "src/bindings/pre-start.rs"
+    "src/bindings/pre-swap.rs"
+    "src/bindings/rollback.rs"
     "src/config.rs"
     "src/exec.rs"
     "src/hook.rs"

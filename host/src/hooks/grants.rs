@@ -150,8 +150,8 @@ impl FromStr for Grant {
     fn from_str(text: &str) -> Result<Self, Failure> {
         parse(text).ok_or_else(|| {
             Failure::new(format!("`{}` is not a grant", text.escape_debug())).hint(
-                "grants are exec:live, exec:SERVICE, http:live, http:HOST:PORT, http:HOST, inspect:live, \
-                 inspect:SERVICE and secret:NAME",
+                "grants are exec:live, exec:SERVICE, http:live, http:front-door:PORT, http:HOST:PORT, http:HOST, \
+                 inspect:live, inspect:SERVICE and secret:NAME",
             )
         })
     }

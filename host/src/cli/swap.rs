@@ -370,7 +370,7 @@ async fn clean_up(
         return Ok(None);
     }
     display.say(&format!("run {} was left unfinished: cleaning up first", recorded.run));
-    load_hooks(site, flags, &plan).await;
+    load_hooks(site, flags, recorded, &plan, goal).await?;
     let ran = execute(site, flags, &plan, Begin::Again(recorded, goal), (held, &mut *signals), display).await?;
     match ran.end {
         End::Over(_) if signals.borrow().is_empty() => {
@@ -395,13 +395,13 @@ async fn take_up(
         display.last(&format!("run {} had not begun; nothing is left of it", recorded.run));
         return Ok(Exit::Swapped);
     };
-    load_hooks(site, flags, &plan).await;
     let lost = goal == Goal::Forward && !site.candidates_run(&plan, &recorded.events()).await;
     let goal = if lost { Goal::Back } else { goal };
     if forgets(site, recorded, &plan, goal).await? {
         display.last(&format!("run {} is forgotten: others have settled since what runs", recorded.run));
         return Ok(Exit::Swapped);
     }
+    load_hooks(site, flags, recorded, &plan, goal).await?;
     let ran = execute(site, flags, &plan, Begin::Again(recorded, goal), (held, signals), display).await?;
     Ok(report(&plan, &ran, began_ms, display))
 }
@@ -417,12 +417,18 @@ async fn forgets(site: &Site, recorded: &Recorded, plan: &Plan, goal: Goal) -> R
     Ok(true)
 }
 
-/// Loads the hooks that a run of another process asks. What is missing is told by the step that needs it.
-async fn load_hooks(site: &Site, flags: &Flags, plan: &Plan) {
+/// Loads the hooks that a run of another process asks. On the way to its commit they must be those that it began with; on the way
+/// back, and after the commit, the rest is done without, and the step that needs one tells.
+async fn load_hooks(site: &Site, flags: &Flags, recorded: &Recorded, plan: &Plan, goal: Goal) -> Result<(), Failure> {
     for planned in &plan.services {
         if let Ok(settings) = overridden(site.settings(&planned.name), flags, None) {
             let _ = site.load_hooks(&planned.name, &settings.hooks).await;
         }
+    }
+    let committed = State::of(plan, &recorded.events()).is_ok_and(|state| state.committed());
+    match goal == Goal::Forward && !committed {
+        true => plan.services.iter().try_for_each(|planned| site.hooks_of(plan, &planned.name).map(drop)),
+        false => Ok(()),
     }
 }
 

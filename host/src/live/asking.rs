@@ -23,7 +23,7 @@ use crate::hooks::{
     Pending, Stage, Subject, Window,
 };
 use crate::model::{Captured, Container, Failure, Phase, RunId, ServiceName, Settings, printable};
-use crate::plan::{PlannedService, Step};
+use crate::plan::{Plan, PlannedService, Step};
 use crate::run::{Facts, Learnt};
 use crate::store::Store;
 use crate::ui::Display;
@@ -102,28 +102,8 @@ impl Live<'_> {
         hooks.health(&self.asked(&context, service), pending).await
     }
 
-    /// Returns the hooks of a service. A resumed run must be given the hooks that its plan names.
     fn hooks(&self, service: &ServiceName) -> Result<Arc<Hooks>, Failure> {
-        let all = self.site.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let hooks = all.get(service).cloned().unwrap_or_default();
-        let planned = self.plan.steps.iter().filter(|step| step.service() == Some(service)).flat_map(Step::hooks);
-        let digests = self.planned(service).map(|planned| &planned.hooks);
-        for name in planned {
-            let Some(hook) = hooks.iter().find(|hook| hook.name() == name) else {
-                let what = format!("the run of `{service}` needs the hook `{name}`, which is not given");
-                return Err(Failure::new(what).hint(format!("name it again: `swap --hooks {name}.wasm …`")));
-            };
-            // Journals of before know no digests.
-            let began_with = digests.and_then(|digests| digests.get(&name)).filter(|digest| *digest != hook.digest());
-            if let Some(digest) = began_with {
-                let what = format!("the run of `{service}` began with another component of the hook `{name}`");
-                return Err(Failure::new(what).hint(format!(
-                    "put back the file with the digest {digest} (now: {}); `swap hooks inspect FILE` shows it",
-                    hook.digest()
-                )));
-            }
-        }
-        Ok(hooks)
+        self.site.hooks_of(self.plan, service)
     }
 
     fn limits(&self, service: &ServiceName) -> Limits {
@@ -203,6 +183,33 @@ impl Live<'_> {
 }
 
 impl Site {
+    /// Returns the hooks of a service.
+    ///
+    /// # Errors
+    /// One that the plan names was not loaded, or is another component than the run began with.
+    pub fn hooks_of(&self, plan: &Plan, service: &ServiceName) -> Result<Arc<Hooks>, Failure> {
+        let all = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
+        let hooks = all.get(service).cloned().unwrap_or_default();
+        let planned = plan.steps.iter().filter(|step| step.service() == Some(service)).flat_map(Step::hooks);
+        let digests = plan.services.iter().find(|planned| planned.name == *service).map(|planned| &planned.hooks);
+        for name in planned {
+            let Some(hook) = hooks.iter().find(|hook| hook.name() == name) else {
+                let what = format!("the run of `{service}` needs the hook `{name}`, which is not given");
+                return Err(Failure::new(what).hint(format!("name it again: `swap --hooks {name}.wasm …`")));
+            };
+            // Journals of before know no digests.
+            let began_with = digests.and_then(|digests| digests.get(&name)).filter(|digest| *digest != hook.digest());
+            if let Some(digest) = began_with {
+                let what = format!("the run of `{service}` began with another component of the hook `{name}`");
+                return Err(Failure::new(what).hint(format!(
+                    "put back the file with the digest {digest} (now: {}); `swap hooks inspect FILE` shows it",
+                    hook.digest()
+                )));
+            }
+        }
+        Ok(hooks)
+    }
+
     /// Asks one phase of a hook about what runs now, as if the live containers were the candidates. Changes nothing
     /// itself; what the hook does with its grants is done.
     ///

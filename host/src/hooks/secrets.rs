@@ -8,18 +8,27 @@ const HIDDEN: &str = "***";
 /// Shorter ones would turn the log into stars and hide nothing.
 const SHORTEST: usize = 4;
 
-/// What must not be shown.
+/// What must not be shown: a tree of bytes, so that many secrets take no longer than one.
 #[derive(Debug, Clone)]
 pub(super) struct Secrets {
-    /// The longest first, so that the whole is found before its lines.
-    all: Vec<Vec<u8>>,
-    /// Whether one begins with this byte.
+    /// The first is the root.
+    nodes: Vec<Node>,
+    /// Whether a secret begins with this byte.
     begins: [bool; 256],
+    /// How long the longest is.
+    longest: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Node {
+    next: Vec<(u8, usize)>,
+    /// Whether a secret ends here.
+    ends: bool,
 }
 
 impl Default for Secrets {
     fn default() -> Self {
-        Self { all: Vec::new(), begins: [false; 256] }
+        Self { nodes: vec![Node::default()], begins: [false; 256], longest: 0 }
     }
 }
 
@@ -34,20 +43,39 @@ impl Secrets {
     /// Hides a secret from here on, and each of its lines.
     pub(super) fn add(&mut self, secret: &str) {
         for part in std::iter::once(secret).chain(secret.lines().map(str::trim)) {
-            for part in spellings(part) {
-                if part.len() >= SHORTEST && !self.all.contains(&part) {
-                    self.begins[usize::from(part[0])] = true;
-                    self.all.push(part);
-                }
-            }
+            spellings(part)
+                .iter()
+                .filter(|spelling| spelling.len() >= SHORTEST)
+                .for_each(|spelling| self.grow(spelling));
         }
-        self.all.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    }
+
+    fn grow(&mut self, secret: &[u8]) {
+        let mut node = 0;
+        for byte in secret {
+            node = match self.next(node, *byte) {
+                Some(next) => next,
+                None => {
+                    let next = self.nodes.len();
+                    self.nodes[node].next.push((*byte, next));
+                    self.nodes.push(Node::default());
+                    next
+                }
+            };
+        }
+        self.nodes[node].ends = true;
+        self.begins[usize::from(secret[0])] = true;
+        self.longest = self.longest.max(secret.len());
+    }
+
+    fn next(&self, node: usize, byte: u8) -> Option<usize> {
+        self.nodes[node].next.iter().find(|(next, _)| *next == byte).map(|(_, next)| *next)
     }
 
     /// Returns no less than the bytes that an encoded secret can have.
     pub(super) fn longest(&self) -> usize {
         // `\u{ff}` stands for one byte.
-        self.all.first().map_or(0, |secret| secret.len().saturating_mul(6))
+        self.longest.saturating_mul(6)
     }
 
     /// Tells whether the bytes hold a secret.
@@ -58,7 +86,7 @@ impl Secrets {
 
     /// Returns the text without secrets.
     pub(super) fn hide(&self, text: &str, edge: Edge) -> String {
-        if self.all.is_empty() {
+        if self.longest == 0 {
             text.to_owned()
         } else {
             String::from_utf8_lossy(&self.hide_bytes(text.as_bytes(), edge)).into_owned()
@@ -85,13 +113,38 @@ impl Secrets {
         clean
     }
 
-    /// Returns where the secret ends that begins here.
+    /// Returns where the longest secret ends that begins here.
     fn at(&self, bytes: &[u8], at: usize, edge: Edge, ways: &mut Ways) -> Option<usize> {
         // Hooks can say much, and what they say is looked through while nothing else goes on: nearly always this is all.
         if !meant(bytes, at).any(|(byte, _)| self.begins[usize::from(byte)]) {
             return None;
         }
-        self.all.iter().find_map(|secret| ways.matches(secret, bytes, at, edge))
+        let mut found = None;
+        let mut length = 0;
+        ways.now.clear();
+        ways.now.push((0, at));
+        while !ways.now.is_empty() {
+            ways.next.clear();
+            for (node, at) in &ways.now {
+                if *at >= bytes.len() && edge == Edge::Cut && length >= SHORTEST {
+                    return Some(bytes.len());
+                }
+                // A byte may stand for itself or begin an escape, so there may be more than one way on.
+                for (byte, written) in meant(bytes, *at) {
+                    let Some(next) = self.next(*node, byte) else { continue };
+                    let way = (next, at + written);
+                    if self.nodes[next].ends {
+                        found = found.max(Some(at + written));
+                    }
+                    if !ways.next.contains(&way) {
+                        ways.next.push(way);
+                    }
+                }
+            }
+            std::mem::swap(&mut ways.now, &mut ways.next);
+            length += 1;
+        }
+        found
     }
 }
 
@@ -111,38 +164,11 @@ fn spellings(secret: &str) -> Vec<Vec<u8>> {
     all
 }
 
-/// The places up to which a secret was found. Kept, so that they are allocated once.
+/// Where secrets that may go on were followed to: each a node, and a place in the text. Kept, so that they are allocated once.
 #[derive(Default)]
 struct Ways {
-    now: Vec<usize>,
-    next: Vec<usize>,
-}
-
-impl Ways {
-    /// Returns where the secret ends in the bytes, if it begins there.
-    fn matches(&mut self, secret: &[u8], bytes: &[u8], begin: usize, edge: Edge) -> Option<usize> {
-        // A byte may stand for itself or begin an escape, so there may be more than one way on.
-        self.now.clear();
-        self.now.push(begin);
-        for (index, byte) in secret.iter().enumerate() {
-            self.next.clear();
-            for at in &self.now {
-                if *at >= bytes.len() && edge == Edge::Cut && index >= SHORTEST {
-                    return Some(bytes.len());
-                }
-                for (_, length) in meant(bytes, *at).filter(|(meant, _)| meant == byte) {
-                    if !self.next.contains(&(at + length)) {
-                        self.next.push(at + length);
-                    }
-                }
-            }
-            if self.next.is_empty() {
-                return None;
-            }
-            std::mem::swap(&mut self.now, &mut self.next);
-        }
-        self.now.iter().max().copied()
-    }
+    now: Vec<(usize, usize)>,
+    next: Vec<(usize, usize)>,
 }
 
 /// Returns which bytes of a secret may be written here, each with the length of what is written.

@@ -56,6 +56,9 @@ impl Cache {
         if let Some(why) = not_private(&metadata) {
             return Err(refuse(why));
         }
+        if metadata.mode() & 0o700 != 0o700 {
+            return Err(refuse(format!("nothing may be written there (mode {:04o})", metadata.mode() & 0o777)));
+        }
         // From here on the folder is meant, wherever its path leads later.
         let folder = folder.canonicalize().map_err(|error| refuse(error.to_string()))?;
         Ok(Self { folder, compatibility })

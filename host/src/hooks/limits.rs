@@ -33,7 +33,7 @@ impl Default for Limits {
         Self {
             deadline: Duration::from_secs(300),
             cpu: Duration::from_secs(30),
-            memory: 192 << 20,
+            memory: 64 << 20,
             table: 200_000,
             log: 1 << 20,
             log_of_run: 4 << 20,
@@ -43,7 +43,7 @@ impl Default for Limits {
 }
 
 /// What all hooks of this process may hold together, in their memories and in swap's for them.
-pub(super) const ALL: usize = 224 << 20;
+pub(super) const ALL: usize = 160 << 20;
 /// How long a call waits for memory that other hooks have now.
 const WAIT: Duration = Duration::from_secs(5);
 

@@ -146,7 +146,7 @@ enum Exit {
     Whole(WholeExit),
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WholeExit {
     #[serde(default)]
@@ -155,6 +155,9 @@ struct WholeExit {
     stdout: String,
     #[serde(default)]
     stderr: String,
+    /// Repeats both, for long ones.
+    #[serde(default)]
+    times: Option<usize>,
     #[serde(default, with = "humane")]
     after: Option<Duration>,
 }
@@ -326,6 +329,7 @@ impl Scenario {
             if let Some(other) = &ask.context.reason {
                 reason.clone_from(other);
             }
+            let mut context = as_in(ask.ask, &context);
             context.reason = (ask.ask == Phase::Rollback).then(|| reason.clone());
             let mut again = 0;
             let verdict = loop {
@@ -429,6 +433,24 @@ fn first_context() -> Context {
     }
 }
 
+/// Returns the context as a swap gives it in a phase: before the candidate is created there is only its image, and from the switch
+/// on it is live.
+fn as_in(phase: Phase, context: &Context) -> Context {
+    let mut context = context.clone();
+    match phase {
+        Phase::PreStart => {
+            context.candidates = Vec::new();
+            let image = std::mem::take(&mut context.candidate.container.image);
+            context.candidate.container = Container { id: String::new(), name: String::new(), image, address: None };
+            context.stage = Stage::Candidate;
+        }
+        Phase::PreSwap | Phase::Rollback => context.stage = Stage::Candidate,
+        Phase::PostSwap | Phase::Finish => context.stage = Stage::Live,
+        Phase::Health => {}
+    }
+    context
+}
+
 impl Setting {
     fn apply(&self, mut context: Context) -> Context {
         if let Some(stage) = &self.stage {
@@ -495,6 +517,12 @@ impl Scripted {
     }
 }
 
+/// Returns the beginning of a text that is repeated, and whether it is cut off there.
+fn beginning(text: &str, times: Option<usize>, limit: usize) -> (Vec<u8>, bool) {
+    let whole = text.len().saturating_mul(times.unwrap_or(1));
+    (text.bytes().cycle().take(whole.min(limit)).collect(), whole > limit)
+}
+
 /// Takes the next of a list of which the last is repeated.
 fn next<T: Clone>(list: &mut Vec<T>) -> Option<T> {
     if list.len() > 1 { Some(list.remove(0)) } else { list.first().cloned() }
@@ -510,15 +538,17 @@ impl Capabilities for Scripted {
         let exit = lock(&self.script).scenario.exec.get_mut(&command).and_then(next);
         async move {
             let exit = match exit.ok_or_else(|| Error::not_found(format!("`{command}` is not in this scenario")))? {
-                Exit::Code(code) => WholeExit { code, stdout: String::new(), stderr: String::new(), after: None },
+                Exit::Code(code) => WholeExit { code, ..WholeExit::default() },
                 Exit::Whole(exit) => exit,
             };
             tokio::time::sleep(exit.after.unwrap_or_default()).await;
+            let kept = |text: &str| beginning(text, exit.times, request.limit);
+            let ((stdout, cut), (stderr, also_cut)) = (kept(&exit.stdout), kept(&exit.stderr));
             if let Some(show) = &request.show {
-                exit.stdout.lines().chain(exit.stderr.lines()).for_each(|line| show(line));
+                let lines = [&stdout, &stderr].map(|kept| String::from_utf8_lossy(kept).into_owned());
+                lines.iter().flat_map(|text| text.lines()).for_each(|line| show(line));
             }
-            let (stdout, stderr) = (exit.stdout.into_bytes(), exit.stderr.into_bytes());
-            Ok(CommandOutput { code: exit.code, stdout, stderr, truncated: false })
+            Ok(CommandOutput { code: exit.code, stdout, stderr, truncated: cut || also_cut })
         }
         .boxed()
     }
@@ -543,9 +573,7 @@ impl Capabilities for Scripted {
             if answer.dead {
                 return Err(dead());
             }
-            let whole = answer.body.len().saturating_mul(answer.times.unwrap_or(1));
-            let body = answer.body.bytes().cycle().take(whole.min(request.limit)).collect();
-            let truncated = whole > request.limit;
+            let (body, truncated) = beginning(&answer.body, answer.times, request.limit);
             let headers = answer.headers.into_iter().collect();
             Ok(HttpResponse { status: answer.status, headers, body, truncated, elapsed })
         }

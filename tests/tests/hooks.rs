@@ -318,13 +318,13 @@ fn a_hook_that_loops_or_panics_unwinds_the_run() {
                   adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
                   create      app: [project]-app-2 from [project]-app ([id])  [time]
                   start       app: [project]-app-2 runs  [time]
-                  healthy     failed: hook `awkward` (health) aborted: panicked at tests/hooks/awkward/src/lib.rs:38: nobody expected this  [time]
+                  healthy     failed: hook `awkward` (health) aborted: panicked at tests/hooks/awkward/src/lib.rs:42: nobody expected this  [time]
                   stop        app: what was started is stopped  [time]
                   remove      app: what was created is removed  [time]
                   release     app: /etc/nginx/swap/app.conf is removed again  [time]
                   rollback    app: awkward agreed  [time]
-                error: hook `awkward` (health) aborted: panicked at tests/hooks/awkward/src/lib.rs:38: nobody expected this
-                  | panicked at tests/hooks/awkward/src/lib.rs:38: nobody expected this
+                error: hook `awkward` (health) aborted: panicked at tests/hooks/awkward/src/lib.rs:42: nobody expected this
+                  | panicked at tests/hooks/awkward/src/lib.rs:42: nobody expected this
                 > rolled back; app: [project]-app-1 serves, nothing of this run is left
             "#]],
         ),
@@ -338,13 +338,13 @@ fn a_hook_that_loops_or_panics_unwinds_the_run() {
                   create      app: [project]-app-2 from [project]-app ([id])  [time]
                   start       app: [project]-app-2 runs  [time]
                   healthy     app: [project]-app-2 is healthy  [time]
-                  pre-swap    failed: hook `awkward` (pre-swap) aborted: panicked at tests/hooks/awkward/src/lib.rs:38: nobody expected this  [time]
+                  pre-swap    failed: hook `awkward` (pre-swap) aborted: panicked at tests/hooks/awkward/src/lib.rs:42: nobody expected this  [time]
                   stop        app: what was started is stopped  [time]
                   remove      app: what was created is removed  [time]
                   release     app: /etc/nginx/swap/app.conf is removed again  [time]
                   rollback    app: awkward agreed  [time]
-                error: hook `awkward` (pre-swap) aborted: panicked at tests/hooks/awkward/src/lib.rs:38: nobody expected this
-                  | panicked at tests/hooks/awkward/src/lib.rs:38: nobody expected this
+                error: hook `awkward` (pre-swap) aborted: panicked at tests/hooks/awkward/src/lib.rs:42: nobody expected this
+                  | panicked at tests/hooks/awkward/src/lib.rs:42: nobody expected this
                 > rolled back; app: [project]-app-1 serves, nothing of this run is left
             "#]],
         ),
@@ -402,4 +402,79 @@ fn only_its_own_failures(running: Running) {
 fn answered_by(stack: &Stack) -> String {
     let answer = stack.get("/version").expect("an answer");
     answer.header("x-version").unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_run_is_taken_up_with_the_components_that_it_began_with() {
+    let stack = Stack::up();
+    stack.hook("migrate");
+    stack.hook("needy");
+    let migrate =
+        "{ use: hooks/migrate.wasm, config: { command: echo up >>/data/steps, rollback: echo down >>/data/steps } }";
+    stack.edit(
+        "docker-compose.yml",
+        "health: ./healthcheck",
+        &format!("health: ./healthcheck\n      hooks: [ {migrate} ]"),
+    );
+    stack.deploy("v2");
+    crate::kills::kill_at(&stack, "healthy", "started");
+    let (component, kept) = (stack.path("hooks/migrate.wasm"), stack.path("kept.wasm"));
+    std::fs::rename(&component, &kept).expect("keeping it");
+    std::fs::copy(stack.path("hooks/needy.wasm"), &component).expect("another component");
+    stack.edit(
+        "docker-compose.yml",
+        "echo down >>/data/steps }",
+        "echo down >>/data/steps }, allow: [ \"exec:nginx\" ]",
+    );
+    let before = stack.world();
+    let refused = stack.swap(["resume", "app"]).expect_exit(3);
+    shows(&refused, expect![[""]]);
+    assert_eq!(stack.world(), before);
+    std::fs::rename(&kept, &component).expect("putting it back");
+    stack.edit("docker-compose.yml", ", allow: [ \"exec:nginx\" ]", "");
+    stack.swap(["resume", "app"]).expect_exit(0);
+    assert_eq!(stack.exec("app", "cat /data/steps"), "up\n");
+    assert_eq!(stack.version().as_deref(), Ok("v2"));
+}
+
+#[test]
+fn a_hook_that_hangs_is_named_with_how_long() {
+    let stack = Stack::up();
+    stack.hook("awkward");
+    stack.deploy("v2");
+    let hangs =
+        ["--hooks", "hooks/awkward.wasm", "--set", "in=health", "--set", "does=sleep", "--timeout", "2s", "app"];
+    let outcome = stack.swap(hangs).expect_exit(4);
+    assert!(
+        outcome.stderr.contains("not healthy after [time]: hook `awkward` (health) has not answered for [time]"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(outcome.took < Duration::from_secs(60), "{:?}", outcome.took);
+}
+
+#[test]
+fn a_program_that_comes_late_is_waited_for_and_one_that_never_comes_is_told_apart() {
+    let stack = Stack::up();
+    stack.deploy("v2");
+    let tool = "printf '#!/bin/sh\\nexit 0\\n' >/data/tool.new; chmod +x /data/tool.new; mv /data/tool.new /data/tool";
+    for check in [&["app", "--", "/data/tool"][..], &["app", "/data/tool"]] {
+        stack.exec("app", "rm -f /data/tool");
+        let mut swap = stack.swap(["-v"].iter().chain(check).copied().collect::<Vec<_>>()).start();
+        swap.until("healthy", "started");
+        std::thread::sleep(Duration::from_secs(1));
+        stack.exec("app", tool);
+        let outcome = swap.expect_exit(0);
+        let late = "not yet: health command `/data/tool` not found in candidate";
+        assert!(outcome.stderr.contains(late), "{}", outcome.stderr);
+    }
+    // The command is there, and what it calls is not.
+    stack.exec("app", "printf '#!/bin/sh\\nno-such-tool\\n' >/data/tool; chmod +x /data/tool");
+    let outcome = stack.swap(["app", "--", "/data/tool"]).expect_exit(4);
+    for said in ["exited 127 in candidate", "no-such-tool", "the command is there and lacks a program that it calls"] {
+        assert!(outcome.stderr.contains(said), "{said}: {}", outcome.stderr);
+    }
+    stack.exec("app", "rm /data/tool");
+    let outcome = stack.swap(["app", "/data/tool"]).expect_exit(4);
+    assert!(outcome.stderr.contains("health command `/data/tool` not found in candidate"), "{}", outcome.stderr);
 }

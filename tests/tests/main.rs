@@ -1,8 +1,10 @@
 //! One binary for all scenarios, so that it links once. Each file is named for what it holds swap to.
 
+mod attacks;
 mod ci;
 mod common;
 mod container;
+mod contract;
 mod controls;
 mod crowds;
 mod door;

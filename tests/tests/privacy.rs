@@ -1,7 +1,7 @@
 //! What swap keeps is for nobody else, and holds no secret.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use scenarios::stack::Stack;
 
@@ -51,4 +51,67 @@ fn holds_no_secret(path: &PathBuf) {
     let text = String::from_utf8_lossy(&std::fs::read(path).expect("a file")).into_owned();
     let found = SECRETS.into_iter().find(|secret| text.contains(secret));
     assert_eq!(found, None, "in `{}`", path.display());
+}
+
+/// What a hook may read and nobody may see: its lines, each in what would be left of it.
+const TOKEN: &str = "-----BEGIN SECRET-----\nfirst+half/of=it\nund die Hälfte danach\n-----END SECRET-----\n";
+const LINES: [&str; 4] = ["BEGIN SECRET", "first+half", "die Hälfte danach", "END SECRET"];
+
+#[test]
+fn a_secret_is_nowhere_in_what_is_said_and_kept() {
+    let stack = Stack::up();
+    stack.hook("awkward");
+    stack.deploy("v2");
+    let mut said = Vec::new();
+    let allow = ["--allow", "secret:TOKEN", "--allow", "exec:nginx"];
+    for (phase, does) in
+        [("in=pre-swap", "does=tell"), ("in=pre-start", "does=tell"), ("in=health", "does=tell and panic")]
+    {
+        let hook = ["-v", "--hooks", "hooks/awkward.wasm", "--set", phase, "--set", does];
+        let swapped = stack.swap([&hook[..], &allow, &["app"]].concat()).env("TOKEN", TOKEN).expect_exit(4);
+        assert!(swapped.stderr.contains("***"), "{}", swapped.stderr);
+        said.push((format!("{phase} {does}"), swapped.stderr + &swapped.raw));
+        for words in [&["logs"][..], &["report"], &["history"], &["--output", "json", "logs"]] {
+            said.push((words.join(" "), stack.swap(words).expect_exit(0).raw));
+        }
+    }
+    let by_hand = [
+        "hooks",
+        "run",
+        "hooks/awkward.wasm",
+        "app",
+        "--phase",
+        "pre-swap",
+        "--set",
+        "in=pre-swap",
+        "--set",
+        "does=tell",
+    ];
+    let asked = stack.swap([&by_hand[..], &allow].concat()).env("TOKEN", TOKEN).expect_exit(3);
+    said.push(("hooks run".to_owned(), asked.stderr + &asked.raw));
+    for path in below(&stack.state()) {
+        said.push((
+            path.display().to_string(),
+            String::from_utf8_lossy(&std::fs::read(&path).expect("a file")).into_owned(),
+        ));
+    }
+    assert!(said.len() > 20, "{} texts", said.len());
+    for (what, text) in said {
+        for line in LINES {
+            let percent: String = line.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let found = [text.contains(line), text.to_lowercase().contains(&percent)];
+            assert_eq!(found, [false, false], "`{line}` in {what}:\n{}", around(&text, line));
+        }
+    }
+}
+
+/// Returns all files below a folder.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    entries.flat_map(|entry| if entry.path().is_dir() { below(&entry.path()) } else { vec![entry.path()] }).collect()
+}
+
+/// Returns the line in which something was found.
+fn around<'a>(text: &'a str, found: &str) -> &'a str {
+    text.lines().find(|line| line.contains(found)).unwrap_or_default()
 }

@@ -90,6 +90,82 @@ fn a_component_is_compiled_once_and_only_a_private_folder_is_trusted() {
     Hook::load(&Arc::new(linked), &spec(&disk, &[])).expect("hooks work without a cache");
 }
 
+#[test]
+fn a_compiled_component_of_which_a_bit_is_wrong_is_compiled_again() {
+    let disk = on_disk("cached", &plain(Phase::Health, "(i32.const 0)"));
+    let folder = disk.folder.path().join("cache");
+    let load = || Hook::load(&Arc::new(Engine::new(Some(&folder)).unwrap()), &spec(&disk, &[])).unwrap();
+    load();
+    let all = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let file = all().find(|path| path.extension().is_some_and(|ending| ending == "cwasm")).unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    for at in (0..whole.len()).step_by(whole.len() / 60) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (at % 8);
+        std::fs::write(&file, &flipped).unwrap();
+        load();
+        assert!(std::fs::read(&file).unwrap() != flipped, "the flipped bit at {at} is still there");
+    }
+    // Without its sum nobody knows.
+    all().filter(|path| *path != file).for_each(|sum| std::fs::remove_file(sum).unwrap());
+    std::fs::write(&file, b"anything").unwrap();
+    load();
+    assert!(std::fs::read(&file).unwrap().len() > 1000);
+}
+
+#[test]
+fn what_nobody_uses_leaves_the_cache() {
+    use std::time::{Duration, SystemTime};
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let load = |name: &str, body: &str| {
+        let disk = on_disk(name, &plain(Phase::Health, body));
+        Hook::load(&Arc::new(Engine::new(Some(&cache)).unwrap()), &spec(&disk, &[])).unwrap();
+    };
+    let count = || std::fs::read_dir(&cache).unwrap().count();
+    load("old", "(i32.const 0)");
+    assert_eq!(count(), 2, "the code and its sum");
+    let age = |days: u64| {
+        for entry in std::fs::read_dir(&cache).unwrap() {
+            let before = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+            std::fs::File::open(entry.unwrap().path()).unwrap().set_modified(before).unwrap();
+        }
+    };
+    age(31);
+    load("new", "(i32.const 4)");
+    assert_eq!(count(), 2, "the old one is gone, with its sum");
+    // What is used is not old.
+    age(31);
+    load("new", "(i32.const 4)");
+    load("other", "(i32.const 8)");
+    assert_eq!(count(), 4);
+    // There is room for so much only.
+    let large = cache.join("0000-0000000000000000.cwasm");
+    std::fs::File::create(&large).unwrap().set_len(600 << 20).unwrap();
+    age(1);
+    load("last", "(i32.const 12)");
+    assert!(!large.exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_had_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let problem = |cache: &str| {
+        let engine = Engine::new(Some(&folder.path().join(cache))).unwrap();
+        let what = engine.cache_problem().unwrap().what.replace(folder.path().to_str().unwrap(), "…");
+        let disk = on_disk("hook", &plain(Phase::Health, "(i32.const 0)"));
+        Hook::load(&Arc::new(engine), &spec(&disk, &[])).expect("hooks work without a cache");
+        what
+    };
+    assert_eq!(problem("file"), "not keeping compiled hooks in `…/file`: it is not a folder");
+    assert_eq!(problem("file/cache"), "not keeping compiled hooks in `…/file/cache`: File exists (os error 17)");
+    std::fs::create_dir(folder.path().join("closed")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o500);
+    std::fs::set_permissions(folder.path().join("closed"), mode).unwrap();
+    assert_eq!(problem("closed"), "not keeping compiled hooks in `…/closed`: nothing may be written there (mode 0500)");
+}
+
 #[tokio::test]
 async fn several_hooks_agree_in_order_and_in_reverse() {
     let imports = r#"(import "swap:hooks/config@0.1.0" "get" (func $get (param i32 i32 i32)))

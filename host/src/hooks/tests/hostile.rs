@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::component::{component, core, getter, plain, runner, wrap};
-use super::world::{Kept, Small, context, load, tight};
-use crate::hooks::{Hook, HttpResponse, Limits, Reply};
+use super::world::{Kept, Small, context, engine, load, on_disk, spec, tight};
+use crate::hooks::{Asked, Health, Hook, Hooks, HttpResponse, Limits, Pending, Reply};
 use crate::model::{Failure, Phase};
 
 /// What is refused at load, and how.
@@ -74,6 +74,92 @@ fn a_component_with_a_flipped_byte_never_harms_the_loader() {
         bytes[at] ^= 0x55;
         // Some still load, as names and padding don't matter; none may panic.
         let _ = load(&bytes, &[]);
+    }
+}
+
+/// A component of the lines, around nothing.
+fn of(lines: &str) -> Vec<u8> {
+    wat::parse_str(format!("(component {lines})")).unwrap()
+}
+
+#[test]
+fn what_is_too_much_to_compile_is_refused_before_it_is_compiled() {
+    let too_much = |what: &str| format!("hook `bad`: `…/bad.wasm` has {what}, which is too much to compile");
+    let functions = "(func)".repeat(20_001);
+    assert_eq!(refused(&of(&format!("(core module {functions})"))), too_much("more than 20000 functions"));
+    let large = "(drop (i64.const 0x7fffffffffffffff))".repeat(60_000);
+    assert_eq!(refused(&of(&format!("(core module (func {large}))"))), too_much("a function of more than 512 KiB"));
+    let code = format!("(func {})", "(drop (i64.const 0x7fffffffffffffff))".repeat(30_000)).repeat(32);
+    assert_eq!(refused(&of(&format!("(core module {code})"))), too_much("more than 10 MiB of code"));
+    let globals = "(global i32 (i32.const 0))".repeat(20_001);
+    assert_eq!(refused(&of(&format!("(core module {globals})"))), too_much("more than 20000 globals"));
+    let export = |number: usize| format!("(export \"{number:0>100}\" (func 0))");
+    let exports: String = (0..21_000).map(export).collect();
+    let declares = format!("(core module (func) {exports})");
+    assert_eq!(refused(&of(&declares)), too_much("more than 2 MiB of declarations"));
+    // Each instantiates the one before it twice.
+    let mut nested = "(component $c0 (core module $m) (core instance (instantiate $m)))".to_owned();
+    for depth in 1..40 {
+        let twice = format!("(instance (instantiate $c{}))", depth - 1).repeat(2);
+        nested += &format!("(component $c{depth} {twice})");
+    }
+    nested += "(instance (instantiate $c39))";
+    assert_eq!(refused(&of(&nested)), too_much("parts that make more than 1000 instances"));
+    let given = "(component $c (import \"c\" (component $d)) (instance (instantiate $d)) (instance (instantiate $d)))";
+    assert_eq!(
+        refused(&of(given)),
+        "hook `bad`: `…/bad.wasm` is not a valid component: it wants to be given a component"
+    );
+}
+
+/// Returns the most memory that this process has had, in KiB.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+    peak.unwrap()
+}
+
+#[test]
+fn what_is_just_not_too_much_to_compile_takes_bounded_memory() {
+    let arithmetic = "(local.set 1 (i32.add (local.get 1) (i32.const 77777777)))";
+    // Ten bytes a line; the last is a ladder of blocks, which a compiler likes least.
+    let many =
+        |count: usize, lines: usize| format!("(func (local i32 i32) {})", arithmetic.repeat(lines)).repeat(count);
+    let ladder = |depth: usize| {
+        let branches = "(br_if 0 (local.get 1))".repeat(8);
+        format!(
+            "(func (local i32 i32) {}{}{})",
+            "(block ".repeat(depth),
+            branches,
+            format!(") {branches}").repeat(depth)
+        )
+    };
+    for (what, functions) in [
+        ("many small functions", many(19_000, 30)),
+        ("few large functions", many(18, 50_000)),
+        ("ladders", ladder(10_000).repeat(18)),
+    ] {
+        let before = peak_kib();
+        let begin = Instant::now();
+        let loaded = load(&component(Phase::Health, &core(Phase::Health, "", "(i32.const 0)", &functions)), &[]);
+        let (took, grown) = (begin.elapsed(), (peak_kib() - before) >> 10);
+        println!("{what}: {:?}, {took:?}, {grown} MiB more", loaded.map(|_| ()).map_err(|failure| failure.what));
+    }
+}
+
+#[test]
+fn what_a_component_calls_itself_and_others_is_short_in_messages() {
+    let long = "n".repeat(90_000);
+    let exporting = of(&format!("(instance $i) (export \"{long}\" (instance $i))"));
+    let message = refused(&exporting);
+    assert!(message.starts_with("hook `bad`: it exports no phase of swap:hooks (nnn"), "{message}");
+    assert!(message.len() < 1000, "{} bytes", message.len());
+    let importing = of(&format!("(import \"{long}\" (instance))"));
+    assert!(refused(&importing).len() < 1000);
+    let section = |data: &str| of(&format!("(@custom \"swap-hook:needs\" \"{data}\")"));
+    for data in [long.clone(), format!("secret:{long}"), "exec:db ".repeat(30_000)] {
+        let message = refused(&section(&data));
+        assert!(message.len() < 1000, "{} bytes", message.len());
     }
 }
 
@@ -245,6 +331,117 @@ async fn a_lie_about_the_answer_is_ended() {
 }
 
 #[tokio::test]
+async fn all_that_a_hook_says_in_a_run_is_limited() {
+    let imports = r#"(import "swap:hooks/log@0.1.0" "info" (func $info (param i32 i32)))"#;
+    let body = "(call $info (i32.const 0) (i32.const 60000)) (i32.const 0)";
+    let hook = load(&component(Phase::Health, &core(Phase::Health, imports, body, "")), &[]).unwrap();
+    let kept = Kept::default();
+    let limits = Limits { log_of_run: 1 << 20, ..tight() };
+    for _ in 0..30 {
+        let reply = hook.call(Phase::Health, &context(), Arc::new(Small::default()), limits, kept.log()).await;
+        assert_eq!(reply, Ok(Reply::Healthy), "what is not shown is no failure");
+    }
+    let lines = kept.lines();
+    let said: usize = lines.iter().map(String::len).sum();
+    assert!(said < (1 << 20) + 100_000, "{said}");
+    let last = "bad health Warn: it has logged more than 1 MiB in this run; what it says further is not shown";
+    assert_eq!(lines.last().map(String::as_str), Some(last));
+    assert_eq!(lines.iter().filter(|line| *line == last).count(), 1);
+}
+
+#[tokio::test]
+async fn nobody_is_asked_again_at_once() {
+    let body = "(i32.store (i32.const 0) (i32.const 1)) (i32.store (i32.const 16) (i32.const 1)) (i32.const 0)";
+    let hook = load(&plain(Phase::Health, body), &[]).unwrap();
+    let reply = call(&hook, Phase::Health, Small::default(), tight()).await;
+    let Ok(Reply::NotYet { retry_after, .. }) = reply else { panic!("{reply:?}") };
+    assert_eq!(retry_after, Some(Duration::from_millis(50)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_hooks_together_have_a_limit() {
+    // Has most of what there is, and waits.
+    let imports = r#"(import "swap:hooks/http@0.1.0" "send"
+        (func $send (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32)))"#;
+    let all = crate::hooks::limits::ALL;
+    let pages = (all >> 16) * 2 / 3;
+    let body = format!(
+        r#"(drop (memory.grow (i32.const {pages})))
+            (call $send (i32.const 1024) (i32.const 3) (i32.const 1040) (i32.const 17)
+                (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+                (i32.const 0) (i64.const 0) (i32.const 10) (i32.const 2048)) (i32.const 0)"#
+    );
+    let data = r#"(data (i32.const 1024) "GET") (data (i32.const 1040) "http://candidate/")"#;
+    let hook = load(&component(Phase::Health, &core(Phase::Health, imports, &body, data)), &[]).unwrap();
+    let limits = Limits { memory: all, deadline: Duration::from_secs(20), ..Limits::default() };
+    let world = Arc::new(Small::default());
+    let context = context();
+    let ask = || hook.call(Phase::Health, &context, world.clone(), limits, Kept::default().log());
+    // The first holds what it has until it is dropped.
+    let (first, second) = (ask(), ask());
+    tokio::select! {
+        reply = first => panic!("{reply:?}"),
+        reply = async { tokio::time::sleep(Duration::from_millis(200)).await; second.await } => {
+            let all = all >> 20;
+            assert_eq!(
+                reply.unwrap_err().what,
+                format!("hook `bad` (health) aborted: all hooks together need more than {all} MiB of memory")
+            );
+        }
+    }
+    // What a call had is there again.
+    let reply = tokio::time::timeout(Duration::from_secs(1), ask()).await;
+    assert!(reply.is_err(), "it waits for its answer, not for memory: {reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_deadline_ends_a_hook_that_fills_its_memory() {
+    let pages = (Limits::default().memory >> 16) - 10;
+    let body = format!(
+        "(drop (memory.grow (i32.const {pages})))
+         (loop $again (br_if $again (i32.eqz (i32.const 0)))) (i32.const 0)"
+    );
+    // Waits until just before the deadline, then fills all of its memory at once.
+    let body = body.replace(
+        "(br_if $again (i32.eqz (i32.const 0)))",
+        &format!(
+            "(local.set 1 (i32.add (local.get 1) (i32.const 1)))
+             (br_if $again (i32.lt_u (local.get 1) (i32.const 200000000)))
+             (memory.fill (i32.const 65536) (i32.const 1) (i32.const {}))
+             (br $again)",
+            (pages - 2) << 16
+        ),
+    );
+    let hook = load(&plain(Phase::Health, &format!("(local i32) {body}")), &[]).unwrap();
+    let limits = Limits { memory: Limits::default().memory, ..tight() };
+    let failure = call(&hook, Phase::Health, Small::default(), limits).await.unwrap_err();
+    assert_eq!(failure.what, "hook `bad` (health) aborted: no answer within 300ms");
+}
+
+#[tokio::test]
+async fn what_is_said_with_secrets_about_is_looked_through_in_time() {
+    let secret: String = (0..50).map(|line| format!("-----{line:0>60}\n")).collect();
+    let imports = r#"(import "swap:hooks/log@0.1.0" "info" (func $info (param i32 i32)))
+        (import "swap:hooks/config@0.1.0" "secret" (func $secret (param i32 i32 i32)))"#;
+    for byte in [b'-', b'%', b'\\', b'0', b'x'] {
+        let body = format!(
+            "(drop (memory.grow (i32.const 16))) (call $secret (i32.const 1024) (i32.const 5) (i32.const 2048))
+             (memory.fill (i32.const 131072) (i32.const {byte}) (i32.const 900000))
+             (loop $again (call $info (i32.const 131072) (i32.const 900000)) (br $again)) (i32.const 0)"
+        );
+        let data = r#"(data (i32.const 1024) "TOKEN")"#;
+        let hook =
+            load(&component(Phase::Health, &core(Phase::Health, imports, &body, data)), &["secret:TOKEN"]).unwrap();
+        let world = Small { secret: Some(secret.clone()), ..Small::default() };
+        let limits = Limits { log: 1 << 20, deadline: Duration::from_secs(5), ..tight() };
+        let begin = Instant::now();
+        let failure = call(&hook, Phase::Health, world, limits).await.unwrap_err();
+        assert_eq!(failure.what, "hook `bad` (health) aborted: it logged more than 1024 KiB", "{byte}");
+        assert!(begin.elapsed() < Duration::from_secs(2), "{byte}: {:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn an_enormous_message_is_cut() {
     // 1 MiB of NUL.
     let body = "(drop (memory.grow (i32.const 30))) (i32.store (i32.const 0) (i32.const 2))
@@ -357,6 +554,24 @@ async fn the_deadline_ends_a_request_that_runs() {
     let failure = call(&hook, Phase::Health, world, tight()).await.unwrap_err();
     assert_eq!(failure.what, "hook `bad` (health) aborted: no answer within 300ms");
     assert!(*dropped.lock().unwrap(), "the request was ended");
+}
+
+#[tokio::test]
+async fn the_first_fatal_verdict_counts_and_who_hangs_is_named() {
+    let hangs = on_disk("hangs", &getter("http://candidate/"));
+    let body = "(i32.store (i32.const 0) (i32.const 2)) (i32.const 0)";
+    let never = on_disk("never", &plain(Phase::Health, body));
+    let hooks = Hooks::load(&engine(), &[spec(&hangs, &[]), spec(&never, &[])]).unwrap();
+    let world = Arc::new(Small::default());
+    let (ended, context, pending) = (world.dropped.clone(), context(), Pending::default());
+    let limits = Limits { deadline: Duration::from_secs(60), ..tight() };
+    let asked = Asked { context: &context, capabilities: world, limits, log: Kept::default().log() };
+    let begin = Instant::now();
+    let Health::Fatal(failure) = hooks.health(&asked, &pending).await else { panic!() };
+    assert_eq!(failure.what, "hook `never` (health) is fatal: ");
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(pending.said().as_deref(), Some("hook `hangs` (health) has not answered for 0s"));
+    assert!(*ended.lock().unwrap(), "what the other had begun is ended");
 }
 
 #[tokio::test]

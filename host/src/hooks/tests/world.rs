@@ -107,6 +107,7 @@ impl Kept {
 #[derive(Default)]
 pub struct Small {
     pub answer: Option<HttpResponse>,
+    pub secret: Option<String>,
     pub dropped: Arc<Mutex<bool>>,
 }
 
@@ -175,6 +176,7 @@ impl Capabilities for Small {
     }
 
     fn secret(&self, _: &str) -> BoxFuture<'_, Result<String, Error>> {
-        nothing()
+        let secret = self.secret.clone().ok_or_else(|| Error::unavailable("not in this world"));
+        async { secret }.boxed()
     }
 }

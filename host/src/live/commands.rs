@@ -98,6 +98,13 @@ fn read(folder: &Path) -> Vec<(Noted, Note)> {
     notes.collect()
 }
 
+/// Forgets what this process had begun: all of it is over.
+pub(super) fn forget_own(base: &Path) {
+    let me = this_process();
+    let own = read(&base.join("commands")).into_iter().filter(|(_, note)| note.by == me);
+    own.for_each(|(noted, _)| noted.over());
+}
+
 /// Ends a one-off container with the client that attends to it, and removes it. Tells whether nothing of it is left.
 ///
 /// Twice: what is gone stays gone.
@@ -226,7 +233,9 @@ mod tests {
         left.sort_by_key(|begun| matches!(begun, Begun::OneOff(_)));
         assert_eq!(left, [command, Begun::OneOff("demo-app-x".to_owned())]);
         first.over();
-        second.over();
+        assert_eq!(read(&notes.folder).len(), 1);
+        drop(second);
+        forget_own(base.path());
         assert!(read(&notes.folder).is_empty());
         // What a crash left half written is nobody's.
         std::fs::write(notes.folder.join("half"), b"{\"run\":").unwrap();

@@ -158,7 +158,11 @@ impl Site {
 
     /// Waits for what was given up in the background, at most so long. Returns the names of what still runs then.
     pub async fn settle(&self, limit: Duration) -> Vec<String> {
-        self.docker.settle(limit).await
+        let running = self.docker.settle(limit).await;
+        if running.is_empty() {
+            super::commands::forget_own(self.folder().path());
+        }
+        running
     }
 
     /// Tells whether every candidate that the run has started still runs; without any, there is nothing to contradict.

@@ -520,7 +520,11 @@ impl<'a> Judge<'a> {
     /// did not find.
     fn not_found_by(&self, check: &Check, word: &str, said: Vec<String>) -> Failure {
         let last = said.iter().rev().find(|line| line.contains("not found")).or(said.last());
-        let own = last.is_none_or(|line| line.split([':', ' ', '`', '\'', '"']).any(|part| part == word));
+        // The script that calls the program stands in the same line.
+        let own = last.is_none_or(|line| match missing(line) {
+            Some(missing) => missing == word,
+            None => line.split([':', ' ', '`', '\'', '"']).any(|part| part == word),
+        });
         if own && matches!(check, Check::Shell(_)) {
             return self.not_found(word).tail(said);
         }
@@ -660,6 +664,36 @@ fn nothing_listens(place: &str, sockets: &[SocketAddr], port: u16) -> String {
     }
 }
 
+/// Returns which program a shell says that it did not find.
+fn missing(line: &str) -> Option<&str> {
+    let (before, after) = line.rsplit_once("not found")?;
+    let name = match after.trim().strip_prefix(':') {
+        Some(name) => name,
+        None => before.trim_end().trim_end_matches("command").trim_end().trim_end_matches(':').rsplit(':').next()?,
+    };
+    Some(name.trim_matches([' ', '`', '\'', '"']))
+}
+
 fn lines(text: &str) -> Vec<String> {
     text.lines().map(printable).filter(|line| !line.trim().is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::missing;
+
+    #[test]
+    fn a_shell_names_the_program_that_it_did_not_find() {
+        for (line, name) in [
+            ("sh: 1: check: not found", Some("check")),
+            ("/data/check: 2: curl: not found", Some("curl")),
+            ("sh: check: not found", Some("check")),
+            ("/data/check: line 2: curl: command not found", Some("curl")),
+            ("bash: line 1: ./check: command not found", Some("./check")),
+            ("zsh: command not found: check", Some("check")),
+            ("env: 'node': No such file or directory", None),
+        ] {
+            assert_eq!(missing(line), name, "{line}");
+        }
+    }
 }

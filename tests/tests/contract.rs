@@ -75,6 +75,69 @@ fn told(said: &str, line: impl Fn(&str) -> Option<String>) -> String {
 }
 
 fn seen(told: &str) {
-    let expected: Expect = expect![[r#""#]];
+    let expected: Expect = expect![[r#"
+        this is shown
+        warning: this is marked
+        error: this too
+        first: pre-start of a candidate, attempt 1, candidates 0, created false, live 1, in time true, reason None
+        image: named true, digest sha256:
+        live: 1 named as the candidate: true
+        operator: [operator]
+        no candidate: not-found: there is no candidate yet in this phase; a command in its image runs in `one-off`
+        not granted: refused: to run a command in the live container is not granted; allow it with `allow: [ "exec:live" ]` beside the hook in `x-swap`, or `--allow exec:live`
+        key of 0: too-large: a key has 1 to 256 bytes
+        key of 1: done
+        key of 100: done
+        key of 101: done
+        key of 256: done
+        key of 257: too-large: a key has 1 to 256 bytes
+        value of 65536: done
+        value of 65537: too-large: a value has at most 65536 bytes
+        kept bytes: true
+        keys: 4
+        keys: done
+        wrong guess: Ok(false)
+        key 1001: too-large: a hook has at most 1000 keys
+        key that is there: done
+        kept: done
+        secret: done
+        secret value: invalid: a secret is not stored: ask for it again when it is needed
+        secret key: invalid: a secret is not stored: ask for it again when it is needed
+        shown: ***
+        unknown secret: refused
+        URL: too-large: a URL has at most 16 KiB
+        host: too-large: a host has at most 255 bytes
+        method: too-large: a method has at most 32 bytes
+        headers: too-large: a request has at most 100 headers with 64 KiB together
+        many headers: too-large: a request has at most 100 headers with 64 KiB together
+        header: invalid: `a\r\nb: c` is not the value of a header
+        no URL: invalid: `here` is not a URL
+        scheme: invalid: `file:///etc/passwd` is neither http nor https
+        password: invalid: a URL with a password; send an `authorization` header
+        port of the front door: refused: to send a request to port 2375 of the proxy's container is not granted; allow it with `allow: [ "http:front-door:2375" ]` beside the hook in `x-swap`, or `--allow http:front-door:2375`
+        command: too-large: a command has at most 128 KiB, with its environment
+        environment: invalid: the name of a variable is empty or has a `=`
+        NUL: invalid: a NUL character in a command
+        no command: invalid: a command without a name
+        target: invalid: `the moon` is not a target (candidate, candidate:NAME, live, live:NAME, service:NAME)
+        service: invalid: `service:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` is not a target (candidate, candidate:NAME, live, live:NAME, service:NAME)
+        first: health of a candidate, attempt 1, candidates 1, created true, live 1, in time true, reason None
+        asked at once: true
+        asked again after what was wanted: true
+        first: pre-swap of a candidate, attempt 1, candidates 1, created true, live 1, in time true, reason None
+        candidate: exit 3, 4194304 bytes, from the beginning: true, cut: true
+        candidate: Output { code: 0, stdout: "out\n", stderr: "err\n", truncated: false }
+        no such program: not-found
+        too late: timeout: no answer within [time]; it was ended
+        one-off: exit 3, 4194304 bytes, from the beginning: true, cut: true
+        one-off: Output { code: 0, stdout: "out\n", stderr: "err\n", truncated: false }
+        no such program: not-found
+        too late: timeout: no answer within [time]; it was ended
+        large answer: 200, 4194304 bytes, cut: true
+        no such page: 404
+        state: running
+        first: rollback of a candidate, attempt 1, candidates 1, created true, live 1, in time true, reason Some("hook `witness` (pre-swap) failed: this is how it ends")
+        kept: since the beginning
+    "#]];
     expected.assert_eq(told);
 }

@@ -428,7 +428,14 @@ fn a_run_is_taken_up_with_the_components_that_it_began_with() {
     );
     let before = stack.world();
     let refused = stack.swap(["resume", "app"]).expect_exit(3);
-    shows(&refused, expect![[""]]);
+    shows(
+        &refused,
+        expect![[r#"
+        the run that held `app` is dead (pid [pid] of [user] on [machine] since [when]): taking over
+        error: the run of `app` began with another component of the hook `migrate`
+        hint: put back the file with the digest [image] (now: [image]); `swap hooks inspect FILE` shows it
+    "#]],
+    );
     assert_eq!(stack.world(), before);
     std::fs::rename(&kept, &component).expect("putting it back");
     stack.edit("docker-compose.yml", ", allow: [ \"exec:nginx\" ]", "");

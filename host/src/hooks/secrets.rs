@@ -243,6 +243,24 @@ mod tests {
     }
 
     #[test]
+    fn many_secrets_take_about_as_long_as_one() {
+        let lines: String = (0..50).map(|line| format!("-----{line:0>60}\n")).collect();
+        let time = |secrets: &Secrets, text: &str| {
+            let one = |_| {
+                let begin = std::time::Instant::now();
+                assert_eq!(secrets.hide(text, Edge::Whole).len(), text.len());
+                begin.elapsed()
+            };
+            (0..5).map(one).min().unwrap()
+        };
+        // What begins as all of them, what begins no secret, and what might be an escape.
+        for text in ["-", "x", "%", "\\"].map(|byte| byte.repeat(50_000)) {
+            let (one, all) = (time(&secrets(&["-----secret"]), &text), time(&secrets(&[&lines]), &text));
+            assert!(all < one * 5, "{}: {all:?} with 50 lines, {one:?} with one", &text[..1]);
+        }
+    }
+
+    #[test]
     fn what_is_too_short_hides_nothing() {
         assert_eq!(secrets(&["", "abc"]).hide("abc", Edge::Whole), "abc");
     }

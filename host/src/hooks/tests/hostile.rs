@@ -121,29 +121,21 @@ fn peak_kib() -> u64 {
 
 #[test]
 fn what_is_just_not_too_much_to_compile_takes_bounded_memory() {
-    let arithmetic = "(local.set 1 (i32.add (local.get 1) (i32.const 77777777)))";
-    // Ten bytes a line; the last is a ladder of blocks, which a compiler likes least.
-    let many =
-        |count: usize, lines: usize| format!("(func (local i32 i32) {})", arithmetic.repeat(lines)).repeat(count);
-    let ladder = |depth: usize| {
-        let branches = "(br_if 0 (local.get 1))".repeat(8);
-        format!(
-            "(func (local i32 i32) {}{}{})",
-            "(block ".repeat(depth),
-            branches,
-            format!(") {branches}").repeat(depth)
-        )
-    };
-    for (what, functions) in [
-        ("many small functions", many(19_000, 30)),
-        ("few large functions", many(18, 50_000)),
-        ("ladders", ladder(10_000).repeat(18)),
-    ] {
+    let line = "(local.set 1 (i32.add (local.get 1) (i32.const 77777777)))";
+    let many = |count: usize, lines: usize| format!("(func (local i32 i32) {})", line.repeat(lines)).repeat(count);
+    for (what, functions) in [("many small functions", many(19_000, 30)), ("few large functions", many(16, 40_000))] {
+        let bytes = component(Phase::Health, &core(Phase::Health, "", "(i32.const 0)", &functions));
+        drop(functions);
+        // From here on the peak counts anew.
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
         let before = peak_kib();
-        let begin = Instant::now();
-        let loaded = load(&component(Phase::Health, &core(Phase::Health, "", "(i32.const 0)", &functions)), &[]);
-        let (took, grown) = (begin.elapsed(), (peak_kib() - before) >> 10);
-        println!("{what}: {:?}, {took:?}, {grown} MiB more", loaded.map(|_| ()).map_err(|failure| failure.what));
+        let loaded = load(&bytes, &[]);
+        let grown = (peak_kib() - before) >> 10;
+        println!("{what}: {} KiB of component, {grown} MiB", bytes.len() >> 10);
+        // On a machine that is busy the time for it may be over first.
+        let late = loaded.err().map(|failure| failure.what);
+        assert!(late.as_ref().is_none_or(|what| what.contains("to compile")), "{late:?}");
+        assert!(grown < 300, "{what} took {grown} MiB");
     }
 }
 
@@ -416,29 +408,6 @@ async fn the_deadline_ends_a_hook_that_fills_its_memory() {
     let limits = Limits { memory: Limits::default().memory, ..tight() };
     let failure = call(&hook, Phase::Health, Small::default(), limits).await.unwrap_err();
     assert_eq!(failure.what, "hook `bad` (health) aborted: no answer within 300ms");
-}
-
-#[tokio::test]
-async fn what_is_said_with_secrets_about_is_looked_through_in_time() {
-    let secret: String = (0..50).map(|line| format!("-----{line:0>60}\n")).collect();
-    let imports = r#"(import "swap:hooks/log@0.1.0" "info" (func $info (param i32 i32)))
-        (import "swap:hooks/config@0.1.0" "secret" (func $secret (param i32 i32 i32)))"#;
-    for byte in [b'-', b'%', b'\\', b'0', b'x'] {
-        let body = format!(
-            "(drop (memory.grow (i32.const 16))) (call $secret (i32.const 1024) (i32.const 5) (i32.const 2048))
-             (memory.fill (i32.const 131072) (i32.const {byte}) (i32.const 900000))
-             (loop $again (call $info (i32.const 131072) (i32.const 900000)) (br $again)) (i32.const 0)"
-        );
-        let data = r#"(data (i32.const 1024) "TOKEN")"#;
-        let hook =
-            load(&component(Phase::Health, &core(Phase::Health, imports, &body, data)), &["secret:TOKEN"]).unwrap();
-        let world = Small { secret: Some(secret.clone()), ..Small::default() };
-        let limits = Limits { log: 1 << 20, deadline: Duration::from_secs(5), ..tight() };
-        let begin = Instant::now();
-        let failure = call(&hook, Phase::Health, world, limits).await.unwrap_err();
-        assert_eq!(failure.what, "hook `bad` (health) aborted: it logged more than 1024 KiB", "{byte}");
-        assert!(begin.elapsed() < Duration::from_secs(2), "{byte}: {:?}", begin.elapsed());
-    }
 }
 
 #[tokio::test]

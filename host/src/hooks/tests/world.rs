@@ -107,7 +107,6 @@ impl Kept {
 #[derive(Default)]
 pub struct Small {
     pub answer: Option<HttpResponse>,
-    pub secret: Option<String>,
     pub dropped: Arc<Mutex<bool>>,
 }
 
@@ -176,7 +175,6 @@ impl Capabilities for Small {
     }
 
     fn secret(&self, _: &str) -> BoxFuture<'_, Result<String, Error>> {
-        let secret = self.secret.clone().ok_or_else(|| Error::unavailable("not in this world"));
-        async { secret }.boxed()
+        nothing()
     }
 }

@@ -110,7 +110,7 @@ fn about(context: &Context) -> String {
         context.candidates.len(),
         !context.candidate.id.is_empty(),
         context.live.len(),
-        (100..=60_000).contains(&context.remaining_ms),
+        (100..=300_000).contains(&context.remaining_ms),
         context.reason
     )
 }

@@ -79,11 +79,17 @@ enum Expected {
     Id(usize, String),
 }
 
+/// A kept connection that was silent for longer is not used again. A machine that is busy can make a client's pause longer than
+/// the second for which nginx keeps connections when it reloads (`keepalive_min_timeout`).
+const LONGEST_SILENCE: Duration = Duration::from_millis(500);
+
 async fn kept(kind: Kind, shared: &Shared) {
     let mut open: Option<Connection> = None;
+    let mut answered = Instant::now();
     while shared.rest_between(kind, open.as_mut()).await {
         let started = Instant::now();
-        let mut connection = match open.take().filter(Connection::is_open) {
+        let fresh = |connection: &Connection| connection.is_open() && answered.elapsed() < LONGEST_SILENCE;
+        let mut connection = match open.take().filter(fresh) {
             Some(connection) => connection,
             None => match Connection::open(shared.load.target, shared.load.limit).await {
                 Ok(connection) => connection,
@@ -95,6 +101,7 @@ async fn kept(kind: Kind, shared: &Shared) {
         };
         if exchange(kind, shared, &mut connection, started).await {
             open = Some(connection);
+            answered = Instant::now();
         }
     }
 }

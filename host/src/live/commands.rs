@@ -101,7 +101,8 @@ fn read(folder: &Path) -> Vec<(Noted, Note)> {
 /// Forgets what this process had begun: all of it is over.
 pub(super) fn forget_own(base: &Path) {
     let me = this_process();
-    let own = read(&base.join("commands")).into_iter().filter(|(_, note)| note.by == me);
+    let mine = |by: &Holder| (by.pid, by.start, &by.space, &by.boot) == (me.pid, me.start, &me.space, &me.boot);
+    let own = read(&base.join("commands")).into_iter().filter(|(_, note)| mine(&note.by));
     own.for_each(|(noted, _)| noted.over());
 }
 

@@ -11,8 +11,8 @@ use scenarios::swap::{Outcome, replaced, without_versions};
 
 use crate::common::{lost_nothing, mixed_load, shows};
 
-/// Lets `swap init` prepare a service of the stack, types what it says, and swaps the service under load; then there is
-/// nothing left to do.
+/// Lets `swap init` prepare a service of the stack, types what it says, and swaps the service three times under load; then
+/// there is nothing left to do.
 #[track_caller]
 fn set_up_and_swapped(
     builder: Builder,
@@ -29,7 +29,9 @@ fn set_up_and_swapped(
     serves(&stack, "v1");
     let running = mixed_load(&stack);
     stack.deploy(next);
-    stack.swap([service]).expect_exit(0);
+    for _ in 0..3 {
+        stack.swap([service]).expect_exit(0);
+    }
     lost_nothing(running);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
     assert_ne!(stack.containers(service)[0].id, before[0].id);
@@ -178,11 +180,11 @@ fn php_fpm_behind_an_nginx_that_is_built_goes_from_nothing_to_its_first_swap() {
             >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
             >            do   write `restart: unless-stopped` under `services: nginx:`
             > service app
-            >   ok       live: [project]-app-2
+            >   ok       live: [project]-app-4
             >   ok       image: [project]-app ([id])
             >   ok       two of its containers can run beside each other
             >   ok       nginx talks to its port 9000
-            >   ok       [project]-app-2 answers http://[door]/
+            >   ok       [project]-app-4 answers http://[door]/
             >   warning  nothing but that its port accepts connections tells whether it is healthy: it has no HEALTHCHECK and no `health:`
             >            why  a version that answers every request with an error would be swapped in
             >            do   write `x-swap: { health: { http: /up } }`, or the check that you have, under `services: app:`
@@ -288,11 +290,11 @@ fn node_goes_from_nothing_to_its_first_swap() {
             >   ok       `worker_shutdown_timeout` is not set, as it should be
             >   ok       `restart: unless-stopped`: it comes back after a reboot
             > service app
-            >   ok       live: [project]-app-2
+            >   ok       live: [project]-app-4
             >   ok       image: [project]-app ([id])
             >   ok       two of its containers can run beside each other
             >   ok       nginx talks to its port 3000
-            >   ok       [project]-app-2 answers http://[door]/
+            >   ok       [project]-app-4 answers http://[door]/
             >   ok       healthy when its HEALTHCHECK agrees
             >   ok       it may take [time] to stop, the engine's default
             >   ok       `restart: unless-stopped`: it comes back after a reboot
@@ -391,11 +393,11 @@ fn python_under_gunicorn_goes_from_nothing_to_its_first_swap() {
             >            why  after a reboot of the machine, or of the engine, it stays down until somebody starts it
             >            do   write `restart: unless-stopped` under `services: nginx:`
             > service web
-            >   ok       live: [project]-web-2
+            >   ok       live: [project]-web-4
             >   ok       image: [project]-app ([id])
             >   ok       two of its containers can run beside each other
             >   ok       nginx talks to its port 8000
-            >   ok       [project]-web-2 answers http://[door]/
+            >   ok       [project]-web-4 answers http://[door]/
             >   warning  nothing but that its port accepts connections tells whether it is healthy: it has no HEALTHCHECK and no `health:`
             >            why  a version that answers every request with an error would be swapped in
             >            do   write `x-swap: { health: { http: /up } }`, or the check that you have, under `services: web:`
@@ -503,11 +505,11 @@ fn one_of_several_services_goes_from_nothing_to_its_first_swap_and_another_follo
             >   ok       `worker_shutdown_timeout` is not set, as it should be
             >   ok       `restart: unless-stopped`: it comes back after a reboot
             > service app
-            >   ok       live: [project]-app-2
+            >   ok       live: [project]-app-4
             >   ok       image: [project]-app ([id])
             >   ok       two of its containers can run beside each other
             >   ok       nginx talks to its port 8000
-            >   ok       [project]-app-2 answers http://[door]/
+            >   ok       [project]-app-4 answers http://[door]/
             >   ok       healthy when its HEALTHCHECK agrees
             >   ok       it may take [time] to stop, the engine's default
             >   ok       `restart: unless-stopped`: it comes back after a reboot

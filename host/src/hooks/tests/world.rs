@@ -107,6 +107,9 @@ impl Kept {
 #[derive(Default)]
 pub struct Small {
     pub answer: Option<HttpResponse>,
+    /// Whether a request was begun.
+    pub begun: Arc<Mutex<bool>>,
+    /// Whether one was answered or given up.
     pub dropped: Arc<Mutex<bool>>,
 }
 
@@ -128,6 +131,7 @@ impl Capabilities for Small {
     }
 
     fn http(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, Error>> {
+        *self.begun.lock().unwrap() = true;
         let noticed = Noticed(self.dropped.clone());
         async move {
             let _noticed = noticed;

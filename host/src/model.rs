@@ -460,6 +460,13 @@ pub struct Settings {
     pub hooks: Vec<HookSpec>,
 }
 
+impl Settings {
+    /// Returns what the upstream and its file are called of the service that has these settings.
+    pub fn upstream<'a>(&'a self, service: &'a ServiceName) -> &'a ServiceName {
+        self.upstream.as_ref().unwrap_or(service)
+    }
+}
+
 /// Checks what a probe shall ask for: a path of the front door, as `/up`, or an `http` or `https` URL.
 pub fn probe_url(text: &str) -> Result<String, String> {
     let is_url = || {

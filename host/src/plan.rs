@@ -1315,7 +1315,7 @@ pub fn single(seen: &ObservedService) -> Vec<Failure> {
 /// Returns how an nginx on the machine leaves a published port for the containers' addresses, so that somebody answers at each moment.
 fn off_published_port(seen: &ObservedService, port: &str) -> String {
     let ObservedService { name: service, settings, .. } = seen;
-    let upstream = settings.upstream.as_ref().unwrap_or(service);
+    let upstream = settings.upstream(service);
     let (outer, inner) = port.split_once(':').unwrap_or((port, port));
     let proxy = settings.proxy.as_ref().map_or("host".to_owned(), ProxyChoice::setting);
     format!(

@@ -82,9 +82,7 @@ impl Store {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let name = match key.len() > LONGEST_NAMED {
-            true => {
-                format!("{LONG}{}", Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
-            }
+            true => format!("{LONG}{}", hex(Sha256::digest(key))),
             false => hex(key),
         };
         Ok(self.folder.join(name))
@@ -134,8 +132,8 @@ fn private() -> OpenOptions {
     options
 }
 
-fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+fn hex(bytes: impl AsRef<[u8]>) -> String {
+    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(name: &str) -> Option<String> {

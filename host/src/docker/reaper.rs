@@ -217,11 +217,9 @@ async fn end(docker: &Docker, command: &Marked) -> bool {
             Left::Nothing | Left::Unknown => {}
         }
         match ask_within(ANSWERED_WITHIN, docker.api.inspect_exec(exec)).await {
-            // Where the engine went away before it was told to start it, nobody will any more.
-            Ok(answer) if answer.running != Some(true) && answer.exit_code.is_none() => {
-                never_started = left == Left::Nothing;
-            }
             Ok(answer) if answer.running == Some(true) => {}
+            // Where the engine went away before it was told to start it, nobody will any more.
+            Ok(answer) if answer.exit_code.is_none() => never_started = left == Left::Nothing,
             // That the process itself has ended says nothing of those that it has started.
             Ok(_) if left == Left::Unknown => {}
             Ok(_) => return true,

@@ -13,8 +13,6 @@ const SHORTEST: usize = 4;
 pub(super) struct Secrets {
     /// The first is the root.
     nodes: Vec<Node>,
-    /// Whether a secret begins with this byte.
-    begins: [bool; 256],
     /// How long the longest is.
     longest: usize,
 }
@@ -28,7 +26,7 @@ struct Node {
 
 impl Default for Secrets {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()], begins: [false; 256], longest: 0 }
+        Self { nodes: vec![Node::default()], longest: 0 }
     }
 }
 
@@ -64,7 +62,6 @@ impl Secrets {
             };
         }
         self.nodes[node].ends = true;
-        self.begins[usize::from(secret[0])] = true;
         self.longest = self.longest.max(secret.len());
     }
 
@@ -116,7 +113,7 @@ impl Secrets {
     /// Returns where the longest secret ends that begins here.
     fn at(&self, bytes: &[u8], at: usize, edge: Edge, ways: &mut Ways) -> Option<usize> {
         // Hooks can say much, and what they say is looked through while nothing else goes on: nearly always this is all.
-        if !meant(bytes, at).any(|(byte, _)| self.begins[usize::from(byte)]) {
+        if !meant(bytes, at).any(|(byte, _)| self.next(0, byte).is_some()) {
             return None;
         }
         let mut found = None;

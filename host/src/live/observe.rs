@@ -255,7 +255,7 @@ impl Site {
         let services = &self.project.services;
         let is_used = |written: &&Written| {
             let of_service = |(name, service): (&ServiceName, &compose::Service)| {
-                service.settings.upstream.as_ref().unwrap_or(name).as_str() == written.upstream
+                service.settings.upstream(name).as_str() == written.upstream
             };
             // Somebody may use another compose file, and its service still runs.
             let runs = |seen: &Seen| seen.service == written.service && seen.runs();
@@ -423,7 +423,7 @@ impl Site {
         if !self.docker.is_local() || observed.live.is_empty() || observed.down || observed.front.is_none() {
             return None;
         }
-        let upstream = observed.settings.upstream.as_ref().unwrap_or(&observed.name);
+        let upstream = observed.settings.upstream(&observed.name);
         let mut pages: Vec<String> = observed.settings.probe.iter().cloned().collect();
         let configuration = sender.observation.configuration.as_ref().ok();
         let paths = configuration.into_iter().flat_map(|told| told.doors.iter()).flat_map(|door| door.paths(upstream));
@@ -539,7 +539,7 @@ fn ways_to(observed: &ObservedService, proxy: Option<&Seen>, observation: &Obser
         None => Home::Host,
     };
     let doors = observation.configuration.as_ref().map_or(&[][..], |configuration| &configuration.doors[..]);
-    way::ways(doors, observed.settings.upstream.as_ref().unwrap_or(&observed.name), &home)
+    way::ways(doors, observed.settings.upstream(&observed.name), &home)
 }
 
 /// Returns why an upstream file that is there may not be replaced: it says that another project owns it, whose users would get

@@ -77,7 +77,7 @@ pub(super) struct Receiver<'a> {
 impl Receiver<'_> {
     /// Returns what its upstream and its file are called.
     pub fn upstream(&self) -> &ServiceName {
-        self.settings.upstream.as_ref().unwrap_or(self.name)
+        self.settings.upstream(self.name)
     }
 }
 

@@ -82,7 +82,7 @@ impl Site {
     /// files again: they name addresses until the run comes to rest. To be called by who holds the service. Tells whether there
     /// was such an nginx.
     pub async fn leave_rest(&self, service: &ServiceName, settings: &Settings) -> Result<bool, Failure> {
-        let upstream = settings.upstream.as_ref().unwrap_or(service);
+        let upstream = settings.upstream(service);
         let all = self.docker.of_project(&self.project.name).await?;
         let of_compose = self.project.services.get(service).cloned().unwrap_or_default();
         let receiver = Receiver { name: service, settings, of_compose: &of_compose, live: &[] };

@@ -1,8 +1,12 @@
 //! What hooks cost: `hooks/build && cargo bench -p swap --bench hooks`.
 //!
+//! How late calls end that never would: with a hook that misbehaves, `scripts/build-hook tests/hooks/awkward
+//! target/test-hooks/awkward.wasm`.
+//!
 //! Prints medians and the best of many, as a busy machine is late for reasons of its own. "First verdict" is a process of
 //! its own, from its start by another one to the answer of `http-health`.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,6 +32,8 @@ const LIBRARY: [(&str, &[(&str, &str)]); 6] = [
 ];
 /// The argument that makes this program the process whose first verdict is awaited.
 const VERDICT: &str = "--first-verdict";
+/// The argument that makes it a process that does nothing, as `swap --version` does.
+const NOTHING: &str = "--nothing";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -35,6 +41,9 @@ fn main() {
         && verdict == VERDICT
     {
         return first_verdict(Path::new(cache));
+    }
+    if arguments.get(1).is_some_and(|argument| argument == NOTHING) {
+        return println!("healthy");
     }
     let missing: Vec<String> =
         specs().into_iter().map(|spec| spec.file).filter(|file| !Path::new(file).exists()).collect();
@@ -44,9 +53,15 @@ fn main() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let cache = |name: String| folder.path().join(name);
-    row("first verdict, nothing compiled", "≤ 40 ms", &measure(15, |turn| process(&cache(format!("cold-{turn}")))));
-    process(&cache("warm".into()));
-    row("first verdict, compiled before", "≤ 3 ms", &measure(60, |_| process(&cache("warm".into()))));
+    let verdict = |name: String| process(&[VERDICT.as_ref(), cache(name).as_os_str()]);
+    let nothing = measure(60, |_| process(&[NOTHING.as_ref()]));
+    row("a process that does nothing", "", &nothing);
+    let above = |all: Vec<Duration>| -> Vec<Duration> {
+        all.iter().map(|time| time.saturating_sub(nothing[nothing.len() / 2])).collect()
+    };
+    row("above it: verdict, nothing compiled", "≤ 30 ms", &above(measure(30, |turn| verdict(format!("cold-{turn}")))));
+    verdict("warm".into());
+    row("above it: verdict, compiled before", "≤ 3 ms", &above(measure(60, |_| verdict("warm".into()))));
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let warm = cache("warm".into());
@@ -68,6 +83,37 @@ fn main() {
         }
     };
     row("a swap with six hooks over one with none", "≤ 30 ms", &measure(60, |_| timed(swap)));
+    lateness(&ready, &runtime);
+}
+
+/// Prints how long after their deadline calls end that do not end by themselves: those that compute, and those that wait for
+/// who does not answer.
+fn lateness(engine: &Arc<Engine>, runtime: &tokio::runtime::Runtime) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-hooks/awkward.wasm");
+    if !file.exists() {
+        return println!("left out: how late a call ends, as there is no {}", file.display());
+    }
+    for does in ["loop", "fill", "sleep", "hold", "headers", "bodies", "redirects", "store", "run"] {
+        let config = [("in", "health"), ("does", does), ("mib", "40")];
+        let spec = HookSpec {
+            file: file.to_string_lossy().into_owned(),
+            config: config.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            allow: Vec::new(),
+        };
+        let hook = Hook::load(engine, &spec).expect("it loads");
+        let deadline = Duration::from_millis(200);
+        let limits = Limits { deadline, ..Limits::default() };
+        let late = |_| {
+            let log: Log = Arc::new(|_| {});
+            let context = context();
+            let call = hook.call(Phase::Health, &context, Arc::new(World { answers: false }), limits, log);
+            let took = timed(|| drop(runtime.block_on(call)));
+            took.saturating_sub(deadline)
+        };
+        let all = measure(30, late);
+        row(&format!("a call that would {does}, past its deadline"), "≤ 50 ms", &all);
+        println!("{:42} longest {:>8?}", "", all.last().copied().unwrap_or_default());
+    }
 }
 
 fn specs() -> Vec<HookSpec> {
@@ -99,12 +145,11 @@ fn row(what: &str, target: &str, sorted: &[Duration]) {
     println!("{what:42} median {:>9}   best {:>9}   of {:4}   {target}", text(median), text(best), sorted.len());
 }
 
-/// Measures a process from its start to its first verdict.
-fn process(cache: &Path) -> Duration {
+/// Measures a process of this program from its start to its first verdict.
+fn process(arguments: &[&OsStr]) -> Duration {
     let program: PathBuf = std::env::current_exe().expect("this program");
     let begin = Instant::now();
-    let mut child =
-        Command::new(program).arg(VERDICT).arg(cache).stdout(Stdio::piped()).spawn().expect("this program starts");
+    let mut child = Command::new(program).args(arguments).stdout(Stdio::piped()).spawn().expect("this program starts");
     let mut line = String::new();
     let _ = BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line);
     let took = begin.elapsed();
@@ -123,7 +168,7 @@ fn first_verdict(cache: &Path) {
 
 async fn ask(hook: &Hook, phase: Phase) -> Reply {
     let log: Log = Arc::new(|_| {});
-    hook.call(phase, &context(), Arc::new(Well), Limits::default(), log).await.expect("an answer")
+    hook.call(phase, &context(), Arc::new(World { answers: true }), Limits::default(), log).await.expect("an answer")
 }
 
 fn context() -> Context {
@@ -151,8 +196,16 @@ fn context() -> Context {
     }
 }
 
-/// A world that is well and takes no time: requests are answered by 200, commands exit with 0, the store is empty.
-struct Well;
+/// A world that takes no time: the store is empty, and requests are answered by 200 and commands exit with 0, or nobody answers.
+struct World {
+    answers: bool,
+}
+
+impl World {
+    fn answer<T: Send + 'static>(&self, value: T) -> BoxFuture<'static, Result<T, Error>> {
+        if self.answers { now(value) } else { std::future::pending().boxed() }
+    }
+}
 
 fn now<T: Send + 'static>(value: T) -> BoxFuture<'static, Result<T, Error>> {
     std::future::ready(Ok(value)).boxed()
@@ -162,13 +215,13 @@ fn nothing<T: Send + 'static>() -> BoxFuture<'static, Result<T, Error>> {
     std::future::ready(Err(Error::unavailable("not in this world"))).boxed()
 }
 
-impl Capabilities for Well {
+impl Capabilities for World {
     fn exec(&self, _: CommandRequest) -> BoxFuture<'_, Result<CommandOutput, Error>> {
-        now(CommandOutput::default())
+        self.answer(CommandOutput::default())
     }
 
     fn http(&self, _: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, Error>> {
-        now(HttpResponse { status: 200, ..HttpResponse::default() })
+        self.answer(HttpResponse { status: 200, ..HttpResponse::default() })
     }
 
     fn container_state(&self, _: Subject) -> BoxFuture<'_, Result<ContainerState, Error>> {

@@ -21,6 +21,8 @@ exec:
   one-off sh -c head -c 5242880 /dev/zero | tr '\0' x; exit 3: [{ code: 3, stdout: x, times: 5242880 }]
   candidate sh -c echo out; echo err >&2: [{ stdout: "out\n", stderr: "err\n" }]
   one-off sh -c echo out; echo err >&2: [{ stdout: "out\n", stderr: "err\n" }]
+  candidate sh -c printf 'a\377b': [{ stdout: [97, 255, 98] }]
+  one-off sh -c printf 'a\377b': [{ stdout: [97, 255, 98] }]
   candidate sleep 60: [{ after: 60s }]
   one-off sleep 60: [{ after: 60s }]
 containers:
@@ -127,10 +129,12 @@ fn seen(told: &str) {
         first: pre-swap of a candidate, attempt 1, candidates 1, created true, live 1, in time true, reason None
         candidate: exit 3, 4194304 bytes, from the beginning: true, cut: true
         candidate: Output { code: 0, stdout: "out\n", stderr: "err\n", truncated: false }
+        candidate: Output { code: 0, stdout: "a�b", stderr: "", truncated: false }
         no such program: not-found
         too late: timeout: no answer within [time]; it was ended
         one-off: exit 3, 4194304 bytes, from the beginning: true, cut: true
         one-off: Output { code: 0, stdout: "out\n", stderr: "err\n", truncated: false }
+        one-off: Output { code: 0, stdout: "a�b", stderr: "", truncated: false }
         no such program: not-found
         too late: timeout: no answer within [time]; it was ended
         large answer: 200, 4194304 bytes, cut: true

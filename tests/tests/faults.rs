@@ -866,6 +866,7 @@ fn a_hook_cache_that_is_full_costs_only_time() {
         &call.through(&["unshare", "--mount", "sh", "-c", &full, "sh"]).expect_exit(0),
         expect![[r#"
         swap app (project [project], run [run])
+        note: a compiled hook is not kept in `[folder]/cache/swap/hooks`: No space left on device (os error 28); make room there; until then hooks are compiled each time
           adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
           create      app: [project]-app-2 from [project]-app ([id])  [time]
           start       app: [project]-app-2 runs  [time]

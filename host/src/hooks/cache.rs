@@ -85,16 +85,22 @@ impl Cache {
         Some(component)
     }
 
-    /// Keeps a compiled component. To fail is no harm: it is compiled again next time.
-    pub(super) fn store(&self, digest: &str, component: &Component) {
+    /// Keeps a compiled component.
+    ///
+    /// # Errors
+    /// When it can't be written, on a full disk say. Nothing is lost: it is compiled again next time.
+    pub(super) fn store(&self, digest: &str, component: &Component) -> Result<(), Failure> {
         let written = component.serialize().map_err(io::Error::other).and_then(|bytes| {
             self.put(&self.path(digest), &bytes)?;
             // Where this one is missing or another's, the component is compiled again.
             self.put(&self.sum_path(digest), super::hook::digest(&bytes).as_bytes())
         });
-        if written.is_ok() {
-            self.prune();
-        }
+        written.map_err(|error| {
+            Failure::new(format!("a compiled hook is not kept in `{}`: {error}", self.folder.display()))
+                .hint("make room there; until then hooks are compiled each time")
+        })?;
+        self.prune();
+        Ok(())
     }
 
     fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -102,8 +108,8 @@ impl Cache {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let beside = self.folder.join(format!(".{}-{number}-{name}", std::process::id()));
         let written = create_new(&beside).and_then(|mut file| {
+            // Not synced: what a power failure tears has another sum.
             file.write_all(bytes)?;
-            file.sync_all()?;
             fs::rename(&beside, path)
         });
         if written.is_err() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Once, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, mpsc};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -23,6 +23,8 @@ pub(super) const STACK: usize = 512 << 10;
 
 /// How long a component may take to compile. A debug build of swap compiles slowly.
 const PATIENCE: Duration = if cfg!(debug_assertions) { Duration::from_secs(300) } else { Duration::from_secs(30) };
+/// How long is waited until a compiled component is written.
+const KEEPING: Duration = Duration::from_secs(5);
 /// What has more code is compiled alone: its memory is that of many small ones.
 const LARGE: usize = 1 << 20;
 
@@ -31,7 +33,10 @@ pub struct Engine {
     engine: wasmtime::Engine,
     linker: Linker<State>,
     cache: Option<Arc<Cache>>,
-    problem: Option<Failure>,
+    /// Why the cache is not used, or did not keep what was compiled.
+    problem: Mutex<Option<Failure>>,
+    /// What comes of keeping what was just compiled.
+    kept: Mutex<Vec<mpsc::Receiver<Result<(), Failure>>>>,
     ticker: Once,
     pool: Arc<Pool>,
     /// What was compiled, or taken from the cache, in this process.
@@ -79,7 +84,8 @@ impl Engine {
             engine,
             linker,
             cache,
-            problem,
+            problem: Mutex::new(problem),
+            kept: Mutex::default(),
             ticker: Once::new(),
             pool: Arc::default(),
             components: Mutex::default(),
@@ -87,9 +93,16 @@ impl Engine {
         })
     }
 
-    /// Returns why the cache is not used, if it should be and is not. Hooks work without it, only later.
-    pub fn cache_problem(&self) -> Option<&Failure> {
-        self.problem.as_ref()
+    /// Returns why the cache is not used, or has not kept what was compiled. Hooks work without it, only later.
+    ///
+    /// Waits until what was compiled is written, which goes on beside the first calls.
+    pub fn cache_problem(&self) -> Option<Failure> {
+        for kept in std::mem::take(&mut *locked(&self.kept)) {
+            if let Ok(Err(problem)) = kept.recv_timeout(KEEPING) {
+                locked(&self.problem).get_or_insert(problem);
+            }
+        }
+        locked(&self.problem).clone()
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -107,8 +120,7 @@ impl Engine {
 
     /// Compiles a component, or takes it from the cache.
     pub(super) fn component(&self, digest: &str, bytes: Vec<u8>) -> Result<Component, Uncompiled> {
-        let known = || self.components.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(component) = known().get(digest) {
+        if let Some(component) = locked(&self.components).get(digest) {
             return Ok(component.clone());
         }
         let cached = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, digest));
@@ -116,29 +128,36 @@ impl Engine {
             Some(component) => component,
             None => self.compile(digest, bytes)?,
         };
-        known().insert(digest.to_owned(), component.clone());
+        locked(&self.components).insert(digest.to_owned(), component.clone());
         Ok(component)
     }
 
     /// Compiles on a thread of its own: nothing ends a compiler but the end of the process, which waits for no thread.
     fn compile(&self, digest: &str, bytes: Vec<u8>) -> Result<Component, Uncompiled> {
         let (done, awaited) = mpsc::channel();
+        let (written, kept) = mpsc::channel();
         let (engine, cache, large, digest) =
             (self.engine.clone(), self.cache.clone(), self.large.clone(), digest.to_owned());
         let work = move || {
-            let _alone = (bytes.len() > LARGE).then(|| large.lock().unwrap_or_else(PoisonError::into_inner));
-            let compiled = Component::from_binary(&engine, &bytes);
-            if let (Some(cache), Ok(component)) = (&cache, &compiled) {
-                cache.store(&digest, component);
-            }
-            // Who waits no more needs it no more.
+            let compiled = {
+                let _alone = (bytes.len() > LARGE).then(|| locked(&large));
+                Component::from_binary(&engine, &bytes)
+            };
+            let component = compiled.as_ref().ok().cloned();
+            // Who waits no more needs it no more. To keep it delays no answer.
             let _ = done.send(compiled);
+            if let (Some(cache), Some(component)) = (&cache, &component) {
+                let _ = written.send(cache.store(&digest, component));
+            }
         };
         let thread = std::thread::Builder::new().name("swap-compiler".into()).spawn(work);
         let late = |why: String| Uncompiled::Late(Failure::new(why));
         thread.map_err(|error| late(format!("starting a thread: {error}")))?;
         match awaited.recv_timeout(PATIENCE) {
-            Ok(compiled) => compiled.map_err(Uncompiled::Invalid),
+            Ok(compiled) => {
+                locked(&self.kept).push(kept);
+                compiled.map_err(Uncompiled::Invalid)
+            }
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 Err(late(format!("it takes more than {} to compile", humantime::format_duration(PATIENCE))))
             }
@@ -161,6 +180,17 @@ impl Engine {
             std::thread::Builder::new().name("swap-hook-ticker".into()).spawn(tick).expect("a thread can be started");
         });
     }
+}
+
+impl Drop for Engine {
+    /// Lets what was compiled be kept: a process that is over at once would compile it again and again.
+    fn drop(&mut self) {
+        self.cache_problem();
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns a word that differs whenever compiled code of another engine could not be used.

@@ -127,7 +127,7 @@ struct WholeAnswer {
     #[serde(default)]
     headers: BTreeMap<String, String>,
     #[serde(default)]
-    body: String,
+    body: Said,
     /// Repeats the body, for large ones.
     #[serde(default)]
     times: Option<usize>,
@@ -136,6 +136,29 @@ struct WholeAnswer {
     /// It does not answer at all.
     #[serde(default)]
     dead: bool,
+}
+
+/// What somebody answers: a text, or bytes where it is none.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Said {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Default for Said {
+    fn default() -> Self {
+        Said::Text(String::new())
+    }
+}
+
+impl Said {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Said::Text(text) => text.as_bytes(),
+            Said::Bytes(bytes) => bytes,
+        }
+    }
 }
 
 /// The end of a command: an exit code, or all of it.
@@ -152,9 +175,9 @@ struct WholeExit {
     #[serde(default)]
     code: i32,
     #[serde(default)]
-    stdout: String,
+    stdout: Said,
     #[serde(default)]
-    stderr: String,
+    stderr: Said,
     /// Repeats both, for long ones.
     #[serde(default)]
     times: Option<usize>,
@@ -517,10 +540,10 @@ impl Scripted {
     }
 }
 
-/// Returns the beginning of a text that is repeated, and whether it is cut off there.
-fn beginning(text: &str, times: Option<usize>, limit: usize) -> (Vec<u8>, bool) {
-    let whole = text.len().saturating_mul(times.unwrap_or(1));
-    (text.bytes().cycle().take(whole.min(limit)).collect(), whole > limit)
+/// Returns the beginning of what is repeated, and whether it is cut off there.
+fn beginning(said: &Said, times: Option<usize>, limit: usize) -> (Vec<u8>, bool) {
+    let whole = said.bytes().len().saturating_mul(times.unwrap_or(1));
+    (said.bytes().iter().copied().cycle().take(whole.min(limit)).collect(), whole > limit)
 }
 
 /// Takes the next of a list of which the last is repeated.
@@ -542,7 +565,7 @@ impl Capabilities for Scripted {
                 Exit::Whole(exit) => exit,
             };
             tokio::time::sleep(exit.after.unwrap_or_default()).await;
-            let kept = |text: &str| beginning(text, exit.times, request.limit);
+            let kept = |said: &Said| beginning(said, exit.times, request.limit);
             let ((stdout, cut), (stderr, also_cut)) = (kept(&exit.stdout), kept(&exit.stderr));
             if let Some(show) = &request.show {
                 let lines = [&stdout, &stderr].map(|kept| String::from_utf8_lossy(kept).into_owned());

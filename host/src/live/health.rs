@@ -41,7 +41,8 @@ const NOTED: Duration = Duration::from_millis(200);
 const PATIENT_LOOK: Duration = Duration::from_millis(800);
 /// So many last lines of a container stand below a failure.
 const LAST_LINES: usize = 15;
-/// What a check needs may come so late: a candidate may install it at its start.
+/// What a check needs may come so late at least: a candidate may install it at its start. It may take a third of the health
+/// timeout, so that who gives a candidate long to start gives it long to install, too.
 const INSTALLS: Duration = Duration::from_secs(5);
 /// The pause between two rounds of the watch.
 const WATCH_PAUSE: Duration = Duration::from_millis(250);
@@ -61,7 +62,7 @@ pub async fn await_healthy(live: &Live<'_>, step: &Step, facts: &Facts) -> Resul
     };
     let each = facts.candidates(service).iter().map(|candidate| async {
         let judge = Judge::new(live, service, candidate, checks, *port, front.as_deref()).await?;
-        judge.until_healthy(*successes, *stays, *timeout, facts).await
+        judge.installing_within(*timeout).until_healthy(*successes, *stays, *timeout, facts).await
     });
     try_join_all(each).await?;
     Ok(Learnt::Nothing)
@@ -247,6 +248,8 @@ struct Judge<'a> {
     pending: Pending,
     /// Since when a command of the checks is not found, and the round of checks before did not find it either.
     missing: Mutex<Option<Instant>>,
+    /// After so long it is not going to be found.
+    installs: Duration,
 }
 
 impl<'a> Judge<'a> {
@@ -281,7 +284,13 @@ impl<'a> Judge<'a> {
             began: Instant::now(),
             pending: Pending::default(),
             missing: Mutex::default(),
+            installs: INSTALLS,
         })
+    }
+
+    /// Lets a candidate with this health timeout install what its checks need.
+    fn installing_within(self, timeout: Duration) -> Self {
+        Self { installs: INSTALLS.max(timeout / 3), ..self }
     }
 
     fn docker(&self) -> &Docker {
@@ -511,7 +520,7 @@ impl<'a> Judge<'a> {
     fn lacks(&self, failure: Failure) -> Round {
         let since = *self.missing().get_or_insert_with(Instant::now);
         match since.elapsed() {
-            time if time >= INSTALLS => Round::Fatal(failure),
+            time if time >= self.installs => Round::Fatal(failure),
             _ => Round::NotYet(failure.what, None),
         }
     }

@@ -73,7 +73,7 @@ impl Live<'_> {
         }
         let mut live = Vec::new();
         for container in &planned.live {
-            if self.any_runs(std::slice::from_ref(container)).await {
+            if self.site.docker.inspect(&container.id).await?.is_some_and(|seen| seen.runs()) {
                 live.push(self.located(container, Some(&front.reach())).await?);
             }
         }

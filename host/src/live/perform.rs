@@ -538,7 +538,7 @@ impl<'a> Live<'a> {
         self.plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service))
     }
 
-    pub(super) async fn any_runs(&self, containers: &[Container]) -> bool {
+    async fn any_runs(&self, containers: &[Container]) -> bool {
         let runs = containers.iter().map(|container| async {
             matches!(self.site.docker.inspect(&container.id).await, Ok(Some(seen)) if seen.runs())
         });

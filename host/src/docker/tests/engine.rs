@@ -193,7 +193,7 @@ async fn the_end_of_a_candidate_is_noticed_at_once() {
     let ending = docker.exited(&id, 0).await.unwrap();
     assert!(matches!(ending, Ending::Restarted(Some(4) | None)), "{ending}");
 
-    let id = rig.start(&["--memory", "16m", "--memory-swap", "16m"], &["sh", "-c", "sleep 0.3; x=$(yes); echo $x"]);
+    let id = rig.start(&["--memory", "16m", "--memory-swap", "16m"], &["sh", "-c", "sleep 0.3; exec tail /dev/zero"]);
     let ending = docker.exited(&id, 0).await.unwrap();
     assert!(matches!(ending, Ending::OutOfMemory | Ending::Exited(137 | 2, _)), "{ending}");
 

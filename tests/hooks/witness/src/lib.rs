@@ -66,8 +66,11 @@ impl Hook for Witness {
                 })
                 .unwrap_or_else(|error| error.message),
             );
-            let short = Command::shell(target, "echo out; echo err >&2").run();
-            tell(target, short.map(|output| format!("{output:?}")).unwrap_or_else(|error| error.message));
+            // The second is no text.
+            for line in ["echo out; echo err >&2", r"printf 'a\377b'"] {
+                let short = Command::shell(target, line).run();
+                tell(target, short.map(|output| format!("{output:?}")).unwrap_or_else(|error| error.message));
+            }
             tell(
                 "no such program",
                 error(Command::new(target, ["no-such-program"]).run()).split(':').next().unwrap_or_default(),

@@ -15,6 +15,9 @@ fail() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# Prints a text as a word of the shell.
+quoted() { printf '%q' "$1"; }
+
 # Runs a command quietly and shows what it said only when it failed.
 quietly() {
     local log status=0
@@ -34,6 +37,9 @@ locked() {
         flock 9
     fi
 }
+
+# Where rustup's Rust keeps wasm-component-ld, with wasm-ld in gcc-ld below it.
+sysroot_bin() { echo "$(rustc --print sysroot)/lib/rustlib/$(rustc --print host-tuple)/bin"; }
 
 # Prints the compose tool of this machine: the v2 plugin, or `docker-compose` (v1, or v2 standing alone).
 compose_tool() {

@@ -61,6 +61,13 @@ fn a_name_that_is_none_and_a_folder_that_is_taken_are_refused() {
     assert_eq!(refused("ready"), "`…/ready` is there already");
 }
 
+/// Returns the names of the packages that a crate is built from, itself among them, sorted.
+fn packages(made: &Path) -> Vec<String> {
+    let lock = std::fs::read_to_string(made.join("Cargo.lock")).unwrap();
+    let names = lock.lines().filter_map(|line| line.strip_prefix("name = "));
+    names.map(|name| name.trim_matches('"').to_owned()).collect()
+}
+
 #[test]
 #[ignore = "needs the target wasm32-wasip2 and builds a crate: scripts/test runs it"]
 fn a_new_crate_builds_and_passes_its_tests_at_once() {
@@ -74,6 +81,8 @@ fn a_new_crate_builds_and_passes_its_tests_at_once() {
         .output()
         .unwrap();
     assert!(natively.status.success(), "{}", String::from_utf8_lossy(&natively.stderr));
+    // What else it had to compile, an author would wait for.
+    assert_eq!(packages(&made), ["deploy-gate", "swap-hook", "swap-hook-macros", "wit-bindgen"]);
 
     let built = build(&made, Some(&made.join("out/gate.wasm"))).unwrap();
     assert_eq!(built.file, made.join("out/gate.wasm"));

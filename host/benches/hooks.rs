@@ -37,10 +37,10 @@ const NOTHING: &str = "--nothing";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, verdict, cache] = &arguments[..]
+    if let [_, verdict, cache, hook] = &arguments[..]
         && verdict == VERDICT
     {
-        return first_verdict(Path::new(cache));
+        return first_verdict(Path::new(cache), hook);
     }
     if arguments.get(1).is_some_and(|argument| argument == NOTHING) {
         return println!("healthy");
@@ -53,15 +53,20 @@ fn main() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let cache = |name: String| folder.path().join(name);
-    let verdict = |name: String| process(&[VERDICT.as_ref(), cache(name).as_os_str()]);
+    let verdict = |name: String, hook: &str| process(&[VERDICT.as_ref(), cache(name).as_os_str(), hook.as_ref()]);
     let nothing = measure(60, |_| process(&[NOTHING.as_ref()]));
     row("a process that does nothing", "", &nothing);
     let above = |all: Vec<Duration>| -> Vec<Duration> {
         all.iter().map(|time| time.saturating_sub(nothing[nothing.len() / 2])).collect()
     };
-    row("above it: verdict, nothing compiled", "≤ 30 ms", &above(measure(30, |turn| verdict(format!("cold-{turn}")))));
-    verdict("warm".into());
-    row("above it: verdict, compiled before", "≤ 3 ms", &above(measure(60, |_| verdict("warm".into()))));
+    for hook in ["slo-guard", "http-health"] {
+        let size = std::fs::metadata(&specs_of(hook).file).map_or(0, |data| data.len() / 1000);
+        let cold = measure(30, |turn| verdict(format!("cold-{hook}-{turn}"), hook));
+        row(&format!("above it: {hook}, {size} KB, not compiled"), "≤ 30 ms", &above(cold));
+        verdict("warm".into(), hook);
+        let warm = measure(60, |_| verdict("warm".into(), hook));
+        row(&format!("above it: {hook}, compiled before"), "≤ 3 ms", &above(warm));
+    }
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let warm = cache("warm".into());
@@ -123,6 +128,11 @@ fn specs() -> Vec<HookSpec> {
     LIBRARY.iter().map(|(name, config)| HookSpec { file: file(name), config: own(config), allow: Vec::new() }).collect()
 }
 
+fn specs_of(hook: &str) -> HookSpec {
+    let of_that_name = |spec: &HookSpec| spec.file.ends_with(&format!("/{hook}.wasm"));
+    specs().into_iter().find(of_that_name).expect("a hook of the library")
+}
+
 fn timed(work: impl FnOnce()) -> Duration {
     let begin = Instant::now();
     work();
@@ -158,9 +168,9 @@ fn process(arguments: &[&OsStr]) -> Duration {
 }
 
 /// What that process does.
-fn first_verdict(cache: &Path) {
+fn first_verdict(cache: &Path, hook: &str) {
     let engine = Arc::new(Engine::new(Some(cache)).expect("wasmtime works here"));
-    let hook = Hook::load(&engine, &specs()[1]).expect("http-health loads");
+    let hook = Hook::load(&engine, &specs_of(hook)).expect("the hook loads");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     assert_eq!(runtime.block_on(ask(&hook, Phase::Health)), Reply::Healthy);
     let _ = std::io::stdout().write_all(b"healthy\n");

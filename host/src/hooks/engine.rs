@@ -70,7 +70,9 @@ impl Engine {
             // A hook mostly waits for the world: how soon it is compiled counts for more than how fast it computes.
             .cranelift_opt_level(OptLevel::None)
             .cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass)
-            .generate_address_map(false);
+            .generate_address_map(false)
+            // For debuggers, which nobody points at a hook.
+            .native_unwind_info(false);
         let engine = wasmtime::Engine::new(&config).map_err(broken)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(broken)?;

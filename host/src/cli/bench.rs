@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::arguments::Flags;
 use super::swap::Alone;
 use crate::error::{Ended, Exit};
-use crate::live::{Loader, Seen, Site};
+use crate::measure::{Loader, Seen};
 use crate::model::{Failure, ServiceName, unknown_service};
+use crate::site::Site;
 use crate::ui::{self, Display, Format, Volume};
 
 /// How long is measured without any swap before the first one.

@@ -4,12 +4,14 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::arguments::Flags;
+use crate::claim::Holding;
 use crate::error::{Ended, Exit};
 use crate::journal::Recorded;
-use crate::live::{Holding, ServiceStatus, Site};
 use crate::model::{Failure, ServiceName, unknown_service};
+use crate::observe::ServiceStatus;
 use crate::plan::{names, short};
 use crate::run::{Entry, Event, Facts, Outcome};
+use crate::site::Site;
 use crate::ui::{self, Display, Format, Volume, first_failure, outcome_word, seconds, shown};
 
 /// A run in the history.

@@ -8,8 +8,8 @@ use super::swap::{ENDED_WITHIN, first, listen_to_signals};
 use crate::error::{Ended, Exit};
 use crate::hooks::scripted::{self, Scenario};
 use crate::hooks::{self, Built, Engine};
-use crate::live::Site;
 use crate::model::{Failure, Phase, ServiceName, printable};
+use crate::site::Site;
 use crate::ui::{self, Display, Volume};
 
 /// Runs a command for hook authors.

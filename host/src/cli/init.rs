@@ -2,22 +2,22 @@
 
 use super::arguments::{Flags, overridden};
 use crate::error::{Ended, Exit};
-use crate::live::setup::{self, Typed};
+use crate::init::{self, Typed};
 use crate::model::{Failure, ServiceName};
 use crate::ui::{self, Display, Format};
 
 /// Prints the proposal as a diff, and writes it with `write`. Exits 3 if a part is left to people: then nothing is written,
 /// because half of it would break a stack that works.
 pub async fn init(flags: &Flags, service: &ServiceName, write: bool, display: &Display) -> Result<Exit, Ended> {
-    let (compose, project) = setup::read(&flags.place()).await?;
+    let (compose, project) = init::read(&flags.place()).await?;
     let exit = if project.services.contains_key(service) { Exit::Refused } else { Exit::Usage };
     let overridden = |settings| overridden(settings, flags, None);
-    let prepared = setup::prepare(&compose, &project, service, &typed(flags), overridden, display)
+    let prepared = init::prepare(&compose, &project, service, &typed(flags), overridden, display)
         .await
         .map_err(|failure| Ended::new(exit, failure))?;
     let proposal = &prepared.proposal;
     let complete = proposal.by_hand.is_empty();
-    let diff = setup::diff(proposal);
+    let diff = init::diff(proposal);
     if write && complete {
         prepared.write(&compose, &project).await.map_err(|failures| Ended { exit: Exit::Refused, failures })?;
     }

@@ -10,13 +10,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::arguments::{Flags, Targets, overridden, targets};
-use crate::engine::{self, End, Record};
+use crate::claim::{Held, NotHeld};
 use crate::error::{Ended, Exit};
+use crate::executor::{self, End, Record};
 use crate::journal::{Journal, Recorded};
-use crate::live::{Held, NotHeld, Site};
 use crate::model::{Failure, RunId, ServiceName, unknown_service};
 use crate::plan::{Front, Plan, plan as plan_of};
 use crate::run::{Entry, Event, Goal, Outcome, State};
+use crate::site::Site;
 use crate::ui::{self, Display};
 
 /// Swaps the services that the words name.
@@ -516,7 +517,7 @@ async fn execute(
     }
     events.push(first);
     let world = site.world(plan, held, display, fresh);
-    let end = engine::run(plan, &mut events, &world, &mut recorder, signals)
+    let end = executor::run(plan, &mut events, &world, &mut recorder, signals)
         .await
         .map_err(|illegal| Ended::new(Exit::Internal, Failure::new(illegal.to_string())))?;
     let over = async {

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use swap::engine::World;
 use swap::model::{Container, Failure, ServiceName};
 use swap::plan::{Front, Step};
 use swap::run::{Facts, Generation, Learnt, Process};
+use swap::world::World;
 
 use super::chance::Fault;
 use super::family;
@@ -26,7 +26,7 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(30);
 
 type Effect<T = ()> = Result<T, Stop>;
 
-/// The world as the engine sees it.
+/// The world as the executor sees it.
 pub struct Performer<'a>(pub &'a RefCell<Universe>);
 
 impl World for Performer<'_> {

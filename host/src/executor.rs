@@ -32,21 +32,69 @@ pub enum End {
     Left,
 }
 
+/// What the operator wants of what is under way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// That it goes on.
+    #[default]
+    GoOn,
+    /// That the run is unwound; after the commit it goes on all the same.
+    Unwind {
+        /// What told so, as `SIGINT`.
+        signal: String,
+    },
+    /// That the run is left at once, as it is.
+    Leave {
+        /// What came first, as `SIGINT`.
+        signal: String,
+    },
+}
+
+/// What the operator wants at this moment.
+pub type Wishes = watch::Receiver<Wish>;
+
+impl Wish {
+    /// Returns what is wanted when one more signal has come: the first one unwinds, the second one leaves.
+    pub fn and(&self, signal: &str) -> Self {
+        match self {
+            Wish::GoOn => Wish::Unwind { signal: signal.to_owned() },
+            Wish::Unwind { signal } | Wish::Leave { signal } => Wish::Leave { signal: signal.clone() },
+        }
+    }
+
+    /// Returns the signal that came first, if one has come.
+    pub fn signal(&self) -> Option<&str> {
+        match self {
+            Wish::GoOn => None,
+            Wish::Unwind { signal } | Wish::Leave { signal } => Some(signal),
+        }
+    }
+
+    /// Tells whether what can be interrupted is to stop.
+    pub fn interrupts(&self) -> bool {
+        *self != Wish::GoOn
+    }
+
+    /// Tells whether everything is to stop.
+    pub fn leaves(&self) -> bool {
+        matches!(self, Wish::Leave { .. })
+    }
+}
+
 /// Runs the plan from where its events stand to its end.
 ///
-/// `events` grows by what happens. `signals` holds the signals so far; the first one unwinds the run (after the commit
-/// it changes nothing), the second one leaves the run at once.
+/// `events` grows by what happens.
 pub async fn run(
     plan: &Plan,
     events: &mut Vec<Event>,
     world: &impl World,
     record: &mut impl Record,
-    signals: &mut watch::Receiver<Vec<String>>,
+    wishes: &mut Wishes,
 ) -> Result<End, IllegalEvent> {
     let mut run = Run { plan, events, record };
     loop {
-        run.note_interrupt(signals)?;
-        if signals.borrow().len() > 1 {
+        run.note_interrupt(wishes);
+        if wishes.borrow().leaves() {
             return Ok(End::Left);
         }
         let next = decide(plan, run.events)?;
@@ -57,11 +105,11 @@ pub async fn run(
         }
         match next {
             Next::Do(step) => {
-                if let Some(end) = run.forward(step, world, signals).await {
+                if let Some(end) = run.forward(step, world, wishes).await {
                     return Ok(end);
                 }
             }
-            Next::Undo(step) => run.undo(step, world, signals).await,
+            Next::Undo(step) => run.undo(step, world, wishes).await,
             Next::Stuck(step) => {
                 let step = &plan.steps[step];
                 let unwinding = State::of(plan, run.events)?.unwinding();
@@ -91,23 +139,17 @@ impl<R: Record> Run<'_, R> {
         self.events.push(event);
     }
 
-    fn note_interrupt(&mut self, signals: &watch::Receiver<Vec<String>>) -> Result<(), IllegalEvent> {
-        let Some(signal) = signals.borrow().first().cloned() else { return Ok(()) };
+    fn note_interrupt(&mut self, wishes: &Wishes) {
+        let Some(signal) = wishes.borrow().signal().map(str::to_owned) else { return };
         let known = self.events.iter().rev().take_while(|event| !matches!(event, Event::Resumed { .. }));
         let noted = known.into_iter().any(|event| matches!(event, Event::Interrupted { .. }));
         if !noted && !matches!(self.events.last(), Some(Event::Closed { .. })) {
             self.tell(Event::Interrupted { signal });
         }
-        Ok(())
     }
 
     /// Performs a step. Returns how the run ends if it can't go on from here in either direction.
-    async fn forward(
-        &mut self,
-        step: usize,
-        world: &impl World,
-        signals: &mut watch::Receiver<Vec<String>>,
-    ) -> Option<End> {
+    async fn forward(&mut self, step: usize, world: &impl World, wishes: &mut Wishes) -> Option<End> {
         let started = Event::Started { step };
         let lost = self.record.record(self.plan, &started).err();
         self.events.push(started);
@@ -118,12 +160,12 @@ impl<R: Record> Run<'_, R> {
         }
         let facts = Facts::of(self.plan, self.events);
         let what = &self.plan.steps[step];
-        let patience = if what.interruptible() { 1 } else { 2 };
+        let stops = if what.interruptible() { Wish::interrupts } else { Wish::leaves };
         let performed = tokio::select! {
             biased;
             performed = world.perform(what, &facts) => performed,
             // The next round of the loop records the signal and unwinds, or leaves.
-            _ = interrupted(signals, patience) => return None,
+            () = wished(wishes, stops) => return None,
         };
         match performed {
             Ok(learnt) => self.done(step, learnt),
@@ -153,14 +195,14 @@ impl<R: Record> Run<'_, R> {
         State::of(self.plan, self.events).is_ok_and(|state| state.committed())
     }
 
-    async fn undo(&mut self, step: usize, world: &impl World, signals: &mut watch::Receiver<Vec<String>>) {
+    async fn undo(&mut self, step: usize, world: &impl World, wishes: &mut Wishes) {
         let Some(undo) = self.plan.steps[step].undo() else { return };
         self.tell(Event::UndoStarted { step });
         let facts = Facts::of(self.plan, self.events);
         let performed = tokio::select! {
             biased;
             performed = world.perform(&undo, &facts) => performed,
-            _ = interrupted(signals, 2) => return,
+            () = wished(wishes, Wish::leaves) => return,
         };
         match performed {
             Ok(learnt) => self.tell(Event::Undone { step, learnt }),
@@ -172,9 +214,32 @@ impl<R: Record> Run<'_, R> {
     }
 }
 
-/// Waits until so many signals have come.
-async fn interrupted(signals: &mut watch::Receiver<Vec<String>>, count: usize) {
-    if signals.wait_for(|signals| signals.len() >= count).await.is_err() {
+/// Waits until the operator wants what is under way to stop; returns the signal by which that was said.
+pub async fn interrupted(wishes: &mut Wishes) -> String {
+    wished(wishes, Wish::interrupts).await;
+    wishes.borrow().signal().unwrap_or_default().to_owned()
+}
+
+/// Waits until such a wish is there.
+async fn wished(wishes: &mut Wishes, such: impl FnMut(&Wish) -> bool) {
+    if wishes.wait_for(such).await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_signal_unwinds_and_the_second_one_leaves() {
+        let first = Wish::default().and("SIGTERM");
+        let second = first.and("SIGINT");
+        let kinds = |wish: &Wish| (wish.interrupts(), wish.leaves(), wish.signal().map(str::to_owned));
+        let signal = Some("SIGTERM".to_owned());
+        assert_eq!(kinds(&Wish::default()), (false, false, None));
+        assert_eq!(kinds(&first), (true, false, signal.clone()));
+        assert_eq!(kinds(&second), (true, true, signal.clone()));
+        assert_eq!(kinds(&second.and("SIGHUP")), (true, true, signal));
     }
 }

@@ -5,7 +5,8 @@
 //! Arrows point down only.
 //!
 //! ```text
-//! 4  main → cli → error                                   parse, choose, report
+//! 5  main → cli → error                                   parse, call, print
+//! 4  session                                              claim → clean up → plan → run → report
 //! 3  perform  doctor  init → observe → claim  measure → site     the rooms, below
 //! 2  executor → world                                     decide → record → perform → record → tell
 //! 1  docker  compose  nginx  hooks  journal  store  ui    adapters; they never import one another
@@ -31,6 +32,8 @@
 
 pub mod cli;
 pub mod error;
+
+pub mod session;
 
 pub mod perform;
 

@@ -71,6 +71,11 @@ fn module(file: &str) -> &str {
     file.split(['/', '.']).next().unwrap_or(file)
 }
 
+/// Tells whether a module is a room.
+fn is_room(module: &str) -> bool {
+    ROOMS.iter().any(|(room, _)| module == *room)
+}
+
 /// Returns the lines of code with their numbers: no comments.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
@@ -288,9 +293,19 @@ fn rooms_look_down_only() {
 }
 
 #[test]
+fn a_session_knows_no_command_line() {
+    let known: Vec<&str> = ROOMS.iter().map(|(room, _)| *room).chain(CORE).chain(ADAPTERS).collect();
+    let known = [&known[..], &["world", "executor"]].concat();
+    let files = files("src");
+    let session = files.iter().filter(|(file, _)| module(file) == "session");
+    let found = session.flat_map(|(file, text)| strangers(file, text, &known)).collect();
+    nothing("a session knows the rooms and what is below them", found);
+}
+
+#[test]
 fn no_modules_of_a_room_import_each_other_in_a_circle() {
     let rooms: BTreeMap<String, String> =
-        files("src").into_iter().filter(|(file, _)| ROOMS.iter().any(|(room, _)| module(file) == *room)).collect();
+        files("src").into_iter().filter(|(file, _)| is_room(module(file)) || module(file) == "session").collect();
     nothing("these modules know each other in a circle; what they share belongs below them", circles(&imports(&rooms)));
 }
 
@@ -301,7 +316,7 @@ fn every_module_has_its_place() {
         &ADAPTERS[..],
         &TESTED_BY,
         &ROOMS.map(|(room, _)| room),
-        &["executor", "world", "cli", "error", "main", "lib"][..],
+        &["executor", "world", "session", "cli", "error", "main", "lib"][..],
     ]
     .concat();
     let strangers = files("src").into_keys().filter(|file| !places.contains(&module(file))).collect();

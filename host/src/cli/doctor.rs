@@ -1,6 +1,6 @@
 //! `swap doctor`: what stands in the way of a swap, and what it would cost.
 
-use super::arguments::{Flags, overridden};
+use super::arguments::Flags;
 use crate::doctor::{self, Severity};
 use crate::error::{Ended, Exit};
 use crate::model::ServiceName;
@@ -8,7 +8,7 @@ use crate::ui::{self, Format};
 
 /// Examines everything and prints the findings. Exits 3 if one of them is an error, as the swap would.
 pub async fn doctor(flags: &Flags, services: &[ServiceName]) -> Result<Exit, Ended> {
-    let facts = doctor::examine(&flags.place(), services, |settings| overridden(settings, flags, None))
+    let facts = doctor::examine(&flags.place(), services, &flags.overrides()?)
         .await
         .map_err(|failure| Ended::new(Exit::Usage, failure))?;
     let mut findings = doctor::findings(&facts);

@@ -10,7 +10,7 @@ use crate::compose::{self, Compose, Options, Project, Tool};
 use crate::docker::{Docker, Endpoint, Seen};
 use crate::hooks::{self, Hooks};
 use crate::journal::Folder;
-use crate::model::{Failure, HookSpec, ProxyChoice, ServiceName, Settings, unknown_service};
+use crate::model::{Failure, HookSpec, Overrides, ProxyChoice, ServiceName, Settings, unknown_service};
 use crate::observe::senders::{Receiver, Sender};
 use crate::plan::ObservedService;
 use crate::site::containers::fixed_ports;
@@ -22,15 +22,9 @@ const OURS: [&str; 2] = ["keepalive_min_timeout", "client_header_timeout"];
 
 /// Looks at everything. `wanted` are the services that were named; without any, those that are prepared for a swap.
 ///
-/// `overridden` lays the command line's flags over the settings of the compose file.
-///
 /// # Errors
-/// A service that was named is not one of the project's, or a flag can't be understood.
-pub async fn examine(
-    options: &Options,
-    wanted: &[ServiceName],
-    overridden: impl Fn(Settings) -> Result<Settings, Failure>,
-) -> Result<Facts, Failure> {
+/// A service that was named is not one of the project's, or the engine stops to answer.
+pub async fn examine(options: &Options, wanted: &[ServiceName], overrides: &Overrides) -> Result<Facts, Failure> {
     let root = Folder::default_root();
     let state = StateFacts { room: Folder::examine(&root), path: root.clone() };
     let compose = Tool::find().map(|tool| Compose::new(tool, options.clone()));
@@ -49,14 +43,7 @@ pub async fn examine(
         return Err(unknown_service(unknown.as_str(), &known));
     }
     let Ok((docker, _)) = engine else {
-        for name in known {
-            let service = &project.services[&name];
-            if wanted.contains(&name) || wanted.is_empty() && service.settings != Settings::default() {
-                facts.services.push(unasked(&name, service, overridden(service.settings.clone())?));
-            } else {
-                facts.passed_over.push(name);
-            }
-        }
+        without_engine(&project, wanted, overrides, &mut facts);
         return Ok(facts);
     };
     let engine = docker.engine().await?;
@@ -86,21 +73,19 @@ pub async fn examine(
         tool.other = Some(notice);
     }
     let site = Site::of(docker, compose, project, FrontDoors::default(), folder, engine);
-    for name in known {
-        let settings = overridden(site.settings(&name))?;
-        let prepared = settings != Settings::default();
-        let nginx = site.look_at_nginx(&name, &settings, &all).await;
-        let used = nginx.as_ref().is_some_and(Sender::knows);
-        if wanted.contains(&name) || wanted.is_empty() && (prepared || used) {
-            facts.services.push(site.examine_service(name, settings, &all, nginx).await);
+    site.examine_services((known, wanted), overrides, &all, &mut facts).await;
+    Ok(facts)
+}
+
+/// Looks at what the compose file says of the services, where no engine can be asked.
+fn without_engine(project: &Project, wanted: &[ServiceName], overrides: &Overrides, facts: &mut Facts) {
+    for (name, service) in &project.services {
+        if wanted.contains(name) || wanted.is_empty() && service.settings != Settings::default() {
+            facts.services.push(unasked(name, service, overrides.over(service.settings.clone(), None)));
         } else {
-            facts.passed_over.push(name);
+            facts.passed_over.push(name.clone());
         }
     }
-    if !wanted.is_empty() {
-        facts.passed_over.clear();
-    }
-    Ok(facts)
 }
 
 /// Connects to the engine and asks who it is.
@@ -191,6 +176,30 @@ fn examine_hook(engine: &std::sync::Arc<hooks::Engine>, spec: &HookSpec) -> Resu
 }
 
 impl Site {
+    /// Looks at the services that were named; without any, at those that are prepared for a swap or known to an nginx.
+    async fn examine_services(
+        &self,
+        (known, wanted): (Vec<ServiceName>, &[ServiceName]),
+        overrides: &Overrides,
+        all: &[Seen],
+        facts: &mut Facts,
+    ) {
+        for name in known {
+            let settings = overrides.over(self.settings(&name), None);
+            let prepared = settings != Settings::default();
+            let nginx = self.look_at_nginx(&name, &settings, all).await;
+            let used = nginx.as_ref().is_some_and(Sender::knows);
+            if wanted.contains(&name) || wanted.is_empty() && (prepared || used) {
+                facts.services.push(self.examine_service(name, settings, all, nginx).await);
+            } else {
+                facts.passed_over.push(name);
+            }
+        }
+        if !wanted.is_empty() {
+            facts.passed_over.clear();
+        }
+    }
+
     /// Looks at the nginx before a service; `None` where there is none, or none that answers. Then a plan says why.
     async fn look_at_nginx(&self, name: &ServiceName, settings: &Settings, all: &[Seen]) -> Option<Sender> {
         let live: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();

@@ -13,7 +13,9 @@ use super::proof::{self, Proved};
 use super::sources::{Origins, Seen, of_service};
 use crate::compose::{self, Compose, ComposeFile, Options, Project, Tool, Wanted};
 use crate::docker;
-use crate::model::{Edit, Failure, ProxyChoice, ServiceName, Settings, list_services, printable, unknown_service};
+use crate::model::{
+    Edit, Failure, Overrides, ProxyChoice, ServiceName, Settings, list_services, printable, unknown_service,
+};
 use crate::nginx::{self, ConfigFile, DEFAULT_FOLDER, Names, TUNING_FILE};
 use crate::observe::senders::{Receiver, names};
 use crate::site::Site;
@@ -37,7 +39,7 @@ pub async fn read(options: &Options) -> Result<(Compose, Project), Failure> {
 
 /// Looks at a project and returns what to change for a service, proved on a copy. Changes nothing.
 ///
-/// `overridden` lays the command line's flags over the settings of the compose file.
+/// `overrides` is laid over the settings of the compose file.
 ///
 /// # Errors
 /// The project has no such service, or no nginx that could be found.
@@ -46,12 +48,12 @@ pub async fn prepare(
     project: &Project,
     service: &ServiceName,
     typed: &Typed,
-    overridden: impl Fn(Settings) -> Result<Settings, Failure>,
+    overrides: &Overrides,
     display: &Display,
 ) -> Result<Prepared, Failure> {
     let known: Vec<ServiceName> = project.services.keys().cloned().collect();
     let of_service = project.services.get(service).ok_or_else(|| unknown_service(service.as_str(), &known))?;
-    let settings = overridden(of_service.settings.clone())?;
+    let settings = overrides.over(of_service.settings.clone(), None);
     let swap = compose.swap_line();
     if settings.no_proxy {
         return Err(Failure::new(format!(

@@ -254,10 +254,10 @@ fn process(world: &RefCell<Universe>, plan: &Plan, first: Event) -> Ending {
         return Ending::NotBegun;
     }
     events.push(first);
-    let mut signals = world.borrow().signals.subscribe();
+    let mut wishes = world.borrow().wishes.subscribe();
     let performer = Performer(world);
     let mut recorder = Recorder(world);
-    let ended = ready(executor::run(plan, &mut events, &performer, &mut recorder, &mut signals));
+    let ended = ready(executor::run(plan, &mut events, &performer, &mut recorder, &mut wishes));
     if world.borrow().dead {
         return Ending::Killed;
     }

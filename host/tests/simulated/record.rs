@@ -73,6 +73,6 @@ impl Universe {
         self.broken = None;
         self.dead = false;
         self.lost = false;
-        self.signals = tokio::sync::watch::channel(Vec::new()).0;
+        self.wishes = tokio::sync::watch::Sender::default();
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that a proposal depends on, and the proposal itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::sources::{Origins, Seen};
 use crate::compose::{self, ComposeFile};
@@ -110,4 +110,9 @@ pub(super) struct FolderPlace {
     pub here: PathBuf,
     /// What must be mounted for it, as `./nginx/swap:/etc/nginx/swap`.
     pub volume: Option<String>,
+}
+
+/// Returns a path as the user would write it.
+pub(super) fn shown(path: &Path, directory: &Path) -> String {
+    path.strip_prefix(directory).unwrap_or(path).display().to_string()
 }

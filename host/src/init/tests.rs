@@ -1,7 +1,16 @@
 //! Texts in, a diff out.
 
-use super::*;
-use crate::compose::{Build, Mount};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use super::change::{diff, write};
+use super::found::{Change, Found, Home, Proposal, shown};
+use super::look::read_files;
+use super::sources::{Origins, Seen, of_service};
+use crate::compose::{self, Build, ComposeFile, Mount};
+use crate::model::{ProxyChoice, ServiceName, Settings};
+use crate::nginx::{self, Names, TUNING_FILE};
 
 fn bind(source: &str, target: &str) -> Mount {
     Mount { kind: "bind".into(), source: Some(source.into()), target: target.into(), read_only: false }
@@ -75,7 +84,7 @@ fn read_again(found: &mut Found) {
 
 /// Puts the proposal together.
 fn proposal(found: &Found) -> Proposal {
-    super::proposal(found).unwrap()
+    super::propose::proposal(found).unwrap()
 }
 
 fn mounted(found: &mut Found, source: &str) {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::hooks::grants::Grant;
 use crate::measure::way::Answers;
 use crate::model::{Failure, Order, Phase, Reaches, ServiceName};
-use crate::plan::{ObservedService, refusals, single, unshared};
+use crate::plan::{Front, ObservedService, refusals, single, unshared};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -409,33 +409,57 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
     if single(seen).is_empty() {
         list.ok("two of its containers can run beside each other");
     }
-    if let Some(front) = &seen.front {
-        list.ok(format!("nginx talks to its port {}", front.port));
-        if !front.current && facts.unfinished.is_empty() {
-            list.say(
-                Severity::Note,
-                format!("{} does not name the live containers by address yet", front.file(name)),
-                "until then nginx finds the service by DNS, which knows containers that are not ready",
-                format!("nothing: the first `swap {name}` does it"),
-            );
-        }
-        if !front.asks_dns {
-            list.say(
-                Severity::Note,
-                format!("{} keeps addresses between two swaps: this nginx can't ask the engine's DNS for `{name}`", front.file(name)),
-                "after a restart of the machine another container may have the address, and gets the requests",
-                format!(
-                    "let `{name}` be alone in a network, where nobody else gets an address: `networks: [ {name}-only ]` under \
-                     `services: {name}:`, `networks: {{ {name}-only: {{}} }}` at the end; and run `swap {name}` after each start \
-                     of the machine"
-                ),
-            );
-        }
-    } else if facts.asked && of_nginx.is_empty() && refused.is_empty() {
-        list.ok("no nginx sends requests to it: a worker, swapped without switch and drain");
+    let is_worker = facts.asked && of_nginx.is_empty() && refused.is_empty();
+    match &seen.front {
+        Some(front) => named_by(facts, front, list),
+        None if is_worker => list.ok("no nginx sends requests to it: a worker, swapped without switch and drain"),
+        None => {}
     }
     answered(facts, list);
     checks(facts, list);
+    ends(seen, list);
+    costs(seen, list);
+    restarts(facts.restart.as_deref(), name.as_str(), list);
+    hooks(facts, list);
+    for run in &facts.unfinished {
+        list.say(
+            Severity::Warning,
+            format!("run {run} is unfinished"),
+            "containers of it may still be there; the next swap of the service cleans up first",
+            format!("`swap resume {name}` finishes it, `swap rollback {name}` unwinds it"),
+        );
+    }
+}
+
+/// Says how nginx's file names the service.
+fn named_by(facts: &ServiceFacts, front: &Front, list: &mut List) {
+    let name = &facts.observed.name;
+    list.ok(format!("nginx talks to its port {}", front.port));
+    if !front.current && facts.unfinished.is_empty() {
+        list.say(
+            Severity::Note,
+            format!("{} does not name the live containers by address yet", front.file(name)),
+            "until then nginx finds the service by DNS, which knows containers that are not ready",
+            format!("nothing: the first `swap {name}` does it"),
+        );
+    }
+    if !front.asks_dns {
+        list.say(
+            Severity::Note,
+            format!("{} keeps addresses between two swaps: this nginx can't ask the engine's DNS for `{name}`", front.file(name)),
+            "after a restart of the machine another container may have the address, and gets the requests",
+            format!(
+                "let `{name}` be alone in a network, where nobody else gets an address: `networks: [ {name}-only ]` under \
+                 `services: {name}:`, `networks: {{ {name}-only: {{}} }}` at the end; and run `swap {name}` after each start \
+                 of the machine"
+            ),
+        );
+    }
+}
+
+/// Says how long the service may take to stop.
+fn ends(seen: &ObservedService, list: &mut List) {
+    let name = &seen.name;
     let told = match seen.grace {
         Some(grace) => format!("it may take {} to stop", format_duration(grace)),
         None => "it may take 10s to stop, the engine's default".to_owned(),
@@ -449,6 +473,10 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
         ),
         _ => list.ok(told),
     }
+}
+
+/// Says what a swap of the service costs.
+fn costs(seen: &ObservedService, list: &mut List) {
     if seen.settings.order == Order::StopFirst {
         list.say(
             Severity::Note,
@@ -469,7 +497,11 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
             cure.trim_end_matches(')')
         });
     }
-    restarts(facts.restart.as_deref(), name.as_str(), list);
+}
+
+/// Says which phases the hooks are asked in and what they are granted, or why they can't be.
+fn hooks(facts: &ServiceFacts, list: &mut List) {
+    let service = &facts.observed.name;
     for hook in &facts.hooks {
         match hook {
             Ok(HookFacts { name, phases, needs }) => {
@@ -479,17 +511,9 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
                 list.ok(format!("hook {name}: {}{granted}", phases.join(", ")));
             }
             Err(failure) => {
-                list.failure(Severity::Error, failure, &format!("`swap {name}` is refused before any change"))
+                list.failure(Severity::Error, failure, &format!("`swap {service}` is refused before any change"))
             }
         }
-    }
-    for run in &facts.unfinished {
-        list.say(
-            Severity::Warning,
-            format!("run {run} is unfinished"),
-            "containers of it may still be there; the next swap of the service cleans up first",
-            format!("`swap resume {name}` finishes it, `swap rollback {name}` unwinds it"),
-        );
     }
 }
 

@@ -53,10 +53,6 @@ impl Site {
         live: Vec<&Seen>,
     ) -> Result<ObservedService, Failure> {
         let of_compose = self.project.services.get(&name).cloned().unwrap_or_default();
-        let others = all.iter().filter(|seen| {
-            seen.service == name.as_str() && !seen.runs() && !live.iter().any(|live| live.id == seen.id)
-        });
-        let stopped = others.map(|seen| container(seen, None)).collect();
         let image_name = self.image_name(&name);
         let newest = live.last().copied();
         let (hooks, image, gatherings, used) = tokio::join!(
@@ -65,48 +61,9 @@ impl Site {
             self.gatherings(&of_compose.networks),
             self.used(&live)
         );
-        let mut observed = ObservedService {
-            live: live.iter().map(|seen| container(seen, None)).collect(),
-            down: !live.is_empty() && !live.iter().any(|seen| seen.runs()),
-            stopped,
-            left_behind: Vec::new(),
-            replicas: of_compose.scale as usize,
-            sidecars: sidecars(all, &live),
-            paused: all.iter().any(|seen| seen.service == name.as_str() && seen.state == State::Paused),
-            image: image?,
-            retag: None,
-            container_name: of_compose.container_name.clone(),
-            fixed_ports: fixed_ports(&of_compose),
-            on_machine: false,
-            fixed_addresses: of_compose.fixed_addresses.clone(),
-            healthcheck: newest.and_then(|seen| seen.healthcheck.clone()).filter(|_| !of_compose.healthcheck_disabled),
-            networks: of_compose.networks.clone(),
-            called_in: Vec::new(),
-            anonymous_volumes: live.iter().flat_map(|seen| anonymous_volumes(seen)).collect(),
-            grace: of_compose.stop_grace_period.or(newest.and_then(|seen| seen.stop_timeout)),
-            front: None,
-            image_name: String::new(),
-            hooks: Vec::new(),
-            live_image: newest.map(|seen| seen.image_name.clone()).unwrap_or_default(),
-            lifecycle: of_compose.lifecycle.clone(),
-            problems: of_compose.problems.clone(),
-            notices: newest.map(|seen| moved_folders(&of_compose, seen)).unwrap_or_default(),
-            room: Vec::new(),
-            leftovers: Vec::new(),
-            name,
-            settings,
-        };
+        let mut observed = as_it_is(name, settings, &of_compose, (all, &live));
+        observed.image = image?;
         observed.image_name = image_name;
-        if let Some(paused) = all
-            .iter()
-            .find(|seen| seen.service == observed.name.as_str() && seen.state == State::Paused)
-            .filter(|_| !observed.live.is_empty())
-        {
-            observed.problems.push(
-                Failure::new(format!("{} is paused, and would go on in the old version", paused.name))
-                    .hint(format!("`docker unpause {0}`, or `docker rm -f {0}`", paused.name)),
-            );
-        }
         observed.notices.extend(self.compose.image_of_this_shell(&observed.name));
         if live.iter().any(|seen| has_swap_folder(seen)) {
             observed.problems.push(
@@ -169,6 +126,60 @@ impl Site {
         }
         missing
     }
+}
+
+/// Returns a service as compose and its containers tell of it: what nobody has to be asked for.
+fn as_it_is(
+    name: ServiceName,
+    settings: Settings,
+    of_compose: &compose::Service,
+    (all, live): (&[Seen], &[&Seen]),
+) -> ObservedService {
+    let newest = live.last().copied();
+    let others = all
+        .iter()
+        .filter(|seen| seen.service == name.as_str() && !seen.runs() && !live.iter().any(|live| live.id == seen.id));
+    let stopped = others.map(|seen| container(seen, None)).collect();
+    ObservedService {
+        live: live.iter().map(|seen| container(seen, None)).collect(),
+        down: !live.is_empty() && !live.iter().any(|seen| seen.runs()),
+        stopped,
+        left_behind: Vec::new(),
+        replicas: of_compose.scale as usize,
+        sidecars: sidecars(all, live),
+        paused: all.iter().any(|seen| seen.service == name.as_str() && seen.state == State::Paused),
+        image: None,
+        retag: None,
+        container_name: of_compose.container_name.clone(),
+        fixed_ports: fixed_ports(of_compose),
+        on_machine: false,
+        fixed_addresses: of_compose.fixed_addresses.clone(),
+        healthcheck: newest.and_then(|seen| seen.healthcheck.clone()).filter(|_| !of_compose.healthcheck_disabled),
+        networks: of_compose.networks.clone(),
+        called_in: Vec::new(),
+        anonymous_volumes: live.iter().flat_map(|seen| anonymous_volumes(seen)).collect(),
+        grace: of_compose.stop_grace_period.or(newest.and_then(|seen| seen.stop_timeout)),
+        front: None,
+        image_name: String::new(),
+        hooks: Vec::new(),
+        live_image: newest.map(|seen| seen.image_name.clone()).unwrap_or_default(),
+        lifecycle: of_compose.lifecycle.clone(),
+        problems: of_compose.problems.iter().cloned().chain(paused(&name, all, live)).collect(),
+        notices: newest.map(|seen| moved_folders(of_compose, seen)).unwrap_or_default(),
+        room: Vec::new(),
+        leftovers: Vec::new(),
+        name,
+        settings,
+    }
+}
+
+/// Says which container of a service that serves is paused: nobody would swap it.
+fn paused(service: &ServiceName, all: &[Seen], live: &[&Seen]) -> Option<Failure> {
+    let paused = all.iter().find(|seen| seen.service == service.as_str() && seen.state == State::Paused)?;
+    (!live.is_empty()).then(|| {
+        Failure::new(format!("{} is paused, and would go on in the old version", paused.name))
+            .hint(format!("`docker unpause {0}`, or `docker rm -f {0}`", paused.name))
+    })
 }
 
 /// Returns the networks in which others than its own containers and nginx could call a service by its name.

@@ -10,6 +10,7 @@ use crate::run::{Facts, Learnt};
 use crate::world::World;
 
 impl World for Live<'_> {
+    // Long, because it has one line or two for each kind of step.
     async fn perform(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
         // No hook begins beside a command that was given up, least of all its undo. Other steps need not wait: scripts in one
         // container do by themselves, and what runs in a candidate goes with it.

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
+use jiff::Timestamp;
+
 use super::arguments::Flags;
 use super::{signals, swap};
 use crate::error::{Ended, Exit};
@@ -19,10 +21,11 @@ pub async fn bench(flags: &Flags, service: &ServiceName, load: Load, yes: bool) 
         ui::complain("nothing was done\n");
         return Ok(Exit::Refused);
     }
+    let began_ms = Timestamp::now().as_millisecond();
     let quiet = Display::new(Format::Text, Volume::Quiet);
     let site = Site::open(&flags.place(), Some(service), &quiet).await?;
     let options = flags.session()?;
-    let session = Session::new(&site, &options, signals::listen()?, &quiet, 0);
+    let session = Session::new(&site, &options, signals::listen()?, &quiet, began_ms);
     let say = |text: &str| {
         if flags.output == Format::Text && !flags.quiet {
             ui::complain(&format!("{text}\n"));

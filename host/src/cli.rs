@@ -8,12 +8,14 @@ mod history;
 mod hooks;
 mod init;
 mod see;
+mod signals;
 mod swap;
 
 pub use arguments::{Arguments, Command, Flags};
 pub use completions::answer as answer_a_shell;
 
 use crate::error::{Ended, Exit};
+use crate::session::Load;
 use crate::ui::{self, Display, Volume};
 
 /// Runs the command that was asked for and tells how it ended.
@@ -47,8 +49,8 @@ pub async fn run(arguments: Arguments) -> Exit {
         Some(Command::Logs { run }) => see::logs(flags, run.as_deref()).await,
         Some(Command::Report { run }) => see::report(flags, run.as_deref()).await,
         Some(Command::Bench { service, swaps, rate, baseline, yes }) => {
-            let load = bench::Load { swaps, rate, baseline: baseline.is_some(), yes };
-            bench::bench(flags, &service, load).await
+            let load = Load { swaps, rate, baseline: baseline.is_some() };
+            bench::bench(flags, &service, load, yes).await
         }
         Some(Command::Completions { shell }) => completions::print(&shell),
         Some(Command::Man { folder }) => completions::man(&folder),

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::model::Failure;
+use crate::session::NotDone;
 
 /// The exit codes, as the README documents them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,20 @@ impl Ended {
     /// Ends with one failure.
     pub fn new(exit: Exit, failure: Failure) -> Self {
         Self { exit, failures: vec![failure] }
+    }
+}
+
+impl From<NotDone> for Ended {
+    fn from(not_done: NotDone) -> Self {
+        match not_done {
+            NotDone::Unknown(failure) => Self::new(Exit::Usage, failure),
+            NotDone::Busy(failure) => Self::new(Exit::Busy, failure),
+            NotDone::Refused(failures) => Self { exit: Exit::Refused, failures },
+            NotDone::Interrupted(signal) => {
+                Self::new(Exit::RolledBack, Failure::new(format!("{signal}: nothing was changed")))
+            }
+            NotDone::Defect(failure) => Self::new(Exit::Internal, failure),
+        }
     }
 }
 

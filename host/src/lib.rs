@@ -5,11 +5,24 @@
 //! Arrows point down only.
 //!
 //! ```text
-//! 4  main → cli → error                       parse, choose, report
-//! 3  live                                     Step → one adapter call
-//! 2  engine                                   decide → record → perform → record → tell
-//! 1  docker  compose  nginx  hooks  journal  store  ui     adapters; they never import one another
-//! 0  run → plan → model                       PURE: no tokio, bollard, wasmtime, file, clock
+//! 5  main → cli → error                                   parse, call, print
+//! 4  session                                              claim → clean up → plan → run → report
+//! 3  perform  doctor  init → observe → claim  measure → site     the rooms, below
+//! 2  executor → world                                     decide → record → perform → record → tell
+//! 1  docker  compose  nginx  hooks  journal  store  ui    adapters; they never import one another
+//! 0  run → plan → model                                   PURE: no tokio, bollard, wasmtime, file, clock
+//! ```
+//!
+//! The rooms of level 3:
+//!
+//! ```text
+//! perform  Step → calls of the adapters
+//! doctor   looks at a stack without swapping it, and judges what it sees
+//! init     what a project lacks → changes of its files
+//! observe  the world → what a plan is made of
+//! claim    one run at a time, on whatever machine
+//! measure  requests through the front door, and what became of them
+//! site     engine, compose project, front doors, journal folder: what every room needs
 //! ```
 //!
 //! Beside them `failpoint`, by which tests kill and fail what the adapters do; a release has nothing of it.
@@ -20,9 +33,22 @@
 pub mod cli;
 pub mod error;
 
-pub mod live;
+pub mod session;
 
-pub mod engine;
+pub mod perform;
+
+pub mod doctor;
+pub mod init;
+
+pub mod observe;
+
+pub mod claim;
+pub mod measure;
+
+pub mod site;
+
+pub mod executor;
+pub mod world;
 
 pub mod failpoint;
 

@@ -4,6 +4,7 @@
 //! another process.
 
 mod lifecycle;
+mod overrides;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use lifecycle::{FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, list_commands};
+pub use overrides::Overrides;
 
 /// The name of a compose service: letters, digits, `.`, `_` and `-`, as the compose specification allows.
 ///

@@ -1,4 +1,4 @@
-//! The engine in a simulated world, in which everything goes wrong at every point.
+//! The executor in a simulated world, in which everything goes wrong at every point.
 //!
 //! `SWAP_SIM_RUNS` sets how many runs are drawn, `SWAP_SIM_SEED` repeats one of them and tells its story, and
 //! `SWAP_SIM_FAULTS` sets how many faults a run may have where all runs are gone through.

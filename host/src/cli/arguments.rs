@@ -1,5 +1,6 @@
 //! The arguments as clap reads them, and what the words of `swap app worker ./healthcheck` mean.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,10 +8,12 @@ use clap::{Args, Parser, Subcommand};
 
 use super::completions;
 use crate::compose::Options;
+use crate::error::{Ended, Exit};
 use crate::model::{
-    Check, Failure, HookSpec, MOST_PROBE_RATE, Order, ProxyChoice, ServiceName, Settings, list_services, meant,
-    printable, probe_url, unknown_service,
+    Check, Failure, HookSpec, MOST_PROBE_RATE, Overrides, ProxyChoice, ServiceName, list_services, meant, printable,
+    probe_url, unknown_service,
 };
+use crate::session::{self, Targets};
 use crate::ui::Format;
 
 /// Replaces the running container of a compose service behind nginx without a dropped request.
@@ -373,6 +376,38 @@ impl Flags {
             ..Options::default()
         }
     }
+
+    /// Returns what the flags lay over the settings of the compose file; fails where one can't be understood.
+    pub fn overrides(&self) -> Result<Overrides, Ended> {
+        let proxy = match self.proxy.as_deref() {
+            None | Some("none") => None,
+            Some(name) => Some(ProxyChoice::parse(name).map_err(|mistake| {
+                let failure = Failure::new(format!("`--proxy {}`: {mistake}", printable(name)))
+                    .hint("write SERVICE, PROJECT/SERVICE, container:NAME, host or none");
+                Ended::new(Exit::Usage, failure)
+            })?),
+        };
+        let config: BTreeMap<String, String> = self.set.iter().cloned().collect();
+        let hook = |file: &String| HookSpec { file: file.clone(), config: config.clone(), allow: self.allow.clone() };
+        Ok(Overrides {
+            port: self.port,
+            proxy,
+            no_proxy: self.proxy.as_deref() == Some("none"),
+            upstream: self.upstream.clone(),
+            timeout: self.timeout,
+            drain: self.drain,
+            watch: self.watch,
+            probe: self.probe.clone(),
+            probe_rate: self.probe_rate,
+            stop_first: self.stop_first,
+            hooks: self.hooks.iter().map(hook).collect(),
+        })
+    }
+
+    /// Returns what a session is to know of the flags; fails where one can't be understood.
+    pub fn session(&self) -> Result<session::Options, Ended> {
+        Ok(session::Options { wait: self.wait.unwrap_or_default(), overrides: self.overrides()? })
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -395,15 +430,6 @@ fn some_time(text: &str) -> Result<Duration, String> {
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not KEY=VALUE"))?;
     Ok((key.to_owned(), value.to_owned()))
-}
-
-/// What the words of the command line mean.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Targets {
-    /// The services to swap, in order, each once.
-    pub services: Vec<ServiceName>,
-    /// The health command for the one service.
-    pub health: Option<Check>,
 }
 
 /// Returns what the words mean: leading words that name services are the services, what follows is a health command.
@@ -464,40 +490,6 @@ fn meant_command(word: &str) -> Option<String> {
     let distance = |name: &&str| strsim::damerau_levenshtein(word, name);
     let near = command.get_subcommands().map(clap::Command::get_name).min_by_key(distance)?;
     (distance(&near) <= 1 + near.len() / 4).then(|| near.to_owned())
-}
-
-/// Returns the settings of the compose file with the command line's flags laid over them.
-pub fn overridden(mut settings: Settings, flags: &Flags, health: Option<&Check>) -> Result<Settings, Failure> {
-    settings.port = flags.port.or(settings.port);
-    match flags.proxy.as_deref() {
-        None => {}
-        Some("none") => (settings.proxy, settings.no_proxy) = (None, true),
-        Some(name) => {
-            settings.proxy = Some(ProxyChoice::parse(name).map_err(|mistake| {
-                Failure::new(format!("`--proxy {}`: {mistake}", printable(name)))
-                    .hint("write SERVICE, PROJECT/SERVICE, container:NAME, host or none")
-            })?);
-        }
-    }
-    settings.upstream = flags.upstream.clone().or(settings.upstream);
-    if let Some(check) = health {
-        settings.health = vec![check.clone()];
-    }
-    settings.timeouts.health = flags.timeout.unwrap_or(settings.timeouts.health);
-    settings.timeouts.drain = flags.drain.unwrap_or(settings.timeouts.drain);
-    settings.probe = flags.probe.clone().or(settings.probe);
-    settings.probe_rate = flags.probe_rate.or(settings.probe_rate);
-    settings.watch = flags.watch.unwrap_or(settings.watch);
-    if flags.stop_first {
-        settings.order = Order::StopFirst;
-    }
-    let config: std::collections::BTreeMap<String, String> = flags.set.iter().cloned().collect();
-    settings.hooks.extend(flags.hooks.iter().map(|file| HookSpec {
-        file: file.clone(),
-        config: config.clone(),
-        allow: flags.allow.clone(),
-    }));
-    Ok(settings)
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
 //! `swap doctor`: what stands in the way of a swap, and what it would cost.
 
-use super::arguments::{Flags, overridden};
+use super::arguments::Flags;
+use crate::doctor::{self, Severity};
 use crate::error::{Ended, Exit};
-use crate::live::{self, Severity};
 use crate::model::ServiceName;
 use crate::ui::{self, Format};
 
 /// Examines everything and prints the findings. Exits 3 if one of them is an error, as the swap would.
 pub async fn doctor(flags: &Flags, services: &[ServiceName]) -> Result<Exit, Ended> {
-    let facts = live::examine(&flags.place(), services, |settings| overridden(settings, flags, None))
+    let facts = doctor::examine(&flags.place(), services, &flags.overrides()?)
         .await
         .map_err(|failure| Ended::new(Exit::Usage, failure))?;
-    let mut findings = live::findings(&facts);
+    let mut findings = doctor::findings(&facts);
     let errors = findings.iter().any(|finding| finding.severity == Severity::Error);
-    let verdict = live::verdict(&facts, &findings);
+    let verdict = doctor::verdict(&facts, &findings);
     ui::print(&match flags.output {
         Format::Json => {
             let report = serde_json::json!({ "v": 1, "ready": !errors && facts.are_answered(), "verdict": verdict, "findings": findings });
@@ -23,7 +23,7 @@ pub async fn doctor(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
             if flags.quiet {
                 findings.retain(|finding| finding.severity > Severity::Note);
             }
-            format!("{}{verdict}\n", live::findings_text(&findings))
+            format!("{}{verdict}\n", doctor::findings_text(&findings))
         }
     });
     Ok(if errors { Exit::Refused } else { Exit::Swapped })

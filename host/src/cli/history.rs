@@ -4,12 +4,14 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::arguments::Flags;
+use crate::claim::Holding;
 use crate::error::{Ended, Exit};
 use crate::journal::Recorded;
-use crate::live::{Holding, ServiceStatus, Site};
 use crate::model::{Failure, ServiceName, unknown_service};
+use crate::observe::ServiceStatus;
 use crate::plan::{names, short};
 use crate::run::{Entry, Event, Facts, Outcome};
+use crate::site::Site;
 use crate::ui::{self, Display, Format, Volume, first_failure, outcome_word, seconds, shown};
 
 /// A run in the history.
@@ -51,24 +53,7 @@ pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
         return Err(Ended::new(Exit::Usage, unknown_service(unknown.as_str(), &known)));
     }
     let wanted = if services.is_empty() { known } else { services.to_vec() };
-    let runs = recorded(&site)?;
-    let mut lines = Vec::new();
-    for mut status in site.status(&wanted).await? {
-        let service: ServiceName = status.service.parse().map_err(Failure::new)?;
-        let mine: Vec<&Recorded> = runs.iter().filter(|recorded| is_about(recorded, &status.service)).collect();
-        let unfinished = site.folder().unfinished(&service)?;
-        status.unfinished = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
-        status.holder = site.holder(&service).await?;
-        // What somebody is at work on is his.
-        if status.holder.as_ref().is_none_or(|holder| holder.dead) {
-            let elsewhere = site.runs_without_journal(std::slice::from_ref(&service)).await?;
-            status.unfinished.extend(elsewhere.iter().map(|plan| plan.run.to_string()));
-        }
-        let brought = mine.iter().find_map(|recorded| live_since(recorded, &status.ids)).map(clock);
-        let started = || status.started.as_deref()?.parse().ok().map(|at: Timestamp| clock(at.as_millisecond()));
-        let since = brought.or_else(started);
-        lines.push(StatusLine { since, last: mine.first().and_then(|recorded| run_line(recorded)), status });
-    }
+    let lines = status_lines(&site, &wanted).await?;
     if flags.output == Format::Json {
         print(&serde_json::to_string(&lines).unwrap_or_default());
         return Ok(Exit::Swapped);
@@ -87,37 +72,65 @@ pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
     });
     print(&table(std::iter::once(head).chain(rows)));
     for StatusLine { status: line, .. } in &lines {
-        if line.by_dns {
-            print(&format!(
-                "{0}: nginx's file names nobody who runs, so it finds {1} by the service's DNS name; `swap {0}` names it again",
-                line.service,
-                line.live.join(", ")
-            ));
-        }
-        if line.live.is_empty() && !line.beside.is_empty() {
-            print(&format!(
-                "{0}: {1} runs, but nginx's file names none that does: `swap {0}` names it again",
-                line.service,
-                line.beside.join(", ")
-            ));
-        } else if !line.beside.is_empty() {
-            print(&format!("{}: {} runs beside and gets no requests", line.service, line.beside.join(", ")));
-        }
-        match &line.holder {
-            Some(Holding { dead: false, who }) => print(&format!("{}: a run holds it: {who}", line.service)),
-            Some(Holding { dead: true, who }) => {
-                print(&format!("{}: the run that held it is dead: {who}; the next `swap` takes over", line.service));
-            }
-            None => {}
-        }
-        for run in &line.unfinished {
-            print(&format!(
-                "{0}: run {run} is unfinished: `swap resume {0}` finishes, `swap rollback {0}` unwinds",
-                line.service
-            ));
-        }
+        remarks(line);
     }
     Ok(Exit::Swapped)
+}
+
+/// Returns what is known of services now, with what the journals know of them.
+async fn status_lines(site: &Site, wanted: &[ServiceName]) -> Result<Vec<StatusLine>, Ended> {
+    let runs = recorded(site)?;
+    let mut lines = Vec::new();
+    for mut status in site.status(wanted).await? {
+        let service: ServiceName = status.service.parse().map_err(Failure::new)?;
+        let mine: Vec<&Recorded> = runs.iter().filter(|recorded| is_about(recorded, &status.service)).collect();
+        let unfinished = site.folder().unfinished(&service)?;
+        status.unfinished = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
+        status.holder = site.holder(&service).await?;
+        // What somebody is at work on is his.
+        if status.holder.as_ref().is_none_or(|holder| holder.dead) {
+            let elsewhere = site.runs_without_journal(std::slice::from_ref(&service)).await?;
+            status.unfinished.extend(elsewhere.iter().map(|plan| plan.run.to_string()));
+        }
+        let brought = mine.iter().find_map(|recorded| live_since(recorded, &status.ids)).map(clock);
+        let started = || status.started.as_deref()?.parse().ok().map(|at: Timestamp| clock(at.as_millisecond()));
+        let since = brought.or_else(started);
+        lines.push(StatusLine { since, last: mine.first().and_then(|recorded| run_line(recorded)), status });
+    }
+    Ok(lines)
+}
+
+/// Prints what is unusual with a service, and what to type.
+fn remarks(line: &ServiceStatus) {
+    if line.by_dns {
+        print(&format!(
+            "{0}: nginx's file names nobody who runs, so it finds {1} by the service's DNS name; `swap {0}` names it again",
+            line.service,
+            line.live.join(", ")
+        ));
+    }
+    if line.live.is_empty() && !line.beside.is_empty() {
+        print(&format!(
+            "{0}: {1} runs, but nginx's file names none that does: `swap {0}` names it again",
+            line.service,
+            line.beside.join(", ")
+        ));
+    } else if !line.beside.is_empty() {
+        print(&format!("{}: {} runs beside and gets no requests", line.service, line.beside.join(", ")));
+    }
+    match &line.holder {
+        Some(Holding { dead: false, who }) => print(&format!("{}: a run holds it: {who}", line.service)),
+        Some(Holding { dead: true, who }) => {
+            print(&format!("{}: the run that held it is dead: {who}; the next `swap` takes over", line.service));
+        }
+        None => {}
+    }
+    for run in &line.unfinished {
+        print(&format!(
+            "{0}: run {run} is unfinished: `swap resume {0}` finishes, `swap rollback {0}` unwinds",
+            line.service
+        ));
+    }
 }
 
 /// Lists the last runs, newest first.

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::arguments::{Flags, HooksCommand};
-use super::swap::{ENDED_WITHIN, first, listen_to_signals};
+use super::signals;
 use crate::error::{Ended, Exit};
+use crate::executor::interrupted;
 use crate::hooks::scripted::{self, Scenario};
 use crate::hooks::{self, Built, Engine};
-use crate::live::Site;
 use crate::model::{Failure, Phase, ServiceName, printable};
+use crate::session::ENDED_WITHIN;
+use crate::site::Site;
 use crate::ui::{self, Display, Volume};
 
 /// Runs a command for hook authors.
@@ -80,18 +82,17 @@ async fn ask(flags: &Flags, file: &Path, phase: &str, service: &ServiceName) -> 
     })?;
     let display = Display::new(flags.output, Volume::Verbose);
     let site = Site::open(&flags.place(), None, &display).await?;
-    let mut settings = super::arguments::overridden(site.settings(service), flags, None)
-        .map_err(|failure| Ended::new(Exit::Usage, failure))?;
+    let mut settings = flags.overrides()?.over(site.settings(service), None);
     settings.hooks = vec![crate::model::HookSpec {
         file: file.to_string_lossy().into_owned(),
         config: flags.set.iter().cloned().collect(),
         allow: flags.allow.clone(),
     }];
-    let mut signals = listen_to_signals()?;
+    let mut wishes = signals::listen()?;
     site.end_left_commands(None, &display).await?;
     let answer = tokio::select! {
         answer = site.ask_hook(service, settings, phase, &display) => answer.map_err(Ended::from),
-        signal = first(&mut signals) => {
+        signal = interrupted(&mut wishes) => {
             let failure = Failure::new(format!("{signal}: hook `{}` ({phase}) was given up", printable(&file.to_string_lossy())));
             Err(Ended::new(Exit::NOT_AS_EXPECTED, failure))
         }

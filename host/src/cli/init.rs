@@ -1,43 +1,28 @@
 //! `swap init`: proposes what a stack lacks, and writes it when it is told to.
 
-use super::arguments::{Flags, overridden};
+use super::arguments::Flags;
 use crate::error::{Ended, Exit};
-use crate::live::setup::{self, Typed};
+use crate::init::{self, Proposal, Typed};
 use crate::model::{Failure, ServiceName};
 use crate::ui::{self, Display, Format};
 
 /// Prints the proposal as a diff, and writes it with `write`. Exits 3 if a part is left to people: then nothing is written,
 /// because half of it would break a stack that works.
 pub async fn init(flags: &Flags, service: &ServiceName, write: bool, display: &Display) -> Result<Exit, Ended> {
-    let (compose, project) = setup::read(&flags.place()).await?;
+    let (compose, project) = init::read(&flags.place()).await?;
     let exit = if project.services.contains_key(service) { Exit::Refused } else { Exit::Usage };
-    let overridden = |settings| overridden(settings, flags, None);
-    let prepared = setup::prepare(&compose, &project, service, &typed(flags), overridden, display)
+    let overrides = flags.overrides().map_err(|mistake| Ended { exit, ..mistake })?;
+    let prepared = init::prepare(&compose, &project, service, &typed(flags), &overrides, display)
         .await
         .map_err(|failure| Ended::new(exit, failure))?;
     let proposal = &prepared.proposal;
     let complete = proposal.by_hand.is_empty();
-    let diff = setup::diff(proposal);
+    let diff = init::diff(proposal);
     if write && complete {
         prepared.write(&compose, &project).await.map_err(|failures| Ended { exit: Exit::Refused, failures })?;
     }
     if flags.output == Format::Json {
-        let changes: Vec<_> = proposal
-            .changes
-            .iter()
-            .map(|change| serde_json::json!({ "file": change.path, "new": change.before.is_none(), "text": change.after }))
-            .collect();
-        let report = serde_json::json!({
-            "v": 1,
-            "complete": complete,
-            "written": write && complete && !changes.is_empty(),
-            "changes": changes,
-            "diff": diff,
-            "notes": proposal.notes,
-            "by_hand": proposal.by_hand,
-            "next": proposal.next,
-        });
-        ui::print(&format!("{report}\n"));
+        print_json(proposal, &diff, write && complete);
         return Ok(if complete { Exit::Swapped } else { Exit::Refused });
     }
     ui::print(&diff.to_string());
@@ -68,6 +53,26 @@ pub async fn init(flags: &Flags, service: &ServiceName, write: bool, display: &D
         false => format!("`{again} --write` writes {files}; then:{next}"),
     });
     Ok(Exit::Swapped)
+}
+
+/// Prints a proposal for a script. `written`: what it changes is written.
+fn print_json(proposal: &Proposal, diff: &str, written: bool) {
+    let changes: Vec<_> = proposal
+        .changes
+        .iter()
+        .map(|change| serde_json::json!({ "file": change.path, "new": change.before.is_none(), "text": change.after }))
+        .collect();
+    let report = serde_json::json!({
+        "v": 1,
+        "complete": proposal.by_hand.is_empty(),
+        "written": written && !changes.is_empty(),
+        "changes": changes,
+        "diff": diff,
+        "notes": proposal.notes,
+        "by_hand": proposal.by_hand,
+        "next": proposal.next,
+    });
+    ui::print(&format!("{report}\n"));
 }
 
 /// Returns the flags that a proposal depends on, as they were typed.

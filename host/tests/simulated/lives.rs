@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use swap::engine::{self, End};
+use swap::executor::{self, End};
 use swap::model::ServiceName;
 use swap::plan::{Plan, Step};
 use swap::run::{Event, Facts, Goal, IllegalEvent, Outcome, State, Traces, presume};
@@ -254,10 +254,10 @@ fn process(world: &RefCell<Universe>, plan: &Plan, first: Event) -> Ending {
         return Ending::NotBegun;
     }
     events.push(first);
-    let mut signals = world.borrow().signals.subscribe();
+    let mut wishes = world.borrow().wishes.subscribe();
     let performer = Performer(world);
     let mut recorder = Recorder(world);
-    let ended = ready(engine::run(plan, &mut events, &performer, &mut recorder, &mut signals));
+    let ended = ready(executor::run(plan, &mut events, &performer, &mut recorder, &mut wishes));
     if world.borrow().dead {
         return Ending::Killed;
     }

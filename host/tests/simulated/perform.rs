@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use swap::engine::World;
+use swap::executor::Wish;
 use swap::model::{Container, Failure, ServiceName};
 use swap::plan::{Front, Step};
 use swap::run::{Facts, Generation, Learnt, Process};
+use swap::world::World;
 
 use super::chance::Fault;
 use super::family;
@@ -26,7 +27,7 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(30);
 
 type Effect<T = ()> = Result<T, Stop>;
 
-/// The world as the engine sees it.
+/// The world as the executor sees it.
 pub struct Performer<'a>(pub &'a RefCell<Universe>);
 
 impl World for Performer<'_> {
@@ -100,7 +101,7 @@ impl Universe {
                     // Some people press Ctrl-C twice.
                     for _ in 0..=self.chance.below(2) {
                         self.tell(|| "  (a signal)".to_owned());
-                        self.signals.send_modify(|signals| signals.push("SIGINT".to_owned()));
+                        self.wishes.send_modify(|wish| *wish = wish.and("SIGINT"));
                     }
                 }
                 Fault::Fail | Fault::FailForGood => {
@@ -126,8 +127,8 @@ impl Universe {
             self.restless |= matches!(step, Step::Rest { .. });
             return failed("it fails for good");
         }
-        let patience = if step.interruptible() { 1 } else { 2 };
-        if self.signals.borrow().len() >= patience {
+        let stops = if step.interruptible() { Wish::interrupts } else { Wish::leaves };
+        if stops(&self.wishes.borrow()) {
             return Err(Stop::Ended);
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use swap::engine::Record;
+use swap::executor::Record;
 use swap::model::Failure;
 use swap::plan::Plan;
 use swap::run::Event;
@@ -10,7 +10,7 @@ use swap::run::Event;
 use super::chance::Fault;
 use super::world::Universe;
 
-/// The journal as the engine sees it.
+/// The journal as the executor sees it.
 pub struct Recorder<'a>(pub &'a RefCell<Universe>);
 
 impl Record for Recorder<'_> {
@@ -73,6 +73,6 @@ impl Universe {
         self.broken = None;
         self.dead = false;
         self.lost = false;
-        self.signals = tokio::sync::watch::channel(Vec::new()).0;
+        self.wishes = tokio::sync::watch::Sender::default();
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use swap::executor::Wish;
 use swap::model::{Container, RunId, ServiceName};
 use swap::plan::{Plan, Step};
 use swap::run::{Event, Outcome};
@@ -225,7 +226,7 @@ pub struct Universe {
     pub disk: Disk,
     pub chance: Chance,
     pub rules: Rules,
-    pub signals: watch::Sender<Vec<String>>,
+    pub wishes: watch::Sender<Wish>,
     /// swap was killed: nothing that it would do happens.
     pub dead: bool,
     /// Another run holds the services.
@@ -267,7 +268,7 @@ impl Universe {
             disk: Disk::default(),
             chance,
             rules,
-            signals: watch::channel(Vec::new()).0,
+            wishes: watch::Sender::default(),
             dead: false,
             lost: false,
             broken: None,

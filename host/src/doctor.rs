@@ -1,0 +1,14 @@
+//! Looks at a stack without swapping it, and judges what it sees.
+//!
+//! # Layout
+//!
+//! ```text
+//! examine   the world → facts about it, part by part
+//! findings  facts → findings: how bad, why, what to change (pure)
+//! ```
+
+mod examine;
+mod findings;
+
+pub use examine::examine;
+pub use findings::{Facts, Finding, Severity, findings, text as findings_text, verdict};

@@ -1,0 +1,245 @@
+//! The loop of a run: decide, record, perform, record, tell.
+//!
+//! The executor knows the world as one trait with one method, so that the tests can replace Docker, compose and nginx by
+//! a simulated world.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::model::Failure;
+use crate::plan::{Plan, Step};
+use crate::run::{Event, Facts, IllegalEvent, Learnt, Next, Outcome, State, decide};
+use crate::world::World;
+
+/// Where events go: journal and display.
+pub trait Record {
+    /// Makes the event durable and tells it to the operator. An error means that it may be lost, and that the next event
+    /// that is recorded without an error brings it along: a journal has no gaps, only an end.
+    fn record(&mut self, plan: &Plan, event: &Event) -> Result<(), Failure>;
+}
+
+/// How the executor left a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The run is over.
+    Over(Outcome),
+    /// A person is needed: this step, or its undo, can't be done.
+    Stuck(Step),
+    /// Another run has the services now. This one does nothing more, not even to undo what it did.
+    Lost(Failure),
+    /// A person asked a second time: the run is left as it is, for `swap resume`.
+    Left,
+}
+
+/// What the operator wants of what is under way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// That it goes on.
+    #[default]
+    GoOn,
+    /// That the run is unwound; after the commit it goes on all the same.
+    Unwind {
+        /// What told so, as `SIGINT`.
+        signal: String,
+    },
+    /// That the run is left at once, as it is.
+    Leave {
+        /// What came first, as `SIGINT`.
+        signal: String,
+    },
+}
+
+/// What the operator wants at this moment.
+pub type Wishes = watch::Receiver<Wish>;
+
+impl Wish {
+    /// Returns what is wanted when one more signal has come: the first one unwinds, the second one leaves.
+    pub fn and(&self, signal: &str) -> Self {
+        match self {
+            Wish::GoOn => Wish::Unwind { signal: signal.to_owned() },
+            Wish::Unwind { signal } | Wish::Leave { signal } => Wish::Leave { signal: signal.clone() },
+        }
+    }
+
+    /// Returns the signal that came first, if one has come.
+    pub fn signal(&self) -> Option<&str> {
+        match self {
+            Wish::GoOn => None,
+            Wish::Unwind { signal } | Wish::Leave { signal } => Some(signal),
+        }
+    }
+
+    /// Tells whether what can be interrupted is to stop.
+    pub fn interrupts(&self) -> bool {
+        *self != Wish::GoOn
+    }
+
+    /// Tells whether everything is to stop.
+    pub fn leaves(&self) -> bool {
+        matches!(self, Wish::Leave { .. })
+    }
+}
+
+/// Runs the plan from where its events stand to its end.
+///
+/// `events` grows by what happens.
+pub async fn run(
+    plan: &Plan,
+    events: &mut Vec<Event>,
+    world: &impl World,
+    record: &mut impl Record,
+    wishes: &mut Wishes,
+) -> Result<End, IllegalEvent> {
+    let mut run = Run { plan, events, record };
+    loop {
+        run.note_interrupt(wishes);
+        if wishes.borrow().leaves() {
+            return Ok(End::Left);
+        }
+        let next = decide(plan, run.events)?;
+        if matches!(next, Next::Do(_) | Next::Undo(_))
+            && let Err(failure) = world.holds().await
+        {
+            return Ok(End::Lost(failure));
+        }
+        match next {
+            Next::Do(step) => {
+                if let Some(end) = run.forward(step, world, wishes).await {
+                    return Ok(end);
+                }
+            }
+            Next::Undo(step) => run.undo(step, world, wishes).await,
+            Next::Stuck(step) => {
+                let step = &plan.steps[step];
+                let unwinding = State::of(plan, run.events)?.unwinding();
+                let stuck = if unwinding { step.undo().unwrap_or_else(|| step.clone()) } else { step.clone() };
+                return Ok(End::Stuck(stuck));
+            }
+            Next::Done(outcome) => {
+                if !matches!(run.events.last(), Some(Event::Closed { .. })) {
+                    run.tell(Event::Closed { outcome });
+                }
+                return Ok(End::Over(outcome));
+            }
+        }
+    }
+}
+
+struct Run<'a, R> {
+    plan: &'a Plan,
+    events: &'a mut Vec<Event>,
+    record: &'a mut R,
+}
+
+impl<R: Record> Run<'_, R> {
+    /// Records an event whose loss must not stop what is under way: undoing, closing, going on after the commit.
+    fn tell(&mut self, event: Event) {
+        let _lost = self.record.record(self.plan, &event);
+        self.events.push(event);
+    }
+
+    fn note_interrupt(&mut self, wishes: &Wishes) {
+        let Some(signal) = wishes.borrow().signal().map(str::to_owned) else { return };
+        let known = self.events.iter().rev().take_while(|event| !matches!(event, Event::Resumed { .. }));
+        let noted = known.into_iter().any(|event| matches!(event, Event::Interrupted { .. }));
+        if !noted && !matches!(self.events.last(), Some(Event::Closed { .. })) {
+            self.tell(Event::Interrupted { signal });
+        }
+    }
+
+    /// Performs a step. Returns how the run ends if it can't go on from here in either direction.
+    async fn forward(&mut self, step: usize, world: &impl World, wishes: &mut Wishes) -> Option<End> {
+        let started = Event::Started { step };
+        let lost = self.record.record(self.plan, &started).err();
+        self.events.push(started);
+        // Nothing is done that was not recorded. After the commit the world is believed, not the journal.
+        if let Some(failure) = lost.filter(|_| !self.committed()) {
+            self.tell(Event::Failed { step, failure });
+            return None;
+        }
+        let facts = Facts::of(self.plan, self.events);
+        let what = &self.plan.steps[step];
+        let stops = if what.interruptible() { Wish::interrupts } else { Wish::leaves };
+        let performed = tokio::select! {
+            biased;
+            performed = world.perform(what, &facts) => performed,
+            // The next round of the loop records the signal and unwinds, or leaves.
+            () = wished(wishes, stops) => return None,
+        };
+        match performed {
+            Ok(learnt) => self.done(step, learnt),
+            Err(failure) => {
+                self.tell(Event::Failed { step, failure });
+                None
+            }
+        }
+    }
+
+    /// Records that a step is done. The next step would rely on what is not durable, so a loss is a failure of the step.
+    fn done(&mut self, step: usize, learnt: Learnt) -> Option<End> {
+        let done = Event::Done { step, learnt };
+        let lost = self.record.record(self.plan, &done).err().filter(|_| !self.committed());
+        if lost.is_some() && self.plan.steps[step] == Step::Commit {
+            // Whether the commit is durable shows when the journal is read back: until then neither way is safe.
+            return Some(End::Stuck(Step::Commit));
+        }
+        self.events.push(done);
+        if let Some(failure) = lost {
+            self.tell(Event::Failed { step, failure });
+        }
+        None
+    }
+
+    fn committed(&self) -> bool {
+        State::of(self.plan, self.events).is_ok_and(|state| state.committed())
+    }
+
+    async fn undo(&mut self, step: usize, world: &impl World, wishes: &mut Wishes) {
+        let Some(undo) = self.plan.steps[step].undo() else { return };
+        self.tell(Event::UndoStarted { step });
+        let facts = Facts::of(self.plan, self.events);
+        let performed = tokio::select! {
+            biased;
+            performed = world.perform(&undo, &facts) => performed,
+            () = wished(wishes, Wish::leaves) => return,
+        };
+        match performed {
+            Ok(learnt) => self.tell(Event::Undone { step, learnt }),
+            Err(failure) => {
+                self.tell(Event::UndoFailed { step, failure });
+                world.pause(Duration::from_millis(300)).await;
+            }
+        }
+    }
+}
+
+/// Waits until the operator wants what is under way to stop; returns the signal by which that was said.
+pub async fn interrupted(wishes: &mut Wishes) -> String {
+    wished(wishes, Wish::interrupts).await;
+    wishes.borrow().signal().unwrap_or_default().to_owned()
+}
+
+/// Waits until such a wish is there.
+async fn wished(wishes: &mut Wishes, such: impl FnMut(&Wish) -> bool) {
+    if wishes.wait_for(such).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_signal_unwinds_and_the_second_one_leaves() {
+        let first = Wish::default().and("SIGTERM");
+        let second = first.and("SIGINT");
+        let kinds = |wish: &Wish| (wish.interrupts(), wish.leaves(), wish.signal().map(str::to_owned));
+        let signal = Some("SIGTERM".to_owned());
+        assert_eq!(kinds(&Wish::default()), (false, false, None));
+        assert_eq!(kinds(&first), (true, false, signal.clone()));
+        assert_eq!(kinds(&second), (true, true, signal.clone()));
+        assert_eq!(kinds(&second.and("SIGHUP")), (true, true, signal));
+    }
+}

@@ -1,0 +1,59 @@
+//! What the command line says of a service's settings.
+
+use std::time::Duration;
+
+use super::{Check, HookSpec, Order, ProxyChoice, ServiceName, Settings};
+
+/// What is laid over the settings of the compose file: for one command, and for each service that it is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// As [`Settings::port`].
+    pub port: Option<u16>,
+    /// As [`Settings::proxy`].
+    pub proxy: Option<ProxyChoice>,
+    /// Whether the service is a worker, whatever nginx is named.
+    pub no_proxy: bool,
+    /// As [`Settings::upstream`].
+    pub upstream: Option<ServiceName>,
+    /// How long a candidate may take to become healthy.
+    pub timeout: Option<Duration>,
+    /// How long requests that are under way may go on at the old container.
+    pub drain: Option<Duration>,
+    /// As [`Settings::watch`].
+    pub watch: Option<Duration>,
+    /// As [`Settings::probe`].
+    pub probe: Option<String>,
+    /// As [`Settings::probe_rate`].
+    pub probe_rate: Option<u32>,
+    /// Whether the old container stops before the candidate starts.
+    pub stop_first: bool,
+    /// Hooks that are asked beside those of the compose file.
+    pub hooks: Vec<HookSpec>,
+}
+
+impl Overrides {
+    /// Returns the settings with these laid over them. `health` is the check that replaces those of the compose file.
+    pub fn over(&self, settings: Settings, health: Option<&Check>) -> Settings {
+        let mut settings = settings;
+        settings.port = self.port.or(settings.port);
+        if self.no_proxy {
+            (settings.proxy, settings.no_proxy) = (None, true);
+        } else if let Some(proxy) = &self.proxy {
+            settings.proxy = Some(proxy.clone());
+        }
+        settings.upstream = self.upstream.clone().or(settings.upstream);
+        if let Some(check) = health {
+            settings.health = vec![check.clone()];
+        }
+        settings.timeouts.health = self.timeout.unwrap_or(settings.timeouts.health);
+        settings.timeouts.drain = self.drain.unwrap_or(settings.timeouts.drain);
+        settings.probe = self.probe.clone().or(settings.probe);
+        settings.probe_rate = self.probe_rate.or(settings.probe_rate);
+        settings.watch = self.watch.unwrap_or(settings.watch);
+        if self.stop_first {
+            settings.order = Order::StopFirst;
+        }
+        settings.hooks.extend(self.hooks.iter().cloned());
+        settings
+    }
+}

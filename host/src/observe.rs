@@ -1,0 +1,31 @@
+//! The world → [`Observed`](crate::plan::Observed). Nothing is changed.
+//!
+//! # Layout
+//!
+//! ```text
+//! service   what is live, what a candidate would be made of
+//! front     what fronts a service, and all that depends on it
+//! senders   who sends requests to a service: which nginx, and by which ways
+//! serving   whom an upstream file names (pure)
+//! answers   what the front door answers, and what the probe asks for
+//! hooks     the hooks of a service, loaded once
+//! room      whether memory and disk suffice for a second container
+//! back      which version a rollback brings
+//! status    what is live now, for people
+//! ```
+
+mod answers;
+mod back;
+mod front;
+mod hooks;
+mod room;
+pub(crate) mod senders;
+mod service;
+mod serving;
+mod status;
+
+pub use back::WayBack;
+pub use status::ServiceStatus;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,616 @@
+//! Who sends requests to a service: every nginx that could is asked, and each of its ways out is followed.
+//!
+//! A service is a worker only where all of them lead elsewhere, or where the operator says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use futures_util::future::join_all;
+
+use crate::compose;
+use crate::docker::{Listed, Seen};
+use crate::model::{Failure, ProxyChoice, ServiceName, Settings, unknown_service};
+use crate::nginx::{Names, Observation, Reach, file_name, owner, reach, runs_here};
+use crate::site::Site;
+use crate::site::containers::{is_nginx, looks_like_nginx, owned_by_others};
+use crate::site::front::container_of;
+
+/// What was found out about who sends requests to a service.
+#[derive(Default)]
+pub struct Senders {
+    /// The nginx before it, also where something stands in the way of a swap; `None` with no problems: a worker.
+    pub front: Option<Sender>,
+    /// Why it can't be swapped as it is, each with its cure.
+    pub problems: Vec<Failure>,
+    /// What the operator should know.
+    pub notices: Vec<String>,
+}
+
+/// What the nginxes on this machine are to a service.
+#[derive(Default)]
+struct Machine {
+    /// The one that sends requests to it.
+    sender: Option<Sender>,
+    /// Why that one can't be switched.
+    problem: Option<Failure>,
+    /// Why it can't be told whether one does.
+    unclear: Vec<Failure>,
+    /// The files by which they send requests to what has its name and is another project's.
+    of_others: Vec<Failure>,
+}
+
+/// An nginx that was asked.
+pub struct Sender {
+    /// How a plan names it.
+    pub choice: ProxyChoice,
+    /// Its container; `None`: it runs on the host.
+    pub container: Option<Seen>,
+    /// What it says.
+    pub observation: Observation,
+    /// What that means for the service.
+    pub reach: Reach,
+    /// Whether swap's file for the service is there and this project's.
+    pub has_file: bool,
+}
+
+impl Sender {
+    /// Tells whether it knows the service: requests reach it, or swap has written a file for it.
+    pub fn knows(&self) -> bool {
+        self.reach.is_used() || self.has_file
+    }
+
+    /// Returns all that must be corrected before swap can switch it.
+    pub fn problems(&self) -> Vec<Failure> {
+        self.reach.past.iter().cloned().chain(self.observation.problems()).collect()
+    }
+}
+
+/// A service as it is meant and as it runs.
+#[derive(Clone, Copy)]
+pub(crate) struct Receiver<'a> {
+    pub name: &'a ServiceName,
+    pub settings: &'a Settings,
+    pub of_compose: &'a compose::Service,
+    /// Its running containers.
+    pub live: &'a [&'a Seen],
+}
+
+impl Receiver<'_> {
+    /// Returns what its upstream and its file are called.
+    pub fn upstream(&self) -> &ServiceName {
+        self.settings.upstream(self.name)
+    }
+}
+
+impl Site {
+    /// Finds out who sends requests to a service. `all` are the project's containers.
+    pub(crate) async fn senders(&self, service: Receiver<'_>, all: &[Seen]) -> Senders {
+        if service.settings.no_proxy {
+            return Senders::default();
+        }
+        match self.named_proxy(service, all).await {
+            Ok(Some((choice, container))) => self.named(service, all, choice, container).await,
+            Ok(None) => self.found(service, all).await,
+            Err(failure) => Senders { problems: vec![failure], ..Senders::default() },
+        }
+    }
+
+    /// Returns the proxy that is settled, with its container; `None`: it is to be found.
+    pub(crate) async fn named_proxy(
+        &self,
+        service: Receiver<'_>,
+        all: &[Seen],
+    ) -> Result<Option<(ProxyChoice, Option<Seen>)>, Failure> {
+        let name = service.name;
+        match &service.settings.proxy {
+            Some(ProxyChoice::Host) => Ok(Some((ProxyChoice::Host, None))),
+            Some(ProxyChoice::Service(proxy)) => {
+                if !self.project.services.contains_key(proxy) {
+                    return Err(unknown_service(proxy.as_str(), &self.services())).map_err(|failure| Failure {
+                        what: format!("the proxy of `{name}`: {}", failure.what),
+                        ..failure
+                    });
+                }
+                let seen = all.iter().find(|seen| seen.service == proxy.as_str() && seen.runs());
+                let seen = seen.ok_or_else(|| {
+                    Failure::new(format!("the proxy `{proxy}` of service `{name}` is not running"))
+                        .hint(format!("start it with `docker compose up -d {proxy}`"))
+                })?;
+                Ok(Some((ProxyChoice::Service(proxy.clone()), Some(seen.clone()))))
+            }
+            Some(choice) => {
+                let seen = container_of(&self.docker, &self.project.name, choice).await.map_err(|failure| Failure {
+                    what: format!("{} (it is the proxy of service `{name}`)", failure.what),
+                    ..failure
+                })?;
+                Ok(Some((choice.clone(), seen)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Looks at the nginx that is settled.
+    async fn named(
+        &self,
+        service: Receiver<'_>,
+        all: &[Seen],
+        choice: ProxyChoice,
+        container: Option<Seen>,
+    ) -> Senders {
+        let sender = match self.ask_one(service, all, choice, container).await {
+            Ok(sender) => sender,
+            Err(failure) => return Senders { problems: vec![failure], ..Senders::default() },
+        };
+        let mut notices = Vec::new();
+        let others = running_nginxes(service, all).into_iter().filter(|seen| self.choice_of(seen) != sender.choice);
+        for other in self.ask_each(service, all, others.collect()).await.0.iter().filter(|other| other.reach.is_used())
+        {
+            notices.push(format!(
+                "{} sends requests to `{}` too, and swap switches {} alone: it finds the new container when it is reloaded",
+                other.choice, service.name, sender.choice
+            ));
+        }
+        if sender.reach.passes.is_empty() && sender.problems().is_empty() {
+            // The operator says that it fronts the service; where no line can be told to, that is worth a word.
+            let told = |failure: &Failure| failure.what.clone();
+            let none = || {
+                vec![format!(
+                    "no line of {}'s configuration sends requests to `{}`: a switch moves what names its upstream",
+                    sender.choice, service.name
+                )]
+            };
+            let unclear: Vec<String> = sender.reach.unclear.iter().map(told).collect();
+            notices.extend(if unclear.is_empty() { none() } else { unclear });
+        }
+        let same = match &sender.choice {
+            ProxyChoice::Project { project, service } => {
+                self.docker.of_service(project.as_str(), service.as_str()).await.unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        let problems = problems_of(service.name, &sender, &[all, &same].concat());
+        Senders { front: Some(sender), problems, notices }
+    }
+
+    /// Returns how a plan names the nginx in a container.
+    fn choice_of(&self, seen: &Seen) -> ProxyChoice {
+        let of_compose = seen.service.parse().ok().zip(project_of(seen).parse().ok());
+        match (of_compose, seen.name.parse()) {
+            (Some((service, _)), _) if project_of(seen) == self.project.name => ProxyChoice::Service(service),
+            (Some((service, project)), _) => ProxyChoice::Project { project, service },
+            (None, Ok(name)) => ProxyChoice::Container(name),
+            // The engine gives no other names; its id is one too.
+            (None, Err(_)) => seen.id.parse().map_or(ProxyChoice::Host, ProxyChoice::Container),
+        }
+    }
+
+    /// Returns the containers outside of the project that could send requests to the service and seem to run nginx: they share a
+    /// network with it, or the machine's, or it publishes ports. `any`: whatever they are called.
+    async fn nginxes_elsewhere(&self, service: Receiver<'_>, any: bool) -> Result<Vec<Seen>, Failure> {
+        let networks: BTreeSet<&str> =
+            service.live.iter().flat_map(|seen| seen.networks.keys()).map(String::as_str).collect();
+        let published = service.live.iter().any(|seen| !seen.published.is_empty());
+        let here = self.project.name.as_str();
+        let near = |listed: &Listed| {
+            let shares = listed.networks.iter().any(|network| networks.contains(network.as_str()) && network != "host");
+            shares || listed.network_mode == "host" || (published && !any)
+        };
+        self.docker.running(|listed| listed.project != here && near(listed) && (any || seems_nginx(listed))).await
+    }
+
+    /// Looks at the nginx on this machine, where the engine is this machine's.
+    async fn ask_machine(&self, service: Receiver<'_>, all: &[Seen]) -> Machine {
+        let mut machine = Machine::default();
+        if !self.docker.is_local() || !runs_here() {
+            return machine;
+        }
+        let configurations = match self.doors.on_this_machine(service.upstream()).await {
+            Ok(configurations) => configurations,
+            // It has just ended, or is a container's after all.
+            Err(_) if !runs_here() => return machine,
+            Err(failure) => vec![Err(failure)],
+        };
+        let mut used = Vec::new();
+        for configuration in configurations {
+            let (configuration, text) = match configuration {
+                Ok(told) => told,
+                Err(failure) => {
+                    machine.unclear.push(not_read(service.name, failure));
+                    continue;
+                }
+            };
+            let owner = text.as_deref().and_then(owner).filter(|owner| *owner != self.project.name);
+            let mut names = names(service, None, None, BTreeMap::new(), owner);
+            names.project = Some(self.project.name.clone());
+            names.names.clear();
+            let reach = reach(&configuration, &names);
+            if let (true, Some(owner), Some(include)) = (reach.of_others, owner, &configuration.include) {
+                let file = include.file(service.upstream());
+                machine.of_others.push(not_ours(&file, owner, &self.project.name, service.name, &ProxyChoice::Host));
+            }
+            if reach.is_used() {
+                used.push(reach.past.into_iter().chain(configuration.mistakes).next());
+            }
+            machine.unclear.extend(reach.unclear);
+        }
+        if used.is_empty() {
+            return machine;
+        }
+        match self.ask_one(service, all, ProxyChoice::Host, None).await {
+            Ok(sender) if sender.reach.is_used() => machine.sender = Some(sender),
+            Ok(_) => machine.problem = used.into_iter().flatten().next(),
+            Err(failure) => machine.problem = Some(failure),
+        }
+        machine
+    }
+
+    /// Looks at every nginx that could send requests to the service.
+    async fn found(&self, service: Receiver<'_>, all: &[Seen]) -> Senders {
+        let guessed = running_nginxes(service, all);
+        let elsewhere = async {
+            let found = self.nginxes_elsewhere(service, false).await?;
+            Ok::<_, Failure>(self.ask_each(service, all, found.iter().collect()).await)
+        };
+        let ((mut asked, mut unasked), elsewhere, machine) =
+            tokio::join!(self.ask_each(service, all, guessed.clone()), elsewhere, self.ask_machine(service, all));
+        let (mut more_asked, more_unasked) = match elsewhere {
+            Ok(found) => found,
+            Err(failure) => return Senders { problems: vec![failure], ..Senders::default() },
+        };
+        asked.append(&mut more_asked);
+        asked.extend(machine.sender);
+        if let Some(problem) = machine.problem {
+            return Senders { problems: vec![problem], ..Senders::default() };
+        }
+        unasked.extend(more_unasked);
+        if !asked.iter().any(|sender| sender.reach.is_used()) {
+            // Before it counts as a worker, the processes of the others are looked at: an image may be called anything.
+            let others = all.iter().filter(|seen| seen.runs() && seen.service != service.name.as_str());
+            let others = others.filter(|seen| !guessed.iter().any(|known| known.id == seen.id));
+            let strangers = self.nginxes_elsewhere(service, true).await.unwrap_or_default();
+            let strangers = strangers.iter().filter(|seen| !is_nginx(seen));
+            let more = self.running_nginx(others.chain(strangers).collect()).await;
+            let (more_asked, more_unasked) = self.ask_each(service, all, more).await;
+            asked.extend(more_asked);
+            unasked.extend(more_unasked);
+        }
+        let silent = machine.unclear.is_empty() && machine.of_others.is_empty();
+        if asked.is_empty() && unasked.is_empty() && silent {
+            let down = all.iter().find(|seen| seen.service != service.name.as_str() && !seen.runs() && is_nginx(seen));
+            if let Some(down) = down {
+                return Senders { problems: vec![not_running(service.name, &down.service)], ..Senders::default() };
+            }
+        }
+        let unasked = unasked.into_iter().filter(|(seen, _)| could_reach(seen, service.live, all));
+        let broken: Vec<Failure> = unasked.map(|(_, failure)| failure).collect();
+        let used = asked.iter().any(|sender| sender.reach.is_used());
+        let mut senders = decide(service, &self.project.name, asked, broken, all);
+        if !used {
+            // Where an nginx is known to send requests, the machine's own one mostly stands before that.
+            senders.problems.extend(machine.unclear.into_iter().chain(machine.of_others));
+        }
+        senders
+    }
+
+    /// Asks each of these; returns those that answered, and those that did not with the reason.
+    async fn ask_each(
+        &self,
+        service: Receiver<'_>,
+        all: &[Seen],
+        nginxes: Vec<&Seen>,
+    ) -> (Vec<Sender>, Vec<(Seen, Failure)>) {
+        let mut services: Vec<(ProxyChoice, &Seen)> = Vec::new();
+        for seen in nginxes {
+            // Containers of one service have one configuration.
+            let choice = self.choice_of(seen);
+            if !services.iter().any(|(known, _)| *known == choice) {
+                services.push((choice, seen));
+            }
+        }
+        let one = |(choice, seen): (ProxyChoice, &Seen)| {
+            let seen = seen.clone();
+            async move {
+                match self.ask_one(service, all, choice, Some(seen.clone())).await {
+                    Ok(sender) => Ok(Some(sender)),
+                    // What only has the word in its name may be an exporter of nginx's numbers.
+                    Err(_) if self.runs_nginx(&seen).await == Some(false) => Ok(None),
+                    Err(failure) => Err((seen, failure)),
+                }
+            }
+        };
+        let (mut asked, mut unasked) = (Vec::new(), Vec::new());
+        for answer in join_all(services.into_iter().map(one)).await {
+            match answer {
+                Ok(sender) => asked.extend(sender),
+                Err(silent) => unasked.push(silent),
+            }
+        }
+        (asked, unasked)
+    }
+
+    async fn ask_one(
+        &self,
+        service: Receiver<'_>,
+        all: &[Seen],
+        choice: ProxyChoice,
+        container: Option<Seen>,
+    ) -> Result<Sender, Failure> {
+        let observation = self.doors.observe(&self.docker, &choice, container.as_ref(), service.upstream()).await?;
+        let proxy = match &choice {
+            ProxyChoice::Service(name) => self.project.services.get(name),
+            _ => None,
+        };
+        let owner = observation.folder.upstream.as_deref().and_then(owner).filter(|owner| *owner != self.project.name);
+        let has_file = observation.folder.upstream.is_some() && owner.is_none();
+        let near = container.as_ref().is_none_or(|nginx| could_reach(nginx, service.live, all));
+        let claimed = service.settings.proxy.is_some() || matches!(choice, ProxyChoice::Service(_));
+        let mut names = names(service, container.as_ref(), proxy, observation.hosts.clone(), owner);
+        names.project = Some(self.project.name.clone());
+        if claimed {
+            names.claimed = true;
+        } else if names.on_machine {
+            // The machine asks no DNS of the engine's.
+            names.names.clear();
+        } else if !near {
+            // Nor does the engine's DNS tell it of networks that it is not in: what it calls so is somebody else. It may
+            // still come by a published port.
+            names.names.clear();
+            names.addresses.clear();
+        }
+        let mut reach =
+            observation.configuration.as_ref().map(|configuration| reach(configuration, &names)).unwrap_or_default();
+        if !near {
+            reach.unclear.clear();
+        }
+        Ok(Sender { choice, container, observation, reach, has_file })
+    }
+
+    /// Returns those that run an nginx, as the engine lists their processes.
+    async fn running_nginx<'a>(&self, containers: Vec<&'a Seen>) -> Vec<&'a Seen> {
+        let run = join_all(containers.iter().map(|seen| self.runs_nginx(seen))).await;
+        containers.into_iter().zip(run).filter(|(_, runs)| *runs == Some(true)).map(|(seen, _)| seen).collect()
+    }
+
+    /// Tells whether an nginx runs in a container; `None`: the engine can't list processes.
+    async fn runs_nginx(&self, seen: &Seen) -> Option<bool> {
+        let processes = self.docker.processes(&seen.id).await.ok()?;
+        let is_nginx = |line: &String| line.contains("nginx: master process") || line.contains("nginx: worker process");
+        Some(processes.iter().any(is_nginx))
+    }
+}
+
+/// Decides what those who answered mean. `broken` are the reasons of those who could not be asked and might reach the service.
+fn decide(service: Receiver<'_>, project: &str, mut asked: Vec<Sender>, broken: Vec<Failure>, all: &[Seen]) -> Senders {
+    let name = service.name;
+    let told = |failure: &Failure| failure.what.clone();
+    let used: Vec<&Sender> = asked.iter().filter(|sender| sender.reach.is_used()).collect();
+    if let [first, _, ..] = used[..] {
+        let list: Vec<String> = used.iter().map(|sender| sender.choice.to_string()).collect();
+        let failure = Failure::new(format!("several nginxes send requests to `{name}` ({})", list.join(", "))).hint(format!(
+            "let one of them do it, or write `x-swap: {{ proxy: {} }}` under `services: {name}:`: the others find the new \
+             container when they are reloaded",
+            first.choice.setting()
+        ));
+        return Senders { problems: vec![failure], ..Senders::default() };
+    }
+    let position = |is: &dyn Fn(&Sender) -> bool| asked.iter().position(is);
+    if let Some(at) = position(&|sender| sender.reach.is_used()) {
+        let sender = asked.swap_remove(at);
+        let problems = problems_of(name, &sender, all);
+        let mut notices: Vec<String> = broken.iter().map(told).collect();
+        notices.extend(asked.iter().flat_map(|other| &other.reach.unclear).map(told));
+        return Senders { front: Some(sender), problems, notices };
+    }
+    let mut problems = broken;
+    problems.extend(asked.iter().filter_map(|sender| sender.observation.configuration.as_ref().err()).cloned());
+    problems.extend(asked.iter().flat_map(|sender| &sender.reach.unclear).cloned());
+    // An nginx that could reach it sends requests to what has its name and is another project's: nobody knows who is meant.
+    for sender in asked.iter().filter(|sender| sender.reach.of_others) {
+        let Observation { nginx, folder, .. } = &sender.observation;
+        let file = format!("{}/{}", nginx.folder, file_name(service.upstream()));
+        let owner = folder.upstream.as_deref().and_then(owner).unwrap_or_default();
+        problems.push(not_ours(&file, owner, project, name, &sender.choice));
+    }
+    // Nobody's requests are known to come, but swap has written a file for it once: the switch is to go on there.
+    let front = position(&|sender| sender.has_file && sender.problems().is_empty());
+    match front {
+        Some(at) if problems.is_empty() => {
+            let sender = asked.swap_remove(at);
+            let problems = problems_of(name, &sender, all);
+            Senders { front: Some(sender), problems, notices: Vec::new() }
+        }
+        _ => Senders {
+            notices: if problems.is_empty() { other_proxies(service, all) } else { Vec::new() },
+            front: None,
+            problems,
+        },
+    }
+}
+
+/// Returns what stands in the way of a switch of this nginx.
+fn problems_of(service: &ServiceName, sender: &Sender, all: &[Seen]) -> Vec<Failure> {
+    let mut problems = sender.problems();
+    let Some(container) = &sender.container else { return problems };
+    problems.extend(unhealthy(&sender.choice, container).err());
+    let same = |seen: &&Seen| {
+        let (service, project) = (&seen.service, project_of(seen));
+        seen.runs() && *service == container.service && !service.is_empty() && project == project_of(container)
+    };
+    let names: Vec<&str> = all.iter().filter(same).map(|seen| seen.name.as_str()).collect();
+    if names.len() > 1 {
+        let proxy = &container.service;
+        let compose = match &sender.choice {
+            ProxyChoice::Project { project, .. } => format!("docker compose -p {project}"),
+            _ => "docker compose".to_owned(),
+        };
+        problems.push(
+            Failure::new(format!(
+                "the proxy `{proxy}` runs in {} containers ({}), and swap switches one: the others would send requests to what \
+                 is not there any more",
+                names.len(),
+                names.join(", ")
+            ))
+            .hint(format!("`{compose} up -d --no-recreate --scale {proxy}=1 {proxy}`, then `swap {service}`")),
+        );
+    }
+    problems
+}
+
+/// Says that the nginx on this machine can't be read.
+fn not_read(service: &ServiceName, failure: Failure) -> Failure {
+    Failure::new(format!("nobody can tell whether the nginx on this machine sends requests to `{service}`: {}", failure.what))
+        .tail(failure.tail)
+        .hint(format!(
+            "run swap as a user who may read its configuration (`sudo swap {service}`), and let `nginx -t` succeed; if it sends \
+             none, write `x-swap: {{ proxy: none }}` under `services: {service}:`"
+        ))
+}
+
+/// Says that an nginx that could reach a service sends requests to what has its name and is another project's: nobody knows who
+/// is meant.
+fn not_ours(file: &str, owner: &str, project: &str, service: &ServiceName, choice: &ProxyChoice) -> Failure {
+    let failure = owned_by_others(file, owner, project, service, choice);
+    let none = format!("; if no nginx sends requests to `{service}`, write `proxy: none` there");
+    Failure { hint: failure.hint.map(|hint| hint + &none), ..failure }
+}
+
+/// Returns the compose project of a container; empty if compose did not make it.
+fn project_of(seen: &Seen) -> &str {
+    seen.labels.get("com.docker.compose.project").map_or("", String::as_str)
+}
+
+/// Tells whether a container that was only listed looks like one that runs nginx.
+fn seems_nginx(listed: &Listed) -> bool {
+    let Listed { image_name, command, mounted, .. } = listed;
+    looks_like_nginx(image_name, command.trim_matches('"').split(' '), mounted.iter().map(String::as_str))
+}
+
+fn not_running(service: &ServiceName, proxy: &str) -> Failure {
+    Failure::new(format!("the proxy `{proxy}` is not running, so nobody could send requests to a new `{service}`")).hint(
+        format!(
+            "start it with `docker compose up -d {proxy}`; for a service without a proxy write `x-swap: {{ proxy: none }}`"
+        ),
+    )
+}
+
+fn unhealthy(choice: &ProxyChoice, seen: &Seen) -> Result<(), Failure> {
+    let logs = match choice {
+        ProxyChoice::Service(name) => format!("docker compose logs {name}"),
+        _ => format!("docker logs {}", seen.name),
+    };
+    match seen.health.as_deref() {
+        Some("unhealthy") => Err(Failure::new(format!("the proxy `{choice}` ({}) is unhealthy", seen.name))
+            .hint(format!("see `{logs}`; swap changes nothing behind a front door that may be broken"))),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the containers of other services that look as if they ran nginx, and run.
+fn running_nginxes<'a>(service: Receiver<'_>, all: &'a [Seen]) -> Vec<&'a Seen> {
+    all.iter().filter(|seen| seen.service != service.name.as_str() && seen.runs() && is_nginx(seen)).collect()
+}
+
+/// Tells whether a container could reach one of these at all: by a network, or by a socket in a folder that both have.
+fn could_reach(nginx: &Seen, live: &[&Seen], all: &[Seen]) -> bool {
+    // One that lives in the network of another container has none of its own.
+    let host = nginx.network_mode.strip_prefix("container:");
+    let host = host.and_then(|id| all.iter().find(|seen| seen.id == id || seen.name == id));
+    let networks = &host.unwrap_or(nginx).networks;
+    nginx.network_mode == "host"
+        || nginx.network_mode.starts_with("container:") && host.is_none()
+        || live.iter().any(|seen| {
+            seen.network_mode == "host"
+                || seen.networks.keys().any(|name| networks.contains_key(name))
+                || !shared_folders(nginx, seen).is_empty()
+        })
+}
+
+/// Returns the folders of the first container that the second one also has, each with what is mounted.
+fn shared_folders(nginx: &Seen, seen: &Seen) -> Vec<(String, String)> {
+    let within = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/') || rest.is_empty())
+    };
+    let shared = nginx.mounts.iter().filter(|mount| {
+        let source = mount.source.trim_end_matches('/');
+        let same =
+            |other: &str| !source.is_empty() && !other.is_empty() && (within(source, other) || within(other, source));
+        seen.mounts.iter().any(|other| same(other.source.trim_end_matches('/')))
+    });
+    let what = |mount: &crate::docker::Mount| match &mount.volume {
+        Some(volume) => format!("the volume `{volume}`"),
+        None => format!("`{}`", mount.source),
+    };
+    shared.map(|mount| (mount.destination.clone(), what(mount))).collect()
+}
+
+/// Returns all by which the service can be reached from an nginx.
+pub(crate) fn names(
+    service: Receiver<'_>,
+    nginx: Option<&Seen>,
+    proxy: Option<&compose::Service>,
+    hosts: BTreeMap<String, Vec<IpAddr>>,
+    owner: Option<&str>,
+) -> Names {
+    let Receiver { name, of_compose, live, .. } = service;
+    let mut names = Names { upstream: service.upstream().clone(), ..Names::of(name.clone()) };
+    names.add(service.upstream().as_str(), "the name of its upstream");
+    for (text, what) in [(&of_compose.container_name, "its `container_name`"), (&of_compose.hostname, "its `hostname`")]
+    {
+        names.add(text.as_deref().unwrap_or_default(), what);
+    }
+    of_compose.aliases.iter().for_each(|alias| names.add(alias, "its network alias"));
+    for link in proxy.into_iter().flat_map(|proxy| &proxy.links) {
+        let (to, alias) = link.split_once(':').unwrap_or((link, link));
+        if to == name.as_str() {
+            names.add(alias, format!("a name for it in `links`, `{link}`"));
+        }
+    }
+    for seen in live {
+        names.add(&seen.name, "its container's name");
+        names.add(&seen.id, "its container's id");
+        names.add(seen.id.get(..12).unwrap_or_default(), "its container's id");
+        names.add(&seen.hostname, "its `hostname`");
+        for (network, place) in &seen.networks {
+            place.aliases.iter().for_each(|alias| names.add(alias, "its network alias"));
+            names.addresses.extend(place.ip.map(|ip| (ip, seen.name.clone())));
+            if !names.networks.contains(network) {
+                names.networks.push(network.clone());
+            }
+        }
+        for link in nginx.iter().flat_map(|nginx| nginx.networks.values()).flat_map(|place| &place.links) {
+            let Some((to, alias)) = link.split_once(':') else { continue };
+            let to = to.trim_start_matches('/');
+            if to == seen.name || to == seen.id {
+                names.add(alias, format!("a name for it in `links`, `{link}`"));
+            }
+        }
+        names.published.extend(seen.published.iter().map(|published| (published.port, seen.name.clone())));
+        names.folders.extend(nginx.into_iter().flat_map(|nginx| shared_folders(nginx, seen)));
+    }
+    for fixed in &of_compose.fixed_addresses {
+        let address = fixed.rsplit(' ').next().and_then(|address| address.parse::<IpAddr>().ok());
+        names.addresses.extend(address.map(|ip| (ip, format!("`{fixed}` of `{name}`"))));
+    }
+    names.on_machine = nginx.is_none_or(|nginx| nginx.network_mode == "host");
+    names.hosts = hosts;
+    names.claimed = false;
+    names.owner = owner.map(str::to_owned);
+    names
+}
+
+/// Says of other programs before a service that swap does not look into them.
+fn other_proxies(service: Receiver<'_>, all: &[Seen]) -> Vec<String> {
+    const PROGRAMS: [&str; 5] = ["haproxy", "traefik", "caddy", "envoy", "varnish"];
+    let others = all.iter().filter(|seen| seen.runs() && seen.service != service.name.as_str());
+    let near = others.filter(|seen| could_reach(seen, service.live, all));
+    let told = near.filter_map(|seen| {
+        let image = seen.image_name.rsplit('/').next().unwrap_or_default();
+        let program = PROGRAMS.iter().find(|program| image.contains(*program))?;
+        Some(format!(
+            "`{}` is {program}, which swap does not look into: if it sends requests to `{}`, it has to find the new container \
+             by itself",
+            seen.service, service.name
+        ))
+    });
+    told.collect()
+}

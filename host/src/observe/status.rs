@@ -1,0 +1,91 @@
+//! What of each service is live now, for people.
+
+use serde::Serialize;
+
+use super::senders::Receiver;
+use super::serving::{Serving, is_obeyed, serving};
+use crate::claim::Holding;
+use crate::docker::Seen;
+use crate::model::{Failure, ServiceName, Settings};
+use crate::nginx;
+use crate::plan::short;
+use crate::site::Site;
+
+/// What is known of a service now.
+#[derive(Debug, Serialize)]
+pub struct ServiceStatus {
+    /// The service.
+    pub service: String,
+    /// The running containers that get requests, or all running ones of a worker.
+    pub live: Vec<String>,
+    /// Running containers that get no requests.
+    pub beside: Vec<String>,
+    /// Whether the front door finds the live ones by the service's DNS name alone, because none that its file names runs.
+    pub by_dns: bool,
+    /// The short id of the live image.
+    pub image: String,
+    /// What the live containers were created from, as `demo-app` or `php:8-apache`.
+    pub image_name: String,
+    /// Since when the oldest live container runs, by the engine's clock, in RFC 3339; nothing where none is live.
+    pub started: Option<String>,
+    /// The full ids of the live containers.
+    #[serde(skip)]
+    pub ids: Vec<String>,
+    /// What fronts it, and the upstream's file; nothing for a worker or before the first swap.
+    pub upstream: Option<String>,
+    /// The unfinished runs.
+    pub unfinished: Vec<String>,
+    /// The run that is at work on it.
+    pub holder: Option<Holding>,
+}
+
+impl Site {
+    /// Tells what of each service is live now.
+    pub async fn status(&self, services: &[ServiceName]) -> Result<Vec<ServiceStatus>, Failure> {
+        let all = self.docker.of_project(&self.project.name).await?;
+        let mut lines = Vec::new();
+        for name in services {
+            let running: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
+            let settings = self.settings(name);
+            let known = self.upstream_of(name, &settings, &all).await;
+            let serving =
+                known.as_ref().map(|(_, file, obeyed)| serving(file, *obeyed, &running)).unwrap_or(Serving::All);
+            let by_dns = serving == Serving::ByDns;
+            let gets = |seen: &&Seen| match &serving {
+                Serving::Named(ids) => ids.contains(&seen.id),
+                Serving::ByDns | Serving::All => true,
+            };
+            let (live, beside): (Vec<&Seen>, Vec<&Seen>) = running.into_iter().partition(gets);
+            lines.push(ServiceStatus {
+                service: name.to_string(),
+                image: live.first().map(|seen| short(&seen.image).to_owned()).unwrap_or_default(),
+                image_name: live.first().map(|seen| seen.image_name.clone()).unwrap_or_default(),
+                started: live.iter().filter_map(|seen| seen.started_at.clone()).min(),
+                ids: live.iter().map(|seen| seen.id.clone()).collect(),
+                live: live.iter().map(|seen| seen.name.clone()).collect(),
+                beside: beside.iter().map(|seen| seen.name.clone()).collect(),
+                by_dns: by_dns && !live.is_empty(),
+                upstream: known.map(|(path, file, _)| format!("{path} (run {})", file.run)),
+                unfinished: Vec::new(),
+                holder: None,
+            });
+        }
+        Ok(lines)
+    }
+
+    /// Returns the upstream file of a service, if there is one, and whether nginx obeys the addresses of one that is at rest.
+    async fn upstream_of(
+        &self,
+        name: &ServiceName,
+        settings: &Settings,
+        all: &[Seen],
+    ) -> Option<(String, nginx::UpstreamFile, bool)> {
+        let live: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
+        let of_compose = self.project.services.get(name).cloned().unwrap_or_default();
+        let receiver = Receiver { name, settings, of_compose: &of_compose, live: &live };
+        let observation = self.senders(receiver, all).await.front?.observation;
+        let file = nginx::parse(observation.folder.upstream.as_deref()?).ok()?;
+        let (ours, obeyed) = (file.project == self.project.name, is_obeyed(&file, &observation));
+        ours.then(|| (format!("{}/{}", observation.nginx.folder, nginx::file_name(receiver.upstream())), file, obeyed))
+    }
+}

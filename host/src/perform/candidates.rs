@@ -1,0 +1,137 @@
+//! Candidates are created, started, stopped and removed.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+
+use super::live::Live;
+use crate::docker::Seen;
+use crate::model::{Container, Failure, ServiceName};
+use crate::plan::{Plan, Reach, Step};
+use crate::run::{Event, Facts, Learnt};
+use crate::site::Site;
+use crate::site::containers::container;
+
+impl Site {
+    /// Tells whether every candidate that the run has started still runs; without any, there is nothing to contradict.
+    pub async fn candidates_run(&self, plan: &Plan, events: &[Event]) -> bool {
+        let facts = Facts::of(plan, events);
+        let started = events.iter().filter_map(|event| match event {
+            Event::Done { step, .. } => plan.steps.get(*step).filter(|step| matches!(step, Step::Start { .. })),
+            _ => None,
+        });
+        for candidate in started.filter_map(Step::service).flat_map(|service| facts.candidates(service)) {
+            match self.docker.inspect(&candidate.id).await {
+                Ok(Some(seen)) if seen.runs() => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+impl Live<'_> {
+    /// Returns the candidates as the engine sees them: whatever belongs to the service and was not there before.
+    async fn not_known(&self, service: &ServiceName, known: &[String]) -> Result<Vec<Seen>, Failure> {
+        let all = self.site.docker.of_service(&self.plan.project, service.as_str()).await?;
+        Ok(all.into_iter().filter(|seen| !known.contains(&seen.id)).collect())
+    }
+
+    /// Twice: compose counts what exists, so a second time creates only what is missing; what is there is adopted.
+    pub(super) async fn create(
+        &self,
+        service: &ServiceName,
+        count: usize,
+        known: &[String],
+    ) -> Result<Learnt, Failure> {
+        let mut candidates = self.not_known(service, known).await?;
+        if candidates.len() < count {
+            let there = self.site.docker.of_service(&self.plan.project, service.as_str()).await?.len();
+            self.site.compose.create_candidates(service, there + count - candidates.len()).await?;
+            candidates = self.not_known(service, known).await?;
+        }
+        if candidates.len() != count {
+            return Err(Failure::new(format!(
+                "compose was asked for {count} new containers of `{service}` and {} are there: {}",
+                candidates.len(),
+                candidates.iter().map(|seen| seen.name.as_str()).collect::<Vec<_>>().join(", ")
+            ))
+            .hint("somebody else may be at work on the project; look at `docker compose ps -a`"));
+        }
+        let containers: Vec<Container> = candidates.iter().map(|seen| container(seen, None)).collect();
+        self.must_be_planned(service, &containers)?;
+        let places = |seen: &Seen| seen.networks.values().map(|network| network.place.clone()).collect();
+        Ok(Learnt::Candidates {
+            containers,
+            // What is there before anybody changes it: candidates that wait for their names are given these places again.
+            places: candidates.iter().map(|seen| (seen.id.clone(), places(seen))).collect(),
+        })
+    }
+
+    /// Twice: the engine answers that a running container runs.
+    pub(super) async fn start(
+        &self,
+        service: &ServiceName,
+        networks: &[String],
+        reach: Option<&Reach>,
+        unnamed: &[String],
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
+        // Also where another process created them, and nobody had looked.
+        self.must_be_planned(service, facts.candidates(service))?;
+        self.stay_named(service).await?;
+        let started = facts.candidates(service).iter().map(|candidate| async {
+            self.connect(candidate, service, networks, unnamed, facts).await?;
+            self.site.docker.start(&candidate.id).await.map_err(|failure| with_advice(failure, candidate))?;
+            self.located(candidate, reach).await
+        });
+        let containers = try_join_all(started).await?;
+        if let Some(probe) = self.probes.get(service) {
+            probe.candidates(&containers);
+        }
+        Ok(Learnt::candidates(containers))
+    }
+
+    /// Twice: what is stopped stays stopped.
+    pub(super) async fn stop_candidates(
+        &self,
+        service: &ServiceName,
+        grace: Option<Duration>,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
+        self.refuse_if_alone(service).await?;
+        self.refuse_if_live(service, facts.candidates(service)).await?;
+        self.end(facts.candidates(service), grace, true, None).await?;
+        Ok(Learnt::Nothing)
+    }
+
+    /// Twice: what is removed stays removed. Their anonymous volumes are as new as they are, and go with them.
+    pub(super) async fn remove_candidates(
+        &self,
+        service: &ServiceName,
+        known: &[String],
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
+        self.refuse_if_alone(service).await?;
+        // What others created meanwhile is theirs, as soon as it is recorded what is ours.
+        let candidates = match facts.candidates(service) {
+            [] => self.not_known(service, known).await?.iter().map(|seen| container(seen, None)).collect(),
+            recorded => recorded.to_vec(),
+        };
+        self.refuse_if_live(service, &candidates).await?;
+        self.end(&candidates, Some(Duration::ZERO), false, Some(true)).await?;
+        Ok(Learnt::Nothing)
+    }
+
+    /// Nobody goes back over what nginx is told: candidates that the durable file names stay.
+    async fn refuse_if_live(&self, service: &ServiceName, candidates: &[Container]) -> Result<(), Failure> {
+        match self.plan.front(service) {
+            Some(front) => self.refuse_if_named(service, front, candidates, false).await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn with_advice(failure: Failure, candidate: &Container) -> Failure {
+    Failure { what: format!("candidate `{}` can't be started: {}", candidate.name, failure.what), ..failure }
+}

@@ -1,0 +1,174 @@
+//! Ends containers. Nothing else in swap stops or removes one.
+//!
+//! **The invariant that covers every crash: a container that the durable upstream file names is never stopped.** Whoever
+//! ends a container asks [`Live::refuse_if_named`] first, whatever he believes that he wrote there: retiring, unwinding,
+//! and what is presumed of a journal that is lost, alike. Only `order: stop-first` stops what the file names, because there
+//! the operator has settled that nobody serves for a moment.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::live::Live;
+use crate::model::{Container, Failure, ServiceName};
+use crate::nginx::{self, Shell as _};
+use crate::plan::{Front, short};
+
+/// What the upstream file says about containers that are to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Said {
+    /// It names others.
+    Others,
+    /// It names this one.
+    Names(String),
+    /// It is not there, or not as swap wrote it, and mentions none of them.
+    Unclear,
+}
+
+/// Tells what the upstream file says about containers.
+fn said(text: Option<&str>, going: &[Container]) -> Said {
+    let Some(text) = text else { return Said::Unclear };
+    let names = |container: &&Container| match nginx::parse(text) {
+        Ok(file) => file.servers.iter().any(|server| container.id.starts_with(&server.id)),
+        // Others have changed it, or wrote it: nginx may obey any word of it.
+        Err(_) => {
+            let address = container.address.map(|address| address.to_string());
+            text.contains(short(&container.id)) || address.is_some_and(|address| text.contains(&address))
+        }
+    };
+    match going.iter().find(names) {
+        Some(container) => Said::Names(container.name.clone()),
+        None if nginx::parse(text).is_ok() => Said::Others,
+        None => Said::Unclear,
+    }
+}
+
+impl Live<'_> {
+    /// Fails if the durable upstream file names one of these containers.
+    ///
+    /// `certain`: fails also where the file does not say whom it names. Who goes back need not be so strict: the file came
+    /// before the candidates, and an nginx that is gone sends nobody anywhere.
+    pub(super) async fn refuse_if_named(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        going: &[Container],
+        certain: bool,
+    ) -> Result<(), Failure> {
+        let file = front.file(service);
+        let text = match self.durable(service, front).await {
+            Err(failure) if certain => return Err(failure),
+            text => text.unwrap_or_default(),
+        };
+        match said(text.as_deref(), going) {
+            Said::Others => Ok(()),
+            Said::Unclear if !certain => Ok(()),
+            Said::Unclear => {
+                Err(Failure::new(format!("`{file}` is not as this run wrote it, so what it names may be in use"))
+                    .hint(format!("see who changed it, then `swap resume {service}`")))
+            }
+            Said::Names(name) => Err(Failure::new(format!("`{file}` names {name} again, so it is not stopped"))
+                .hint(format!("somebody changed the file after the switch; see who, then `swap resume {service}`"))),
+        }
+    }
+
+    /// Returns the durable upstream file's text; `None`: there is none. Where nginx does not run any more, the engine reads
+    /// it in what is left of its container.
+    async fn durable(&self, service: &ServiceName, front: &Front) -> Result<Option<String>, Failure> {
+        let file = front.file(service);
+        let failure = match self.door(service, front).await {
+            Ok(door) => {
+                let line = format!("[ ! -e {0} ] || cat {0}", nginx::quote(&file));
+                match door.proxy.shell().run(&line).await {
+                    Ok(output) if output.ok() => return Ok(Some(output.stdout).filter(|text| !text.is_empty())),
+                    Ok(output) => Failure::new(format!("reading `{file}` exited {}", output.code))
+                        .tail(output.stderr.lines().map(str::to_owned)),
+                    Err(failure) => failure,
+                }
+            }
+            Err(failure) => failure,
+        };
+        let Some(container) = &front.container else { return Err(failure) };
+        match self.site.docker.read_file(&container.id, &file).await {
+            Ok(bytes) => Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
+            Err(_) => Err(failure),
+        }
+    }
+
+    /// Stops containers; `for_good`: also a restart of the engine brings none of them back. Then removes them where `remove`
+    /// is given, which tells whether their anonymous volumes go with them.
+    ///
+    /// All of them, also if one fails. Before each of them, and before each is removed, the lock is looked at again: to stop
+    /// one may take long, and somebody may have taken over meanwhile.
+    pub(super) async fn end(
+        &self,
+        containers: &[Container],
+        grace: Option<Duration>,
+        for_good: bool,
+        remove: Option<bool>,
+    ) -> Result<(), Failure> {
+        let docker = &self.site.docker;
+        let ended = containers.iter().map(|container| async move {
+            self.held.still().await?;
+            if for_good {
+                // A container that always restarts would come back if the engine restarted right now.
+                docker.disable_restart(&container.id).await?;
+            }
+            docker.stop(&container.id, grace).await?;
+            let Some(volumes) = remove else { return Ok(()) };
+            self.held.still().await?;
+            docker.remove(&container.id, volumes).await
+        });
+        join_all(ended).await.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "0123456789abcdef";
+    const NEW: &str = "fedcba9876543210";
+
+    fn container(id: &str, address: &str) -> Container {
+        Container {
+            id: id.to_owned(),
+            name: format!("demo-app-{}", &id[..1]),
+            image: "sha256:1".to_owned(),
+            address: Some(address.parse().expect("an address")),
+        }
+    }
+
+    fn file(container: &Container) -> String {
+        nginx::render(&nginx::UpstreamFile {
+            run: crate::model::RunId("20260131-154502-9f3a".to_owned()),
+            project: "demo".to_owned(),
+            service: "app".parse().expect("a name"),
+            upstream: "app".parse().expect("a name"),
+            servers: vec![nginx::Server {
+                address: container.address.expect("an address"),
+                container: container.name.clone(),
+                id: container.id.clone(),
+            }],
+            fallback: None,
+            kept: nginx::Kept::default(),
+            rest: None,
+        })
+    }
+
+    #[test]
+    fn only_who_is_not_named_may_go() {
+        let (old, new) = (container(OLD, "172.18.0.4:80"), container(NEW, "172.18.0.5:80"));
+        let check = |text: Option<&str>, expected: Said| assert_eq!(said(text, std::slice::from_ref(&old)), expected);
+        check(Some(&file(&new)), Said::Others);
+        check(Some(&file(&old)), Said::Names("demo-app-0".to_owned()));
+        // Another container has got the address since: the id is what counts.
+        check(Some(&file(&container(NEW, "172.18.0.4:80"))), Said::Others);
+        check(None, Said::Unclear);
+        check(Some("upstream app { server app:80; }\n"), Said::Unclear);
+        check(Some("upstream app { server 172.18.0.4:80; }\n"), Said::Names("demo-app-0".to_owned()));
+        // Somebody has changed what swap wrote.
+        check(Some(&file(&old).replace("upstream app {", "upstream app {\n  ntlm;")), Said::Names("demo-app-0".into()));
+        check(Some(&file(&new).replace("upstream app {", "upstream app {\n  ntlm;")), Said::Unclear);
+    }
+}

@@ -1,0 +1,255 @@
+//! What compose would do with a service's containers beside creating, starting and stopping them, done through the engine.
+//!
+//! compose does it only for the containers that it starts and stops itself, and it can't be asked for one of them alone:
+//! `compose start` starts all of a service that lie still, the old ones of a stop-first swap too.
+//!
+//! **Invariant:** values that may be secret are read when they are needed and go into the container, and nowhere else.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
+
+use super::live::Live;
+use crate::compose::Values;
+use crate::docker::{Aside, Command, ExecError, Owned};
+use crate::model::{Container, Failure, InjectedFile, LifecycleCommand, Moment, ServiceName};
+use crate::plan::{Step, init_name};
+use crate::run::{Facts, Learnt};
+
+/// How many of a command's last lines a failure shows.
+const LINES: usize = 10;
+
+impl Live<'_> {
+    /// Twice: the commands run once more, each in a new container; one from before is removed first.
+    pub(super) async fn init(
+        &self,
+        service: &ServiceName,
+        commands: &[LifecycleCommand],
+        limit: Duration,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
+        // As compose does: beside the first one, whatever their number.
+        let Some(candidate) = facts.candidates(service).first() else { return Ok(Learnt::Nothing) };
+        let beside = self.site.docker.inspect(&candidate.id).await?;
+        let beside =
+            beside.ok_or_else(|| Failure::new(format!("candidate `{}` is not there any more", candidate.name)))?;
+        let values = self.site.compose.values(service, &[]).await?;
+        for (index, command) in commands.iter().enumerate() {
+            let own = values.environment(Moment::PreStart, index, command)?;
+            let line = |(name, value): &(String, Option<String>)| match value {
+                Some(value) => format!("{name}={value}"),
+                None => name.clone(),
+            };
+            let aside = Aside {
+                name: init_name(self.plan, service, index),
+                image: command.image.clone().unwrap_or_else(|| beside.image.clone()),
+                command: command.words.clone(),
+                user: command.user.clone(),
+                folder: command.folder.clone(),
+                environment: values.service_environment().iter().chain(own).map(line).collect(),
+                privileged: command.privileged,
+            };
+            match timeout(limit, self.site.docker.run_aside(&beside, &aside)).await {
+                Ok(ended) => {
+                    ended.map_err(|failure| Failure { what: format!("pre_start: {}", failure.what), ..failure })?
+                }
+                Err(_) => return Err(late(Moment::PreStart, command, &aside.name, limit)),
+            }
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    /// Twice: what is gone stays gone.
+    pub(super) async fn end_init(&self, service: &ServiceName, count: usize) -> Result<Learnt, Failure> {
+        for index in 0..count {
+            self.site.docker.remove_aside(&init_name(self.plan, service, index)).await?;
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    /// Twice: the same files are put there again.
+    pub(super) async fn inject(
+        &self,
+        service: &ServiceName,
+        files: &[InjectedFile],
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
+        let variables: Vec<String> = files.iter().filter_map(|file| file.variable.clone()).collect();
+        let values = self.site.compose.values(service, &variables).await?;
+        for candidate in facts.candidates(service) {
+            for file in files {
+                let content = values.file(file)?;
+                if content.is_empty() {
+                    // compose makes no file of nothing.
+                    continue;
+                }
+                let owned = Owned { mode: file.mode, uid: file.uid.unwrap_or(0), gid: file.gid.unwrap_or(0) };
+                let settled = file.uid.is_some() || file.gid.is_some();
+                let put = self.site.docker.put_file(&candidate.id, &file.target, content.as_bytes(), owned, settled);
+                put.await.map_err(|failure| Failure { what: format!("{file}: {}", failure.what), ..failure })?;
+            }
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    /// Twice: the commands run once more, as they do whenever compose starts the container again.
+    ///
+    /// One candidate after the other, as compose does: such a command may be what must not run beside itself.
+    pub(super) async fn post_start(
+        &self,
+        service: &ServiceName,
+        commands: &[LifecycleCommand],
+        limit: Duration,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
+        let values = self.values(service, commands).await?;
+        for candidate in facts.candidates(service) {
+            self.run_in(candidate, Moment::PostStart, commands, &values, limit).await?;
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    /// Twice: the commands run once more in those that still run; what has stopped is left alone.
+    ///
+    /// After the commit nothing is run in a container that gets requests: the same is looked at as before it is stopped.
+    pub(super) async fn pre_stop(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
+        let Step::PreStop { service, old, commands, front, committed, timeout: limit, .. } = step else {
+            return Err(Failure::new("internal: pre_stop was asked to perform another step"));
+        };
+        if commands.is_empty() {
+            return Ok(Learnt::Nothing);
+        }
+        if *committed {
+            self.must_run(facts.candidates(service)).await?;
+        }
+        if let Some(front) = front {
+            self.refuse_if_named(service, front, old, true).await?;
+        }
+        let values = self.values(service, commands).await?;
+        self.run_in_all(old, Moment::PreStop, commands, &values, *limit).await.map(|()| Learnt::Nothing)
+    }
+
+    /// Twice: as for the old containers. A failure is told and holds nothing up: the candidates go in any case.
+    pub(super) async fn pre_stop_candidates(
+        &self,
+        service: &ServiceName,
+        commands: &[LifecycleCommand],
+        limit: Duration,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
+        self.tell_failure(self.run_all(service, facts.candidates(service), Moment::PreStop, commands, limit).await);
+        Ok(Learnt::Nothing)
+    }
+
+    /// Twice: the commands run once more. A failure is told and holds nothing up: the old containers serve in any case.
+    pub(super) async fn post_start_old(
+        &self,
+        service: &ServiceName,
+        old: &[Container],
+        commands: &[LifecycleCommand],
+        limit: Duration,
+    ) -> Result<Learnt, Failure> {
+        self.tell_failure(self.run_all(service, old, Moment::PostStart, commands, limit).await);
+        Ok(Learnt::Nothing)
+    }
+
+    async fn run_all(
+        &self,
+        service: &ServiceName,
+        containers: &[Container],
+        moment: Moment,
+        commands: &[LifecycleCommand],
+        limit: Duration,
+    ) -> Result<(), Failure> {
+        let values = self.values(service, commands).await?;
+        self.run_in_all(containers, moment, commands, &values, limit).await
+    }
+
+    fn tell_failure(&self, ended: Result<(), Failure>) {
+        let Err(failure) = ended else { return };
+        self.display.remark(&failure.what);
+        failure.tail.iter().for_each(|line| self.display.say(&format!("    {line}")));
+    }
+
+    /// Runs the commands in all containers that run, beside one another; those that ended meanwhile are left alone.
+    async fn run_in_all(
+        &self,
+        containers: &[Container],
+        moment: Moment,
+        commands: &[LifecycleCommand],
+        values: &Values,
+        limit: Duration,
+    ) -> Result<(), Failure> {
+        let ran = containers.iter().map(|container| async move {
+            match self.site.docker.inspect(&container.id).await? {
+                Some(seen) if seen.runs() => self.run_in(container, moment, commands, values, limit).await,
+                _ => Ok(()),
+            }
+        });
+        join_all(ran).await.into_iter().collect()
+    }
+
+    async fn run_in(
+        &self,
+        container: &Container,
+        moment: Moment,
+        commands: &[LifecycleCommand],
+        values: &Values,
+        limit: Duration,
+    ) -> Result<(), Failure> {
+        for (index, command) in commands.iter().enumerate() {
+            let environment = values.environment(moment, index, command)?;
+            let set = environment.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+            let unset = environment.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name.clone());
+            let exec = Command {
+                env: set.collect(),
+                unset: unset.collect(),
+                privileged: command.privileged,
+                user: command.user.clone(),
+                dir: command.folder.clone(),
+                limit: 16 * 1024,
+                ..Command::new(command.words.clone())
+            };
+            let Ok(ended) = timeout(limit, self.site.docker.output(&container.id, &exec)).await else {
+                return Err(late(moment, command, &container.name, limit));
+            };
+            let output = match ended {
+                Ok(output) if output.ok() => continue,
+                Ok(output) => output,
+                // It stopped by itself, which is what was wanted next.
+                Err(ExecError::NotRunning(_)) if moment == Moment::PreStop => return Ok(()),
+                Err(error) => {
+                    let failure = Failure::from(error);
+                    return Err(Failure {
+                        what: format!("{moment} in `{}`: {}", container.name, failure.what),
+                        ..failure
+                    });
+                }
+            };
+            let said = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
+            let lines: Vec<String> = said.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+            let last = lines.len().saturating_sub(LINES);
+            return Err(Failure::new(format!(
+                "{moment} {command} in `{}` exited with code {}",
+                container.name, output.code
+            ))
+            .tail(lines.into_iter().skip(last)));
+        }
+        Ok(())
+    }
+
+    /// Reads the values that the commands need; most need none, and then nothing is read.
+    async fn values(&self, service: &ServiceName, commands: &[LifecycleCommand]) -> Result<Values, Failure> {
+        match commands.iter().all(|command| command.environment.is_empty()) {
+            true => Ok(Values::default()),
+            false => self.site.compose.values(service, &[]).await,
+        }
+    }
+}
+
+fn late(moment: Moment, command: &LifecycleCommand, container: &str, limit: Duration) -> Failure {
+    let limit = humantime::format_duration(limit);
+    Failure::new(format!("{moment} {command} in `{container}` did not end within {limit}"))
+        .hint("`timeouts: { hook: … }` under `x-swap:` is its limit")
+}

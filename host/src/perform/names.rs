@@ -1,0 +1,135 @@
+//! Places and names of containers in the networks.
+
+use super::health;
+use super::live::{Live, gone};
+use crate::docker::Seen;
+use crate::model::{Container, Failure, Place, ServiceName};
+use crate::plan::{Reach, Step};
+use crate::run::{Facts, Learnt};
+
+impl Live<'_> {
+    /// Connects a candidate to the networks that compose 1.29 connects only when it starts a container itself, and takes the
+    /// service's names from it where others must not call it yet.
+    ///
+    /// Twice: one that runs keeps what it has; where it is not connected any more, it is connected again.
+    pub(super) async fn connect(
+        &self,
+        candidate: &Container,
+        service: &ServiceName,
+        networks: &[String],
+        unnamed: &[String],
+        facts: &Facts,
+    ) -> Result<(), Failure> {
+        let Some(seen) = self.site.docker.inspect(&candidate.id).await? else { return Err(gone(candidate)) };
+        for network in networks {
+            let place = self.place(candidate, service, network, facts);
+            let place = if unnamed.contains(network) { place.unnamed() } else { place };
+            match seen.networks.get(network) {
+                None => {}
+                Some(_) if unnamed.contains(network) && !seen.runs() => {
+                    self.site.docker.disconnect_network(&candidate.id, network).await?;
+                }
+                Some(_) => continue,
+            }
+            self.site.docker.connect_network(&candidate.id, &place).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns a candidate's place in a network as compose gave it; where that was not recorded, the one that whoever is
+    /// live has there; else what compose would give at the least.
+    pub(super) fn place(&self, candidate: &Container, service: &ServiceName, network: &str, facts: &Facts) -> Place {
+        let own = |aliases: &[String]| {
+            [std::slice::from_ref(&candidate.name), aliases, &[crate::plan::short(&candidate.id).to_owned()]].concat()
+        };
+        let recorded = facts.places.get(&candidate.id).into_iter().flatten().find(|place| place.network == network);
+        if let Some(place) = recorded {
+            return place.clone();
+        }
+        let planned = self.plan.steps.iter().find_map(|step| match step {
+            Step::Announce { service: of, places, .. } if of == service => {
+                places.iter().find(|place| place.network == network)
+            }
+            _ => None,
+        });
+        match planned {
+            Some(place) => Place { aliases: own(&place.aliases), ..place.clone() },
+            None => Place { network: network.to_owned(), aliases: own(&[service.to_string()]), ..Place::default() },
+        }
+    }
+
+    /// Twice: who has the names already keeps its place; one that is not connected, because a run ended in between, is
+    /// connected.
+    ///
+    /// The engine can't name a connected container anew, so it is disconnected for a tenth of a second. It gets the address
+    /// that it had, because the engine gives the lowest free one, and what it has open goes on. One after the other, because
+    /// two at once could change addresses.
+    pub(super) async fn announce(
+        &self,
+        service: &ServiceName,
+        places: &[Place],
+        reach: Option<&Reach>,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
+        let mut containers = Vec::new();
+        for candidate in facts.candidates(service) {
+            for Place { network, .. } in places {
+                self.name(candidate, service, network, facts).await?;
+            }
+            containers.push(self.located(candidate, reach).await?);
+        }
+        let learnt = Learnt::candidates(containers);
+        let mut facts = facts.clone();
+        if let Learnt::Candidates { containers, .. } = &learnt {
+            facts.candidates.insert(service.clone(), containers.clone());
+        }
+        health::still_healthy(self, service, &facts).await?;
+        Ok(learnt)
+    }
+
+    /// Gives a candidate the service's names in a network.
+    async fn name(
+        &self,
+        candidate: &Container,
+        service: &ServiceName,
+        network: &str,
+        facts: &Facts,
+    ) -> Result<(), Failure> {
+        let Some(before) = self.site.docker.inspect(&candidate.id).await? else { return Err(gone(candidate)) };
+        let place = self.place(candidate, service, network, facts);
+        let there = before.networks.get(network);
+        if there.is_some_and(|there| place.aliases.iter().all(|alias| there.aliases.contains(alias))) {
+            return Ok(());
+        }
+        self.site.docker.disconnect_network(&candidate.id, network).await?;
+        self.site.docker.connect_network(&candidate.id, &place).await?;
+        let after = self.site.docker.inspect(&candidate.id).await?.ok_or_else(|| gone(candidate))?;
+        let (then, now) = (there, after.networks.get(network));
+        match (then.and_then(|then| then.ip), now.and_then(|now| now.ip)) {
+            (Some(then), Some(now)) if then != now => Err(Failure::new(format!(
+                "candidate `{}` got another address in network `{network}` when it got the service's names ({now} instead \
+                 of {then}), which cuts what it has open there",
+                candidate.name
+            ))
+            .hint(
+                "another container left or joined the network at that moment: swap again; if it happens each time, write \
+                 `x-swap: { dns: at-start }`",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the service's names in a network from an old container, so that nobody finds it while it stops; answers whether it
+    /// had them. What it has open goes on: it gets its address back, as in [`announce`](Self::announce).
+    pub(super) async fn unname(&self, old: &Container, network: &str) -> Result<bool, Failure> {
+        let docker = &self.site.docker;
+        let Some(seen) = docker.inspect(&old.id).await?.filter(Seen::runs) else { return Ok(false) };
+        let Some(there) = seen.networks.get(network) else { return Ok(false) };
+        if there.place.of_service(&seen.name, &seen.id).aliases.is_empty() {
+            return Ok(false);
+        }
+        docker.disconnect_network(&old.id, network).await?;
+        docker.connect_network(&old.id, &there.place.unnamed()).await?;
+        Ok(true)
+    }
+}

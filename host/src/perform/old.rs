@@ -1,0 +1,174 @@
+//! The old containers stop, come back, or go.
+
+use std::time::Duration;
+
+use futures_util::future::{join_all, try_join_all};
+
+use super::live::Live;
+use crate::docker::State;
+use crate::model::{Container, Failure, OldVolumes, ServiceName};
+use crate::plan::{Front, names};
+use crate::run::{Facts, Learnt};
+
+/// A connection that somebody opens at the moment in which a container is connected anew is tried again by the kernel after a
+/// second: until then the container must still be there.
+const TRIED_AGAIN: Duration = Duration::from_millis(1100);
+
+impl Live<'_> {
+    /// Twice: a stopped container stays stopped. The file names them: the operator has settled that there is a gap.
+    pub(super) async fn stop_old(&self, old: &[Container], grace: Option<Duration>) -> Result<Learnt, Failure> {
+        self.end(old, grace, false, None).await?;
+        Ok(Learnt::Nothing)
+    }
+
+    /// Twice: running containers stay, and the same addresses are written again.
+    pub(super) async fn start_old(
+        &self,
+        service: &ServiceName,
+        old: &[Container],
+        front: Option<&Front>,
+    ) -> Result<Learnt, Failure> {
+        if self.is_down(service) {
+            // They had died before the run: it is enough that somebody has tried.
+            join_all(old.iter().map(|container| self.site.docker.start(&container.id))).await;
+            return Ok(Learnt::Nothing);
+        }
+        try_join_all(old.iter().map(|container| self.site.docker.start(&container.id))).await?;
+        let Some(front) = front else { return Ok(Learnt::Nothing) };
+        let reach = front.reach();
+        let located = try_join_all(old.iter().map(|container| self.located(container, Some(&reach)))).await?;
+        // A container that was stopped may have got another address.
+        if located.iter().zip(old).any(|(now, then)| now.address != then.address) {
+            self.change(service, front, &[self.upstream_change(service, front, &located)]).await?;
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    /// Returns the old containers with their present addresses; those that somebody stopped are started first.
+    pub(super) async fn revived(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        old: &[Container],
+    ) -> Result<Vec<Container>, Failure> {
+        let reach = front.reach();
+        let mut located = Vec::new();
+        for container in old {
+            let Some(seen) = self.site.docker.inspect(&container.id).await? else { continue };
+            if !seen.runs() {
+                self.site.docker.start(&container.id).await?;
+            }
+            located.push(self.located(container, Some(&reach)).await?);
+        }
+        if located.is_empty() { Err(nothing_left(service, old)) } else { Ok(located) }
+    }
+
+    /// Makes sure that nobody is sent to the old containers any more: neither by nginx nor by the service's names.
+    ///
+    /// Twice: what has lost the names stays without them.
+    pub(super) async fn make_way(
+        &self,
+        service: &ServiceName,
+        old: &[Container],
+        unnamed: &[String],
+        front: Option<&Front>,
+        facts: &Facts,
+    ) -> Result<(), Failure> {
+        if let Some(front) = front {
+            self.refuse_if_named(service, front, old, true).await?;
+            if !facts.former.contains_key(service) && self.any_runs(old).await {
+                self.drain_anew(service, front, facts).await?;
+            }
+        }
+        let mut taken = false;
+        for (container, network) in old.iter().flat_map(|old| unnamed.iter().map(move |network| (old, network))) {
+            self.held.still().await?;
+            match self.unname(container, network).await {
+                Ok(did) => taken |= did,
+                // It stops all the same: some who call the service by its name may find nobody meanwhile.
+                Err(failure) => self.display.remark(&format!("{service}: {}", failure.what)),
+            }
+        }
+        if taken {
+            tokio::time::sleep(TRIED_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// Twice: what is stopped stays stopped, what is gone stays gone.
+    pub(super) async fn retire(
+        &self,
+        service: &ServiceName,
+        old: &[Container],
+        (grace, old_volumes): (Option<Duration>, OldVolumes),
+        front: Option<&Front>,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
+        // The engine keeps a volume that another container uses.
+        self.end(old, grace, true, Some(old_volumes == OldVolumes::Remove)).await?;
+        if let Some(front) = front
+            && let Err(failure) = self.give_backup(service, front, facts.candidates(service)).await
+        {
+            // The candidates serve all the same, and the next swap writes the file anew.
+            self.display.remark(&format!("{}: `{}` has no backup", failure.what, front.file(service)));
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    /// Removes containers that did not run when the run began: compose counts them, and would start them in the old version.
+    /// One that runs now was started by somebody since, and stays.
+    ///
+    /// Twice: what is gone stays gone. Their volumes stay.
+    pub(super) async fn clear_away(
+        &self,
+        service: &ServiceName,
+        leftovers: &[Container],
+        front: Option<&Front>,
+    ) -> Result<Learnt, Failure> {
+        for leftover in leftovers {
+            match self.site.docker.inspect(&leftover.id).await? {
+                None => {}
+                Some(seen) if seen.runs() || seen.state == State::Paused => {
+                    self.display.remark(&format!(
+                        "{} did not run when the swap began and is {} now, so it stays, in the old version",
+                        leftover.name, seen.state
+                    ));
+                }
+                Some(_) => {
+                    // One that the engine restarts again and again is between two lives.
+                    let one = std::slice::from_ref(leftover);
+                    if let Some(front) = front {
+                        self.refuse_if_named(service, front, one, true).await?;
+                    }
+                    self.end(one, Some(Duration::ZERO), true, Some(false)).await?;
+                }
+            }
+        }
+        Ok(Learnt::Nothing)
+    }
+
+    /// Somebody must serve: where the old containers were removed by somebody else, the candidates stay; where they were
+    /// stopped, they are started. With stop-first it was we who stopped them.
+    pub(super) async fn refuse_if_alone(&self, service: &ServiceName) -> Result<(), Failure> {
+        let planned = self.planned(service);
+        if self.is_down(service) {
+            return Ok(());
+        }
+        let old = planned.map_or(&[][..], |planned| &planned.live);
+        let stop_first = self.stops_first(service);
+        let mut left = false;
+        for container in old {
+            let Some(seen) = self.site.docker.inspect(&container.id).await? else { continue };
+            left = true;
+            if !seen.runs() && !stop_first {
+                self.site.docker.start(&container.id).await?;
+            }
+        }
+        if left { Ok(()) } else { Err(nothing_left(service, old)) }
+    }
+}
+
+pub(super) fn nothing_left(service: &ServiceName, old: &[Container]) -> Failure {
+    Failure::new(format!("somebody removed {} during the run, so the candidates are kept", names(old)))
+        .hint(format!("`docker compose up -d {service}` settles which containers there should be"))
+}

@@ -1,0 +1,63 @@
+//! What a session is about, and what the operator wants of it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::outcome::NotDone;
+use crate::executor::{self, Wishes};
+use crate::model::{Check, Overrides, ServiceName};
+use crate::site::Site;
+use crate::ui::Display;
+
+/// What the operator settles for all that a session does.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// How long to wait for another run that holds a service.
+    pub wait: Duration,
+    /// What is laid over the settings of the compose file.
+    pub overrides: Overrides,
+}
+
+/// What is to be swapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Targets {
+    /// The services to swap, in order, each once.
+    pub services: Vec<ServiceName>,
+    /// The health command for the one service.
+    pub health: Option<Check>,
+}
+
+/// All that a command does about runs of one project.
+pub struct Session<'a> {
+    pub(super) site: &'a Site,
+    pub(super) options: &'a Options,
+    pub(super) wishes: Wishes,
+    pub(super) display: &'a Display,
+    /// When the command began, in milliseconds since 1970.
+    pub(super) began_ms: i64,
+}
+
+impl<'a> Session<'a> {
+    /// Begins a session. `began_ms` is when its command began, in milliseconds since 1970.
+    pub fn new(site: &'a Site, options: &'a Options, wishes: Wishes, display: &'a Display, began_ms: i64) -> Self {
+        Self { site, options, wishes, display, began_ms }
+    }
+
+    /// Gives something up that changes nothing when a signal comes: what is held must be let go.
+    pub(super) async fn unless_interrupted<T>(
+        &self,
+        work: impl Future<Output = Result<T, NotDone>>,
+    ) -> Result<T, NotDone> {
+        let mut wishes = self.wishes.clone();
+        tokio::select! {
+            worked = work => worked,
+            signal = executor::interrupted(&mut wishes) => Err(NotDone::Interrupted(signal)),
+        }
+    }
+}
+
+/// Returns the time, in milliseconds since 1970.
+pub(super) fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}

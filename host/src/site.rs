@@ -1,0 +1,184 @@
+//! What every command needs: the engine, the compose project, the folder of the journal.
+//!
+//! # Layout
+//!
+//! ```text
+//! front       nginx of a service: which one, and the shell beside it
+//! containers  what is true of one container (pure)
+//! ```
+
+pub(crate) mod containers;
+pub(crate) mod front;
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use self::containers::is_nginx;
+use self::front::FrontDoors;
+use crate::compose::{Compose, Options, Project, Service, Tool};
+use crate::docker::{Docker, Endpoint, Engine, Seen};
+use crate::hooks::{self, Hooks};
+use crate::journal::Folder;
+use crate::model::{Failure, ServiceName, Settings};
+use crate::nginx::{self, Shell};
+use crate::plan::{Front, Plan};
+use crate::ui::Display;
+
+/// Which compose tool goes on with a project.
+#[derive(Debug, Default)]
+pub(crate) struct Choice {
+    /// Another one than was found first.
+    pub tool: Option<Tool>,
+    /// What to say where the one that made the containers is not used.
+    pub notice: Option<String>,
+}
+
+/// Chooses the tool that made the project's containers: 1.x and what came after it hash a service's configuration each in its
+/// own way, so that the next `up` of one recreates what the other has made.
+pub(crate) fn choose(found: &Tool, seen: &[Seen]) -> Choice {
+    let versions = seen.iter().filter_map(Seen::compose_version);
+    let (old, new): (Vec<&str>, Vec<&str>) = versions.partition(|version| version.starts_with("1."));
+    // Where some were made by each, who swapped with the wrong one made the fewer.
+    let v1 = !old.is_empty() && old.len() >= new.len();
+    if (old.is_empty() && new.is_empty()) || v1 == found.is_v1() {
+        return Choice::default();
+    }
+    let made = if v1 { old[0] } else { new[0] };
+    let command = if v1 { "docker-compose" } else { "docker compose" };
+    let recreates = format!("the next `{command} up -d` recreates what this swap makes");
+    if Tool::is_named() {
+        let notice =
+            format!("the containers were made by compose {made} and SWAP_COMPOSE names another one: {recreates}");
+        return Choice { tool: None, notice: Some(notice) };
+    }
+    match Tool::of_kind(v1) {
+        Some(tool) => Choice { tool: Some(tool), notice: None },
+        None => Choice {
+            tool: None,
+            notice: Some(format!(
+                "the containers were made by compose {made}, which is not installed here: {recreates}"
+            )),
+        },
+    }
+}
+
+/// One compose project on one engine.
+pub struct Site {
+    pub(crate) docker: Docker,
+    pub(crate) compose: Compose,
+    pub(crate) project: Project,
+    pub(crate) doors: FrontDoors,
+    pub(crate) hook_engine: OnceCell<Arc<hooks::Engine>>,
+    pub(crate) hooks: std::sync::Mutex<std::collections::BTreeMap<ServiceName, Arc<Hooks>>>,
+    pub(crate) engine: Engine,
+    /// What the next call of the tool that made the containers would do to those of this run, where that is another one.
+    pub(crate) other_tool: Option<String>,
+    folder: Folder,
+}
+
+impl Site {
+    /// Connects to the engine and reads the compose project, both at once.
+    ///
+    /// `likely` is the service that the command seems to be about: nginx is looked at for it while compose still reads.
+    pub async fn open(options: &Options, likely: Option<&ServiceName>, display: &Display) -> Result<Self, Failure> {
+        let mut compose = Compose::new(Tool::find()?, options.clone());
+        let doors = FrontDoors::default();
+        let guess = compose.likely_name();
+        let connect = async {
+            let docker = Docker::connect(Endpoint::from_environment(options.context.as_deref())?).await?;
+            // compose takes its time to say which project this is; the likely one's front door can be entered meanwhile.
+            let enter = async {
+                let seen = docker.of_project(&guess).await.unwrap_or_default();
+                let nginxes: Vec<_> = seen.iter().filter(|seen| seen.runs() && is_nginx(seen)).collect();
+                doors.prepare(&docker, &nginxes, likely).await;
+                seen
+            };
+            let (engine, seen) = tokio::join!(docker.engine(), enter);
+            Ok::<_, Failure>((docker, engine?, seen))
+        };
+        // The engine first: without it nothing else matters, and compose's words on it are the longer ones.
+        let (connected, project) = tokio::join!(connect, compose.read());
+        let (docker, engine, seen) = connected?;
+        // Another than the one that made the containers reads the same file otherwise, or not at all.
+        let choice = choose(&compose.tool, &seen);
+        let project = match choice.tool {
+            Some(tool) => {
+                compose = Compose::new(tool, options.clone());
+                compose.read().await
+            }
+            None => project,
+        }?;
+        for warning in &project.warnings {
+            display.say(&format!("compose: {warning}"));
+        }
+        let folder = Folder::open(&Folder::default_root(), &engine.id, &project.name)?;
+        let site = Self::of(docker, compose, project, doors, folder, engine);
+        Ok(Self { other_tool: choice.notice, ..site })
+    }
+
+    /// Makes a site of its parts.
+    pub(crate) fn of(
+        docker: Docker,
+        compose: Compose,
+        project: Project,
+        doors: FrontDoors,
+        folder: Folder,
+        engine: Engine,
+    ) -> Self {
+        Self {
+            engine,
+            other_tool: None,
+            docker,
+            compose,
+            project,
+            doors,
+            hook_engine: OnceCell::new(),
+            hooks: std::sync::Mutex::default(),
+            folder,
+        }
+    }
+
+    /// Returns the names of the project's services.
+    pub fn services(&self) -> Vec<ServiceName> {
+        self.project.services.keys().cloned().collect()
+    }
+
+    /// Returns what the compose file says under `x-swap` of the service.
+    pub fn settings(&self, service: &ServiceName) -> Settings {
+        self.project.services.get(service).map(|service| service.settings.clone()).unwrap_or_default()
+    }
+
+    /// Returns where journals and locks of the project are.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Returns what compose calls the image of the service.
+    pub(crate) fn image_name(&self, service: &ServiceName) -> String {
+        let between = if self.compose.tool.is_v1() { "_" } else { "-" };
+        match self.project.services.get(service) {
+            Some(Service { image: Some(image), .. }) => image.clone(),
+            _ => format!("{}{between}{service}", self.project.name),
+        }
+    }
+
+    /// Returns the upstream file's text as it is now; `None` if there is no file.
+    pub(crate) async fn upstream_now(
+        &self,
+        plan: &Plan,
+        service: &ServiceName,
+        front: &Front,
+    ) -> Result<Option<String>, Failure> {
+        let door = self.doors.of(&self.docker, &plan.project, service, front).await?;
+        let output = door.proxy.shell().run(&format!("cat {}", nginx::quote(&front.file(service)))).await?;
+        Ok(output.ok().then_some(output.stdout))
+    }
+}
+
+/// Returns the builder of every HTTP client here. TLS needs a cryptography provider, which a process settles once.
+pub(crate) fn http_client() -> reqwest::ClientBuilder {
+    // Fails where it is settled already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+}

@@ -1,0 +1,217 @@
+//! The front doors: which nginx fronts a service, and the shell that is open beside it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::join_all;
+use tokio::sync::Mutex;
+
+use crate::docker::{self, Docker, LogMark, Seen};
+use crate::model::{Failure, Output, ProxyChoice, ServiceName};
+use crate::nginx::{Configuration, LocalShell, Nginx, Observation, Place, Proxy, Shell, quote_all};
+use crate::plan::Front;
+
+/// A shell beside nginx: in its container, or on this host.
+pub enum Beside {
+    /// In nginx's container, opened by the engine.
+    Container {
+        /// The open shell.
+        shell: Box<docker::Shell>,
+        /// The engine, for the container's log.
+        docker: Docker,
+        /// The container's id.
+        id: String,
+        /// The end of the container's log when the shell was opened.
+        mark: LogMark,
+    },
+    /// On this machine.
+    Host(LocalShell),
+}
+
+impl Shell for Beside {
+    async fn run_within(&self, script: &str, limit: Duration) -> Result<Output, Failure> {
+        match self {
+            Beside::Container { shell, .. } => shell.run_within(script, limit).await,
+            Beside::Host(shell) => shell.run_within(script, limit).await,
+        }
+    }
+
+    async fn logged_since(&self, since: SystemTime) -> Vec<String> {
+        match self {
+            Beside::Container { docker, id, mark, .. } => docker.logs_since(id, mark).await.unwrap_or_default(),
+            Beside::Host(shell) => shell.logged_since(since).await,
+        }
+    }
+}
+
+/// An nginx with an open shell, and what was seen of it last.
+pub struct FrontDoor {
+    /// The nginx.
+    pub proxy: Proxy<Beside>,
+    /// What a switch needs to know of it.
+    pub nginx: Nginx,
+}
+
+/// All front doors that this process has opened; each is opened once.
+#[derive(Default)]
+pub struct FrontDoors {
+    open: Mutex<HashMap<ProxyChoice, Arc<FrontDoor>>>,
+    /// What was opened ahead of need, before anybody knew whether it is the right one, by container.
+    ready: Mutex<HashMap<String, Proxy<Beside>>>,
+}
+
+impl FrontDoors {
+    /// Opens shells beside what may be an nginx, and looks at it for the service that is likely meant, so that both are
+    /// there when they are needed. What fails is tried again then, and says why.
+    pub async fn prepare(&self, docker: &Docker, containers: &[&Seen], likely: Option<&ServiceName>) {
+        let enter = |id: String| async move {
+            let proxy = Proxy::new(beside(docker, &id, None).await.ok()?, Place::Container);
+            if let Some(service) = likely {
+                // The proxy keeps what nginx says of its configuration; swap's files are read again when they matter,
+                // because another run may change them before this one holds the service.
+                let _ = proxy.observe(service, None).await;
+            }
+            Some((id, proxy))
+        };
+        let entered = join_all(containers.iter().map(|seen| enter(seen.id.clone()))).await;
+        self.ready.lock().await.extend(entered.into_iter().flatten());
+    }
+
+    /// Looks at nginx for a service and keeps the shell open for the steps that follow.
+    ///
+    /// `container` is the proxy's container, or `None` for an nginx on this host.
+    pub async fn observe(
+        &self,
+        docker: &Docker,
+        choice: &ProxyChoice,
+        container: Option<&Seen>,
+        service: &ServiceName,
+    ) -> Result<Observation, Failure> {
+        let open_door = self.open.lock().await.get(choice).cloned();
+        if let Some(door) = open_door {
+            return door.proxy.observe(service, None).await;
+        }
+        let (proxy, observation) = self.enter(docker, container, service).await?;
+        let door = FrontDoor { proxy, nginx: observation.nginx.clone() };
+        self.open.lock().await.insert(choice.clone(), Arc::new(door));
+        Ok(observation)
+    }
+
+    /// Returns what each nginx on this machine says of the upstream of this name, and that file's text.
+    pub async fn on_this_machine(
+        &self,
+        upstream: &ServiceName,
+    ) -> Result<Vec<Result<(Configuration, Option<String>), Failure>>, Failure> {
+        Proxy::new(Beside::Host(LocalShell::new()), Place::Host).configurations(upstream).await
+    }
+
+    /// Returns the front door of a plan; after a crash it is found and opened again.
+    pub async fn of(
+        &self,
+        docker: &Docker,
+        project: &str,
+        service: &ServiceName,
+        front: &Front,
+    ) -> Result<Arc<FrontDoor>, Failure> {
+        let mut open_doors = self.open.lock().await;
+        if let Some(door) = open_doors.get(&front.proxy) {
+            return Ok(door.clone());
+        }
+        let seen = container_of(docker, project, &front.proxy).await?;
+        let (proxy, observation) = self.enter(docker, seen.as_ref(), front.upstream(service)).await?;
+        let door = Arc::new(FrontDoor { proxy, nginx: observation.nginx });
+        open_doors.insert(front.proxy.clone(), door.clone());
+        Ok(door)
+    }
+
+    /// Lets the upstream file of a project name addresses again, in the container of an nginx that refuses the name in it.
+    pub async fn leave_rest(
+        &self,
+        docker: &Docker,
+        container: &str,
+        upstream: &ServiceName,
+        project: &str,
+    ) -> Result<bool, Failure> {
+        // What was heard from it before is of the past.
+        self.ready.lock().await.remove(container);
+        self.open.lock().await.clear();
+        let proxy = Proxy::new(beside(docker, container, Some("0")).await?, Place::Container);
+        proxy.leave_rest(upstream, project).await
+    }
+
+    /// Returns the whole configuration as an nginx that was observed prints it; `None`: it refuses to.
+    pub async fn dump(&self, choice: &ProxyChoice, nginx: &Nginx) -> Option<String> {
+        let output = self.ask(choice, nginx, "-T 2>/dev/null").await?;
+        (output.code == 0).then_some(output.stdout)
+    }
+
+    /// Lets an nginx that was observed test its files as they are now; `None`: it can't be asked.
+    pub async fn test(&self, choice: &ProxyChoice, nginx: &Nginx) -> Option<Output> {
+        self.ask(choice, nginx, "-t").await
+    }
+
+    async fn ask(&self, choice: &ProxyChoice, nginx: &Nginx, question: &str) -> Option<Output> {
+        let door = self.open.lock().await.get(choice).cloned()?;
+        let line = format!("{} {question}", quote_all(std::iter::once(&nginx.binary).chain(&nginx.arguments)));
+        door.proxy.shell().run_within(&line, Duration::from_secs(60)).await.ok()
+    }
+
+    /// Forgets an nginx that no longer answers, so that the next use finds it again.
+    pub async fn forget(&self, choice: &ProxyChoice) {
+        self.open.lock().await.remove(choice);
+    }
+
+    /// Enters with a shell that can write nginx's folder: as the container's own user, else as root.
+    async fn enter(
+        &self,
+        docker: &Docker,
+        container: Option<&Seen>,
+        service: &ServiceName,
+    ) -> Result<(Proxy<Beside>, Observation), Failure> {
+        let Some(seen) = container else {
+            let proxy = Proxy::new(Beside::Host(LocalShell::new()), Place::Host);
+            let observation = proxy.observe(service, None).await?;
+            return Ok((proxy, observation));
+        };
+        let ready = self.ready.lock().await.remove(&seen.id);
+        let proxy = match ready {
+            Some(proxy) => proxy,
+            None => Proxy::new(beside(docker, &seen.id, None).await?, Place::Container),
+        };
+        let observation = proxy.observe(service, None).await?;
+        let root = seen.user.is_empty() || seen.user == "0" || seen.user == "root";
+        if root || observation.folder.writable || !observation.folder.exists {
+            return Ok((proxy, observation));
+        }
+        // An image that runs nginx without root often has a folder that only root may write.
+        let proxy = Proxy::new(beside(docker, &seen.id, Some("0")).await?, Place::Container);
+        let observation = proxy.observe(service, None).await?;
+        Ok((proxy, observation))
+    }
+}
+
+/// Returns the running container of a proxy; `None`: nginx runs on the host.
+pub(crate) async fn container_of(docker: &Docker, project: &str, proxy: &ProxyChoice) -> Result<Option<Seen>, Failure> {
+    let (running, start) = match proxy {
+        ProxyChoice::Host => return Ok(None),
+        ProxyChoice::Service(name) => {
+            let all = docker.of_service(project, name.as_str()).await?;
+            (all.into_iter().find(Seen::runs), format!("docker compose up -d {name}"))
+        }
+        ProxyChoice::Project { project, service } => {
+            let all = docker.of_service(project.as_str(), service.as_str()).await?;
+            (all.into_iter().find(Seen::runs), format!("docker compose -p {project} up -d {service}"))
+        }
+        ProxyChoice::Container(name) => {
+            (docker.inspect(name.as_str()).await?.filter(Seen::runs), format!("docker start {name}"))
+        }
+    };
+    let down = || Failure::new(format!("the proxy `{proxy}` does not run")).hint(format!("`{start}`, then try again"));
+    running.map(Some).ok_or_else(down)
+}
+
+async fn beside(docker: &Docker, id: &str, user: Option<&str>) -> Result<Beside, Failure> {
+    let (shell, mark) = tokio::join!(docker.shell(id, user), docker.log_mark(id));
+    Ok(Beside::Container { shell: Box::new(shell?), docker: docker.clone(), id: id.to_owned(), mark: mark? })
+}

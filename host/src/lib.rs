@@ -9,7 +9,8 @@
 //! 3  live                                     Step → one adapter call
 //! 2  engine                                   decide → record → perform → record → tell
 //! 1  docker  compose  nginx  hooks  journal  store  ui     adapters; they never import one another
-//! 0  run → plan → model                       PURE: no tokio, bollard, wasmtime, file, clock
+//!    os                                       what adapters share of the machine: randomness, private files
+//! 0  run → plan → model → text                PURE: no tokio, bollard, wasmtime, file, clock
 //! ```
 //!
 //! Beside them `failpoint`, by which tests kill and fail what the adapters do; a release has nothing of it.
@@ -34,11 +35,15 @@ pub mod nginx;
 pub mod store;
 pub mod ui;
 
+pub mod os;
+
 pub mod run;
 
 pub mod plan;
 
 pub mod model;
+
+pub mod text;
 
 #[cfg(test)]
 mod lacking;

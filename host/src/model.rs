@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::{Beginning, nearest, printable};
+
 pub use lifecycle::{FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, list_commands};
 
 /// The name of a compose service: letters, digits, `.`, `_` and `-`, as the compose specification allows.
@@ -575,25 +577,6 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Returns the text without what could move a terminal's cursor, fake a line or turn one around: control characters are
-/// escaped, and those that change the direction of writing too.
-pub fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for c in text.chars() {
-        match is_control(c) && c != '\t' {
-            true => printable.extend(c.escape_default()),
-            false => printable.push(c),
-        }
-    }
-    printable
-}
-
-/// Tells whether a character is obeyed instead of shown: one of the control characters, a line's or paragraph's end, or one
-/// that changes the direction of writing.
-pub fn is_control(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// Returns the failure for a name that is no service, with what it may have meant.
 pub fn unknown_service(word: &str, known: &[ServiceName]) -> Failure {
     Failure::new(format!(
@@ -606,11 +589,8 @@ pub fn unknown_service(word: &str, known: &[ServiceName]) -> Failure {
 
 /// Returns `; did you mean the service `worker`?` where a service's name is close, else nothing.
 pub fn meant(word: &str, known: &[ServiceName]) -> String {
-    let distance = |name: &ServiceName| strsim::damerau_levenshtein(word, name.as_str());
-    match known.iter().map(|name| (distance(name), name)).min() {
-        Some((distance, name)) if distance <= 1 + word.len() / 4 => format!("; did you mean the service `{name}`?"),
-        _ => String::new(),
-    }
+    let near = nearest(word, known.iter().map(ServiceName::as_str));
+    near.map(|name| format!("; did you mean the service `{name}`?")).unwrap_or_default()
 }
 
 /// Returns the names as `app, worker`.
@@ -676,58 +656,9 @@ pub struct Captured {
     pub stderr: Beginning,
 }
 
-/// The first bytes of something that may be long.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Beginning {
-    bytes: Vec<u8>,
-    limit: usize,
-    cut: bool,
-}
-
-impl Beginning {
-    /// Keeps no more than so many bytes.
-    pub fn of(limit: usize) -> Self {
-        Self { bytes: Vec::new(), limit, cut: false }
-    }
-
-    /// Takes what comes next.
-    pub fn push(&mut self, bytes: &[u8]) {
-        let room = self.limit.saturating_sub(self.bytes.len());
-        self.cut |= bytes.len() > room;
-        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-
-    /// Tells whether more came than was kept.
-    pub fn is_cut(&self) -> bool {
-        self.cut
-    }
-
-    /// Returns what was kept.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Returns what was kept.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_beginning_is_kept_to_the_byte_and_says_when_it_was_cut() {
-        let mut kept = Beginning::of(4);
-        kept.push(b"ab");
-        kept.push(b"c\xff");
-        assert_eq!((kept.bytes(), kept.is_cut()), (&b"abc\xff"[..], false));
-        kept.push(b"");
-        assert!(!kept.is_cut());
-        kept.push(b"x");
-        assert_eq!((kept.bytes(), kept.is_cut()), (&b"abc\xff"[..], true));
-    }
 
     #[test]
     fn service_names_that_could_escape_are_refused() {
@@ -737,11 +668,5 @@ mod tests {
         for good in ["app", "web-1", "a.b_c", "_x", "9"] {
             assert_eq!(good.parse::<ServiceName>().map(String::from), Ok(good.to_owned()));
         }
-    }
-
-    #[test]
-    fn printable_text_moves_no_cursor() {
-        assert_eq!(printable("a\u{1b}[2Jb\tc\r\n"), "a\\u{1b}[2Jb\tc\\r\\n");
-        assert_eq!(printable("exit \u{202e}0\u{9b}2J"), "exit \\u{202e}0\\u{9b}2J");
     }
 }

@@ -46,7 +46,6 @@ pub use folder::{Folder, Mount};
 pub use local::{LocalShell, runs_here};
 pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, SwitchFailure, Worker, reasons};
 pub use reach::{Names, Pass, Reach, reach};
-pub use script::{quote, quote_all};
 pub use tuning::{TUNING_FILE, render as tuning_text};
 pub use upstream::{
     Fallback, Kept, NotParsed, Obeyed, Rest, Server, UpstreamFile, file_name, is_ours, owner, parse, render,

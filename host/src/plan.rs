@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::{
     Check, Container, Dns, Failure, Harm, Image, InjectedFile, KEEP, Lifecycle, LifecycleCommand, LoadedHook,
     OldVolumes, Order, PROBE_RATE, Phase, Place, ProxyChoice, Reaches, RunId, ServiceName, Settings, list_commands,
-    millis, printable,
+    millis,
 };
+use crate::text::{printable, short};
 
 pub use back::{Keep, Replaced};
 
@@ -914,12 +915,6 @@ impl Step {
 pub fn names(containers: &[Container]) -> String {
     let names: Vec<&str> = containers.iter().map(|container| container.name.as_str()).collect();
     names.join(", ")
-}
-
-/// Returns the first twelve digits of an image's or a container's id, as the docker command shows them.
-pub fn short(id: &str) -> &str {
-    let digits = id.strip_prefix("sha256:").unwrap_or(id);
-    digits.get(..12).unwrap_or(digits)
 }
 
 fn candidates(count: usize) -> String {

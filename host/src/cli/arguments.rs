@@ -9,8 +9,9 @@ use super::completions;
 use crate::compose::Options;
 use crate::model::{
     Check, Failure, HookSpec, MOST_PROBE_RATE, Order, ProxyChoice, ServiceName, Settings, list_services, meant,
-    printable, probe_url, unknown_service,
+    probe_url, unknown_service,
 };
+use crate::text::{nearest, printable};
 use crate::ui::Format;
 
 /// Replaces the running container of a compose service behind nginx without a dropped request.
@@ -461,9 +462,7 @@ pub fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> R
 /// Returns the command whose name is near.
 fn meant_command(word: &str) -> Option<String> {
     let command = <Arguments as clap::CommandFactory>::command();
-    let distance = |name: &&str| strsim::damerau_levenshtein(word, name);
-    let near = command.get_subcommands().map(clap::Command::get_name).min_by_key(distance)?;
-    (distance(&near) <= 1 + near.len() / 4).then(|| near.to_owned())
+    nearest(word, command.get_subcommands().map(clap::Command::get_name)).map(str::to_owned)
 }
 
 /// Returns the settings of the compose file with the command line's flags laid over them.

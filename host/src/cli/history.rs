@@ -8,8 +8,9 @@ use crate::error::{Ended, Exit};
 use crate::journal::Recorded;
 use crate::live::{Holding, ServiceStatus, Site};
 use crate::model::{Failure, ServiceName, unknown_service};
-use crate::plan::{names, short};
+use crate::plan::names;
 use crate::run::{Entry, Event, Facts, Outcome};
+use crate::text::short;
 use crate::ui::{self, Display, Format, Volume, first_failure, outcome_word, seconds, shown};
 
 /// A run in the history.

@@ -9,7 +9,8 @@ use crate::error::{Ended, Exit};
 use crate::hooks::scripted::{self, Scenario};
 use crate::hooks::{self, Built, Engine};
 use crate::live::Site;
-use crate::model::{Failure, Phase, ServiceName, printable};
+use crate::model::{Failure, Phase, ServiceName};
+use crate::text::printable;
 use crate::ui::{self, Display, Volume};
 
 /// Runs a command for hook authors.

@@ -8,7 +8,8 @@ use super::arguments::Flags;
 use crate::error::{Ended, Exit};
 use crate::journal::Recorded;
 use crate::live::Site;
-use crate::model::{Failure, RunId, printable};
+use crate::model::{Failure, RunId};
+use crate::text::printable;
 use crate::ui::{self, Display, Format, Told, Volume};
 
 /// Tells a run as a story, or prints its events once more for a script.

@@ -15,6 +15,7 @@ use crate::error::{Ended, Exit};
 use crate::journal::{Journal, Recorded};
 use crate::live::{Held, NotHeld, Site};
 use crate::model::{Failure, RunId, ServiceName, unknown_service};
+use crate::os::token;
 use crate::plan::{Front, Plan, plan as plan_of};
 use crate::run::{Entry, Event, Goal, Outcome, State};
 use crate::ui::{self, Display};
@@ -230,10 +231,7 @@ fn run_id(now: Timestamp, latest: Option<&RunId>) -> RunId {
         Some(next) if next > now => next,
         _ => now,
     };
-    use std::hash::{BuildHasher, Hasher};
-    // The standard library seeds this from the system's randomness.
-    let random = std::collections::hash_map::RandomState::new().build_hasher().finish() as u16;
-    RunId(format!("{}-{random:04x}", time.strftime(FORM)))
+    RunId(format!("{}-{}", time.strftime(FORM), &token()[..4]))
 }
 
 /// Holds the services, and those that unfinished runs of them are about too, or says who does.

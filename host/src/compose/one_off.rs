@@ -5,7 +5,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Compose;
 use super::process::{EndedOnDrop, Lines, follow, point, start};
 use super::read::not_started;
-use crate::model::{Beginning, Captured, Failure, ServiceName};
+use crate::model::{Captured, Failure, ServiceName};
+use crate::text::Beginning;
 
 pub use super::process::Stream;
 

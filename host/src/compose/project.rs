@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use super::lifecycle;
 use super::place::Place;
-use crate::model::{Failure, Lifecycle, ServiceName, Settings, is_control, printable};
+use crate::model::{Failure, Lifecycle, ServiceName, Settings};
+use crate::text::{is_control, printable};
 
 /// A compose project.
 #[derive(Debug, Clone, PartialEq, Eq)]

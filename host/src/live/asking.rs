@@ -16,16 +16,18 @@ use super::perform::Live;
 use super::probe::Probe;
 use super::site::Site;
 use crate::compose::{Compose, OneOff};
-use crate::docker::{Command, Docker, ExecError, Inside, Marked, Reach, Seen, State, probe, token};
+use crate::docker::{Command, Docker, ExecError, Inside, Marked, Reach, Seen, State, probe};
 use crate::hooks::{
     Asked, Capabilities, Channel, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage,
     Context, Endpoint, Error, Health, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member,
     Pending, Stage, Subject, Window,
 };
-use crate::model::{Captured, Container, Failure, Phase, RunId, ServiceName, Settings, printable};
+use crate::model::{Captured, Container, Failure, Phase, RunId, ServiceName, Settings};
+use crate::os::token;
 use crate::plan::{Plan, PlannedService, Step};
 use crate::run::{Facts, Learnt};
 use crate::store::Store;
+use crate::text::printable;
 use crate::ui::Display;
 
 impl Live<'_> {

@@ -16,6 +16,7 @@ use crate::model::{Failure, RunId, ServiceName};
 use crate::nginx::{self, Shell};
 use crate::plan::{Front, Plan, PlannedService, Step};
 use crate::run::{Traces, presume};
+use crate::text::quote;
 use crate::ui::Display;
 
 /// The label that names the run: of the copy of its plan, and of the one-off containers of its hooks.
@@ -109,7 +110,7 @@ impl Site {
         let upstream = text.as_deref().and_then(|text| nginx::parse(text).ok());
         let named: BTreeSet<&str> =
             upstream.iter().flat_map(|file| &file.servers).map(|server| server.id.as_str()).collect();
-        let names = |ids: &mut dyn Iterator<Item = &str>| ids.map(crate::plan::short).collect::<BTreeSet<_>>() == named;
+        let names = |ids: &mut dyn Iterator<Item = &str>| ids.map(crate::text::short).collect::<BTreeSet<_>>() == named;
         Ok(Traces {
             candidates: created.iter().map(place).collect(),
             candidates_started: created.iter().filter(|seen| seen.state != State::Created).count(),
@@ -146,7 +147,7 @@ impl Site {
         front: &Front,
     ) -> Result<Option<String>, Failure> {
         let door = self.doors.of(&self.docker, &plan.project, service, front).await?;
-        let output = door.proxy.shell().run(&format!("cat {}", nginx::quote(&front.file(service)))).await?;
+        let output = door.proxy.shell().run(&format!("cat {}", quote(&front.file(service)))).await?;
         Ok(output.ok().then_some(output.stdout))
     }
 }

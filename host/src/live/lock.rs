@@ -390,7 +390,7 @@ pub(super) fn this_process() -> Holder {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let space = fs::read_link("/proc/self/ns/pid").map(|path| path.to_string_lossy().into_owned());
     Holder {
-        token: crate::docker::token(),
+        token: crate::os::token(),
         pid: std::process::id(),
         start: stat("self").map(|(start, _)| start).unwrap_or_default(),
         space: space.unwrap_or_default(),

@@ -18,7 +18,8 @@ use crate::model::{
     Container, Failure, HookSpec, LoadedHook, ProxyChoice, Reaches, ServiceName, Settings, unknown_service,
 };
 use crate::nginx::{self, Observation, Written};
-use crate::plan::{AnonymousVolume, CalledIn, Front, Observed, ObservedService, Sidecar, port, short};
+use crate::plan::{AnonymousVolume, CalledIn, Front, Observed, ObservedService, Sidecar, port};
+use crate::text::short;
 
 /// So many pages are asked for until an answer of the service is seen.
 const MOST_PAGES: usize = 3;

@@ -11,8 +11,9 @@ use super::site::Site;
 use super::sources::{ETC, is_within};
 use crate::compose::{Compose, Mount, Project, Service};
 use crate::docker::{Trial, TrialAnswer, TrialMount};
-use crate::model::{Failure, ProxyChoice, printable};
+use crate::model::{Failure, ProxyChoice};
 use crate::nginx::{self, reach, read};
+use crate::text::printable;
 
 /// What a proof gave.
 #[derive(Debug, Clone, PartialEq, Eq)]

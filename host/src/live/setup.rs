@@ -16,8 +16,10 @@ use super::site::Site;
 use super::sources::{Origins, Seen, of_service};
 use crate::compose::{self, Compose, ComposeFile, Options, Project, Tool, Wanted};
 use crate::docker;
-use crate::model::{Edit, Failure, ProxyChoice, ServiceName, Settings, list_services, printable, unknown_service};
+use crate::model::{Edit, Failure, ProxyChoice, ServiceName, Settings, list_services, unknown_service};
 use crate::nginx::{self, ConfigFile, DEFAULT_FOLDER, Names, TUNING_FILE};
+use crate::os;
+use crate::text::printable;
 use crate::ui::Display;
 
 /// A file as it is and as it shall be.
@@ -326,9 +328,7 @@ pub fn write(proposal: &Proposal) -> Result<(), Failure> {
         };
         match before {
             None => {
-                fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
-                let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-                file.write_all(after.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+                os::write_new(path, after.as_bytes()).map_err(failed)?;
             }
             Some(before) => {
                 let now = fs::read_to_string(path).map_err(failed)?;

@@ -7,10 +7,11 @@ use super::senders::Receiver;
 use super::site::Site;
 use crate::docker::Seen;
 use crate::journal::Recorded;
-use crate::model::{Container, Failure, Image, RunId, ServiceName, Settings, printable};
+use crate::model::{Container, Failure, Image, RunId, ServiceName, Settings};
 use crate::plan::back::{self, Keep, Replaced};
-use crate::plan::{Observed, ObservedService, Retag, short};
+use crate::plan::{Observed, ObservedService, Retag};
 use crate::run::{Event, Facts, Learnt, Outcome};
+use crate::text::{printable, short};
 
 /// A rollback that can be planned.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::script::quote;
-use crate::model::{Output, printable};
+use crate::model::Output;
+use crate::text::{printable, quote};
 
 /// What a try to connect from beside nginx showed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::syntax::{Ending, Statements};
-use crate::model::printable;
+use crate::text::printable;
 
 /// More statements than this, counted through all includes, are not read on: far beyond what nginx is used with.
 const MOST_STATEMENTS: usize = 8_000_000;

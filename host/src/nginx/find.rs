@@ -1,7 +1,8 @@
 //! Finds nginx's master among the processes. Pure, but for the script's text.
 
-use crate::model::{Failure, is_control, printable};
+use crate::model::Failure;
 pub use crate::run::Process;
+use crate::text::{is_control, printable};
 
 /// Lists nginx's processes: `master PID START NAMESPACE EXE` with its title in the next line, or `other PID` likewise.
 ///

@@ -12,14 +12,15 @@ use super::config::{self, Configuration, ErrorLog, Reading};
 use super::connect::{self, Connected};
 use super::find::{self, Master};
 use super::folder::{self, Folder, Mount};
-use super::script::{marker, quote, quote_all, subshell};
+use super::script::{marker, subshell};
 use super::tuning::{self, TUNING_FILE};
 use super::upstream::{Obeyed, TITLE, UpstreamFile, file_name, parse, render};
 use super::workers::{self, Present};
 use super::{DEFAULT_FOLDER, Shell, USUAL};
 use crate::failpoint;
-use crate::model::{Failure, Output, ServiceName, printable};
+use crate::model::{Failure, Output, ServiceName};
 use crate::run::{Generation, Process};
+use crate::text::{printable, quote, quote_all, shell_word};
 
 /// Where nginx runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,9 +63,7 @@ impl Nginx {
     pub fn line(&self) -> String {
         // What it runs as is settled already.
         let options = self.arguments.chunks(2).filter(|pair| pair[0] != "-g").flatten();
-        let plain = |word: &&String| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
-        let shown = |word: &String| if plain(&word) { word.clone() } else { quote(word) };
-        std::iter::once(&self.binary).chain(options).map(shown).collect::<Vec<_>>().join(" ")
+        std::iter::once(&self.binary).chain(options).map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
     }
 
     /// Returns how long a reload may take until new workers are there.

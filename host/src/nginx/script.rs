@@ -1,21 +1,10 @@
 //! The pieces of shell that scripts are made of.
 
-use std::hash::{BuildHasher, RandomState};
-
-/// Quotes a text as one word of the shell: nothing in it is seen by the shell.
-pub fn quote(text: &str) -> String {
-    // A NUL can't be part of a word, nor of any path or file that swap writes.
-    format!("'{}'", text.replace('\0', "").replace('\'', r"'\''"))
-}
-
-/// Quotes several words.
-pub fn quote_all<'a>(words: impl IntoIterator<Item = &'a String>) -> String {
-    words.into_iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
-}
+use crate::os::token;
 
 /// A word that no file and no configuration holds by accident or by malice.
 pub fn marker() -> String {
-    format!("swap-{:016x}{:016x}", RandomState::new().hash_one(1), RandomState::new().hash_one(2))
+    format!("swap-{}", token())
 }
 
 /// A script in a subshell of its own, so that it may `exit`, and leaves nothing behind; without input.
@@ -83,7 +72,7 @@ mod tests {
     use std::io::Write;
     use std::process::{Command, Stdio};
 
-    use super::*;
+    use crate::text::{quote, shell_word};
 
     #[test]
     fn a_shell_sees_nothing_in_what_is_quoted() {
@@ -95,12 +84,14 @@ mod tests {
         });
         let mut shell = Command::new("sh").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdin = shell.stdin.take().unwrap();
-        let script: String = words.iter().map(|word| format!("printf '%s\\0' {}\n", quote(word))).collect();
+        let script: String =
+            words.iter().map(|word| format!("printf '%s\\0' {} {}\n", quote(word), shell_word(word))).collect();
         let writer = std::thread::spawn(move || stdin.write_all(script.as_bytes()));
         let output = shell.wait_with_output().unwrap();
         writer.join().unwrap().unwrap();
         let said: Vec<String> =
             output.stdout.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-        assert_eq!(said[..said.len() - 1], words);
+        let expected: Vec<String> = words.into_iter().flat_map(|word| [word.clone(), word]).collect();
+        assert_eq!(said[..said.len() - 1], expected);
     }
 }

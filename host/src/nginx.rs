@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! proxy                 the effects: observe, switch, drain
+//! *.sh                  what runs beside nginx for them; each follows processes.sh
 //! find  folder  connect  workers  what scripts answer → facts
 //! config  tuning  doors what nginx's configuration says → facts, mistakes, notices
 //! dump  ways  reach     the whole configuration → every way out of nginx → whom it reaches; pure

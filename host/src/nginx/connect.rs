@@ -21,10 +21,6 @@ pub(super) const TOOLS: &str = "bash, perl, nc, python3, php or curl";
 
 const SCRIPT: &str = include_str!("connect.sh");
 
-/// Prints `tool` where [`SCRIPT`] finds something to connect with.
-pub(super) const HAS_TOOL: &str = "for TOOL in bash perl nc python3 php curl; do\n  \
-     if command -v \"$TOOL\" >/dev/null 2>&1; then echo tool; break; fi\ndone\n";
-
 /// Returns the script that tries to connect.
 pub(super) fn script(address: SocketAddr) -> String {
     format!("HOST={}\nPORT={}\n{SCRIPT}", quote(&address.ip().to_string()), address.port())

@@ -1,5 +1,7 @@
 //! The pieces of shell that scripts are made of.
 
+use std::sync::LazyLock;
+
 use crate::os::token;
 
 /// A word that no file and no configuration holds by accident or by malice.
@@ -9,63 +11,17 @@ pub fn marker() -> String {
 
 /// A script in a subshell of its own, so that it may `exit`, and leaves nothing behind; without input.
 pub fn subshell(body: &str) -> String {
-    format!("(\n{PROCESSES}{body}\n) </dev/null\n")
+    format!("(\n{}{body}\n) </dev/null\n", *PROCESSES)
 }
 
 /// Functions that read /proc with nothing but builtins.
-///
-/// - `process PID` sets `STATE`, `PARENT` and `START` (the time of its start in ticks since boot, which with the pid names
-///   a process for good), or fails when there is none.
-/// - `title PID` sets `TITLE`: what the process calls itself.
-/// - `children PID` sets `CHILDREN`: the pids of its children.
-/// - `settled PID` succeeds when that nginx master waits for signals and has none to obey; 2 when the kernel won't say.
-///   A master blocks all signals except while it waits for them, so a reload that is under way shows in `SigBlk`, and one
-///   that was asked for in `ShdPnd`.
-/// - `now` sets `NOW`, in hundredths of a second; it stays 0 where the kernel does not tell the time.
-const PROCESSES: &str = r#"
-process() {
-  STATE= PARENT= START= LINE=
-  { read -r LINE < "/proc/$1/stat"; } 2>/dev/null || return 1
-  set -- ${LINE##*) }
-  STATE=$1 PARENT=$2
-  [ $# -ge 20 ] || return 1
-  START=${20}
-  case $STATE in Z|X) return 1;; esac
+static PROCESSES: LazyLock<String> = LazyLock::new(|| without_comments(include_str!("processes.sh")));
+
+/// Returns a script without its comments: it goes to a shell many times, some of which read byte by byte.
+fn without_comments(script: &str) -> String {
+    let lines = script.lines().filter(|line| !line.is_empty() && !line.trim_start().starts_with('#'));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
-title() {
-  TITLE=
-  { IFS= read -r TITLE < "/proc/$1/cmdline"; } 2>/dev/null
-  return 0
-}
-children() {
-  CHILDREN= NAME=
-  if [ -r "/proc/$1/task/$1/children" ]; then
-    { read -r CHILDREN < "/proc/$1/task/$1/children"; } 2>/dev/null
-  else
-    for C in /proc/[0-9]*; do
-      C=${C#/proc/}
-      { read -r NAME < "/proc/$C/comm"; } 2>/dev/null || continue
-      case $NAME in nginx*) process "$C" && [ "$PARENT" = "$1" ] && CHILDREN="$CHILDREN $C";; esac
-    done
-  fi
-  return 0
-}
-now() {
-  SECONDS_UP=0.0
-  { read -r SECONDS_UP IDLE < /proc/uptime; } 2>/dev/null
-  PART=${SECONDS_UP#*.}
-  NOW=$((${SECONDS_UP%.*} * 100 + ${PART#0}))
-}
-settled() {
-  BLOCKED= PENDING=
-  { while read -r KEY VALUE; do
-      case $KEY in ShdPnd:) PENDING=$VALUE;; SigBlk:) BLOCKED=$VALUE; break;; esac
-    done < "/proc/$1/status"; } 2>/dev/null
-  case $BLOCKED in '') return 2;; *[!0]*) return 1;; esac
-  case $PENDING in *[13579bdf]) return 1;; esac
-  return 0
-}
-"#;
 
 #[cfg(test)]
 mod tests {

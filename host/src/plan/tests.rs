@@ -1,7 +1,12 @@
 //! What is observed in, the printed plan or the whole refusal out.
 
+use std::time::Duration;
+
 use super::*;
-use crate::model::Timeouts;
+use crate::model::{
+    Check, Container, Dns, Failure, Harm, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook, OldVolumes,
+    Order, Phase, Place, ProxyChoice, Reaches, RunId, Settings, Timeouts,
+};
 
 /// A proxied service with one live container, which nothing prevents from being swapped.
 fn app() -> ObservedService {

@@ -4,6 +4,7 @@
 //! another process.
 
 mod failure;
+mod fixed;
 mod lifecycle;
 mod names;
 mod output;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 pub use failure::Failure;
+pub use fixed::{FixedAddress, FixedPort};
 pub use lifecycle::{FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, list_commands};
 pub use names::{RunId, ServiceName, list_services, meant, unknown_service};
 pub use output::{Captured, Output};

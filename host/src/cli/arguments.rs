@@ -424,12 +424,12 @@ pub fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> R
             Some(word) => {
                 let failure = unknown_service(word, known);
                 // A command that is not one is taken for a service.
-                match meant_command(word) {
-                    Some(command) if !failure.what.contains("did you mean") => Failure {
+                match meant_command(word).filter(|_| meant(word, known).is_empty()) {
+                    Some(command) => Failure {
                         what: format!("{}; did you mean the command `swap {command}`?", failure.what),
                         ..failure
                     },
-                    _ => failure,
+                    None => failure,
                 }
             }
             None => {

@@ -15,7 +15,7 @@ use crate::compose;
 use crate::docker::{Gathering, Mount, Seen, State};
 use crate::hooks::{self, Hooks};
 use crate::model::{
-    Container, Failure, HookSpec, LoadedHook, ProxyChoice, Reaches, ServiceName, Settings, unknown_service,
+    Container, Failure, FixedPort, HookSpec, LoadedHook, ProxyChoice, Reaches, ServiceName, Settings, unknown_service,
 };
 use crate::nginx::{self, Observation, Written};
 use crate::plan::{AnonymousVolume, CalledIn, Front, Observed, ObservedService, Sidecar, port};
@@ -713,9 +713,8 @@ fn is_obeyed(file: &nginx::UpstreamFile, observation: &Observation) -> bool {
     file.rest.as_ref().is_some_and(|rest| Some(&rest.obeyed) == now.as_ref())
 }
 
-pub(super) fn fixed_ports(service: &compose::Service) -> Vec<String> {
-    let fixed = service.ports.iter().filter(|port| port.fixed());
-    fixed.filter_map(|port| port.host.map(|(first, _)| format!("{first}:{}", port.target))).collect()
+pub(super) fn fixed_ports(service: &compose::Service) -> Vec<FixedPort> {
+    service.ports.iter().filter_map(compose::PublishedPort::as_fixed).collect()
 }
 
 fn anonymous_volumes(seen: &Seen) -> Vec<AnonymousVolume> {

@@ -16,7 +16,7 @@ use super::site::Site;
 use super::sources::{Origins, Seen, of_service};
 use crate::compose::{self, Compose, ComposeFile, Options, Project, Tool, Wanted};
 use crate::docker;
-use crate::model::{Edit, Failure, ProxyChoice, ServiceName, Settings, list_services, unknown_service};
+use crate::model::{Edit, Failure, FixedPort, ProxyChoice, ServiceName, Settings, list_services, unknown_service};
 use crate::nginx::{self, ConfigFile, DEFAULT_FOLDER, Names, TUNING_FILE};
 use crate::os;
 use crate::text::printable;
@@ -971,7 +971,7 @@ fn mount_elsewhere(found: &Found, folder: &FolderPlace, proposal: &mut Proposal)
 }
 
 /// Adds what people should know of the changes.
-fn noted(found: &Found, fixed: &[String], wanted: &Wanted, proposal: &mut Proposal) {
+fn noted(found: &Found, fixed: &[FixedPort], wanted: &Wanted, proposal: &mut Proposal) {
     let Found { service, home, .. } = found;
     if let Some(container) = &found.of_service.container_name {
         let others = match &wanted.alias {

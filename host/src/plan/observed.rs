@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Check, Container, Failure, Image, Lifecycle, LoadedHook, Phase, Place, ProxyChoice, Reaches, ServiceName, Settings,
+    Check, Container, Failure, FixedAddress, FixedPort, Image, Lifecycle, LoadedHook, Phase, Place, ProxyChoice,
+    Reaches, ServiceName, Settings,
 };
 
 /// Everything that a plan depends on, as it was when the run began.
@@ -47,12 +48,12 @@ pub struct ObservedService {
     pub retag: Option<Retag>,
     /// `container_name` of the compose file.
     pub container_name: Option<String>,
-    /// Published ports that two containers can't share, as `8080:80`.
-    pub fixed_ports: Vec<String>,
+    /// Published ports, which two containers can't share.
+    pub fixed_ports: Vec<FixedPort>,
     /// Whether the nginx before it uses the machine's network: it needs no published port to reach a container.
     pub on_machine: bool,
-    /// Addresses of its own that two containers can't share, as `ipv4_address: 172.30.0.5`.
-    pub fixed_addresses: Vec<String>,
+    /// Addresses of its own, which two containers can't share.
+    pub fixed_addresses: Vec<FixedAddress>,
     /// Docker's own health check of the candidate, if it has one.
     pub healthcheck: Option<Vec<String>>,
     /// The real names of the networks that a candidate must be in.

@@ -7,7 +7,7 @@ use humantime::format_duration;
 use super::make::{HANG_SHOWS, JUDGED_FROM};
 use super::observed::{AnonymousVolume, ObservedService, Sidecar};
 use super::print::names;
-use crate::model::{Check, Failure, Harm, OldVolumes, PROBE_RATE, Phase, ProxyChoice, Reaches, ServiceName};
+use crate::model::{Check, Failure, FixedPort, Harm, OldVolumes, PROBE_RATE, Phase, ProxyChoice, Reaches, ServiceName};
 
 /// Returns every reason why this service can't be swapped.
 pub fn refusals(seen: &ObservedService) -> Vec<Failure> {
@@ -101,7 +101,7 @@ pub fn single(seen: &ObservedService) -> Vec<Failure> {
                 .hint(format!(
                     "remove `{}` from `services: {service}:` (others find it by its name), then `docker compose up -d \
                      {service}` once",
-                    address.split(':').next().unwrap_or_default()
+                    address.key
                 )),
         );
     }
@@ -109,7 +109,7 @@ pub fn single(seen: &ObservedService) -> Vec<Failure> {
         refusals.push(
             Failure::new(format!("service `{service}` publishes the fixed port `{port}`, and two containers can't share it"))
                 .hint(match seen.on_machine {
-                    true => off_published_port(seen, port),
+                    true => off_published_port(seen, *port),
                     false => format!("let nginx publish the port: remove `ports` from `services: {service}:` (use `expose` for the inner port)"),
                 }),
         );
@@ -118,10 +118,9 @@ pub fn single(seen: &ObservedService) -> Vec<Failure> {
 }
 
 /// Returns how an nginx on the machine leaves a published port for the containers' addresses, so that somebody answers at each moment.
-fn off_published_port(seen: &ObservedService, port: &str) -> String {
+fn off_published_port(seen: &ObservedService, FixedPort { outer, inner }: FixedPort) -> String {
     let ObservedService { name: service, settings, .. } = seen;
     let upstream = settings.upstream(service);
-    let (outer, inner) = port.split_once(':').unwrap_or((port, port));
     let proxy = settings.proxy.as_ref().map_or("host".to_owned(), ProxyChoice::setting);
     format!(
         "nginx reaches containers on this machine by their addresses, so the port need not be published; in this order the site \

@@ -149,11 +149,11 @@ impl Folder {
         self.forget_old_runs();
         let (path, open) = (self.journal_of(run, UNWRITTEN), self.journal_of(run, "open"));
         // Of somebody who was killed in the middle of this.
-        unless_missing(fs::remove_file(&path)).map_err(|error| cannot("remove", &path, &error))?;
+        os::unless_missing(fs::remove_file(&path)).map_err(|error| cannot("remove", &path, &error))?;
         let file = opened(&path, os::private_file().create_new(true).append(true))?;
         let mut journal = Journal { path, file, good: 0, pending: Vec::new() };
         let written = journal.append_together(events).and_then(|()| {
-            unless_missing(fs::rename(&open, self.journal_of(run, "torn")))
+            os::unless_missing(fs::rename(&open, self.journal_of(run, "torn")))
                 .map_err(|error| cannot("rename", &open, &error))?;
             journal.name("open").map_err(|error| cannot("name the journal", &journal.path, &error))
         });
@@ -444,11 +444,6 @@ fn opened(path: &Path, options: &mut OpenOptions) -> Result<File, Failure> {
 fn line(entry: &Entry) -> Result<String, Failure> {
     let text = serde_json::to_string(entry);
     text.map(|text| text + "\n").map_err(|error| Failure::new(format!("internal: an event can't be written: {error}")))
-}
-
-/// What is not there need not be moved or removed.
-fn unless_missing(done: io::Result<()>) -> io::Result<()> {
-    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {

@@ -1,12 +1,12 @@
-//! The machine below the adapters: its randomness, and files and folders that only their user may use or that are written
-//! whole.
+//! The machine below the adapters: its randomness, its processes, and files and folders that only their user may use or that
+//! are written whole.
 //!
 //! **Invariant:** nothing here knows what is in a file, and no path is made up here but of what is written beside another.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The permissions of what only its user may read and write.
 pub const PRIVATE: u32 = 0o600;
@@ -70,6 +70,25 @@ pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+/// What is not there need not be moved or removed.
+pub fn unless_missing(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+/// Returns the pids of this machine's processes, each with its folder in `/proc`.
+pub fn processes() -> impl Iterator<Item = (i32, PathBuf)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
+}
+
+/// Returns what `stat` in a process's folder of `/proc` says behind the process's name: its state, its parent, its group and so
+/// on, as proc(5) lists them from the third on.
+pub fn stat(process: &Path) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    // The name in parentheses may hold anything.
+    Some(stat.rsplit_once(')')?.1.split_whitespace().map(str::to_owned).collect())
+}
+
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -105,6 +124,15 @@ mod tests {
         let metadata = fs::metadata(&file).unwrap();
         assert_eq!(others_may(&metadata, 0o077).as_deref(), Some("others may use it (mode 0640)"));
         assert_eq!(others_may(&metadata, 0o022), None);
+    }
+
+    #[test]
+    fn this_process_is_among_the_machines() {
+        let me = std::process::id() as i32;
+        let (_, folder) = processes().find(|(pid, _)| *pid == me).unwrap();
+        let words = stat(&folder).unwrap();
+        assert_eq!(words[1], std::os::unix::process::parent_id().to_string());
+        assert_eq!(stat(Path::new("/proc/none")), None);
     }
 
     #[test]

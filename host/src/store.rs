@@ -99,10 +99,7 @@ impl Store {
     fn write(&self, key: &str, value: Option<&[u8]>) -> io::Result<()> {
         let file = self.file(key)?;
         match value {
-            None => match fs::remove_file(&file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            },
+            None => os::unless_missing(fs::remove_file(&file))?,
             Some(value) => {
                 let length = (key.len() as u32).to_be_bytes();
                 match key.len() > LONGEST_NAMED {

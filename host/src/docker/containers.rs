@@ -733,7 +733,7 @@ fn mount(point: bollard::models::MountPoint) -> Mount {
     let kind = point.typ.unwrap_or_default().to_string();
     let volume = point.name.filter(|name| !name.is_empty());
     // The engine names the volumes that nobody names with 64 hexadecimal digits.
-    let anonymous = volume.as_deref().is_some_and(|name| is_id(name));
+    let anonymous = volume.as_deref().is_some_and(is_id);
     Mount {
         kind,
         source: point.source.unwrap_or_default(),

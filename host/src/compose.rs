@@ -101,7 +101,7 @@ impl Compose {
     pub async fn tool_version(&self) -> Option<String> {
         let line = self.tool.command(&Options::default(), &["version", "--short"]);
         let answer = read::run(&line, &self.working_directory(), None, 1024).await.ok()?;
-        answer.stdout.lines().next().map(|line| crate::model::printable(line.trim().trim_start_matches('v')))
+        answer.stdout.lines().next().map(|line| crate::text::printable(line.trim().trim_start_matches('v')))
     }
 
     /// Returns the name that the project has by the usual rules, without asking the tool: good for looking ahead.

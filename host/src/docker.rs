@@ -28,7 +28,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Failure, printable};
+use crate::model::Failure;
+use crate::text::printable;
 
 pub use aside::Aside;
 pub use containers::{Ending, Gathering, Listed, Mount, Network, Published, Seen, Share, State, Stats};
@@ -217,16 +218,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Returns the id as people know it: its first twelve characters; names stay whole.
-fn short(id: &str) -> &str {
-    if id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) { &id[..12] } else { id }
-}
-
-/// Returns 128 random bits as text, for marks that no program can guess.
-pub fn token() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let word = || RandomState::new().hash_one(std::time::Instant::now());
-    format!("{:016x}{:016x}", word(), word())
 }

@@ -16,9 +16,8 @@
 
 mod trace;
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use jiff::Timestamp;
 
 use crate::failpoint;
 use crate::model::{Failure, RunId, ServiceName};
+use crate::os;
 use crate::plan::Plan;
 use crate::run::trace::Traced;
 use crate::run::{Entry, Event};
@@ -149,11 +149,11 @@ impl Folder {
         self.forget_old_runs();
         let (path, open) = (self.journal_of(run, UNWRITTEN), self.journal_of(run, "open"));
         // Of somebody who was killed in the middle of this.
-        unless_missing(fs::remove_file(&path)).map_err(|error| cannot("remove", &path, &error))?;
-        let file = private_file(&path, OpenOptions::new().create_new(true).append(true))?;
+        os::unless_missing(fs::remove_file(&path)).map_err(|error| cannot("remove", &path, &error))?;
+        let file = opened(&path, os::private_file().create_new(true).append(true))?;
         let mut journal = Journal { path, file, good: 0, pending: Vec::new() };
         let written = journal.append_together(events).and_then(|()| {
-            unless_missing(fs::rename(&open, self.journal_of(run, "torn")))
+            os::unless_missing(fs::rename(&open, self.journal_of(run, "torn")))
                 .map_err(|error| cannot("rename", &open, &error))?;
             journal.name("open").map_err(|error| cannot("name the journal", &journal.path, &error))
         });
@@ -175,7 +175,7 @@ impl Folder {
         if path.with_extension("open").exists() {
             return Err(cannot("make", &path.with_extension("open"), &io::ErrorKind::AlreadyExists.into()));
         }
-        let file = private_file(&path, OpenOptions::new().create_new(true).append(true))?;
+        let file = opened(&path, os::private_file().create_new(true).append(true))?;
         failpoint::pass(|| "after journal made").map_err(|error| cannot("make", &path, &error))?;
         Ok(Journal { path, file, good: 0, pending: Vec::new() })
     }
@@ -201,7 +201,7 @@ impl Folder {
     /// Takes the lock of a service for a holder, or says who holds it. The token is what no other holder has.
     pub fn lock(&self, service: &ServiceName, holder: &str, token: &str) -> Result<Lock, LockError> {
         let path = self.path.join(format!("{service}.lock"));
-        let mut file = private_file(&path, OpenOptions::new().create(true).truncate(false).read(true).write(true))
+        let mut file = opened(&path, os::private_file().create(true).truncate(false).read(true).write(true))
             .map_err(LockError::Failed)?;
         let locked = file.try_lock();
         let mut said = String::new();
@@ -296,7 +296,7 @@ impl Recorded {
 
     /// Opens the journal to go on with it; a torn last line is cut off first.
     pub fn reopen(&self) -> Result<Journal, Failure> {
-        let mut file = private_file(&self.path, OpenOptions::new().read(true).append(true))?;
+        let mut file = opened(&self.path, os::private_file().read(true).append(true))?;
         let mut text = Vec::new();
         let whole = file.read_to_end(&mut text).map(|_| text.iter().rposition(|byte| *byte == b'\n'));
         let good = whole
@@ -367,7 +367,7 @@ impl Journal {
         let name = self.path.with_extension(ending);
         fs::rename(&self.path, &name)?;
         self.path = name;
-        self.path.parent().map_or(Ok(()), sync_folder)?;
+        self.path.parent().map_or(Ok(()), os::sync_folder)?;
         failpoint::pass(|| format!("after journal named {ending}"))
     }
 
@@ -420,18 +420,14 @@ fn whole(root: &Path) -> Result<(), Failure> {
 
 /// Makes a folder that only we can use, or checks that an existing one is such.
 fn make_private(path: &Path) -> Result<(), Failure> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| cannot("make the state folder", path, &error))?;
+    os::private_folder(path).map_err(|error| cannot("make the state folder", path, &error))?;
     let is = fs::symlink_metadata(path).map_err(|error| cannot("examine the state folder", path, &error))?;
     if !is.is_dir() {
         return Err(Failure::new(format!("state folder `{}` is not a folder of its own", path.display()))
             .hint("remove the link or choose another folder with SWAP_STATE_DIR"));
     }
-    let me = rustix::process::geteuid().as_raw();
-    if is.uid() != me || is.mode() & 0o022 != 0 {
+    if os::others_may(&is, 0o022).is_some() {
+        let me = rustix::process::geteuid().as_raw();
         return Err(Failure::new(format!("state folder `{}` can be changed by others", path.display())).hint(format!(
             "`chown {me} {0} && chmod 700 {0}`, or choose another folder with SWAP_STATE_DIR",
             path.display()
@@ -440,27 +436,14 @@ fn make_private(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn private_file(path: &Path, options: &mut OpenOptions) -> Result<File, Failure> {
-    options
-        .mode(0o600)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
-        .open(path)
-        .map_err(|error| cannot("open", path, &error))
+fn opened(path: &Path, options: &mut OpenOptions) -> Result<File, Failure> {
+    options.open(path).map_err(|error| cannot("open", path, &error))
 }
 
 /// Returns an entry as a journal has it, with the line's end.
 fn line(entry: &Entry) -> Result<String, Failure> {
     let text = serde_json::to_string(entry);
     text.map(|text| text + "\n").map_err(|error| Failure::new(format!("internal: an event can't be written: {error}")))
-}
-
-/// What is not there need not be moved or removed.
-fn unless_missing(done: io::Result<()>) -> io::Result<()> {
-    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {

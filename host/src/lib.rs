@@ -10,7 +10,8 @@
 //! 3  perform  doctor  init → observe → claim  measure → site     the rooms, below
 //! 2  executor → world                                     decide → record → perform → record → tell
 //! 1  docker  compose  nginx  hooks  journal  store  ui    adapters; they never import one another
-//! 0  run → plan → model                                   PURE: no tokio, bollard, wasmtime, file, clock
+//!    os                                                   what adapters share of the machine: randomness, private files
+//! 0  run → plan → model → text                            PURE: no tokio, bollard, wasmtime, file, clock
 //! ```
 //!
 //! The rooms of level 3:
@@ -60,11 +61,15 @@ pub mod nginx;
 pub mod store;
 pub mod ui;
 
+pub mod os;
+
 pub mod run;
 
 pub mod plan;
 
 pub mod model;
+
+pub mod text;
 
 #[cfg(test)]
 mod lacking;

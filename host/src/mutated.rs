@@ -71,7 +71,7 @@ pub(crate) fn texts(corpus: &[&str], mut check: impl FnMut(&str)) {
 /// Fails if a name or path could move a terminal's cursor, fake a line or end a comment.
 #[track_caller]
 pub(crate) fn harmless(what: &str, text: &str) {
-    assert!(!text.chars().any(crate::model::is_control), "{what} has a control character: {text:?}");
+    assert!(!text.chars().any(crate::text::is_control), "{what} has a control character: {text:?}");
 }
 
 /// As [`harmless`], for lines that are shown: a tab is what it is.

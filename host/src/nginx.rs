@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! proxy                 the effects: observe, switch, drain
+//! *.sh                  what runs beside nginx for them; each follows processes.sh
 //! find  folder  connect  workers  what scripts answer → facts
 //! config  tuning  doors what nginx's configuration says → facts, mistakes, notices
 //! dump  ways  reach     the whole configuration → every way out of nginx → whom it reaches; pure
@@ -46,7 +47,6 @@ pub use folder::{Folder, Mount};
 pub use local::{LocalShell, runs_here};
 pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, SwitchFailure, Worker, reasons};
 pub use reach::{Names, Pass, Reach, reach};
-pub use script::{quote, quote_all};
 pub use tuning::{TUNING_FILE, render as tuning_text};
 pub use upstream::{
     Fallback, Kept, NotParsed, Obeyed, Rest, Server, UpstreamFile, file_name, is_ours, owner, parse, render,

@@ -21,8 +21,9 @@ use crate::docker::{Docker, Endpoint, Engine, Seen};
 use crate::hooks::{self, Hooks};
 use crate::journal::Folder;
 use crate::model::{Failure, ServiceName, Settings};
-use crate::nginx::{self, Shell};
+use crate::nginx::Shell;
 use crate::plan::{Front, Plan};
+use crate::text::quote;
 use crate::ui::Display;
 
 /// Which compose tool goes on with a project.
@@ -171,7 +172,7 @@ impl Site {
         front: &Front,
     ) -> Result<Option<String>, Failure> {
         let door = self.doors.of(&self.docker, &plan.project, service, front).await?;
-        let output = door.proxy.shell().run(&format!("cat {}", nginx::quote(&front.file(service)))).await?;
+        let output = door.proxy.shell().run(&format!("cat {}", quote(&front.file(service)))).await?;
         Ok(output.ok().then_some(output.stdout))
     }
 }

@@ -3,12 +3,13 @@
 //! One file per key, written beside and renamed. It is named by the key in hexadecimal; where that is too long for a name, by the
 //! key's digest, and then the key stands before the value. Whatever a hook calls its keys, they stay inside the folder.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+use crate::os;
 
 /// The longest key.
 const LONGEST_KEY: usize = 256;
@@ -26,7 +27,7 @@ pub struct Store {
 impl Store {
     /// Names the store of a hook below the folder of a service. Makes nothing.
     pub fn new(base: &Path, service: &str, hook: &str) -> Self {
-        Self { folder: base.join("state").join(hex(service)).join(hex(hook)) }
+        Self { folder: base.join("state").join(hex::encode(service)).join(hex::encode(hook)) }
     }
 
     /// Returns the value of a key; `None` if there is no such key.
@@ -72,7 +73,7 @@ impl Store {
     fn key(&self, name: &str) -> Option<String> {
         match name.starts_with(LONG) {
             true => split(&fs::read(self.folder.join(name)).ok()?).map(|(key, _)| key.to_owned()),
-            false => unhex(name),
+            false => String::from_utf8(hex::decode(name).ok()?).ok(),
         }
     }
 
@@ -82,15 +83,15 @@ impl Store {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let name = match key.len() > LONGEST_NAMED {
-            true => format!("{LONG}{}", hex(Sha256::digest(key))),
-            false => hex(key),
+            true => format!("{LONG}{}", hex::encode(Sha256::digest(key))),
+            false => hex::encode(key),
         };
         Ok(self.folder.join(name))
     }
 
     fn lock(&self) -> io::Result<File> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let lock = private().create(true).truncate(false).write(true).open(self.folder.join(".lock"))?;
+        os::private_folder(&self.folder)?;
+        let lock = os::private_file().create(true).truncate(false).write(true).open(self.folder.join(".lock"))?;
         lock.lock()?;
         Ok(lock)
     }
@@ -98,24 +99,16 @@ impl Store {
     fn write(&self, key: &str, value: Option<&[u8]>) -> io::Result<()> {
         let file = self.file(key)?;
         match value {
-            None => match fs::remove_file(&file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            },
+            None => os::unless_missing(fs::remove_file(&file))?,
             Some(value) => {
-                // Under the lock there is one writer, so one name for what is written beside is enough.
-                let beside = self.folder.join(".new");
-                let mut new = private().create(true).truncate(true).write(true).open(&beside)?;
-                if key.len() > LONGEST_NAMED {
-                    new.write_all(&(key.len() as u32).to_be_bytes())?;
-                    new.write_all(key.as_bytes())?;
+                let length = (key.len() as u32).to_be_bytes();
+                match key.len() > LONGEST_NAMED {
+                    true => os::replace(&file, &[&length, key.as_bytes(), value].concat(), os::PRIVATE)?,
+                    false => os::replace(&file, value, os::PRIVATE)?,
                 }
-                new.write_all(value)?;
-                new.sync_all()?;
-                fs::rename(&beside, &file)?;
             }
         }
-        File::open(&self.folder)?.sync_all()
+        os::sync_folder(&self.folder)
     }
 }
 
@@ -124,21 +117,6 @@ fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     let (key, value) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     Some((std::str::from_utf8(key).ok()?, value))
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
-    options
-}
-
-fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(name: &str) -> Option<String> {
-    let pairs = name.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-    String::from_utf8(pairs.collect::<Option<Vec<u8>>>()?).ok()
 }
 
 #[cfg(test)]

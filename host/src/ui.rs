@@ -17,10 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 
-use crate::model::{Failure, Phase, printable};
+use crate::model::{Failure, Phase};
+use crate::os::token;
 use crate::plan::{Plan, Step};
 use crate::run::trace::{Probed, Trace};
 use crate::run::{Entry, Event, Facts};
+use crate::text::printable;
 
 use facts::fact;
 pub use facts::{all_failed, first_failure, front_door, outcome_word, rolled_back, seconds, step_times, summary};
@@ -126,7 +128,7 @@ impl Display {
         let face = if format == Format::Json {
             Face::Plain
         } else if set("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
-            Face::Actions { open: None, token: token() }
+            Face::Actions { open: None, token: format!("swap-{}", token()) }
         } else if terminal && volume > Volume::Quiet {
             Face::Terminal(Terminal::new(ProgressDrawTarget::stderr(), set("NO_COLOR").is_none(), true))
         } else {
@@ -429,13 +431,6 @@ impl State {
         note["event"] = "note".into();
         self.json(&note);
     }
-}
-
-/// Returns a word that nothing from outside can know, to end a part in which commands to GitHub Actions are not obeyed.
-fn token() -> String {
-    use std::hash::{BuildHasher, Hasher};
-    // The standard library seeds this from the system's randomness.
-    format!("swap-{:016x}", std::collections::hash_map::RandomState::new().build_hasher().finish())
 }
 
 /// Returns text of several lines as a terminal may have it: only its line ends are obeyed.

@@ -1,6 +1,7 @@
-//! What a shell is offered at the tabulator key, asked as a shell asks.
+//! What a shell is offered at the tabulator key, asked as a shell asks; and that every shell reads swap's scripts.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Returns the candidates for the last word of a command line, in a project with the services `api`, `app` and `worker`.
@@ -78,4 +79,48 @@ fn where_nobody_listens_any_more_all_ends_quietly() {
     // Without words it tells how it is used, on its standard error.
     let usage = swap().stdout(nobody()).stderr(nobody()).status().expect("swap runs");
     assert_eq!(usage.code(), Some(2));
+}
+
+/// Returns the scripts of the crate, which run beside nginx and in containers.
+fn scripts() -> Vec<PathBuf> {
+    fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the folder can be read") {
+            let path = entry.expect("the entry can be read").path();
+            match path.is_dir() {
+                true => collect(&path, found),
+                false if path.extension().is_some_and(|ending| ending == "sh") => found.push(path),
+                false => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    found.sort();
+    found
+}
+
+#[test]
+fn every_shell_of_this_machine_reads_the_scripts() {
+    let scripts = scripts();
+    let names: Vec<_> = scripts.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+    assert_eq!(names, ["trial.sh", "connect.sh", "find.sh", "observe.sh", "processes.sh", "switch.sh"]);
+    let mut tried = 0;
+    for shell in [&["sh"][..], &["dash"], &["bash", "--posix"], &["busybox", "ash"]] {
+        for script in &scripts {
+            let Ok(read) = Command::new(shell[0]).args(&shell[1..]).arg("-n").arg(script).output() else { continue };
+            assert!(read.status.success(), "{shell:?} {}: {}", script.display(), String::from_utf8_lossy(&read.stderr));
+            tried += 1;
+        }
+    }
+    assert!(tried >= scripts.len(), "no shell is here");
+}
+
+#[test]
+fn shellcheck_finds_nothing_in_the_scripts() {
+    // Where it is installed: nothing else needs it.
+    let Ok(checked) = Command::new("shellcheck").args(["--shell=sh"]).args(scripts()).output() else {
+        eprintln!("skipped: no shellcheck here");
+        return;
+    };
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }

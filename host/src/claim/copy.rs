@@ -109,7 +109,7 @@ impl Site {
         let upstream = text.as_deref().and_then(|text| nginx::parse(text).ok());
         let named: BTreeSet<&str> =
             upstream.iter().flat_map(|file| &file.servers).map(|server| server.id.as_str()).collect();
-        let names = |ids: &mut dyn Iterator<Item = &str>| ids.map(crate::plan::short).collect::<BTreeSet<_>>() == named;
+        let names = |ids: &mut dyn Iterator<Item = &str>| ids.map(crate::text::short).collect::<BTreeSet<_>>() == named;
         Ok(Traces {
             candidates: created.iter().map(place).collect(),
             candidates_started: created.iter().filter(|seen| seen.state != State::Created).count(),

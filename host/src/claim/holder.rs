@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::{ServiceName, printable};
+use crate::model::ServiceName;
+use crate::text::printable;
 
 /// How often a holder gives a sign.
 pub const BEAT: Duration = Duration::from_secs(3);
@@ -183,17 +184,15 @@ pub fn lock_name(project: &str, service: &ServiceName) -> String {
         return plain;
     }
     let digest = Sha256::digest(format!("{project}\0{service}"));
-    let digits: String = digest.iter().take(20).map(|byte| format!("{byte:02x}")).collect();
-    format!("swap-lock.{digits}")
+    format!("swap-lock.{}", hex::encode(&digest[..20]))
 }
 
 /// Returns the name of the volume that stands for an upstream file, by where it is on the engine's machine. Projects that share
 /// an nginx write into one folder, and two checkouts of one project may: whoever's labels it has may write that file.
 pub fn file_lock_name(place: &str, upstream: &ServiceName) -> String {
     let digest = Sha256::digest(format!("{place}\0{upstream}"));
-    let digits: String = digest.iter().take(20).map(|byte| format!("{byte:02x}")).collect();
     // No project's name holds a dot before its service, so this is no service's lock.
-    format!("swap-lock-file.{digits}")
+    format!("swap-lock-file.{}", hex::encode(&digest[..20]))
 }
 
 /// Returns the name of a holder's sign of life.

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use super::holder::{
 use crate::docker::{Docker, NoMark};
 use crate::journal::{self, LockError};
 use crate::model::{Failure, ServiceName};
+use crate::os;
 use crate::plan::Plan;
 use crate::site::Site;
 use crate::ui::Display;
@@ -390,7 +392,7 @@ pub(crate) fn this_process() -> Holder {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let space = fs::read_link("/proc/self/ns/pid").map(|path| path.to_string_lossy().into_owned());
     Holder {
-        token: crate::docker::token(),
+        token: os::token(),
         pid: std::process::id(),
         start: stat("self").map(|(start, _)| start).unwrap_or_default(),
         space: space.unwrap_or_default(),
@@ -436,11 +438,8 @@ pub(crate) fn gone(me: &Holder, holder: &Holder) -> Option<bool> {
 
 /// Returns when a process started, in ticks since the boot, and its state's letter.
 fn stat(process: &str) -> Option<(u64, char)> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name in parentheses may hold anything.
-    let mut words = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = words.next()?.chars().next()?;
-    Some((words.nth(18)?.parse().ok()?, state))
+    let words = os::stat(&Path::new("/proc").join(process))?;
+    Some((words.get(19)?.parse().ok()?, words.first()?.chars().next()?))
 }
 
 /// A point in time from which a laptop's sleep counts, and a virtual machine's as soon as somebody has set its clock.

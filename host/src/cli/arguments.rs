@@ -10,10 +10,11 @@ use super::completions;
 use crate::compose::Options;
 use crate::error::{Ended, Exit};
 use crate::model::{
-    Check, Failure, HookSpec, MOST_PROBE_RATE, Overrides, ProxyChoice, ServiceName, list_services, meant, printable,
-    probe_url, unknown_service,
+    Check, Failure, HookSpec, MOST_PROBE_RATE, Overrides, ProxyChoice, ServiceName, list_services, meant, probe_url,
+    unknown_service,
 };
 use crate::session::{self, Targets};
+use crate::text::{nearest, printable};
 use crate::ui::Format;
 
 /// Replaces the running container of a compose service behind nginx without a dropped request.
@@ -449,12 +450,12 @@ pub fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> R
             Some(word) => {
                 let failure = unknown_service(word, known);
                 // A command that is not one is taken for a service.
-                match meant_command(word) {
-                    Some(command) if !failure.what.contains("did you mean") => Failure {
+                match meant_command(word).filter(|_| meant(word, known).is_empty()) {
+                    Some(command) => Failure {
                         what: format!("{}; did you mean the command `swap {command}`?", failure.what),
                         ..failure
                     },
-                    _ => failure,
+                    None => failure,
                 }
             }
             None => {
@@ -487,9 +488,7 @@ pub fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> R
 /// Returns the command whose name is near.
 fn meant_command(word: &str) -> Option<String> {
     let command = <Arguments as clap::CommandFactory>::command();
-    let distance = |name: &&str| strsim::damerau_levenshtein(word, name);
-    let near = command.get_subcommands().map(clap::Command::get_name).min_by_key(distance)?;
-    (distance(&near) <= 1 + near.len() / 4).then(|| near.to_owned())
+    nearest(word, command.get_subcommands().map(clap::Command::get_name)).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -9,9 +9,10 @@ use crate::error::{Ended, Exit};
 use crate::journal::Recorded;
 use crate::model::{Failure, ServiceName, unknown_service};
 use crate::observe::ServiceStatus;
-use crate::plan::{names, short};
+use crate::plan::names;
 use crate::run::{Entry, Event, Facts, Outcome};
 use crate::site::Site;
+use crate::text::short;
 use crate::ui::{self, Display, Format, Volume, first_failure, outcome_word, seconds, shown};
 
 /// A run in the history.

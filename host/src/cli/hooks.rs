@@ -9,9 +9,10 @@ use crate::error::{Ended, Exit};
 use crate::executor::interrupted;
 use crate::hooks::scripted::{self, Scenario};
 use crate::hooks::{self, Built, Engine};
-use crate::model::{Failure, Phase, ServiceName, printable};
+use crate::model::{Failure, Phase, ServiceName};
 use crate::session::ENDED_WITHIN;
 use crate::site::Site;
+use crate::text::printable;
 use crate::ui::{self, Display, Volume};
 
 /// Runs a command for hook authors.

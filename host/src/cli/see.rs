@@ -7,8 +7,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::arguments::Flags;
 use crate::error::{Ended, Exit};
 use crate::journal::Recorded;
-use crate::model::{Failure, RunId, printable};
+use crate::model::{Failure, RunId};
 use crate::site::Site;
+use crate::text::printable;
 use crate::ui::{self, Display, Format, Told, Volume};
 
 /// Tells a run as a story, or prints its events once more for a script.

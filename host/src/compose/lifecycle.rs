@@ -11,9 +11,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::project::text;
-use crate::model::{
-    Failure, FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, ServiceName, is_control, printable,
-};
+use crate::model::{Failure, FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, ServiceName};
+use crate::text::{is_control, printable};
 
 /// The key under which variables are sent through `config`.
 pub(super) const VALUES: &str = "x-swap-values";

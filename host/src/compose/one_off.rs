@@ -1,11 +1,15 @@
 //! One-off containers, for hooks: migrations in the new image.
 
+use std::path::Path;
+
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Compose;
 use super::process::{EndedOnDrop, Lines, follow, point, start};
 use super::read::not_started;
-use crate::model::{Beginning, Captured, Failure, ServiceName};
+use crate::model::{Captured, Failure, ServiceName};
+use crate::os;
+use crate::text::Beginning;
 
 pub use super::process::Stream;
 
@@ -177,14 +181,13 @@ pub fn end_clients(name: &str, signal: Signal) -> usize {
 
 /// The name is one that nobody else's command line has.
 fn clients(name: &str) -> Vec<Pid> {
-    let attends = |pid: i32| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let attends = |process: &Path| {
+        let line = std::fs::read(process.join("cmdline")).unwrap_or_default();
         let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
         words.windows(2).any(|pair| pair == [b"--name".as_slice(), name.as_bytes()])
     };
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| attends(*pid)).filter_map(Pid::from_raw).collect()
+    let pids = os::processes().filter(|(_, process)| attends(process)).map(|(pid, _)| pid);
+    pids.filter_map(Pid::from_raw).collect()
 }
 
 /// Takes out what compose itself writes between the container's lines.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::failpoint;
 use crate::model::Output;
+use crate::text::End;
 
 /// How long output may still come after the child itself has ended, from something that inherited its pipes.
 const AFTERWARDS: Duration = Duration::from_millis(500);
@@ -64,21 +65,9 @@ pub(super) fn start(line: &[OsString], directory: &Path, stdin: Option<Vec<u8>>)
 
 /// Waits for the end of a child. The answer holds the last `limit` bytes of each output.
 pub(super) async fn finish(child: &mut Child, limit: usize) -> io::Result<Output> {
-    let mut kept = [Vec::new(), Vec::new()];
-    let cut = |kept: &mut Vec<u8>| drop(kept.drain(..kept.len().saturating_sub(limit)));
-    let code = follow(child, |stream, bytes| {
-        let kept = &mut kept[stream as usize];
-        kept.extend_from_slice(bytes);
-        // Cut only now and then, or each chunk would move the whole text.
-        if kept.len() > limit.saturating_mul(2) {
-            cut(kept);
-        }
-    })
-    .await?;
-    let [stdout, stderr] = kept.map(|mut kept| {
-        cut(&mut kept);
-        String::from_utf8_lossy(&kept).into_owned()
-    });
+    let mut kept = [End::of(limit), End::of(limit)];
+    let code = follow(child, |stream, bytes| kept[stream as usize].push(bytes)).await?;
+    let [stdout, stderr] = kept.map(End::bare_text);
     Ok(Output { code, stdout, stderr })
 }
 

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use super::lifecycle;
 use super::place::Place;
-use crate::model::{Failure, Lifecycle, ServiceName, Settings, is_control, printable};
+use crate::model::{Failure, FixedAddress, FixedPort, Lifecycle, ServiceName, Settings};
+use crate::text::{is_control, printable};
 
 /// A compose project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +60,8 @@ pub struct Service {
     pub networks: Vec<String>,
     /// The names that it has in its networks beside its own.
     pub aliases: Vec<String>,
-    /// What only one container can have in a network, as `ipv4_address: 172.30.0.5`.
-    pub fixed_addresses: Vec<String>,
+    /// The addresses of its own that it has in networks.
+    pub fixed_addresses: Vec<FixedAddress>,
     /// The names that it alone has for other services, as `app:backend`.
     pub links: Vec<String>,
     /// `hostname`.
@@ -114,7 +115,13 @@ pub struct PublishedPort {
 impl PublishedPort {
     /// Tells whether only one container at a time can have it.
     pub fn fixed(&self) -> bool {
-        self.host.is_some_and(|(first, last)| first == last)
+        self.as_fixed().is_some()
+    }
+
+    /// Returns it as one that only one container at a time can have, if it is such.
+    pub fn as_fixed(&self) -> Option<FixedPort> {
+        let (outer, _) = self.host.filter(|(first, last)| first == last)?;
+        Some(FixedPort { outer, inner: self.target })
     }
 }
 
@@ -236,7 +243,8 @@ impl Service {
                 .into_iter()
                 .flatten();
         let mounted = self.volumes.iter().flat_map(|mount| mount.source.iter().chain([&mount.kind, &mount.target]));
-        let listed = self.networks.iter().chain(&self.aliases).chain(&self.fixed_addresses).chain(&self.links);
+        let addresses = self.fixed_addresses.iter().map(|fixed| &fixed.address);
+        let listed = self.networks.iter().chain(&self.aliases).chain(addresses).chain(&self.links);
         let listed = listed.chain(&self.profiles).chain(self.ports.iter().map(|port| &port.protocol));
         optional.chain(mounted).chain(listed).map(String::as_str)
     }
@@ -320,15 +328,15 @@ fn listed(map: Option<&Value>, key: &str) -> Vec<String> {
     entries.flat_map(|entry| keys(entry.get(key))).collect()
 }
 
-/// Returns the addresses that a service has for itself, each with its key.
-fn fixed_addresses(networks: Option<&Value>, mac_address: Option<String>) -> Vec<String> {
+/// Returns the addresses that a service has for itself.
+fn fixed_addresses(networks: Option<&Value>, mac_address: Option<String>) -> Vec<FixedAddress> {
     const KEYS: [&str; 3] = ["ipv4_address", "ipv6_address", "mac_address"];
     let entries = networks.and_then(Value::as_object).into_iter().flat_map(Map::values);
     let in_networks = entries.flat_map(|entry| {
-        KEYS.into_iter().filter_map(|key| entry.get(key).and_then(text).map(|address| format!("{key}: {address}")))
+        KEYS.into_iter().filter_map(|key| entry.get(key).and_then(text).map(|address| FixedAddress { key, address }))
     });
-    let mut fixed: Vec<String> =
-        in_networks.chain(mac_address.map(|address| format!("mac_address: {address}"))).collect();
+    let mut fixed: Vec<FixedAddress> =
+        in_networks.chain(mac_address.map(|address| FixedAddress { key: "mac_address", address })).collect();
     fixed.dedup();
     fixed
 }

@@ -12,7 +12,8 @@ use super::place::Place;
 use super::project::Project;
 use super::settings::{KEY, Reader, over};
 use super::{Compose, Options, overlay, process, project};
-use crate::model::{Failure, Output, ServiceName, printable};
+use crate::model::{Failure, Output, ServiceName};
+use crate::text::printable;
 
 /// More than any project prints; only a bound.
 const LIMIT: usize = 64 * 1024 * 1024;

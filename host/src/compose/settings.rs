@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::model::{
     Check, Dns, Failure, Harm, HookSpec, MOST_KEPT, MOST_PROBE_RATE, OldVolumes, Order, ProxyChoice, ServiceName,
-    Settings, is_control, printable, probe_url,
+    Settings, probe_url,
 };
+use crate::text::{is_control, nearest, printable};
 
 /// The key of the settings, in a service and at the top of the file.
 pub(super) const KEY: &str = "x-swap";
@@ -446,9 +447,6 @@ fn config_text(value: &Value) -> String {
 
 /// Returns `; did you mean …` if one of the known words is near.
 fn meant(word: &str, known: &[&str]) -> String {
-    let distance = |known: &&&str| strsim::damerau_levenshtein(&word.to_lowercase().replace('_', "-"), known);
-    match known.iter().min_by_key(distance) {
-        Some(near) if distance(&near) <= 1 + near.len() / 4 => format!(", did you mean `{near}`?"),
-        _ => String::new(),
-    }
+    let near = nearest(&word.to_lowercase().replace('_', "-"), known.iter().copied());
+    near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default()
 }

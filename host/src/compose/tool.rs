@@ -10,7 +10,8 @@ use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Failure, printable};
+use crate::model::Failure;
+use crate::text::{printable, shell_word};
 
 /// Names the compose command where the search would find another one, as `docker-compose` or `docker compose`.
 const VARIABLE: &str = "SWAP_COMPOSE";
@@ -63,8 +64,9 @@ impl Options {
     /// Returns swap as it is called with these flags, as `swap -f prod.yml`.
     pub(super) fn swap_line(&self) -> String {
         let context = self.context.iter().flat_map(|context| ["--context".into(), context.into()]);
-        let flags =
-            context.chain(self.project_flags()).map(|flag: OsString| format!(" {}", quoted(&flag.to_string_lossy())));
+        let flags = context
+            .chain(self.project_flags())
+            .map(|flag: OsString| format!(" {}", printable(&shell_word(&flag.to_string_lossy()))));
         format!("swap{}", flags.collect::<String>())
     }
 
@@ -238,17 +240,7 @@ impl Tool {
         {
             *program = name.to_owned();
         }
-        words.iter().map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
-    }
-}
-
-/// Returns the word as a POSIX shell takes it literally.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        printable(&format!("'{}'", word.replace('\'', r"'\''")))
+        words.iter().map(|word| printable(&shell_word(&word.to_string_lossy()))).collect::<Vec<_>>().join(" ")
     }
 }
 

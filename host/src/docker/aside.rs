@@ -6,8 +6,9 @@ use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 
 use super::containers::{Ending, ONE_OFF, PROJECT, SERVICE, Seen};
-use super::{Docker, ask, short};
-use crate::model::{Failure, Place, printable};
+use super::{Docker, ask};
+use crate::model::{Failure, Place};
+use crate::text::{printable, short_or_name};
 
 /// A command in a container of its own, with the volumes and the networks of another one.
 #[derive(Clone, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl Docker {
         let shown = || printable(&aside.command.join(" "));
         let what = match self.exited(id, 0).await? {
             Ending::Exited(0, _) => return Ok(()),
-            ending => format!("`{}` in container `{}` {ending}", shown(), short(&aside.name)),
+            ending => format!("`{}` in container `{}` {ending}", shown(), short_or_name(&aside.name)),
         };
         Err(Failure::new(what).tail(self.logs_tail(id, 15).await.unwrap_or_default()))
     }

@@ -18,8 +18,9 @@ use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 
 use super::transport::AWAY;
-use super::{Docker, Fault, ask, ask_within, short};
-use crate::model::{Failure, Place, printable};
+use super::{Docker, Fault, ask, ask_within};
+use crate::model::{Failure, Place};
+use crate::text::{is_id, printable, short_or_name};
 
 /// The label by which compose knows whether a container is as the compose file says.
 const CONFIGURATION: &str = "com.docker.compose.config-hash";
@@ -342,7 +343,7 @@ impl Docker {
 
     /// Returns what the engine knows of a container, by id or name; `None` if there is none.
     pub async fn inspect(&self, id: &str) -> Result<Option<Seen>, Failure> {
-        self.look(id).await.map_err(|fault| fault.when(format!("inspecting container `{}`", short(id))))
+        self.look(id).await.map_err(|fault| fault.when(format!("inspecting container `{}`", short_or_name(id))))
     }
 
     async fn look(&self, id: &str) -> Result<Option<Seen>, Fault> {
@@ -361,7 +362,7 @@ impl Docker {
         // An image with much to mount can take long.
         ask_within(Duration::from_secs(120), self.patient(120).start_container(id, None))
             .await
-            .map_err(|fault| fault.when(format!("starting container `{}`", short(id))))
+            .map_err(|fault| fault.when(format!("starting container `{}`", short_or_name(id))))
     }
 
     /// Asks a container to stop, kills it after `grace` (`None` is its own stop timeout), and waits for its end.
@@ -387,7 +388,7 @@ impl Docker {
         let limit = wait.map_or(Duration::from_secs(u64::from(u32::MAX)), |wait| wait + Duration::from_secs(30));
         match ask_within(limit, self.patient(limit.as_secs()).stop_container(id, Some(options))).await {
             Err(fault) if !fault.is(304) && !fault.is(404) => {
-                Err(fault.when(format!("stopping container `{}`", short(id))))
+                Err(fault.when(format!("stopping container `{}`", short_or_name(id))))
             }
             _ => Ok(()),
         }
@@ -399,7 +400,7 @@ impl Docker {
     /// refused: nothing is ever killed by removing it.
     pub async fn remove(&self, id: &str, volumes: bool) -> Result<(), Failure> {
         let options = RemoveContainerOptionsBuilder::default().v(volumes).build();
-        let tried = || format!("removing container `{}`", short(id));
+        let tried = || format!("removing container `{}`", short_or_name(id));
         match ask_within(Duration::from_secs(120), self.patient(120).remove_container(id, Some(options))).await {
             Ok(()) => Ok(()),
             Err(fault) if fault.is(404) => Ok(()),
@@ -426,7 +427,7 @@ impl Docker {
         match ask(self.api.update_container(id, change)).await {
             Ok(_) => Ok(()),
             Err(fault) if fault.is(404) => Ok(()),
-            Err(fault) => Err(fault.when(format!("switching off the restarts of container `{}`", short(id)))),
+            Err(fault) => Err(fault.when(format!("switching off the restarts of container `{}`", short_or_name(id)))),
         }
     }
 
@@ -440,7 +441,9 @@ impl Docker {
             Ok(()) => Ok(()),
             Err(fault) if fault.message.contains("already exists in network") => Ok(()),
             Err(fault) if fault.message.contains("is already attached to network") => Ok(()),
-            Err(fault) => Err(fault.when(format!("connecting container `{}` to network `{network}`", short(id)))),
+            Err(fault) => {
+                Err(fault.when(format!("connecting container `{}` to network `{network}`", short_or_name(id))))
+            }
         }
     }
 
@@ -451,7 +454,9 @@ impl Docker {
         match ask(self.api.disconnect_network(network, request)).await {
             Ok(()) => Ok(()),
             Err(fault) if fault.is(404) || fault.message.contains("is not connected to") => Ok(()),
-            Err(fault) => Err(fault.when(format!("disconnecting container `{}` from network `{network}`", short(id)))),
+            Err(fault) => {
+                Err(fault.when(format!("disconnecting container `{}` from network `{network}`", short_or_name(id))))
+            }
         }
     }
 
@@ -524,14 +529,14 @@ impl Docker {
     /// in the container. Fails where that machine has no `ps`.
     pub async fn processes(&self, id: &str) -> Result<Vec<String>, Failure> {
         let listed = ask(self.api.top_processes(id, None)).await;
-        let listed =
-            listed.map_err(|fault| fault.when(format!("listing the processes of container `{}`", short(id))))?;
+        let listed = listed
+            .map_err(|fault| fault.when(format!("listing the processes of container `{}`", short_or_name(id))))?;
         Ok(listed.processes.unwrap_or_default().into_iter().map(|words| words.join(" ")).collect())
     }
 
     /// Returns what a running container uses now.
     pub async fn stats(&self, id: &str) -> Result<Stats, Failure> {
-        let tried = format!("reading the resource use of container `{}`", short(id));
+        let tried = format!("reading the resource use of container `{}`", short_or_name(id));
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let mut answers = std::pin::pin!(self.api.stats(id, Some(options)));
         let answer = match tokio::time::timeout(Duration::from_secs(10), answers.next()).await {
@@ -728,8 +733,7 @@ fn mount(point: bollard::models::MountPoint) -> Mount {
     let kind = point.typ.unwrap_or_default().to_string();
     let volume = point.name.filter(|name| !name.is_empty());
     // The engine names the volumes that nobody names with 64 hexadecimal digits.
-    let anonymous =
-        volume.as_deref().is_some_and(|name| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()));
+    let anonymous = volume.as_deref().is_some_and(is_id);
     Mount {
         kind,
         source: point.source.unwrap_or_default(),

@@ -147,7 +147,7 @@ impl Endpoint {
         let contexts = config_folder(env)
             .ok_or_else(|| Failure::new(format!("context `{shown}`: there is no home directory")))?
             .join("contexts");
-        let id: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = hex::encode(Sha256::digest(name));
         let file = contexts.join("meta").join(&id).join("meta.json");
         let text = std::fs::read_to_string(&file).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {

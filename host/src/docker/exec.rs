@@ -10,8 +10,13 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::reaper::{Guard, MARK};
-use super::{Docker, Fault, ask, short, token};
-use crate::model::{Beginning, Captured, Failure, Output, printable};
+use super::{Docker, Fault, ask};
+use crate::model::{Captured, Failure, Output};
+use crate::os::token;
+use crate::text::{Beginning, End, Lines, printable, short_or_name};
+
+/// No line is told that is longer than this; what is kept of the output has all of it.
+const LINE: usize = 8192;
 
 /// A command for a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,7 +163,7 @@ impl Docker {
         attached: Attached,
         on_line: &mut (dyn FnMut(Stream, &str) + Send),
     ) -> Result<Output, ExecError> {
-        let mut kept = [Kept::new(command.limit), Kept::new(command.limit)];
+        let mut kept = [End::of(command.limit), End::of(command.limit)];
         let on_bytes = &mut |stream: Stream, bytes: &[u8]| kept[stream as usize].push(bytes);
         let (exec, code) = self.read(id, command, attached, on_bytes, on_line).await?;
         let [out, err] = kept;
@@ -179,8 +184,8 @@ impl Docker {
         on_line: &mut (dyn FnMut(Stream, &str) + Send),
     ) -> Result<(String, i32), ExecError> {
         let Attached { exec, mut output, mut input, mut guard } = attached;
-        let tried = || format!("running `{}` in container `{}`", command.shown(), short(id));
-        let mut lines = [Vec::new(), Vec::new()];
+        let tried = || format!("running `{}` in container `{}`", command.shown(), short_or_name(id));
+        let mut lines = [Lines::of(LINE), Lines::of(LINE)];
         let feed = async {
             if let Some(bytes) = &command.stdin {
                 // A command need not read all of it.
@@ -212,11 +217,11 @@ impl Docker {
                 Some(Ok(frame)) => (Stream::Out, frame.into_bytes()),
             };
             on_bytes(stream, &bytes);
-            split_lines(&mut lines[stream as usize], &bytes, &mut |line| on_line(stream, line));
+            lines[stream as usize].push(&bytes, |line| on_line(stream, &printable(line)));
         }
-        for (stream, rest) in [(Stream::Out, &lines[0]), (Stream::Err, &lines[1])] {
-            if !rest.is_empty() {
-                on_line(stream, &printable(&String::from_utf8_lossy(rest)));
+        for (stream, rest) in [(Stream::Out, lines[0].rest()), (Stream::Err, lines[1].rest())] {
+            if let Some(line) = rest {
+                on_line(stream, &printable(&line));
             }
         }
         let code = self.await_exit_code(&exec).await.map_err(|fault| fault.when(tried()))?;
@@ -234,7 +239,7 @@ impl Docker {
         mark: Option<&str>,
         begins: &(dyn Fn(&str) -> Result<(), Failure> + Sync),
     ) -> Result<Attached, ExecError> {
-        let tried = || format!("running `{}` in container `{}`", command.shown(), short(id));
+        let tried = || format!("running `{}` in container `{}`", command.shown(), short_or_name(id));
         let mut env: Vec<String> = command.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
         // The engine takes a name alone for a variable that is to go.
         env.extend(command.unset.iter().cloned());
@@ -252,7 +257,9 @@ impl Docker {
         };
         let exec = match ask(self.api.create_exec(id, options)).await {
             Ok(created) => created.id,
-            Err(fault) if fault.is(404) || fault.is(409) => return Err(ExecError::NotRunning(short(id).to_owned())),
+            Err(fault) if fault.is(404) || fault.is(409) => {
+                return Err(ExecError::NotRunning(short_or_name(id).to_owned()));
+            }
             Err(fault) => return Err(fault.when(tried()).into()),
         };
         begins(&exec)?;
@@ -268,7 +275,7 @@ impl Docker {
                     guard.armed = false;
                 }
                 if fault.message.contains("is not running") {
-                    return Err(ExecError::NotRunning(short(id).to_owned()));
+                    return Err(ExecError::NotRunning(short_or_name(id).to_owned()));
                 }
                 Err(match fault.status {
                     Some(_) => refusal(id, command, &fault.message),
@@ -324,9 +331,15 @@ pub(super) fn refusal(id: &str, command: &Command, complaint: &str) -> ExecError
     let chdir = complaint.contains("chdir to cwd");
     if !chdir && missing.iter().any(|sign| complaint.contains(sign)) {
         let program = command.argv.first().map(|program| printable(program)).unwrap_or_default();
-        return ExecError::NotFound { container: short(id).to_owned(), program };
+        return ExecError::NotFound { container: short_or_name(id).to_owned(), program };
     }
-    Failure::new(format!("running `{}` in container `{}`: {}", command.shown(), short(id), printable(complaint))).into()
+    Failure::new(format!(
+        "running `{}` in container `{}`: {}",
+        command.shown(),
+        short_or_name(id),
+        printable(complaint)
+    ))
+    .into()
 }
 
 /// A started exec.
@@ -335,61 +348,4 @@ pub(super) struct Attached {
     pub(super) output: Pin<Box<dyn futures_util::Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>,
     pub(super) input: Pin<Box<dyn AsyncWrite + Send>>,
     pub(super) guard: Option<Guard>,
-}
-
-/// The last bytes of a stream.
-pub(super) struct Kept {
-    bytes: Vec<u8>,
-    limit: usize,
-    dropped: usize,
-}
-
-impl Kept {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), limit, dropped: 0 }
-    }
-
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-        // Cut seldom, so that each byte is moved about once.
-        if self.bytes.len() > 2 * self.limit + 4096 {
-            self.cut();
-        }
-    }
-
-    /// Tells whether more came than is kept.
-    pub(super) fn is_cut(&self) -> bool {
-        self.dropped > 0 || self.bytes.len() > self.limit
-    }
-
-    fn cut(&mut self) {
-        let over = self.bytes.len().saturating_sub(self.limit);
-        self.bytes.drain(..over);
-        self.dropped += over;
-    }
-
-    /// Returns the text, and in its first line how much is missing before it, if anything is.
-    pub(super) fn text(mut self) -> String {
-        self.cut();
-        let text = String::from_utf8_lossy(&self.bytes);
-        match self.dropped {
-            0 => text.into_owned(),
-            count => format!("[{count} bytes before this were dropped]\n{text}"),
-        }
-    }
-}
-
-/// Calls back for each whole line; what has no end yet stays in `begun`, of which only the first 8 KiB are kept.
-fn split_lines(begun: &mut Vec<u8>, bytes: &[u8], on_line: &mut dyn FnMut(&str)) {
-    for byte in bytes {
-        match byte {
-            b'\n' => {
-                let line = begun.strip_suffix(b"\r").unwrap_or(begun);
-                on_line(&printable(&String::from_utf8_lossy(line)));
-                begun.clear();
-            }
-            _ if begun.len() < 8192 => begun.push(*byte),
-            _ => {}
-        }
-    }
 }

@@ -7,8 +7,9 @@ use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, UploadToCon
 use futures_util::StreamExt;
 use hyper::body::Bytes;
 
-use super::{Docker, Fault, ask, short};
-use crate::model::{Failure, printable};
+use super::{Docker, Fault, ask};
+use crate::model::Failure;
+use crate::text::{printable, short_or_name};
 
 /// No file of more bytes is read.
 const LIMIT: usize = 16 * 1024 * 1024;
@@ -19,7 +20,7 @@ impl Docker {
     /// The engine reads the container's files and mounts; what the kernel makes up (`/proc`, `/sys`) and what lies on a
     /// tmpfs is not among them: use exec.
     pub async fn read_file(&self, id: &str, path: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let tried = || format!("reading `{}` in container `{}`", printable(path), short(id));
+        let tried = || format!("reading `{}` in container `{}`", printable(path), short_or_name(id));
         let mut at = path.to_owned();
         for _ in 0..8 {
             let Some(archive) = self.archive(id, &at).await.map_err(|fault| fault.when(tried()))? else {
@@ -77,7 +78,7 @@ impl Docker {
     /// Not atomic: write beside and rename where somebody may read meanwhile. A container with a read-only root refuses
     /// even where a writable volume is mounted on some engines; then use exec.
     pub async fn write_file(&self, id: &str, path: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let tried = format!("writing `{}` in container `{}`", printable(path), short(id));
+        let tried = format!("writing `{}` in container `{}`", printable(path), short_or_name(id));
         let (folder, name) = match path.rsplit_once('/') {
             Some((folder, name)) if !name.is_empty() && path.starts_with('/') => (folder, name),
             _ => return Err(Failure::new(format!("{tried}: that is not a file's absolute path"))),
@@ -96,7 +97,7 @@ impl Docker {
     /// With `chown` the engine gives it to the container's own user where the container has one, whatever `owned` says: that is
     /// what compose asks for as soon as an owner is settled.
     pub async fn put_file(&self, id: &str, path: &str, bytes: &[u8], owned: Owned, chown: bool) -> Result<(), Failure> {
-        let tried = format!("putting `{}` into container `{}`", printable(path), short(id));
+        let tried = format!("putting `{}` into container `{}`", printable(path), short_or_name(id));
         let archive = archive_of(path.trim_start_matches('/'), bytes, owned);
         let archive = archive.map_err(|error| Failure::new(format!("{tried}: {error}")))?;
         let mut options = UploadToContainerOptionsBuilder::default().path("/");

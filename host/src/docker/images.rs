@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder};
 
 use super::{Docker, ask};
-use crate::model::{Failure, Image, printable};
+use crate::model::{Failure, Image};
+use crate::text::printable;
 
 impl Docker {
     /// Returns the image that a name, digest or id stands for; `None` if the engine has none.

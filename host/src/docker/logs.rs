@@ -6,8 +6,9 @@ use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt;
 
-use super::{Docker, Fault, short};
-use crate::model::{Failure, printable};
+use super::{Docker, Fault};
+use crate::model::Failure;
+use crate::text::{Lines, printable, short_or_name};
 
 /// No more bytes than this are kept of one reading; the last ones count.
 const LIMIT: usize = 1024 * 1024;
@@ -51,59 +52,42 @@ impl Docker {
             .since(i32::try_from(since).unwrap_or(0))
             .timestamps(stamps)
             .build();
-        let tried = || format!("reading the log of container `{}`", short(id));
-        let mut lines = Lines::default();
+        let tried = || format!("reading the log of container `{}`", short_or_name(id));
+        // Of stdout (or a terminal) and stderr.
+        let mut streams = [Lines::of(LINE), Lines::of(LINE)];
+        let mut last = Last::default();
         let mut frames = std::pin::pin!(self.api.logs(id, Some(options)));
         let deadline = tokio::time::Instant::now() + Duration::from_secs(15);
         loop {
             match tokio::time::timeout_at(deadline, frames.next()).await {
-                Ok(Some(Ok(frame))) => lines.take(frame),
+                Ok(Some(Ok(frame))) => {
+                    let stream = usize::from(matches!(frame, LogOutput::StdErr { .. }));
+                    streams[stream].push(&frame.into_bytes(), |line| last.push(line.to_owned()));
+                }
                 Ok(Some(Err(error))) => return Err(Fault::from(error).when(tried())),
-                Ok(None) => return Ok(lines.finish()),
+                Ok(None) => break,
                 Err(_) => return Err(Failure::new(format!("{}: the engine did not answer in time", tried()))),
             }
         }
+        streams.iter().filter_map(Lines::rest).for_each(|line| last.push(line));
+        Ok(last.whole.into())
     }
 }
 
-/// Puts the pieces of two streams together to lines.
+/// The last lines of a log.
 #[derive(Default)]
-struct Lines {
+struct Last {
     whole: std::collections::VecDeque<String>,
     size: usize,
-    /// What has no line end yet, for stdout (or a terminal) and stderr.
-    begun: [Vec<u8>; 2],
 }
 
-impl Lines {
-    fn take(&mut self, frame: LogOutput) {
-        let stream = usize::from(matches!(frame, LogOutput::StdErr { .. }));
-        for byte in frame.into_bytes() {
-            match byte {
-                b'\n' => self.end(stream),
-                _ if self.begun[stream].len() < LINE => self.begun[stream].push(byte),
-                _ => {}
-            }
-        }
-    }
-
-    fn end(&mut self, stream: usize) {
-        let line = std::mem::take(&mut self.begun[stream]);
-        let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line)).into_owned();
+impl Last {
+    fn push(&mut self, line: String) {
         self.size += line.len();
         self.whole.push_back(line);
         while self.size > LIMIT {
             let Some(first) = self.whole.pop_front() else { break };
             self.size -= first.len();
         }
-    }
-
-    fn finish(mut self) -> Vec<String> {
-        for stream in 0..2 {
-            if !self.begun[stream].is_empty() {
-                self.end(stream);
-            }
-        }
-        self.whole.into()
     }
 }

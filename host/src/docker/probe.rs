@@ -10,8 +10,9 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{Command, Docker, ExecError, chain, short};
-use crate::model::{Failure, printable};
+use super::{Command, Docker, ExecError, chain};
+use crate::model::Failure;
+use crate::text::{printable, short_or_name};
 
 /// What a try to connect from this machine showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +152,9 @@ impl Docker {
         let read = |file: &str| pid.and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/net/{file}")).ok());
         match read("tcp") {
             Some(table) => Ok(table + &read("tcp6").unwrap_or_default()),
-            None => Err(Failure::new(format!("container `{}` has no `cat` to read its open ports with", short(id)))),
+            None => {
+                Err(Failure::new(format!("container `{}` has no `cat` to read its open ports with", short_or_name(id))))
+            }
         }
     }
 
@@ -159,7 +162,7 @@ impl Docker {
     ///
     /// `host` is the `Host` header. wget alone follows redirects; its first answer counts.
     pub async fn http_from(&self, id: &str, url: &str, host: &str, limit: Duration) -> Result<Inside, Failure> {
-        let tried = format!("GET {} from container `{}`", printable(url), short(id));
+        let tried = format!("GET {} from container `{}`", printable(url), short_or_name(id));
         let bad = || Failure::new(format!("{tried}: that is not an http:// URL with host and path"));
         let parsed: hyper::Uri = url.parse().map_err(|_| bad())?;
         let (Some("http"), Some(name)) = (parsed.scheme_str(), parsed.host()) else { return Err(bad()) };

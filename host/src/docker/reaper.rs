@@ -16,8 +16,9 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::exec::Command;
-use super::{Docker, ExecError, ask_within, short};
+use super::{Docker, ExecError, ask_within};
 use crate::model::Failure;
+use crate::text::short_or_name;
 
 /// The name of the mark in the environment.
 pub(super) const MARK: &str = "SWAP_EXEC";
@@ -170,7 +171,7 @@ impl Drop for Guard {
             return;
         }
         let (docker, command) = (self.docker.clone(), self.command.clone());
-        let container = short(&command.container);
+        let container = short_or_name(&command.container);
         self.docker.reaper.begin(GivenUp {
             what: format!("a command in container `{container}`"),
             cure: format!("`docker top {container}` shows it; `docker restart {container}` ends it"),

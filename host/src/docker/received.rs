@@ -1,7 +1,8 @@
 //! How much a container has received over its networks, as the kernel counts it.
 
-use super::{Command, Docker, short};
+use super::{Command, Docker};
 use crate::model::Failure;
+use crate::text::short_or_name;
 
 /// What came in over all networks of a container since it started; what it sends itself over its loopback is not in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,7 +23,7 @@ impl Docker {
             Some(table) => table,
             None => self.output(id, &Command::new(["cat", "/proc/net/dev"])).await.map_err(Failure::from)?.stdout,
         };
-        let tried = || format!("reading what container `{}` has received", short(id));
+        let tried = || format!("reading what container `{}` has received", short_or_name(id));
         counted(&table).ok_or_else(|| Failure::new(format!("{}: the kernel's table is not as it is known", tried())))
     }
 

@@ -10,9 +10,11 @@ use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Mutex;
 
-use super::exec::{Attached, Command, Kept, refusal};
-use super::{Docker, ExecError, short, token};
-use crate::model::{Failure, Output, printable};
+use super::exec::{Attached, Command, refusal};
+use super::{Docker, ExecError};
+use crate::model::{Failure, Output};
+use crate::os::token;
+use crate::text::{End, printable, short_or_name};
 
 /// How many bytes a script may print to its stdout and to its stderr: more than the largest configurations of nginx have.
 const LIMIT: usize = 64 << 20;
@@ -169,7 +171,7 @@ impl Shell {
             true
         };
         let finished = tokio::time::timeout(limit, talk).await;
-        let container = short(&self.container);
+        let container = short_or_name(&self.container);
         match finished {
             Ok(true) => {
                 if let Some(guard) = &mut session.guard {
@@ -250,8 +252,8 @@ struct Part {
 enum PartState {
     Before(Vec<u8>),
     /// The part that may hold the beginning of the second mark stays apart from what is the script's for sure.
-    Body(Kept, Vec<u8>),
-    Ended(Kept, Vec<u8>),
+    Body(End, Vec<u8>),
+    Ended(End, Vec<u8>),
 }
 
 impl Part {
@@ -269,7 +271,7 @@ impl Part {
                 buffer.extend_from_slice(bytes);
                 if let Some(at) = find(buffer, &self.first) {
                     let rest = buffer.split_off(at + self.first.len());
-                    self.state = PartState::Body(Kept::new(LIMIT), Vec::new());
+                    self.state = PartState::Body(End::of(LIMIT), Vec::new());
                     self.push(&rest);
                 } else if buffer.len() > 64 * 1024 {
                     buffer.drain(..buffer.len() - self.first.len());
@@ -282,7 +284,7 @@ impl Part {
                     if open[at + self.second.len()..].contains(&b'\n') {
                         kept.push(&open[..at]);
                         let rest = open[at + self.second.len()..].to_vec();
-                        let kept = std::mem::replace(kept, Kept::new(0));
+                        let kept = std::mem::replace(kept, End::of(0));
                         self.state = PartState::Ended(kept, rest);
                     }
                 } else {

@@ -27,7 +27,8 @@ use tokio_rustls::TlsConnector;
 use super::endpoint::{Address, Endpoint, Tls};
 use super::ssh::Ssh;
 use super::{PATIENCE, chain};
-use crate::model::{Failure, printable};
+use crate::model::Failure;
+use crate::text::printable;
 
 /// How long the engine may take until it has answered for the first time.
 const CONNECT: Duration = Duration::from_secs(5);

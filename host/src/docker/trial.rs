@@ -6,8 +6,10 @@ use std::time::Duration;
 use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 
-use super::{Docker, Owned, ask, short, token};
-use crate::model::{Failure, printable};
+use super::{Docker, Owned, ask};
+use crate::model::Failure;
+use crate::os::token;
+use crate::text::{printable, short_or_name};
 
 /// What is started, and with what. It has no network, and what it mounts it can't change, but for copies that were made for it.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -140,7 +142,7 @@ impl Docker {
         let mut body = ContainerCreateBody::default();
         match &trial.like {
             Some(id) => {
-                let tried = || format!("looking at container `{}`", short(id));
+                let tried = || format!("looking at container `{}`", short_or_name(id));
                 let seen = ask(self.api.inspect_container(id, None)).await.map_err(|fault| fault.when(tried()))?;
                 let config = seen.config.unwrap_or_default();
                 (body.entrypoint, body.cmd, body.env) = (config.entrypoint, config.cmd, config.env);

@@ -8,7 +8,8 @@ use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{ListVolumesOptionsBuilder, PruneVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
 
 use super::{Docker, Fault, ask};
-use crate::model::{Failure, printable};
+use crate::model::Failure;
+use crate::text::printable;
 
 /// How long others may prune volumes before a removal no longer waits for them.
 const PRUNED_BY_OTHERS: Duration = Duration::from_secs(5);

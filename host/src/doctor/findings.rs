@@ -404,7 +404,7 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
         list.ok(format!("live: {}", crate::plan::names(&seen.live)));
     }
     if let Some(image) = &seen.image {
-        list.ok(format!("image: {} ({})", image.name, crate::plan::short(&image.id)));
+        list.ok(format!("image: {} ({})", image.name, crate::text::short(&image.id)));
     }
     if single(seen).is_empty() {
         list.ok("two of its containers can run beside each other");

@@ -1,6 +1,5 @@
 //! From a hook's crate to its component: `swap hooks build`.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,7 +7,9 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 
 use super::inspection::{Inspection, inspect};
-use crate::model::{Failure, printable};
+use crate::model::Failure;
+use crate::os;
+use crate::text::printable;
 
 /// The target that makes components.
 const TARGET: &str = "wasm32-wasip2";
@@ -121,14 +122,10 @@ fn has_target(folder: &Path) -> bool {
 }
 
 fn put(component: &Path, file: &Path) -> std::io::Result<()> {
-    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
-        fs::create_dir_all(parent)?;
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
     }
-    let mut beside: OsString = file.as_os_str().to_owned();
-    beside.push(format!(".new.{}", std::process::id()));
-    fs::copy(component, &beside)?;
-    fs::rename(&beside, file)
+    os::replace(file, &fs::read(component)?, os::USUAL)
 }
 
 #[cfg(test)]

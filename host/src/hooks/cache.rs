@@ -1,10 +1,9 @@
 //! Compiled components: a private folder, one file per component and engine, written once.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
@@ -12,9 +11,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::model::Failure;
-
-/// Tells the files apart that this process writes.
-static NUMBER: AtomicU64 = AtomicU64::new(0);
+use crate::os;
 
 /// What was not used for so long is removed.
 const UNUSED: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -42,7 +39,7 @@ impl Cache {
         if let Some(parent) = folder.parent() {
             fs::create_dir_all(parent).map_err(|error| refuse(error.to_string()))?;
         }
-        match DirBuilder::new().mode(0o700).create(folder) {
+        match os::private_folder(folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(refuse(error.to_string())),
             _ => {}
         }
@@ -53,7 +50,7 @@ impl Cache {
         if !metadata.is_dir() {
             return Err(refuse("it is not a folder".into()));
         }
-        if let Some(why) = not_private(&metadata) {
+        if let Some(why) = os::others_may(&metadata, 0o077) {
             return Err(refuse(why));
         }
         if metadata.mode() & 0o700 != 0o700 {
@@ -68,7 +65,7 @@ impl Cache {
     pub(super) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let path = self.path(digest);
         let metadata = fs::symlink_metadata(&path).ok()?;
-        if !metadata.is_file() || not_private(&metadata).is_some() {
+        if !metadata.is_file() || os::others_may(&metadata, 0o077).is_some() {
             return None;
         }
         // A disk forgets, and compiled code of which a bit is wrong does whatever that bit says.
@@ -91,9 +88,9 @@ impl Cache {
     /// When it can't be written, on a full disk say. Nothing is lost: it is compiled again next time.
     pub(super) fn store(&self, digest: &str, component: &Component) -> Result<(), Failure> {
         let written = component.serialize().map_err(io::Error::other).and_then(|bytes| {
-            self.put(&self.path(digest), &bytes)?;
+            os::replace(&self.path(digest), &bytes, os::PRIVATE)?;
             // Where this one is missing or another's, the component is compiled again.
-            self.put(&self.sum_path(digest), super::hook::digest(&bytes).as_bytes())
+            os::replace(&self.sum_path(digest), super::hook::digest(&bytes).as_bytes(), os::PRIVATE)
         });
         written.map_err(|error| {
             Failure::new(format!("a compiled hook is not kept in `{}`: {error}", self.folder.display()))
@@ -101,21 +98,6 @@ impl Cache {
         })?;
         self.prune();
         Ok(())
-    }
-
-    fn put(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let beside = self.folder.join(format!(".{}-{number}-{name}", std::process::id()));
-        let written = create_new(&beside).and_then(|mut file| {
-            // Not synced: what a power failure tears has another sum.
-            file.write_all(bytes)?;
-            fs::rename(&beside, path)
-        });
-        if written.is_err() {
-            let _ = fs::remove_file(&beside);
-        }
-        written
     }
 
     /// Removes what was not used for long, and of the rest what was not used for longest, until there is room.
@@ -166,22 +148,5 @@ fn with_sum(path: &Path) -> PathBuf {
 fn sum_of(path: &Path) -> io::Result<String> {
     let mut hasher = Sha256::new();
     io::copy(&mut File::open(path)?, &mut hasher)?;
-    Ok(super::hook::hex(&hasher.finalize()))
-}
-
-/// Opens a file that must not exist. Follows no link.
-fn create_new(path: &Path) -> io::Result<File> {
-    // What a killed process with the same id left.
-    let _ = fs::remove_file(path);
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
-}
-
-/// Says why a file or folder is not only ours, if it is not.
-fn not_private(metadata: &fs::Metadata) -> Option<String> {
-    let me = rustix::process::geteuid().as_raw();
-    if metadata.uid() != me {
-        return Some(format!("it belongs to user {}, not to {me}", metadata.uid()));
-    }
-    let mode = metadata.mode() & 0o777;
-    (mode & 0o077 != 0).then(|| format!("others may use it (mode {mode:04o})"))
+    Ok(super::hook::digest_text(&hasher.finalize()))
 }

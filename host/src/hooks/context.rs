@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::bindings::swap::hooks::types;
-use crate::model::{Container, Phase, RunId, ServiceName, printable};
+use crate::model::{Container, Phase, RunId, ServiceName};
+use crate::text::printable;
 
 /// A container as hooks see it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -28,8 +28,9 @@ use super::grants::Grant;
 use super::host::{Call, State, Stop};
 use super::inspection::{self, Inspection};
 use super::limits::{Limits, Memory};
-use super::log::{Log, Said, Speaker, short};
-use crate::model::{Failure, HookSpec, LoadedHook, Phase, printable};
+use super::log::{Log, Said, Speaker};
+use crate::model::{Failure, HookSpec, LoadedHook, Phase};
+use crate::text::{printable, shortened};
 
 /// Larger components are refused. A Python hook has 18 MB.
 const FILE: u64 = 32 << 20;
@@ -118,7 +119,7 @@ impl Hook {
             return Err(signed(failure));
         }
         let invalid = |error: wasmtime::Error| {
-            let why = short(&root(&error), MESSAGE);
+            let why = shortened(&root(&error), MESSAGE);
             Failure::new(format!("`{}` is not a valid component: {why}", printable(&spec.file)))
                 .hint("build it again, or fetch it again if it was cut off")
         };
@@ -128,7 +129,7 @@ impl Hook {
             Err(Uncompiled::Invalid(error)) => return Err(signed(invalid(error))),
         };
         let misfit = |error: wasmtime::Error| {
-            let why = short(&printable(&format!("{error:#}")), MESSAGE);
+            let why = shortened(&printable(&format!("{error:#}")), MESSAGE);
             Failure::new(format!("it does not fit swap:hooks {}: {why}", inspection::VERSION))
                 .hint("build it against the WIT package of this swap")
         };
@@ -420,11 +421,10 @@ pub(super) fn read(path: &str) -> Result<Vec<u8>, Failure> {
 
 /// Returns the digest of bytes, as `sha256:…`.
 pub(super) fn digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    digest_text(&Sha256::digest(bytes))
 }
 
 /// Writes a digest as text.
-pub(super) fn hex(digest: &[u8]) -> String {
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+pub(super) fn digest_text(digest: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(digest))
 }

@@ -22,8 +22,9 @@ use super::capabilities::{
 use super::context::{Context, Member, milliseconds};
 use super::grants::{Ask, Grant, decide};
 use super::limits::{Hold, Limits, Memory, Meter};
-use super::log::{Channel, Speaker, SpeakerStream, short};
+use super::log::{Channel, Speaker, SpeakerStream};
 use crate::model::Container;
+use crate::text::shortened;
 
 /// Why swap ended a call, in the words of the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -447,7 +448,7 @@ fn size(headers: &[(String, String)]) -> usize {
 
 /// Returns text of a hook as a message shows it.
 fn shown(text: &str) -> String {
-    short(text, SHOWN).escape_debug().to_string()
+    shortened(text, SHOWN).escape_debug().to_string()
 }
 
 /// Checks what no grant is about.

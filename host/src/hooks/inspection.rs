@@ -7,8 +7,8 @@ use wasmparser::{ComponentInstance, ComponentTypeRef, Encoding, KnownCustom, Par
 
 use super::grants::Grant;
 use super::hook::{digest, read};
-use super::log::short;
-use crate::model::{Failure, Phase, printable};
+use crate::model::{Failure, Phase};
+use crate::text::{printable, shortened};
 
 /// The version of the WIT package that this swap has.
 pub(super) const VERSION: Version = Version::new(0, 1, 0);
@@ -180,13 +180,13 @@ impl Found {
                         return Err(Unfit::Broken("it wants to be given a component".to_owned()));
                     }
                     if depth == 1 {
-                        self.imports.push(short(&printable(import.name.name), NAME));
+                        self.imports.push(shortened(&printable(import.name.name), NAME));
                     }
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
-                    self.exports.push(short(&printable(export.map_err(broken)?.name.name), NAME));
+                    self.exports.push(shortened(&printable(export.map_err(broken)?.name.name), NAME));
                 }
             }
             Payload::GlobalSection(section) => {
@@ -236,7 +236,7 @@ impl Found {
 
     /// Notes that it was built with a tool.
     fn tool(&mut self, name: String) {
-        let name = short(&printable(name.trim_end()), NAME);
+        let name = shortened(&printable(name.trim_end()), NAME);
         if self.built_with.len() < LISTED && !self.built_with.contains(&name) {
             self.built_with.push(name);
         }
@@ -258,7 +258,7 @@ fn words(data: &[u8]) -> impl Iterator<Item = String> {
     let words = data.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).take(LISTED + 1);
     words.map(|word| {
         let word = &word[..word.len().min(NAME)];
-        short(&printable(&String::from_utf8_lossy(word)), NAME)
+        shortened(&printable(&String::from_utf8_lossy(word)), NAME)
     })
 }
 

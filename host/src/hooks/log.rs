@@ -12,7 +12,8 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use super::host::Stop;
 use super::limits::Limits;
 use super::secrets::{Edge, Secrets};
-use crate::model::{Phase, printable};
+use crate::model::Phase;
+use crate::text::{printable, shortened};
 
 /// What a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,7 +137,7 @@ impl Speaker {
         if speech.told >= TOLD {
             return;
         }
-        let text = short(&speech.clean(text), DEED);
+        let text = shortened(&speech.clean(text), DEED);
         speech.told += text.len() + LINE_COSTS;
         let text = if speech.told >= TOLD { format!("{text} (what it does further is not told)") } else { text };
         speech.emit(Channel::Deed, &text);
@@ -181,7 +182,7 @@ impl Speaker {
             false => (text, Edge::Whole),
         };
         let clean = printable(&self.lock().secrets.hide(text, edge));
-        short(&clean, limit)
+        shortened(&clean, limit)
     }
 
     /// Returns why the call is to end, if it is.
@@ -202,14 +203,6 @@ impl Speaker {
     /// Makes a stream for WASI.
     pub(super) fn stream(&self, channel: Channel) -> SpeakerStream {
         SpeakerStream { speaker: self.clone(), channel, rest: Arc::new(Mutex::new(Vec::new())) }
-    }
-}
-
-/// Returns the text, or its beginning if it is longer than so many bytes.
-pub(super) fn short(text: &str, limit: usize) -> String {
-    match text.len() > limit {
-        true => format!("{}…", &text[..text.floor_char_boundary(limit)]),
-        false => text.to_owned(),
     }
 }
 

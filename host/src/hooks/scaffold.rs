@@ -3,10 +3,11 @@
 //! The crate has the SDK's sources in it, so that whoever has nothing but the `swap` program can build it.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
-use crate::model::{Failure, printable};
+use crate::model::Failure;
+use crate::os;
+use crate::text::printable;
 
 /// Embeds files of the SDK: their paths in it and their texts.
 macro_rules! sdk {
@@ -94,7 +95,7 @@ pub fn scaffold(folder: &Path) -> Result<(), Failure> {
     let files =
         own.iter().map(|(path, text)| (*path, text)).chain(sdk.iter().map(|(path, text)| (path.as_str(), text)));
     for (path, text) in files {
-        write(&folder.join(path), text)
+        os::write_new(&folder.join(path), text.as_bytes())
             .map_err(|error| Failure::new(format!("writing `{path}` in `{shown}`: {error}")))?;
     }
     Ok(())
@@ -145,12 +146,4 @@ fn alone(path: &str, text: &str) -> String {
         inherited.map_or(line, |(_, value)| value)
     });
     lines.flat_map(|line| [line, "\n"]).collect()
-}
-
-/// Writes a file that must not exist, and the folders above it.
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    fs::OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text.as_bytes())
 }

@@ -32,7 +32,8 @@ use super::{
     Endpoint, Engine, Error, Hook, HttpRequest, HttpResponse, Limits, Log, Measurement, Member, Reply, Stage, Subject,
     Window,
 };
-use crate::model::{Container, Failure, HookSpec, Phase, RunId, printable};
+use crate::model::{Container, Failure, HookSpec, Phase, RunId};
+use crate::text::printable;
 
 /// How long health is waited for between two calls if the hook names no time.
 const PAUSE: Duration = Duration::from_millis(50);

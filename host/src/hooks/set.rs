@@ -15,7 +15,8 @@ use super::engine::Engine;
 use super::hook::{Hook, Reply};
 use super::limits::Limits;
 use super::log::Log;
-use crate::model::{Failure, HookSpec, LoadedHook, Phase, printable};
+use crate::model::{Failure, HookSpec, LoadedHook, Phase};
+use crate::text::printable;
 
 /// The hooks of a run, in the operator's order. Their names are unique.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::found::{Change, Proposal};
 use crate::model::Failure;
+use crate::os;
 
 /// Returns the files that this user can't write.
 pub(super) fn locked(proposal: &Proposal) -> Vec<&str> {
@@ -59,9 +60,7 @@ pub(super) fn write(proposal: &Proposal) -> Result<(), Failure> {
         };
         match before {
             None => {
-                fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
-                let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-                file.write_all(after.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+                os::write_new(path, after.as_bytes()).map_err(failed)?;
             }
             Some(before) => {
                 let now = fs::read_to_string(path).map_err(failed)?;

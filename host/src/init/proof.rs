@@ -10,9 +10,10 @@ use super::found::{Change, FolderPlace, Found, Home, Proposal};
 use super::sources::{ETC, is_within};
 use crate::compose::{Compose, Mount, Project, Service};
 use crate::docker::{Trial, TrialAnswer, TrialMount};
-use crate::model::{Failure, ProxyChoice, printable};
+use crate::model::{Failure, ProxyChoice};
 use crate::nginx::{self, reach, read};
 use crate::site::Site;
+use crate::text::printable;
 
 /// What a proof gave.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use super::found::{Change, FolderPlace, Found, Home, Proposal, shown};
 use super::sources::Seen;
 use crate::compose::{self, ComposeFile, Wanted};
-use crate::model::{Edit, Failure, ProxyChoice, printable};
+use crate::model::{Edit, Failure, FixedPort, ProxyChoice};
 use crate::nginx::{self, ConfigFile, DEFAULT_FOLDER, TUNING_FILE};
 use crate::site::containers::fixed_ports;
+use crate::text::printable;
 
 /// Puts a proposal together. Pure.
 pub(super) fn proposal(found: &Found) -> Result<Proposal, Failure> {
@@ -282,7 +283,7 @@ fn mount_elsewhere(found: &Found, folder: &FolderPlace, proposal: &mut Proposal)
 }
 
 /// Adds what people should know of the changes.
-fn noted(found: &Found, fixed: &[String], wanted: &Wanted, proposal: &mut Proposal) {
+fn noted(found: &Found, fixed: &[FixedPort], wanted: &Wanted, proposal: &mut Proposal) {
     let Found { service, home, .. } = found;
     if let Some(container) = &found.of_service.container_name {
         let others = match &wanted.alias {

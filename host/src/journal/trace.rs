@@ -1,12 +1,13 @@
 //! The trace of a run on disk: a file beside its journal, removed with it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{VERSION, private_file};
+use super::VERSION;
+use crate::os;
 use crate::run::trace::{Trace, Traced};
 
 /// So much of what is said is kept, in bytes. What was measured is always kept.
@@ -44,7 +45,7 @@ impl TraceFile {
         line.push('\n');
         self.said = self.said.saturating_add(if measured { 0 } else { line.len() });
         if self.file.is_none() {
-            self.file = private_file(&self.path, OpenOptions::new().create(true).append(true)).ok();
+            self.file = os::private_file().create(true).append(true).open(&self.path).ok();
         }
         if let Some(file) = &mut self.file {
             let _ = file.write_all(line.as_bytes());

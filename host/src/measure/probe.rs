@@ -13,8 +13,9 @@ use jiff::Timestamp;
 use super::visitor::{On, Visit, Visitor, Visits};
 use crate::hooks::{Measurement, Window};
 use crate::model::{Container, Failure, ServiceName};
-use crate::plan::{ProbeWay, short};
+use crate::plan::ProbeWay;
 use crate::run::trace::{By, Part, Probed, Reached, Samples};
+use crate::text::short;
 
 /// So many requests may be under way; when all of them hang, sending more would tell nothing new.
 const MOST_UNDER_WAY: usize = 200;

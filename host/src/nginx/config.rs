@@ -12,7 +12,8 @@ use super::syntax;
 use super::tuning::TUNING_FILE;
 use super::upstream::{self, file_name};
 use super::ways::{self, Realm, Upstream, Ways};
-use crate::model::{Failure, ServiceName, is_control};
+use crate::model::{Failure, ServiceName};
+use crate::text::is_control;
 
 /// The version of nginx's core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

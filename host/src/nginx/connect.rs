@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::script::quote;
-use crate::model::{Output, printable};
+use crate::model::Output;
+use crate::text::{printable, quote};
 
 /// What a try to connect from beside nginx showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,10 +20,6 @@ pub enum Connected {
 pub(super) const TOOLS: &str = "bash, perl, nc, python3, php or curl";
 
 const SCRIPT: &str = include_str!("connect.sh");
-
-/// Prints `tool` where [`SCRIPT`] finds something to connect with.
-pub(super) const HAS_TOOL: &str = "for TOOL in bash perl nc python3 php curl; do\n  \
-     if command -v \"$TOOL\" >/dev/null 2>&1; then echo tool; break; fi\ndone\n";
 
 /// Returns the script that tries to connect.
 pub(super) fn script(address: SocketAddr) -> String {

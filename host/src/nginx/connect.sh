@@ -1,5 +1,6 @@
 # Tries to connect to "$HOST" "$PORT" with whatever is here, for a second. Prints `open`; or `closed`, and in the next line what
 # the tool said; or `none` where no tool is here. bash comes first: it needs no guess at what its options are called.
+# shellcheck disable=SC2016 # what is between single quotes is for other programs
 has() { command -v "$1" >/dev/null 2>&1; }
 limit() { if has timeout; then timeout 1 "$@"; else "$@"; fi </dev/null 2>&1; }
 over() {

@@ -5,8 +5,10 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use glob::{MatchOptions, Pattern};
+
 use super::syntax::{Ending, Statements};
-use crate::model::printable;
+use crate::text::printable;
 
 /// More statements than this, counted through all includes, are not read on: far beyond what nginx is used with.
 const MOST_STATEMENTS: usize = 8_000_000;
@@ -134,7 +136,8 @@ impl<'a> Dump<'a> {
         if !pattern.contains(['*', '?', '[']) {
             return Vec::new();
         }
-        (0..self.files.len()).filter(|at| covers(&pattern, self.files[*at].0)).collect()
+        let Some(pattern) = shell_pattern(&pattern) else { return Vec::new() };
+        (0..self.files.len()).filter(|at| pattern.matches_with(self.files[*at].0, AS_A_SHELL)).collect()
     }
 }
 
@@ -219,69 +222,23 @@ pub(super) fn absolute(prefix: &str, path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", prefix.trim_end_matches('/')) }
 }
 
-/// Tells whether a shell pattern covers a path: `*` and `?` cross no `/` and start at no dot.
+/// Reads a shell pattern as nginx does, by glob(3); `None` where it covers nothing.
+fn shell_pattern(pattern: &str) -> Option<Pattern> {
+    // There `^` negates as `!` does, and two stars are one.
+    let mut pattern = pattern.replace("[^", "[!");
+    while pattern.contains("**") {
+        pattern = pattern.replace("**", "*");
+    }
+    Pattern::new(&pattern).ok()
+}
+
+/// `*` and `?` cross no `/` and start at no dot.
+const AS_A_SHELL: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+/// Tells whether a shell pattern covers a path.
 pub(super) fn covers(pattern: &str, path: &str) -> bool {
-    let (mut patterns, mut names) = (pattern.split('/'), path.split('/'));
-    loop {
-        match (patterns.next(), names.next()) {
-            (None, None) => return true,
-            (Some(pattern), Some(name)) => {
-                let hidden = name.starts_with('.') && !pattern.starts_with('.');
-                if hidden || !matches(&pattern.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>()) {
-                    return false;
-                }
-            }
-            _ => return false,
-        }
-    }
-}
-
-/// Greedy match with one point of return, so that no pattern takes exponential time.
-fn matches(pattern: &[char], name: &[char]) -> bool {
-    let (mut p, mut n, mut back) = (0, 0, None);
-    while n < name.len() {
-        let step = match pattern.get(p) {
-            Some('*') => {
-                back = Some((p, n));
-                p += 1;
-                continue;
-            }
-            Some('?') => Some(1),
-            Some('[') => class(&pattern[p..], name[n]),
-            Some(c) if *c == name[n] => Some(1),
-            _ => None,
-        };
-        match (step, back) {
-            (Some(step), _) => (p, n) = (p + step, n + 1),
-            (None, Some((star, at))) => {
-                (p, n) = (star + 1, at + 1);
-                back = Some((star, at + 1));
-            }
-            (None, None) => return false,
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
-/// Matches one character with `[a-z]` or `[!a]`; answers how long the class is.
-fn class(pattern: &[char], c: char) -> Option<usize> {
-    let close = 2 + pattern.get(2..)?.iter().position(|c| *c == ']')?;
-    let (negated, body) = match pattern[1] {
-        '!' | '^' => (true, &pattern[2..close]),
-        _ => (false, &pattern[1..close]),
-    };
-    let mut found = false;
-    let mut at = 0;
-    while at < body.len() {
-        if at + 2 < body.len() && body[at + 1] == '-' {
-            found |= (body[at]..=body[at + 2]).contains(&c);
-            at += 3;
-        } else {
-            found |= body[at] == c;
-            at += 1;
-        }
-    }
-    (found != negated).then_some(close + 1)
+    shell_pattern(pattern).is_some_and(|pattern| pattern.matches_with(path, AS_A_SHELL))
 }
 
 #[cfg(test)]
@@ -298,6 +255,13 @@ mod tests {
             ("/*/a?p.conf", "/a/app.conf", true),
             ("/a/[a-c]pp.*", "/a/app.conf", true),
             ("/a/[!a-c]pp.*", "/a/app.conf", false),
+            ("/a/[^a-c]pp.*", "/a/app.conf", false),
+            ("/a/[^b-c]pp.*", "/a/app.conf", true),
+            ("/a/[]a]pp.*", "/a/app.conf", true),
+            ("/a/[!a]app", "/a/.app", false),
+            ("/a/**pp.conf", "/a/app.conf", true),
+            ("/**/app.conf", "/a/b/app.conf", false),
+            ("/a/?", "/a/ß", true),
             ("/a/[", "/a/[", false),
             ("/a/*a*a*a*a*a*a*b", "/a/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
         ] {

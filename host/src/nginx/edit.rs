@@ -12,7 +12,8 @@ use super::reach::{Lead, Names, is_server_of, leads, written};
 use super::syntax::{self, Directive};
 use super::upstream::Kept;
 use super::ways::{Destination, End, Realm, Through, Upstream, Way, built_in, split};
-use crate::model::{Edit, Failure, printable};
+use crate::model::{Edit, Failure};
+use crate::text::printable;
 
 /// A file of nginx's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

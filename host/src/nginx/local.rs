@@ -1,6 +1,6 @@
 //! A shell on this machine, for an nginx that runs on the host.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 
 use super::Shell;
 use crate::model::{Failure, Output};
+use crate::os;
 
 /// Runs each script in a `sh` of its own, which costs a millisecond and leaves nothing to go wrong between two scripts.
 ///
@@ -86,8 +87,7 @@ impl Default for LocalShell {
 pub fn runs_here() -> bool {
     let namespace = |process: &Path| std::fs::read_link(process.join("ns/mnt")).ok();
     let own = namespace(Path::new("/proc/self"));
-    std::fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
-        let path = entry.path();
+    os::processes().any(|(_, path)| {
         let text = |name: &str| std::fs::read_to_string(path.join(name)).unwrap_or_default();
         text("comm").starts_with("nginx")
             && namespace(&path).is_none_or(|other| own.as_ref().is_none_or(|own| *own == other))
@@ -160,17 +160,13 @@ async fn await_over() -> Result<(), Failure> {
 
 /// Returns the group and the pid of every process of this machine that has not ended.
 fn members() -> Vec<(Pid, i32)> {
-    let pids = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let member = |entry: std::fs::DirEntry| {
-        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        // The name in parentheses may hold anything.
-        let mut words = stat.rsplit_once(')')?.1.split_whitespace();
-        let (state, _parent, group) = (words.next()?, words.next()?, words.next()?);
+    let member = |(pid, process): (i32, PathBuf)| {
+        let words = os::stat(&process)?;
+        let (state, group) = (words.first()?, words.get(2)?);
         let group = Pid::from_raw(group.parse().ok()?)?;
-        (!matches!(state, "Z" | "X")).then_some((group, pid))
+        (!matches!(state.as_str(), "Z" | "X")).then_some((group, pid))
     };
-    pids.filter_map(member).collect()
+    os::processes().filter_map(member).collect()
 }
 
 impl Shell for LocalShell {

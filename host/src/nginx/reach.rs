@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use super::config::Configuration;
 use super::ways::{Destination, End, Realm, Upstream, Way, split};
-use crate::model::{Failure, ServiceName, printable};
+use crate::model::{Failure, ServiceName};
+use crate::text::printable;
 
 /// All by which a service's containers can be reached from one nginx.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::config::Version;
-use crate::model::{Failure, printable};
+use crate::model::Failure;
+use crate::text::printable;
 
 /// swap's own file of settings, beside the upstreams.
 pub const TUNING_FILE: &str = "swap-tuning.conf";

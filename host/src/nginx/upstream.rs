@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::syntax::{self, Directive};
 use crate::model::{RunId, ServiceName};
 use crate::run::{Generation, Process};
+use crate::text::short;
 
 /// What `<folder>/<service>.conf` says. There is no time in it, so that the same facts always give the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,7 +256,7 @@ pub fn render(file: &UpstreamFile) -> String {
         text += &format!("# upstream: {upstream}\n");
     }
     for Server { address, container, id } in servers {
-        text += &format!("# live: {address} {} {}\n", word(container), word(&short(id)));
+        text += &format!("# live: {address} {} {}\n", word(container), word(short(id)));
     }
     if let Some(Rest { obeyed, .. }) = rest {
         text += &format!("# at rest: {obeyed}\n");
@@ -430,10 +431,6 @@ fn live(value: &str) -> Option<Server> {
 fn word(text: &str) -> String {
     let word: String = text.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' }).collect();
     if word.is_empty() { "?".to_owned() } else { word }
-}
-
-fn short(id: &str) -> String {
-    id.chars().take(12).collect()
 }
 
 fn host(address: IpAddr) -> String {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::dump::{Listener, Statement};
-use crate::model::printable;
+use crate::text::printable;
 
 /// More different values than this of one variable, or of one line that passes requests, are not followed.
 const MOST_VALUES: usize = 10_000;

@@ -1,28 +1,6 @@
-//! nginx's present workers: what a script answers about them → facts. Pure, but for the script's text.
+//! nginx's present workers: what `workers` of `processes.sh` answers about them → facts. Pure.
 
 use crate::run::{Generation, Process};
-
-/// Defines `workers PID`: tells of a master's present workers.
-///
-/// A line `boot ID`, `settled` unless a reload is under way or was asked for, `master PID START` if it runs, and
-/// `worker PID START` for each of its workers, those that shut down included.
-pub(super) const FUNCTION: &str = r#"
-workers() {
-  MASTER=$1 BOOT=
-  { read -r BOOT < /proc/sys/kernel/random/boot_id; } 2>/dev/null
-  printf 'boot %s\n' "$BOOT"
-  settled "$MASTER"
-  [ $? -eq 1 ] || echo settled
-  process "$MASTER" || return 0
-  printf 'master %s %s\n' "$MASTER" "$START"
-  children "$MASTER"
-  for P in $CHILDREN; do
-    process "$P" || continue
-    title "$P"
-    case $TITLE in 'nginx: worker process'*) printf 'worker %s %s\n' "$P" "$START";; esac
-  done
-}
-"#;
 
 /// What is there of an nginx.
 #[derive(Debug, Clone, PartialEq, Eq)]

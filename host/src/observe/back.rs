@@ -2,12 +2,13 @@
 
 use crate::docker::Seen;
 use crate::journal::Recorded;
-use crate::model::{Failure, Image, RunId, ServiceName, Settings, printable};
+use crate::model::{Failure, Image, RunId, ServiceName, Settings};
 use crate::plan::back::{self, Replaced};
-use crate::plan::{Observed, ObservedService, Retag, short};
+use crate::plan::{Observed, ObservedService, Retag};
 use crate::run::{Event, Facts, Outcome};
 use crate::site::Site;
 use crate::site::containers::died;
+use crate::text::{printable, short};
 
 /// A rollback that can be planned.
 #[derive(Debug)]

@@ -588,7 +588,7 @@ pub(crate) fn names(
         names.folders.extend(nginx.into_iter().flat_map(|nginx| shared_folders(nginx, seen)));
     }
     for fixed in &of_compose.fixed_addresses {
-        let address = fixed.rsplit(' ').next().and_then(|address| address.parse::<IpAddr>().ok());
+        let address = fixed.address.parse::<IpAddr>().ok();
         names.addresses.extend(address.map(|ip| (ip, format!("`{fixed}` of `{name}`"))));
     }
     names.on_machine = nginx.is_none_or(|nginx| nginx.network_mode == "host");

@@ -8,8 +8,8 @@ use crate::claim::Holding;
 use crate::docker::Seen;
 use crate::model::{Failure, ServiceName, Settings};
 use crate::nginx;
-use crate::plan::short;
 use crate::site::Site;
+use crate::text::short;
 
 /// What is known of a service now.
 #[derive(Debug, Serialize)]

@@ -15,18 +15,20 @@ use super::live::Live;
 use crate::claim::copy::RUN;
 use crate::claim::lock::user;
 use crate::compose::{Compose, OneOff};
-use crate::docker::{Command, Docker, ExecError, Inside, Marked, Reach, Seen, State, probe, token};
+use crate::docker::{Command, Docker, ExecError, Inside, Marked, Reach, Seen, State, probe};
 use crate::hooks::{
     Asked, Capabilities, Channel, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage,
     Context, Endpoint, Error, Health, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member,
     Pending, Stage, Subject, Window,
 };
 use crate::measure::probe::Probe;
-use crate::model::{Captured, Container, Failure, Phase, RunId, ServiceName, Settings, printable};
+use crate::model::{Captured, Container, Failure, Phase, RunId, ServiceName, Settings};
+use crate::os::token;
 use crate::plan::{Plan, PlannedService, Step};
 use crate::run::{Facts, Learnt};
 use crate::site::{Site, http_client};
 use crate::store::Store;
+use crate::text::printable;
 use crate::ui::Display;
 
 impl Live<'_> {

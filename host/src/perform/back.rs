@@ -4,10 +4,10 @@ use super::live::Live;
 use crate::model::{Container, Failure, ServiceName, Settings};
 use crate::observe::senders::Receiver;
 use crate::plan::back::{self, Keep};
-use crate::plan::short;
 use crate::run::Learnt;
 use crate::site::Site;
 use crate::site::containers::is_nginx;
+use crate::text::short;
 
 impl Live<'_> {
     /// Twice: the name stands for the image already.

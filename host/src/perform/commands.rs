@@ -4,9 +4,8 @@
 //! note goes when the command is over, and the next process ends what a dead one's notes name. One-off containers say by a label
 //! which run they belong to, for those who take it up on another machine.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +21,7 @@ use crate::claim::lock::{gone, this_process};
 use crate::compose::end_clients;
 use crate::docker::{Docker, Marked};
 use crate::model::{Failure, RunId};
+use crate::os;
 use crate::site::Site;
 use crate::ui::Display;
 
@@ -79,10 +79,8 @@ impl Notes {
         let note = Note { run: self.run.clone(), by: this_process(), begun };
         let text = serde_json::to_vec(&note).unwrap_or_default();
         // Not synced: what would lose it ends the command too.
-        let written =
-            DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).and_then(|()| {
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?.write_all(&text)
-            });
+        let written = os::private_folder(&self.folder)
+            .and_then(|()| os::private_file().write(true).create_new(true).open(&path)?.write_all(&text));
         written.map_err(|error| Failure::new(format!("noting a command in `{}`: {error}", path.display())))?;
         Ok(Noted(path))
     }
@@ -199,7 +197,7 @@ impl Site {
     async fn end_left(&self, begun: &Begun, run: &RunId, display: &Display) -> Result<(), Failure> {
         let (what, over, cure) = match begun {
             Begun::Command(command) => {
-                let container = crate::plan::short(&command.container);
+                let container = crate::text::short(&command.container);
                 let what = format!("a command of run {run} in container `{container}`");
                 (what, self.docker.end_command(command).await, format!("`docker restart {container}` ends it"))
             }

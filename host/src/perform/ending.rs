@@ -12,7 +12,8 @@ use futures_util::future::join_all;
 use super::live::Live;
 use crate::model::{Container, Failure, ServiceName};
 use crate::nginx::{self, Shell as _};
-use crate::plan::{Front, short};
+use crate::plan::Front;
+use crate::text::{quote, short};
 
 /// What the upstream file says about containers that are to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl Live<'_> {
         let file = front.file(service);
         let failure = match self.door(service, front).await {
             Ok(door) => {
-                let line = format!("[ ! -e {0} ] || cat {0}", nginx::quote(&file));
+                let line = format!("[ ! -e {0} ] || cat {0}", quote(&file));
                 match door.proxy.shell().run(&line).await {
                     Ok(output) if output.ok() => return Ok(Some(output.stdout).filter(|text| !text.is_empty())),
                     Ok(output) => Failure::new(format!("reading `{file}` exited {}", output.code))

@@ -13,10 +13,11 @@ use crate::docker::{self, Command, Docker, Ending, ExecError, Inside, Listening,
 use crate::hooks::{Health, Pending};
 use crate::measure::probe::Probe;
 use crate::measure::way;
-use crate::model::{Check, Container, Failure, ServiceName, meant, printable};
+use crate::model::{Check, Container, Failure, ServiceName, meant};
 use crate::nginx::Connected;
 use crate::plan::{Front, Step};
 use crate::run::{Facts, Learnt};
+use crate::text::printable;
 use crate::ui::front_door;
 
 /// The first pause between two rounds of checks. It grows by a quarter each time.

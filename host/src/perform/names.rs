@@ -40,7 +40,7 @@ impl Live<'_> {
     /// live has there; else what compose would give at the least.
     pub(super) fn place(&self, candidate: &Container, service: &ServiceName, network: &str, facts: &Facts) -> Place {
         let own = |aliases: &[String]| {
-            [std::slice::from_ref(&candidate.name), aliases, &[crate::plan::short(&candidate.id).to_owned()]].concat()
+            [std::slice::from_ref(&candidate.name), aliases, &[crate::text::short(&candidate.id).to_owned()]].concat()
         };
         let recorded = facts.places.get(&candidate.id).into_iter().flatten().find(|place| place.network == network);
         if let Some(place) = recorded {

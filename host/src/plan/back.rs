@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::short;
 use crate::model::{Failure, RunId, ServiceName};
+use crate::text::short;
 
 /// A version that a run has replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,12 @@
 //! What is observed in, the printed plan or the whole refusal out.
 
+use std::time::Duration;
+
 use super::*;
-use crate::model::Timeouts;
+use crate::model::{
+    Check, Container, Dns, Failure, FixedPort, Harm, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook,
+    OldVolumes, Order, Phase, Place, ProxyChoice, Reaches, RunId, Settings, Timeouts,
+};
 
 /// A proxied service with one live container, which nothing prevents from being swapped.
 fn app() -> ObservedService {
@@ -451,7 +456,10 @@ service `app` has `container_name: web`, and two containers can't share a name
 #[test]
 fn fixed_ports_are_refused() {
     check_refused(
-        vec![ObservedService { fixed_ports: vec!["8080:80".to_owned(), "443:443".to_owned()], ..app() }],
+        vec![ObservedService {
+            fixed_ports: vec![FixedPort { outer: 8080, inner: 80 }, FixedPort { outer: 443, inner: 443 }],
+            ..app()
+        }],
         "\
 service `app` publishes the fixed port `8080:80`, and two containers can't share it
   let nginx publish the port: remove `ports` from `services: app:` (use `expose` for the inner port)
@@ -464,7 +472,7 @@ service `app` publishes the fixed port `443:443`, and two containers can't share
 #[test]
 fn a_fixed_port_that_nginx_on_the_machine_uses_is_left_in_an_order_that_keeps_the_site_up() {
     check_refused(
-        vec![ObservedService { fixed_ports: vec!["8000:80".to_owned()], on_machine: true, ..app() }],
+        vec![ObservedService { fixed_ports: vec![FixedPort { outer: 8000, inner: 80 }], on_machine: true, ..app() }],
         "\
 service `app` publishes the fixed port `8000:80`, and two containers can't share it
   nginx reaches containers on this machine by their addresses, so the port need not be published; in this order the site answers all the time: (1) write `x-swap: { proxy: host, port: 80 }` under `services: app:`; (2) write `upstream app { server 127.0.0.1:8000; }` into `/etc/nginx/swap/app.conf`, `include /etc/nginx/swap/*.conf;` into nginx's `http`, and `http://app` in the place of `http://127.0.0.1:8000`, then reload nginx; (3) remove `ports` from `services: app:` and run `swap app`, without `docker compose up` before: the live container keeps its port until nginx has left it
@@ -650,7 +658,7 @@ fn every_reason_is_told_at_once() {
         live: Vec::new(),
         image: None,
         container_name: Some("web".to_owned()),
-        fixed_ports: vec!["8080:80".to_owned()],
+        fixed_ports: vec![FixedPort { outer: 8080, inner: 80 }],
         ..app()
     };
     check_refused(

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::context::{Options, Targets};
 use super::outcome::NotDone;
 use crate::model::{Failure, RunId, ServiceName};
+use crate::os::token;
 use crate::plan::{Front, Plan, plan as plan_of};
 use crate::site::Site;
 
@@ -84,10 +85,7 @@ fn run_id(now: Timestamp, latest: Option<&RunId>) -> RunId {
         Some(next) if next > now => next,
         _ => now,
     };
-    use std::hash::{BuildHasher, Hasher};
-    // The standard library seeds this from the system's randomness.
-    let random = std::collections::hash_map::RandomState::new().build_hasher().finish() as u16;
-    RunId(format!("{}-{random:04x}", time.strftime(FORM)))
+    RunId(format!("{}-{}", time.strftime(FORM), &token()[..4]))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::compose;
 use crate::docker::{Seen, State};
-use crate::model::{Container, Failure, ProxyChoice, ServiceName};
+use crate::model::{Container, Failure, FixedPort, ProxyChoice, ServiceName};
 use crate::nginx;
 
 /// Returns a container as a plan names it.
@@ -67,7 +67,6 @@ pub(crate) fn owned_by_others(
         .hint(format!("{apart}; if `{owner}` is no more, delete the file"))
 }
 
-pub(crate) fn fixed_ports(service: &compose::Service) -> Vec<String> {
-    let fixed = service.ports.iter().filter(|port| port.fixed());
-    fixed.filter_map(|port| port.host.map(|(first, _)| format!("{first}:{}", port.target))).collect()
+pub(crate) fn fixed_ports(service: &compose::Service) -> Vec<FixedPort> {
+    service.ports.iter().filter_map(compose::PublishedPort::as_fixed).collect()
 }

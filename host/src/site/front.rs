@@ -9,8 +9,9 @@ use tokio::sync::Mutex;
 
 use crate::docker::{self, Docker, LogMark, Seen};
 use crate::model::{Failure, Output, ProxyChoice, ServiceName};
-use crate::nginx::{Configuration, LocalShell, Nginx, Observation, Place, Proxy, Shell, quote_all};
+use crate::nginx::{Configuration, LocalShell, Nginx, Observation, Place, Proxy, Shell};
 use crate::plan::Front;
+use crate::text::quote_all;
 
 /// A shell beside nginx: in its container, or on this host.
 pub enum Beside {

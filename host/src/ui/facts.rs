@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::model::{Container, Failure, InjectedFile, OldVolumes, list_commands};
-use crate::plan::{Plan, PlannedService, Step, names, short};
+use crate::plan::{Plan, PlannedService, Step, names};
 use crate::run::trace::{Probed, Reached};
 use crate::run::{Entry, Event, Facts, Learnt, Outcome};
+use crate::text::short;
 
 /// Returns what a step that is done has brought about; `None` for steps that nobody needs to see.
 pub(super) fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String> {

@@ -7,9 +7,10 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::model::Failure;
-use crate::plan::{Step, names, short};
+use crate::plan::{Step, names};
 use crate::run::trace::{Numbers, Probed};
 use crate::run::{Event, Outcome};
+use crate::text::short;
 
 use super::facts::{first_failure, gap, ms, seconds, thousands};
 use super::plot::{Scale, legend, plot};

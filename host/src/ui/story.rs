@@ -1,7 +1,8 @@
 //! A run as a story for people: what was done and why, what it waited for, what went wrong. Pure: a journal in, text out.
 
-use crate::model::{Failure, printable};
+use crate::model::Failure;
 use crate::run::{Event, Goal, Outcome};
+use crate::text::printable;
 
 use super::facts::{front_door, seconds};
 use super::spans::{Ending, Said, Span, Told};

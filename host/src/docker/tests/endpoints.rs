@@ -31,7 +31,7 @@ fn find(context: Option<&str>, env: &[(&str, &str)]) -> String {
 }
 
 fn write_context(config: &Path, name: &str, meta: &str) -> String {
-    let id: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
+    let id = hex::encode(Sha256::digest(name));
     let folder = config.join("contexts/meta").join(&id);
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("meta.json"), meta).unwrap();
@@ -55,7 +55,7 @@ fn the_engine_is_found_as_the_docker_cli_finds_it() {
     write_context(&config, "broken", "{");
     let tls = config.join("contexts/tls").join(&id).join("docker").display().to_string();
     let meta_broken = {
-        let id: String = Sha256::digest("broken").iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = hex::encode(Sha256::digest("broken"));
         config.join("contexts/meta").join(id).join("meta.json").display().to_string()
     };
     let home = ("HOME", home);

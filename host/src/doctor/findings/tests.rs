@@ -1,7 +1,7 @@
 //! Facts in, text out.
 
 use super::*;
-use crate::model::{Check, Container, Image, LoadedHook};
+use crate::model::{Check, Container, FixedPort, Image, LoadedHook};
 use crate::plan::Front;
 
 fn service(name: &str) -> ServiceFacts {
@@ -159,7 +159,7 @@ fn an_engine_that_is_out_of_reach_hides_nothing_of_the_compose_file() {
     app.restart = Some("no".into());
     app.observed = ObservedService {
         container_name: Some("shop".into()),
-        fixed_ports: vec!["8000:8000".into()],
+        fixed_ports: vec![FixedPort { outer: 8000, inner: 8000 }],
         ..ObservedService::empty("app".parse().unwrap())
     };
     facts.state.room =

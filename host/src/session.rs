@@ -72,19 +72,19 @@ impl Session<'_> {
 
     async fn swap_held(&self, targets: &Targets, held: &Held) -> Result<Done, NotDone> {
         if let Some(ran) = self.clean_up(&targets.services, held).await? {
-            return Ok(Done::Ran(ran));
+            return Ok(Done::ran(ran));
         }
         let plan = self.unless_interrupted(plan(self.site, self.options, targets)).await?;
-        Ok(Done::Ran(self.execute(plan, Begin::Fresh, held, self.began_ms).await?))
+        self.execute(plan, Begin::Fresh, held, self.began_ms).await.map(Done::ran)
     }
 
     /// Swaps back to the version that was replaced by what serves now, or to the one that is named.
     async fn go_back(&self, service: &ServiceName, to: Option<&str>, held: &Held) -> Result<Done, NotDone> {
         if let Some(ran) = self.clean_up(std::slice::from_ref(service), held).await? {
-            return Ok(Done::Ran(ran));
+            return Ok(Done::ran(ran));
         }
         let (text, plan) = self.unless_interrupted(planning::plan_back(self.site, self.options, service, to)).await?;
         self.display.say(&text);
-        Ok(Done::Ran(self.execute(plan, Begin::Fresh, held, self.began_ms).await?))
+        self.execute(plan, Begin::Fresh, held, self.began_ms).await.map(Done::ran)
     }
 }

@@ -73,7 +73,7 @@ pub struct Measured {
 
 /// Why a bench ended before its end.
 enum Stop {
-    Ran(Ran),
+    Ran(Box<Ran>),
     NotDone(NotDone),
 }
 
@@ -102,7 +102,7 @@ impl Session<'_> {
         held.release().await;
         match measured {
             Ok(measurements) => Ok(Bench::Measured(measurements)),
-            Err(Stop::Ran(ran)) => Ok(Bench::Ended(ran)),
+            Err(Stop::Ran(ran)) => Ok(Bench::Ended(*ran)),
             Err(Stop::NotDone(not_done)) => Err(not_done),
         }
     }
@@ -151,7 +151,7 @@ impl Session<'_> {
         let targets = Targets { services: vec![service.clone()], health: None };
         let plan = self.unless_interrupted(plan(self.site, self.options, &targets)).await?;
         let ran = self.execute(plan, Begin::Fresh, held, began_ms).await?;
-        if ran.end == End::Over(Outcome::Swapped) { Ok(()) } else { Err(Stop::Ran(ran)) }
+        if ran.end == End::Over(Outcome::Swapped) { Ok(()) } else { Err(Stop::Ran(Box::new(ran))) }
     }
 }
 

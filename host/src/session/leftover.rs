@@ -64,7 +64,7 @@ impl Session<'_> {
             return Ok(Done::Nothing(text));
         }
         self.load_hooks(recorded, &plan, goal).await?;
-        Ok(Done::Ran(self.execute(plan, Begin::Again(recorded, goal), held, began_ms).await?))
+        self.execute(plan, Begin::Again(recorded, goal), held, began_ms).await.map(Done::ran)
     }
 
     /// Forgets a run that is to go back where nothing is left to go back to. The world is believed.

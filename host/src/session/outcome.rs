@@ -9,9 +9,16 @@ use crate::run::Entry;
 #[derive(Debug)]
 pub enum Done {
     /// A run was performed, to its end or as far as it could be.
-    Ran(Ran),
+    Ran(Box<Ran>),
     /// There was nothing to perform, and this is to be told of it.
     Nothing(String),
+}
+
+impl Done {
+    /// Tells of a run that was performed.
+    pub(super) fn ran(ran: Ran) -> Self {
+        Done::Ran(Box::new(ran))
+    }
 }
 
 /// What a run did in this process.

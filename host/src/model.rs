@@ -3,7 +3,9 @@
 //! Everything here can be written into the journal and read back, so that a run that was killed can be resumed by
 //! another process.
 
+mod container;
 mod lifecycle;
+mod route;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +15,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use container::{ContainerFacts, ContainerStatus, Ending, Mount, NetworkFacts, Published, Share};
 pub use lifecycle::{FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, list_commands};
+pub use route::{Former, Obeying, Route, RouteFile, Said, Target};
 
 /// The name of a compose service: letters, digits, `.`, `_` and `-`, as the compose specification allows.
 ///

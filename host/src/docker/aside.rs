@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 
-use super::containers::{Ending, ONE_OFF, PROJECT, SERVICE, Seen};
-use super::{Docker, ask, short};
+use super::containers::{ONE_OFF, PROJECT, SERVICE};
+use super::{Docker, Ending, Seen, ask, short};
 use crate::model::{Failure, Place, printable};
 
 /// A command in a container of its own, with the volumes and the networks of another one.

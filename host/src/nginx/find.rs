@@ -1,7 +1,7 @@
 //! Finds nginx's master among the processes. Pure, but for the script's text.
 
+use super::workers::Process;
 use crate::model::{Failure, is_control, printable};
-pub use crate::run::Process;
 
 /// Lists nginx's processes: `master PID START NAMESPACE EXE` with its title in the next line, or `other PID` likewise.
 ///

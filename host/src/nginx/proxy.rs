@@ -14,12 +14,11 @@ use super::find::{self, Master};
 use super::folder::{self, Folder, Mount};
 use super::script::{marker, quote, quote_all, subshell};
 use super::tuning::{self, TUNING_FILE};
-use super::upstream::{Obeyed, TITLE, UpstreamFile, file_name, parse, render};
-use super::workers::{self, Present};
+use super::upstream::{TITLE, UpstreamFile, file_name, parse, render};
+use super::workers::{self, Generation, Present, Process};
 use super::{DEFAULT_FOLDER, Shell, USUAL};
 use crate::failpoint;
 use crate::model::{Failure, Output, ServiceName, printable};
-use crate::run::{Generation, Process};
 
 /// Where nginx runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -372,19 +371,6 @@ impl<S: Shell> Proxy<S> {
             format!("{}prepare || exit 1\napply || {{ restore; exit 1; }}\ntidy\nsync_folder\n", files.functions());
         let output = self.change("write", &body, USUAL).await?;
         if output.ok() { Ok(()) } else { Err(not_written(&nginx.folder, &output)) }
-    }
-
-    /// As [`write`](Self::write), if nginx still obeys what it obeyed then, was not started or reloaded since and is not about
-    /// to be; tells whether it is so. If not, the file may be written or not, and only a [`switch`](Self::switch) makes sure
-    /// of what nginx obeys.
-    pub async fn write_unseen(&self, nginx: &Nginx, change: &FileChange, obeyed: &Obeyed) -> Result<bool, Failure> {
-        let same = |now: Option<Generation>| now.as_ref().and_then(Obeyed::of).as_ref() == Some(obeyed);
-        if !same(self.generation(nginx).await?) {
-            return Ok(false);
-        }
-        self.write(nginx, change).await?;
-        // Others may have told it in between to read its files.
-        Ok(same(self.generation(nginx).await?))
     }
 
     /// Names addresses in a project's upstream file that is at rest, where nginx refuses its configuration because nobody has the

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use swap::model::{Container, Failure, ServiceName};
+use swap::nginx::{Generation, Process};
 use swap::plan::{Front, Step};
-use swap::run::{Facts, Generation, Learnt, Process};
+use swap::run::{Facts, Learnt};
 use swap::world::World;
 
 use super::chance::Fault;
@@ -220,8 +221,8 @@ impl Universe {
                 Ok(Learnt::Nothing)
             }
             Step::Drain { service: name, timeout, .. } => {
-                if let Some(generation) = facts.former.get(name) {
-                    self.await_drained(step, generation, *timeout)?;
+                if let Some(generation) = facts.former.get(name).and_then(Generation::of) {
+                    self.await_drained(step, &generation, *timeout)?;
                 }
                 Ok(Learnt::Nothing)
             }
@@ -445,7 +446,7 @@ impl Universe {
             servers.push(Server { id: self.services[service].containers[index].id, address });
         }
         self.write(step, service, Some(servers))?;
-        Ok(Learnt::Former { generation: self.generation() })
+        Ok(Learnt::Former { generation: self.generation().into() })
     }
 
     /// Returns where containers of a plan are, as an upstream names them.
@@ -538,7 +539,7 @@ impl Universe {
         service: usize,
         old: &[Container],
         candidates: &[Container],
-        former: Option<&Generation>,
+        former: Option<&swap::model::Former>,
     ) -> Effect<Learnt> {
         self.meddled = false;
         if self.rules.ending_looks {

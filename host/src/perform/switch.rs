@@ -9,6 +9,11 @@ use crate::plan::{Front, Step, names};
 use crate::run::{Facts, Learnt};
 use crate::world::{Edge, OwnSettings, Ports, Publication};
 
+/// The pause before former workers are looked at again where a look at them has failed.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// So many times they are looked at again where nothing at all is seen.
+const LOOKS: u32 = 3;
+
 impl<P: Ports> Performer<'_, P> {
     /// Returns the project that the upstream file belongs to now, where that is another one: while a run was dead, others may
     /// have taken the name.
@@ -72,8 +77,8 @@ impl<P: Ports> Performer<'_, P> {
         }
         if self.any_runs(facts.candidates(service)).await {
             // Requests that are still at the candidates after that are cut: they are to go.
-            let mut note = |left: usize| self.display.note(&format!("{left} nginx workers still use the candidates"));
-            let _ = self.ports.edge().await_left(service, front, &former, drain, &mut note).await;
+            let note = |left| format!("{left} nginx workers still use the candidates");
+            let _ = self.await_left(service, front, &former, drain, note).await;
         }
         // Where nothing was adopted, nobody else brings the file to rest.
         if self.is_down(service) { self.rest(service, front, facts).await } else { Ok(Learnt::Nothing) }
@@ -103,17 +108,43 @@ impl<P: Ports> Performer<'_, P> {
         timeout: Duration,
         former: &Former,
     ) -> Result<(), Failure> {
-        let edge = self.ports.edge();
-        let mut note = |left: usize| self.display.note(&format!("{left} old nginx workers still have requests"));
-        let Err(failure) = edge.await_left(service, front, former, timeout, &mut note).await else { return Ok(()) };
-        if edge.have_left(service, front, former).await? {
-            return Ok(());
-        }
+        let note = |left| format!("{left} old nginx workers still have requests");
+        let Some(failure) = self.await_left(service, front, former, timeout, note).await? else { return Ok(()) };
         self.display.remark(&format!("{}: they are cut when the old container stops", failure.what));
         if let Some(hint) = failure.hint {
             self.display.say(&format!("  hint: {hint}"));
         }
         Ok(())
+    }
+
+    /// Waits until all of the former ones have left. Returns why some are not known to have when the time is over.
+    ///
+    /// A look at them that fails is no sign that the time is over: they are looked at again. Fails where that does not help.
+    async fn await_left(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        former: &Former,
+        timeout: Duration,
+        note: impl Fn(usize) -> String,
+    ) -> Result<Option<Failure>, Failure> {
+        let edge = self.ports.edge();
+        let mut note = |left: usize| self.display.note(&note(left));
+        let deadline = self.ports.now() + timeout;
+        let mut failed = 0;
+        loop {
+            let time = deadline.saturating_sub(self.ports.now());
+            let Err(failure) = edge.await_left(service, front, former, time, &mut note).await else { return Ok(None) };
+            let over = self.ports.now() >= deadline;
+            match edge.have_left(service, front, former).await {
+                Ok(true) => return Ok(None),
+                Ok(false) if over => return Ok(Some(failure)),
+                Err(failure) if over || failed == LOOKS => return Err(failure),
+                Ok(false) => failed = 0,
+                Err(_) => failed += 1,
+            }
+            self.ports.sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Drains where nobody knows the workers that served the old containers, because the journal was lost: nginx is told

@@ -1,7 +1,7 @@
 //! nginx as a port: the routes that it obeys, as files of swap's folder.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Site;
 use super::front::FrontDoor;
@@ -110,6 +110,7 @@ impl Edge for Site {
         Obeyed::of_mark(&obeying).map_or(obeying, |obeyed| obeyed.doubted().mark())
     }
 
+    /// Where a look fails nginx is found anew: it may have been restarted, and its former workers have gone with it.
     async fn await_left(
         &self,
         service: &ServiceName,
@@ -120,13 +121,22 @@ impl Edge for Site {
     ) -> Result<(), Failure> {
         let generation = generation(former)?;
         let door = self.door(service, front).await?;
-        door.proxy.await_drained(&generation, timeout, |left: &[Worker]| on_wait(left.len())).await
+        let began = Instant::now();
+        let left = door.proxy.await_drained(&generation, timeout, |left: &[Worker]| on_wait(left.len())).await;
+        if left.is_err() && began.elapsed() < timeout {
+            self.doors.forget(&front.proxy).await;
+        }
+        left
     }
 
     async fn have_left(&self, service: &ServiceName, front: &Front, former: &Former) -> Result<bool, Failure> {
         let generation = generation(former)?;
         let door = self.door(service, front).await?;
-        Ok(door.proxy.drained(&generation).await?.is_empty())
+        let left = door.proxy.drained(&generation).await;
+        if left.is_err() {
+            self.doors.forget(&front.proxy).await;
+        }
+        Ok(left?.is_empty())
     }
 }
 

@@ -85,7 +85,7 @@ impl<P: Ports> Performer<'_, P> {
         }
         let mut live = Vec::new();
         for container in &planned.live {
-            if self.any_runs(std::slice::from_ref(container)).await {
+            if self.any_runs(std::slice::from_ref(container)).await? {
                 live.push(self.located(container, Some(&front.reach())).await?);
             }
         }

@@ -76,7 +76,7 @@ impl<P: Ports> Performer<'_, P> {
     ) -> Result<(), Failure> {
         if let Some(front) = front {
             self.refuse_if_named(service, front, old, true).await?;
-            if !facts.former.contains_key(service) && self.any_runs(old).await {
+            if !facts.former.contains_key(service) && self.any_runs(old).await? {
                 self.drain_anew(service, front, facts).await?;
             }
         }

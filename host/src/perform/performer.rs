@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 
 use crate::measure::probe::Probe;
 use crate::model::{Container, Failure, ServiceName};
@@ -50,11 +50,10 @@ impl<'a, P> Performer<'a, P> {
 }
 
 impl<P: Ports> Performer<'_, P> {
-    pub(super) async fn any_runs(&self, containers: &[Container]) -> bool {
-        let runs = containers.iter().map(|container| async {
-            matches!(self.ports.engine().inspect(&container.id).await, Ok(Some(seen)) if seen.runs())
-        });
-        join_all(runs).await.into_iter().any(|runs| runs)
+    /// Tells whether one of these containers runs. An engine that does not answer is no sign that none does.
+    pub(super) async fn any_runs(&self, containers: &[Container]) -> Result<bool, Failure> {
+        let seen = try_join_all(containers.iter().map(|container| self.ports.engine().inspect(&container.id))).await?;
+        Ok(seen.into_iter().flatten().any(|seen| seen.runs()))
     }
 
     /// Returns the container with the address that it has now.

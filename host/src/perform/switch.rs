@@ -75,7 +75,8 @@ impl<P: Ports> Performer<'_, P> {
         if !self.is_down(service) {
             self.display.note(&format!("{service}: {} serves again", names(to)));
         }
-        if self.any_runs(facts.candidates(service)).await {
+        // Where nobody knows whether one runs, they are waited for.
+        if self.any_runs(facts.candidates(service)).await.unwrap_or(true) {
             // Requests that are still at the candidates after that are cut: they are to go.
             let note = |left| format!("{left} nginx workers still use the candidates");
             let _ = self.await_left(service, front, &former, drain, note).await;

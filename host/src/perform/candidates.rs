@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 
 use super::performer::Performer;
-use crate::model::{Container, ContainerFacts, Failure, ServiceName};
+use crate::model::{Container, ContainerFacts, ContainerStatus, Failure, ServiceName};
 use crate::plan::{Plan, Reach, Step};
 use crate::run::{Event, Facts, Learnt};
 use crate::site::Site;
@@ -120,7 +120,12 @@ impl<P: Ports> Performer<'_, P> {
         self.refuse_if_alone(service).await?;
         // What others created meanwhile is theirs, as soon as it is recorded what is ours.
         let candidates = match facts.candidates(service) {
-            [] => self.not_known(service, known).await?.iter().map(|seen| container(seen, None)).collect(),
+            // Ours have not been started until then: one that was is somebody else's.
+            [] => {
+                let mut seen = self.not_known(service, known).await?;
+                seen.retain(|seen| seen.state == ContainerStatus::Created);
+                seen.iter().map(|seen| container(seen, None)).collect()
+            }
             recorded => recorded.to_vec(),
         };
         self.refuse_if_live(service, &candidates).await?;

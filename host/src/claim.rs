@@ -6,10 +6,13 @@
 //! lock    holding services
 //! holder  who holds a service, and whether it lives (pure)
 //! copy    the copy of a plan on the engine: runs whose journal is lost or on another machine
+//! traces  what is left of a run in the world
 //! ```
 
 pub(crate) mod copy;
 pub(crate) mod holder;
 pub(crate) mod lock;
+mod traces;
 
 pub use lock::{Held, Holding, NotHeld};
+pub use traces::{settled_by_others, traces};

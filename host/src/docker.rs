@@ -31,8 +31,11 @@ use std::time::Duration;
 use crate::model::Failure;
 use crate::text::printable;
 
+pub use crate::model::{
+    ContainerFacts as Seen, ContainerStatus as State, Ending, Mount, NetworkFacts as Network, Published, Share,
+};
 pub use aside::Aside;
-pub use containers::{Ending, Gathering, Listed, Mount, Network, Published, Seen, Share, State, Stats};
+pub use containers::{Gathering, Listed, Stats};
 pub use endpoint::{Address, Endpoint};
 pub use exec::{Command, ExecError, Stream};
 pub use files::Owned;

@@ -3,12 +3,14 @@
 //! Everything here can be written into the journal and read back, so that a run that was killed can be resumed by
 //! another process.
 
+mod container;
 mod failure;
 mod fixed;
 mod lifecycle;
 mod names;
 mod output;
 mod overrides;
+mod route;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -17,12 +19,14 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use container::{ContainerFacts, ContainerStatus, Ending, Mount, NetworkFacts, Published, Share};
 pub use failure::Failure;
 pub use fixed::{FixedAddress, FixedPort};
 pub use lifecycle::{FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, list_commands};
 pub use names::{RunId, ServiceName, list_services, meant, unknown_service};
 pub use output::{Captured, Output};
 pub use overrides::Overrides;
+pub use route::{Former, Obeying, Route, RouteFile, Said, Target};
 pub use settings::{
     Check, Dns, Harm, HookSpec, KEEP, MOST_KEPT, MOST_PROBE_RATE, OldVolumes, Order, PROBE_RATE, ProxyChoice, Settings,
     Timeouts, probe_url,

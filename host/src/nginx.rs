@@ -52,6 +52,7 @@ pub use upstream::{
     Fallback, Kept, NotParsed, Obeyed, Rest, Server, UpstreamFile, file_name, is_ours, owner, parse, render,
 };
 pub use ways::{Destination, End, Realm, Through, Upstream, Way, Ways};
+pub use workers::{Generation, Process};
 
 use crate::model::{Failure, Output};
 

@@ -1,14 +1,17 @@
-//! [`Step`](crate::plan::Step) → calls of the adapters; each may be performed twice.
+//! [`Step`](crate::plan::Step) → calls of the ports; each may be performed twice.
 //!
 //! # Layout
 //!
 //! ```text
-//! live        the real world of one run: what all steps need
 //! steps       which step is performed by what
+//! performer   what all steps need: the plan, the ports
 //! candidates  candidates are created, started, stopped and removed
 //! names       their places and names in the networks
 //! health      when a candidate is healthy, and whether it stays so
 //! lifecycle   what compose does beside starting and stopping: files put in, commands run
+//! real        the real world of one run: its ports are the adapters
+//! judge       checks and hooks as a port
+//! checks      what is asked of one candidate
 //! asking      hooks: the context of a call, and what hooks can do to the world
 //! commands    commands of hooks that are under way, given up, or left by a dead process
 //! switch      which containers nginx sends requests to, and waiting until the others are unused
@@ -21,15 +24,20 @@
 mod asking;
 mod back;
 mod candidates;
+mod checks;
 mod commands;
 mod ending;
 mod health;
+mod judge;
 mod lifecycle;
-mod live;
 mod names;
 mod naming;
 mod old;
+mod performer;
+mod real;
 mod steps;
 mod switch;
 
-pub use live::Live;
+pub use candidates::candidates_run;
+pub use performer::Performer;
+pub use real::Real;

@@ -49,6 +49,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Returns a service of the plan.
+    pub fn service(&self, name: &ServiceName) -> Option<&PlannedService> {
+        self.services.iter().find(|planned| planned.name == *name)
+    }
+
     /// Tells whether the candidates of a service are watched before the commit.
     pub fn watches(&self, service: &ServiceName) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Watch { service: of, .. } if of == service))

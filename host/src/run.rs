@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Container, Failure, Place, ServiceName};
+use crate::model::{Container, Failure, Former, Place, ServiceName};
 use crate::plan::{Plan, Step};
 
 pub use presume::{Traces, presume};
@@ -149,10 +149,10 @@ pub enum Learnt {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         places: BTreeMap<String, Vec<Place>>,
     },
-    /// The nginx workers that still serve the old containers.
+    /// Who may still send requests to the old containers.
     Former {
-        /// The generation that was told to end.
-        generation: Generation,
+        /// What the edge says of them.
+        generation: Former,
     },
     /// Hooks that failed where that holds nothing up: what they were asked to undo may be left.
     Disagreed {
@@ -172,26 +172,6 @@ impl Learnt {
     }
 }
 
-/// The nginx workers that ran when a switch came. While one of them runs, the old containers may get requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Generation {
-    /// The machine's boot: starts of processes are counted from it.
-    pub boot: String,
-    /// Their master.
-    pub master: Process,
-    /// The workers, those of still older generations included.
-    pub workers: Vec<Process>,
-}
-
-/// A process for good: a pid may be given again, but not with the same start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Process {
-    /// The pid, as the shell beside nginx sees it.
-    pub pid: u32,
-    /// When it started, in ticks since the machine's boot.
-    pub start: u64,
-}
-
 /// What the events of a run tell about the world, for the steps that follow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -199,8 +179,8 @@ pub struct Facts {
     pub candidates: BTreeMap<ServiceName, Vec<Container>>,
     /// The places in their networks that candidates were created with, by their ids.
     pub places: BTreeMap<String, Vec<Place>>,
-    /// The nginx generation that served each service's old containers.
-    pub former: BTreeMap<ServiceName, Generation>,
+    /// Who may still send requests to each service's old containers.
+    pub former: BTreeMap<ServiceName, Former>,
     /// What made the run unwind, if it does.
     pub unwound: Option<String>,
 }

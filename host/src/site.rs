@@ -3,12 +3,18 @@
 //! # Layout
 //!
 //! ```text
-//! front       nginx of a service: which one, and the shell beside it
-//! containers  what is true of one container (pure)
+//! engine        docker as a port
+//! orchestrator  compose as a port
+//! edge          nginx as a port: routes become files of swap's folder
+//! front         nginx of a service: which one, and the shell beside it
+//! containers    what is true of one container (pure)
 //! ```
 
 pub(crate) mod containers;
+pub(crate) mod edge;
+pub(crate) mod engine;
 pub(crate) mod front;
+mod orchestrator;
 
 use std::sync::Arc;
 
@@ -21,9 +27,6 @@ use crate::docker::{Docker, Endpoint, Engine, Seen};
 use crate::hooks::{self, Hooks};
 use crate::journal::Folder;
 use crate::model::{Failure, ServiceName, Settings};
-use crate::nginx::Shell;
-use crate::plan::{Front, Plan};
-use crate::text::quote;
 use crate::ui::Display;
 
 /// Which compose tool goes on with a project.
@@ -162,18 +165,6 @@ impl Site {
             Some(Service { image: Some(image), .. }) => image.clone(),
             _ => format!("{}{between}{service}", self.project.name),
         }
-    }
-
-    /// Returns the upstream file's text as it is now; `None` if there is no file.
-    pub(crate) async fn upstream_now(
-        &self,
-        plan: &Plan,
-        service: &ServiceName,
-        front: &Front,
-    ) -> Result<Option<String>, Failure> {
-        let door = self.doors.of(&self.docker, &plan.project, service, front).await?;
-        let output = door.proxy.shell().run(&format!("cat {}", quote(&front.file(service)))).await?;
-        Ok(output.ok().then_some(output.stdout))
     }
 }
 

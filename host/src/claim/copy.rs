@@ -3,20 +3,17 @@
 //! The copy is a label of an empty volume. With it and what the world is like, [`presume`] tells what the run must have
 //! done; that becomes a journal here, and the run is finished or unwound as any other.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-
 use super::holder::PROJECT;
 use super::lock::Held;
-use crate::docker::{Mark, NoMark, Seen, State};
+use super::traces::{settled_by_others, traces};
+use crate::docker::{Mark, NoMark};
 use crate::journal::Past;
 use crate::model::{Failure, RunId, ServiceName};
-use crate::nginx;
-use crate::plan::{Plan, PlannedService, Step};
-use crate::run::{Traces, presume};
+use crate::plan::Plan;
+use crate::run::presume;
 use crate::site::Site;
-use crate::site::containers::container;
 use crate::ui::Display;
+use crate::world::Edge;
 
 /// The label that names the run: of the copy of its plan, and of the one-off containers of its hooks.
 pub(crate) const RUN: &str = "swap.run";
@@ -69,65 +66,21 @@ impl Site {
     /// Makes a journal here for a run that has none. To be called by who holds its services.
     pub async fn presume(&self, plan: &Plan, display: &Display) -> Result<(), Failure> {
         display.say(&format!("run {} has no journal here: what it did is told by what is there", plan.run));
-        self.folder().write(&plan.run, &presume(plan, &self.traces(plan).await?))
+        self.folder().write(&plan.run, &presume(plan, &traces(&self.docker, self, plan).await?))
     }
 
     /// Tells whether a run that is to go back can go nowhere, because nothing that was live when it began is there any
     /// more: others have settled since what runs.
     pub async fn settled_by_others(&self, plan: &Plan) -> Result<bool, Failure> {
-        for old in plan.services.iter().flat_map(|planned| &planned.live) {
-            if self.docker.inspect(&old.id).await?.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    async fn traces(&self, plan: &Plan) -> Result<BTreeMap<ServiceName, Traces>, Failure> {
-        let mut traces = BTreeMap::new();
-        for planned in &plan.services {
-            traces.insert(planned.name.clone(), self.traces_in(plan, planned).await?);
-        }
-        Ok(traces)
-    }
-
-    async fn traces_in(&self, plan: &Plan, planned: &PlannedService) -> Result<Traces, Failure> {
-        let service = &planned.name;
-        let seen = self.docker.of_service(&plan.project, service.as_str()).await?;
-        let front = plan.front(service);
-        let created = created_by(plan, planned, &seen);
-        let place = |seen: &&Seen| {
-            let address =
-                front.and_then(|front| Some(SocketAddr::new(seen.address(front.network.as_deref())?, front.port)));
-            container(seen, address.filter(|_| seen.runs()))
-        };
-        let old: Vec<&Seen> = seen.iter().filter(|seen| planned.live.iter().any(|live| live.id == seen.id)).collect();
-        let text = match front {
-            Some(front) => self.upstream_now(plan, service, front).await?,
-            None => None,
-        };
-        let upstream = text.as_deref().and_then(|text| nginx::parse(text).ok());
-        let named: BTreeSet<&str> =
-            upstream.iter().flat_map(|file| &file.servers).map(|server| server.id.as_str()).collect();
-        let names = |ids: &mut dyn Iterator<Item = &str>| ids.map(crate::text::short).collect::<BTreeSet<_>>() == named;
-        Ok(Traces {
-            candidates: created.iter().map(place).collect(),
-            candidates_started: created.iter().filter(|seen| seen.state != State::Created).count(),
-            candidates_run: created.iter().filter(|seen| seen.runs()).count(),
-            old_there: old.len(),
-            old_run: old.iter().filter(|seen| seen.runs()).count(),
-            // What people had written before is there before the run and after it.
-            file: text.as_deref().is_some_and(nginx::is_ours),
-            names_candidates: !named.is_empty() && names(&mut created.iter().map(|seen| seen.id.as_str())),
-            names_others: !named.is_empty() && !names(&mut planned.live.iter().map(|live| live.id.as_str())),
-        })
+        settled_by_others(&self.docker, plan).await
     }
 
     /// Makes sure that the upstream files are as they were when the plan was made: until they are held, another project that
     /// writes into the same folder may change them.
     pub async fn still_as_planned(&self, plan: &Plan) -> Result<(), Failure> {
         for (service, front) in plan.fronts() {
-            if self.upstream_now(plan, service, front).await? != front.before {
+            let now = self.published(service, front).await?;
+            if now.map(|file| file.text) != front.before {
                 return Err(Failure::new(format!(
                     "another run changed `{}` while this one looked at it",
                     front.file(service)
@@ -145,17 +98,4 @@ fn plan_of(mark: &Mark) -> Result<Plan, Failure> {
         Failure::new(format!("volume `{}` tells of a run that this swap can't read: {error}", mark.name))
             .hint(format!("resume that run with the swap that began it, or `docker volume rm {}`", mark.name))
     })
-}
-
-/// Returns what the run must have created: of the containers that were not there before, those of its image, and those that
-/// were never started, because somebody may have built between plan and creation; no more than it wanted. compose numbers
-/// upwards, so what others have added since comes later.
-fn created_by<'a>(plan: &Plan, planned: &PlannedService, seen: &'a [Seen]) -> Vec<&'a Seen> {
-    let created = plan.steps.iter().find_map(|step| match step {
-        Step::Create { service, count, known, image, .. } if *service == planned.name => Some((*count, known, image)),
-        _ => None,
-    });
-    let Some((count, known, image)) = created else { return Vec::new() };
-    let made = |seen: &&Seen| seen.image == image.id || seen.state == State::Created;
-    seen.iter().filter(|seen| !known.contains(&seen.id)).filter(made).take(count).collect()
 }

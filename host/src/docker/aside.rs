@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 
-use super::containers::{Ending, ONE_OFF, PROJECT, SERVICE, Seen};
-use super::{Docker, ask};
+use super::containers::{ONE_OFF, PROJECT, SERVICE};
+use super::{Docker, Ending, Seen, ask};
 use crate::model::{Failure, Place};
 use crate::text::{printable, short_or_name};
 

@@ -1,7 +1,6 @@
 //! Containers as the engine sees them, and the few effects on them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,10 @@ use futures_util::future::try_join_all;
 
 use super::transport::AWAY;
 use super::{Docker, Fault, ask, ask_within};
-use crate::model::{Failure, Place};
+use crate::model::{
+    ContainerFacts as Seen, ContainerStatus as State, Ending, Failure, Mount, NetworkFacts as Network, Place,
+    Published, Share,
+};
 use crate::text::{is_id, printable, short_or_name};
 
 /// The label by which compose knows whether a container is as the compose file says.
@@ -30,87 +32,7 @@ const NUMBER: &str = "com.docker.compose.container-number";
 const COMPOSE_VERSION: &str = "com.docker.compose.version";
 pub(super) const ONE_OFF: &str = "com.docker.compose.oneoff";
 
-/// What the engine tells about a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// The full id.
-    pub id: String,
-    /// The name without the leading slash, as `demo-app-1`.
-    pub name: String,
-    /// Its compose service; empty if compose did not make it.
-    pub service: String,
-    /// Its number among the service's containers; 0 if it has none.
-    pub number: u32,
-    /// What it does now.
-    pub state: State,
-    /// The exit code of its last end; 0 while it runs for the first time.
-    pub exit_code: i64,
-    /// How often the engine has restarted it.
-    pub restarts: u64,
-    /// Whether it ran out of memory.
-    pub oom_killed: bool,
-    /// Why the engine could not start it, if so.
-    pub error: Option<String>,
-    /// The id of its image (`sha256:…`).
-    pub image: String,
-    /// What it was created from, as `demo-app` or `nginx:1.28`.
-    pub image_name: String,
-    /// Docker's own health status: `starting`, `healthy` or `unhealthy`; `None` without a `HEALTHCHECK`.
-    pub health: Option<String>,
-    /// The command of its `HEALTHCHECK` as the engine has it, as `["CMD-SHELL", "curl …"]`.
-    pub healthcheck: Option<Vec<String>>,
-    /// Its networks by name.
-    pub networks: BTreeMap<String, Network>,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// When it was started last, by the engine's clock, in RFC 3339; `None` if never.
-    pub started_at: Option<String>,
-    /// How long the engine waits between SIGTERM and SIGKILL; `None` is the engine's default, 10 s.
-    pub stop_timeout: Option<Duration>,
-    /// The signal that asks it to stop, as `SIGQUIT`; `None` is SIGTERM.
-    pub stop_signal: Option<String>,
-    /// What is mounted in it.
-    pub mounts: Vec<Mount>,
-    /// The exposed TCP ports, ascending.
-    pub ports: Vec<u16>,
-    /// The TCP ports of the engine's machine that lead to it now.
-    pub published: Vec<Published>,
-    /// The restart policy: `no`, `always`, `unless-stopped` or `on-failure`.
-    pub restart: String,
-    /// Whose processes it sees: empty is its own, else `host` or `container:ID`.
-    pub pid_mode: String,
-    /// What it has of another container instead of its own.
-    pub shares: Vec<Share>,
-    /// Its network mode: a network's name, `host`, `none` or `container:ID`.
-    pub network_mode: String,
-    /// The id of its main process on the engine's machine; `None` while it does not run.
-    pub pid: Option<i64>,
-    /// The command it runs: entrypoint and arguments.
-    pub command: Vec<String>,
-    /// The names of its environment variables, sorted; never the values.
-    pub environment: Vec<String>,
-    /// The user it runs as; empty is the image's default, root.
-    pub user: String,
-    /// What it calls its machine: the engine's DNS may know it by this too.
-    pub hostname: String,
-    /// Whether it was given a terminal; its output is then not split into stdout and stderr.
-    pub tty: bool,
-}
-
 impl Seen {
-    /// Tells whether its processes run: not created, exited, paused or between two restarts.
-    pub fn runs(&self) -> bool {
-        self.state == State::Running
-    }
-
-    /// Returns its address in the network, or in any if none is named.
-    pub fn address(&self, network: Option<&str>) -> Option<IpAddr> {
-        match network {
-            Some(name) => self.networks.get(name).and_then(|network| network.ip),
-            None => self.networks.values().find_map(|network| network.ip),
-        }
-    }
-
     /// Returns the version of the compose tool that made it, as `1.29.2`, if it noted that.
     pub fn compose_version(&self) -> Option<&str> {
         self.labels.get(COMPOSE_VERSION).map(String::as_str).filter(|version| !version.is_empty())
@@ -119,18 +41,6 @@ impl Seen {
     /// Returns what stands for its configuration in compose's own books.
     pub fn configuration(&self) -> Option<&str> {
         self.labels.get(CONFIGURATION).map(String::as_str)
-    }
-
-    /// Tells how it ended since the engine had restarted it so often; `None` if it did not.
-    pub fn ending(&self, restarts: u64) -> Option<Ending> {
-        match self.state {
-            _ if self.oom_killed => Some(Ending::OutOfMemory),
-            State::Restarting => Some(Ending::Restarted(Some(self.exit_code))),
-            // Where it runs again, the engine has forgotten the code.
-            _ if self.restarts > restarts => Some(Ending::Restarted(None)),
-            State::Running | State::Paused | State::Created if self.error.is_none() => None,
-            _ => Some(Ending::Exited(self.exit_code, self.error.clone())),
-        }
     }
 }
 
@@ -155,59 +65,6 @@ pub struct Listed {
     pub one_off: bool,
 }
 
-/// What a container does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the engine's own words")]
-pub enum State {
-    Created,
-    Running,
-    Paused,
-    Restarting,
-    Removing,
-    Exited,
-    Dead,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            State::Created => "created",
-            State::Running => "running",
-            State::Paused => "paused",
-            State::Restarting => "restarting",
-            State::Removing => "removing",
-            State::Exited => "exited",
-            State::Dead => "dead",
-        })
-    }
-}
-
-/// A container's place in a network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Network {
-    /// The network's id; empty while the container was never started.
-    pub id: String,
-    /// Its IPv4 address there, or its IPv6 one if it has no other; `None` while it does not run.
-    pub ip: Option<IpAddr>,
-    /// Its IPv6 address there, also beside an IPv4 one.
-    pub ipv6: Option<IpAddr>,
-    /// The names that it has there beside its own.
-    pub aliases: Vec<String>,
-    /// The names that it alone has for others there, each as `CONTAINER:NAME`.
-    pub links: Vec<String>,
-    /// What was asked for, so that it can be given again.
-    pub place: Place,
-}
-
-/// Something of another container that a container uses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Share {
-    /// What it is: `network`, `processes`, `shared memory` or `volumes`.
-    pub what: &'static str,
-    /// The other container's id, or what it was called by.
-    pub of: String,
-}
-
 /// A network and who is in it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gathering {
@@ -217,60 +74,6 @@ pub struct Gathering {
     pub local: bool,
     /// The running containers in it: full id and name.
     pub containers: Vec<(String, String)>,
-}
-
-/// Something mounted into a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// `bind`, `volume`, `tmpfs`, …
-    pub kind: String,
-    /// The path on the engine's machine.
-    pub source: String,
-    /// The path in the container.
-    pub destination: String,
-    /// Whether the container may write there.
-    pub writable: bool,
-    /// The volume's name, if it is one.
-    pub volume: Option<String>,
-    /// Whether it is a volume that nobody named: a new container does not get its content.
-    pub anonymous: bool,
-}
-
-/// A TCP port of the engine's machine that leads to a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Published {
-    /// The port in the container.
-    pub inner: u16,
-    /// The port of the machine.
-    pub port: u16,
-    /// The address of the machine that it is bound to; `None`: all of them.
-    pub ip: Option<IpAddr>,
-}
-
-/// How a container ended while somebody watched it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
-    /// Its main process exited with this code; the engine's own complaint if it could not even start.
-    Exited(i64, Option<String>),
-    /// It ended, with this code if it is known, and the engine starts it again.
-    Restarted(Option<i64>),
-    /// It ran out of memory.
-    OutOfMemory,
-    /// Somebody removed it.
-    Gone,
-}
-
-impl fmt::Display for Ending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Ending::Exited(code, None) => write!(f, "exited with code {code}"),
-            Ending::Exited(code, Some(error)) => write!(f, "exited with code {code}: {error}"),
-            Ending::Restarted(Some(code)) => write!(f, "exited with code {code} and was restarted by the engine"),
-            Ending::Restarted(None) => write!(f, "exited and was restarted by the engine"),
-            Ending::OutOfMemory => write!(f, "ran out of memory"),
-            Ending::Gone => write!(f, "was removed"),
-        }
-    }
 }
 
 /// What a container uses, at one moment.

@@ -1,7 +1,7 @@
 //! Finds nginx's master among the processes. Pure, but for the script's text.
 
+use super::workers::Process;
 use crate::model::Failure;
-pub use crate::run::Process;
 use crate::text::{is_control, printable};
 
 /// Lists nginx's processes.

@@ -16,9 +16,9 @@ use super::connect::{self, Connected};
 use super::find::Master;
 use super::script::subshell;
 use super::upstream::file_name;
+use super::workers::Process;
 use crate::failpoint;
 use crate::model::{Failure, Output, ServiceName};
-use crate::run::Process;
 use crate::text::shell_word;
 
 pub use drain::Worker;

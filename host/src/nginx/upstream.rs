@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::syntax::{self, Directive};
-use crate::model::{RunId, ServiceName};
-use crate::run::{Generation, Process};
+use super::workers::{Generation, Process};
+use crate::model::{Obeying, RunId, ServiceName};
 use crate::text::short;
 
 /// What `<folder>/<service>.conf` says. There is no time in it, so that the same facts always give the same bytes.
@@ -62,6 +62,16 @@ impl Obeyed {
     /// Returns what no generation is equal to, so that the next run tells nginx in any case.
     pub fn doubted(self) -> Self {
         Self { youngest: 0, ..self }
+    }
+
+    /// Returns the mark by which it is known again.
+    pub fn mark(&self) -> Obeying {
+        Obeying(self.to_string())
+    }
+
+    /// Reads a mark; `None`: it is another edge's.
+    pub fn of_mark(mark: &Obeying) -> Option<Self> {
+        Self::parse(&mark.0)
     }
 
     fn parse(text: &str) -> Option<Self> {

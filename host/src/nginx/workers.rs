@@ -1,6 +1,42 @@
 //! nginx's present workers: what `workers` of `processes.sh` answers about them → facts. Pure.
 
-use crate::run::{Generation, Process};
+use serde::{Deserialize, Serialize};
+
+use crate::model::Former;
+
+/// The nginx workers that ran when a switch came. While one of them runs, the old containers may get requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// The machine's boot: starts of processes are counted from it.
+    pub boot: String,
+    /// Their master.
+    pub master: Process,
+    /// The workers, those of still older generations included.
+    pub workers: Vec<Process>,
+}
+
+/// A process for good: a pid may be given again, but not with the same start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Process {
+    /// The pid, as the shell beside nginx sees it.
+    pub pid: u32,
+    /// When it started, in ticks since the machine's boot.
+    pub start: u64,
+}
+
+impl Generation {
+    /// Reads what [`Former::from`] made of one; `None`: it is another edge's.
+    pub fn of(former: &Former) -> Option<Self> {
+        Self::deserialize(&former.0).ok()
+    }
+}
+
+impl From<Generation> for Former {
+    fn from(generation: Generation) -> Self {
+        // Numbers and texts alone: it can't fail.
+        Former(serde_json::to_value(generation).unwrap_or_default())
+    }
+}
 
 /// What is there of an nginx.
 #[derive(Debug, Clone, PartialEq, Eq)]

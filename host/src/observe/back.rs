@@ -8,6 +8,7 @@ use crate::plan::{Observed, ObservedService, Retag};
 use crate::run::{Event, Facts, Outcome};
 use crate::site::Site;
 use crate::site::containers::died;
+use crate::site::engine::history;
 use crate::text::{printable, short};
 
 /// A rollback that can be planned.
@@ -30,8 +31,7 @@ struct Target {
 impl Site {
     /// Returns the versions of a service that were replaced, newest first, as the engine knows them.
     pub async fn history(&self, service: &ServiceName) -> Result<Vec<Replaced>, Failure> {
-        let tags = self.docker.tags(&back::repository(&self.project.name, service)).await?;
-        Ok(back::newest_first(tags.iter().filter_map(|(tag, image)| Replaced::of_tag(tag, image)).collect()))
+        history(&self.docker, &self.project.name, service).await
     }
 
     /// Looks at a service that is to go back: to what was replaced by what serves now, or to the image or the run's version

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
 use super::commands::{Begun, Notes, OneOffGuard};
-use super::live::Live;
+use super::real::Real;
 use crate::claim::copy::RUN;
 use crate::claim::lock::user;
 use crate::compose::{Compose, OneOff};
@@ -31,20 +31,7 @@ use crate::store::Store;
 use crate::text::printable;
 use crate::ui::Display;
 
-impl Live<'_> {
-    /// Asks the `pre-start` hooks. Twice: hooks see the same run id and keep what they have done in `state`.
-    pub(super) async fn pre_start(&self, service: &ServiceName, facts: &Facts) -> Result<Learnt, Failure> {
-        self.ask_in_order(Phase::PreStart, service, Stage::Candidate, facts).await
-    }
-
-    pub(super) async fn pre_swap(&self, service: &ServiceName, facts: &Facts) -> Result<Learnt, Failure> {
-        self.ask_in_order(Phase::PreSwap, service, Stage::Candidate, facts).await
-    }
-
-    pub(super) async fn post_swap(&self, service: &ServiceName, facts: &Facts) -> Result<Learnt, Failure> {
-        self.ask_in_order(Phase::PostSwap, service, Stage::Live, facts).await
-    }
-
+impl Real<'_> {
     pub(super) async fn finish(&self, service: &ServiceName, facts: &Facts) -> Result<Learnt, Failure> {
         let hooks = self.hooks(service)?;
         let context = self.context(Phase::Finish, service, None, Stage::Live, facts);
@@ -68,7 +55,8 @@ impl Live<'_> {
         Ok(Learnt::Disagreed { hooks: failures.into_iter().map(|(hook, _)| hook).collect() })
     }
 
-    async fn ask_in_order(
+    /// Asks hooks one after the other. Twice: they see the same run id and keep what they have done in `state`.
+    pub(super) async fn ask_in_order(
         &self,
         phase: Phase,
         service: &ServiceName,
@@ -123,7 +111,7 @@ impl Live<'_> {
     ) -> Context {
         let about = candidate.map(|candidate| candidate.id.clone()).unwrap_or_default();
         let (attempt, elapsed) = self.entered.ask(phase, service, &about);
-        let planned = self.planned(service);
+        let planned = self.plan.service(service);
         let image = |container: &Container| {
             planned.map_or(String::new(), |planned| match planned.live.contains(container) {
                 true if !planned.live_image.is_empty() => planned.live_image.clone(),
@@ -229,7 +217,7 @@ impl Site {
             failures.into_iter().next().unwrap_or_else(|| Failure::new("nothing could be planned"))
         })?;
         let held = self.hold_nothing(display);
-        let live = Live::new(self, &plan, &held, display.clone());
+        let live = Real::new(self, &plan, &held, display.clone());
         if live.hooks(service)?.of(phase).next().is_none() {
             return Err(Failure::new(format!("the hook does not implement the phase `{phase}`"))
                 .hint("`swap hooks inspect FILE` lists its phases"));

@@ -1,20 +1,22 @@
 //! The images' names: what a rollback gives and takes, and what stays of a version that is replaced.
 
-use super::live::Live;
+use super::performer::Performer;
 use crate::model::{Container, Failure, ServiceName, Settings};
 use crate::observe::senders::Receiver;
 use crate::plan::back::{self, Keep};
 use crate::run::Learnt;
 use crate::site::Site;
 use crate::site::containers::is_nginx;
+use crate::site::engine::history;
 use crate::text::short;
+use crate::world::{Engine, Ports};
 
-impl Live<'_> {
+impl<P: Ports> Performer<'_, P> {
     /// Twice: the name stands for the image already.
     pub(super) async fn tag(&self, name: &str, image: &str, before: Option<&str>) -> Result<Learnt, Failure> {
-        match self.site.docker.image(name).await?.map(|now| now.id).as_deref() {
+        match self.ports.engine().image(name).await?.map(|now| now.id).as_deref() {
             Some(now) if now == image => {}
-            now if now == before => self.site.docker.tag(image, name).await?,
+            now if now == before => self.ports.engine().tag(image, name).await?,
             now => return Err(built_anew(name, before.unwrap_or_default(), now.unwrap_or_default())),
         }
         Ok(Learnt::Nothing)
@@ -22,11 +24,11 @@ impl Live<'_> {
 
     /// Twice: the name stands for the former image already. One that others have given away meanwhile is theirs.
     pub(super) async fn tag_back(&self, name: &str, image: &str, before: Option<&str>) -> Result<Learnt, Failure> {
-        let now = self.site.docker.image(name).await?;
+        let now = self.ports.engine().image(name).await?;
         if now.is_some_and(|now| now.id == image) {
             match before {
-                Some(before) => self.site.docker.tag(before, name).await?,
-                None => self.site.docker.untag(name).await?,
+                Some(before) => self.ports.engine().tag(before, name).await?,
+                None => self.ports.engine().untag(name).await?,
             }
         }
         Ok(Learnt::Nothing)
@@ -36,7 +38,7 @@ impl Live<'_> {
     /// be what the plan says.
     pub(super) async fn must_be_named(&self, service: &ServiceName) -> Result<(), Failure> {
         let Some(planned) = self.planned(service) else { return Ok(()) };
-        match self.site.docker.image(&planned.image.name).await? {
+        match self.ports.engine().image(&planned.image.name).await? {
             Some(now) if now.id != planned.image.id => Err(built_anew(&planned.image.name, &planned.image.id, &now.id)),
             _ => Ok(()),
         }
@@ -60,7 +62,7 @@ impl Live<'_> {
             if keep.count == 0 || keep.replaced.is_same_image() && !self.are_configured_anew(old, candidates).await? {
                 return Ok(());
             }
-            self.site.docker.tag(&keep.replaced.image, &name).await
+            self.ports.engine().tag(&keep.replaced.image, &name).await
         };
         if let Err(failure) = kept.await {
             self.display.remark(&format!("the version before is not kept for a rollback: {}", failure.what));
@@ -69,9 +71,10 @@ impl Live<'_> {
 
     /// Takes swap's own names from versions that are too old. Twice: what has no name any more stays so.
     pub(super) async fn forget(&self, service: &ServiceName, keep: &Keep) {
+        let engine = self.ports.engine();
         let forgotten = async {
-            for old in back::superfluous(&self.site.history(service).await?, keep.count) {
-                self.site.docker.untag(&format!("{}:{}", keep.repository, old.tag())).await?;
+            for old in back::superfluous(&history(engine, &self.plan.project, service).await?, keep.count) {
+                engine.untag(&format!("{}:{}", keep.repository, old.tag())).await?;
             }
             Ok::<_, Failure>(())
         };
@@ -84,8 +87,8 @@ impl Live<'_> {
     /// asked before.
     async fn are_configured_anew(&self, old: &[Container], candidates: &[Container]) -> Result<bool, Failure> {
         let (Some(old), Some(candidate)) = (old.first(), candidates.first()) else { return Ok(false) };
-        let docker = &self.site.docker;
-        match tokio::try_join!(docker.inspect(&old.id), docker.inspect(&candidate.id))? {
+        let engine = self.ports.engine();
+        match tokio::try_join!(engine.inspect(&old.id), engine.inspect(&candidate.id))? {
             (Some(old), Some(candidate)) => Ok(old.configuration() != candidate.configuration()),
             _ => Ok(false),
         }

@@ -4,36 +4,41 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 
-use super::live::Live;
-use crate::docker::Seen;
-use crate::model::{Container, Failure, ServiceName};
+use super::performer::Performer;
+use crate::model::{Container, ContainerFacts, ContainerStatus, Failure, ServiceName};
 use crate::plan::{Plan, Reach, Step};
 use crate::run::{Event, Facts, Learnt};
 use crate::site::Site;
 use crate::site::containers::container;
+use crate::world::{Engine, Orchestrator, Ports};
+
+/// Tells whether every candidate that the run has started still runs; without any, there is nothing to contradict.
+pub async fn candidates_run(engine: &impl Engine, plan: &Plan, events: &[Event]) -> bool {
+    let facts = Facts::of(plan, events);
+    let started = events.iter().filter_map(|event| match event {
+        Event::Done { step, .. } => plan.steps.get(*step).filter(|step| matches!(step, Step::Start { .. })),
+        _ => None,
+    });
+    for candidate in started.filter_map(Step::service).flat_map(|service| facts.candidates(service)) {
+        match engine.inspect(&candidate.id).await {
+            Ok(Some(seen)) if seen.runs() => {}
+            _ => return false,
+        }
+    }
+    true
+}
 
 impl Site {
     /// Tells whether every candidate that the run has started still runs; without any, there is nothing to contradict.
     pub async fn candidates_run(&self, plan: &Plan, events: &[Event]) -> bool {
-        let facts = Facts::of(plan, events);
-        let started = events.iter().filter_map(|event| match event {
-            Event::Done { step, .. } => plan.steps.get(*step).filter(|step| matches!(step, Step::Start { .. })),
-            _ => None,
-        });
-        for candidate in started.filter_map(Step::service).flat_map(|service| facts.candidates(service)) {
-            match self.docker.inspect(&candidate.id).await {
-                Ok(Some(seen)) if seen.runs() => {}
-                _ => return false,
-            }
-        }
-        true
+        candidates_run(&self.docker, plan, events).await
     }
 }
 
-impl Live<'_> {
+impl<P: Ports> Performer<'_, P> {
     /// Returns the candidates as the engine sees them: whatever belongs to the service and was not there before.
-    async fn not_known(&self, service: &ServiceName, known: &[String]) -> Result<Vec<Seen>, Failure> {
-        let all = self.site.docker.of_service(&self.plan.project, service.as_str()).await?;
+    async fn not_known(&self, service: &ServiceName, known: &[String]) -> Result<Vec<ContainerFacts>, Failure> {
+        let all = self.ports.engine().of_service(&self.plan.project, service).await?;
         Ok(all.into_iter().filter(|seen| !known.contains(&seen.id)).collect())
     }
 
@@ -46,8 +51,8 @@ impl Live<'_> {
     ) -> Result<Learnt, Failure> {
         let mut candidates = self.not_known(service, known).await?;
         if candidates.len() < count {
-            let there = self.site.docker.of_service(&self.plan.project, service.as_str()).await?.len();
-            self.site.compose.create_candidates(service, there + count - candidates.len()).await?;
+            let there = self.ports.engine().of_service(&self.plan.project, service).await?.len();
+            self.ports.orchestrator().create(service, there + count - candidates.len()).await?;
             candidates = self.not_known(service, known).await?;
         }
         if candidates.len() != count {
@@ -60,7 +65,7 @@ impl Live<'_> {
         }
         let containers: Vec<Container> = candidates.iter().map(|seen| container(seen, None)).collect();
         self.must_be_planned(service, &containers)?;
-        let places = |seen: &Seen| seen.networks.values().map(|network| network.place.clone()).collect();
+        let places = |seen: &ContainerFacts| seen.networks.values().map(|network| network.place.clone()).collect();
         Ok(Learnt::Candidates {
             containers,
             // What is there before anybody changes it: candidates that wait for their names are given these places again.
@@ -82,7 +87,7 @@ impl Live<'_> {
         self.stay_named(service).await?;
         let started = facts.candidates(service).iter().map(|candidate| async {
             self.connect(candidate, service, networks, unnamed, facts).await?;
-            self.site.docker.start(&candidate.id).await.map_err(|failure| with_advice(failure, candidate))?;
+            self.ports.engine().start(&candidate.id).await.map_err(|failure| with_advice(failure, candidate))?;
             self.located(candidate, reach).await
         });
         let containers = try_join_all(started).await?;
@@ -115,7 +120,12 @@ impl Live<'_> {
         self.refuse_if_alone(service).await?;
         // What others created meanwhile is theirs, as soon as it is recorded what is ours.
         let candidates = match facts.candidates(service) {
-            [] => self.not_known(service, known).await?.iter().map(|seen| container(seen, None)).collect(),
+            // Ours have not been started until then: one that was is somebody else's.
+            [] => {
+                let mut seen = self.not_known(service, known).await?;
+                seen.retain(|seen| seen.state == ContainerStatus::Created);
+                seen.iter().map(|seen| container(seen, None)).collect()
+            }
             recorded => recorded.to_vec(),
         };
         self.refuse_if_live(service, &candidates).await?;

@@ -1,7 +1,7 @@
 //! Ends containers. Nothing else in swap stops or removes one.
 //!
 //! **The invariant that covers every crash: a container that the durable upstream file names is never stopped.** Whoever
-//! ends a container asks [`Live::refuse_if_named`] first, whatever he believes that he wrote there: retiring, unwinding,
+//! ends a container asks [`Performer::refuse_if_named`] first, whatever he believes that he wrote there: retiring, unwinding,
 //! and what is presumed of a journal that is lost, alike. Only `order: stop-first` stops what the file names, because there
 //! the operator has settled that nobody serves for a moment.
 
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::live::Live;
-use crate::model::{Container, Failure, ServiceName};
-use crate::nginx::{self, Shell as _};
+use super::performer::Performer;
+use crate::model::{Container, Failure, RouteFile, ServiceName};
 use crate::plan::Front;
-use crate::text::{quote, short};
+use crate::text::short;
+use crate::world::{Edge, Engine, Ports};
 
 /// What the upstream file says about containers that are to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,24 +27,24 @@ enum Said {
 }
 
 /// Tells what the upstream file says about containers.
-fn said(text: Option<&str>, going: &[Container]) -> Said {
-    let Some(text) = text else { return Said::Unclear };
-    let names = |container: &&Container| match nginx::parse(text) {
-        Ok(file) => file.servers.iter().any(|server| container.id.starts_with(&server.id)),
+fn said(file: Option<&RouteFile>, going: &[Container]) -> Said {
+    let Some(file) = file else { return Said::Unclear };
+    let names = |container: &&Container| match &file.said {
+        Some(said) => said.route.targets.iter().any(|target| container.id.starts_with(&target.id)),
         // Others have changed it, or wrote it: nginx may obey any word of it.
-        Err(_) => {
+        None => {
             let address = container.address.map(|address| address.to_string());
-            text.contains(short(&container.id)) || address.is_some_and(|address| text.contains(&address))
+            file.text.contains(short(&container.id)) || address.is_some_and(|address| file.text.contains(&address))
         }
     };
     match going.iter().find(names) {
         Some(container) => Said::Names(container.name.clone()),
-        None if nginx::parse(text).is_ok() => Said::Others,
+        None if file.said.is_some() => Said::Others,
         None => Said::Unclear,
     }
 }
 
-impl Live<'_> {
+impl<P: Ports> Performer<'_, P> {
     /// Fails if the durable upstream file names one of these containers.
     ///
     /// `certain`: fails also where the file does not say whom it names. Who goes back need not be so strict: the file came
@@ -57,11 +57,11 @@ impl Live<'_> {
         certain: bool,
     ) -> Result<(), Failure> {
         let file = front.file(service);
-        let text = match self.durable(service, front).await {
+        let now = match self.ports.edge().durable(service, front).await {
             Err(failure) if certain => return Err(failure),
-            text => text.unwrap_or_default(),
+            now => now.unwrap_or_default(),
         };
-        match said(text.as_deref(), going) {
+        match said(now.as_ref(), going) {
             Said::Others => Ok(()),
             Said::Unclear if !certain => Ok(()),
             Said::Unclear => {
@@ -70,29 +70,6 @@ impl Live<'_> {
             }
             Said::Names(name) => Err(Failure::new(format!("`{file}` names {name} again, so it is not stopped"))
                 .hint(format!("somebody changed the file after the switch; see who, then `swap resume {service}`"))),
-        }
-    }
-
-    /// Returns the durable upstream file's text; `None`: there is none. Where nginx does not run any more, the engine reads
-    /// it in what is left of its container.
-    async fn durable(&self, service: &ServiceName, front: &Front) -> Result<Option<String>, Failure> {
-        let file = front.file(service);
-        let failure = match self.door(service, front).await {
-            Ok(door) => {
-                let line = format!("[ ! -e {0} ] || cat {0}", quote(&file));
-                match door.proxy.shell().run(&line).await {
-                    Ok(output) if output.ok() => return Ok(Some(output.stdout).filter(|text| !text.is_empty())),
-                    Ok(output) => Failure::new(format!("reading `{file}` exited {}", output.code))
-                        .tail(output.stderr.lines().map(str::to_owned)),
-                    Err(failure) => failure,
-                }
-            }
-            Err(failure) => failure,
-        };
-        let Some(container) = &front.container else { return Err(failure) };
-        match self.site.docker.read_file(&container.id, &file).await {
-            Ok(bytes) => Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
-            Err(_) => Err(failure),
         }
     }
 
@@ -108,17 +85,17 @@ impl Live<'_> {
         for_good: bool,
         remove: Option<bool>,
     ) -> Result<(), Failure> {
-        let docker = &self.site.docker;
+        let engine = self.ports.engine();
         let ended = containers.iter().map(|container| async move {
-            self.held.still().await?;
+            self.ports.holds().await?;
             if for_good {
                 // A container that always restarts would come back if the engine restarted right now.
-                docker.disable_restart(&container.id).await?;
+                engine.disable_restart(&container.id).await?;
             }
-            docker.stop(&container.id, grace).await?;
+            engine.stop(&container.id, grace).await?;
             let Some(volumes) = remove else { return Ok(()) };
-            self.held.still().await?;
-            docker.remove(&container.id, volumes).await
+            self.ports.holds().await?;
+            engine.remove(&container.id, volumes).await
         });
         join_all(ended).await.into_iter().collect()
     }
@@ -127,6 +104,8 @@ impl Live<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nginx;
+    use crate::site::edge::route_file;
 
     const OLD: &str = "0123456789abcdef";
     const NEW: &str = "fedcba9876543210";
@@ -160,7 +139,9 @@ mod tests {
     #[test]
     fn only_who_is_not_named_may_go() {
         let (old, new) = (container(OLD, "172.18.0.4:80"), container(NEW, "172.18.0.5:80"));
-        let check = |text: Option<&str>, expected: Said| assert_eq!(said(text, std::slice::from_ref(&old)), expected);
+        let check = |text: Option<&str>, expected: Said| {
+            assert_eq!(said(text.map(route_file).as_ref(), std::slice::from_ref(&old)), expected);
+        };
         check(Some(&file(&new)), Said::Others);
         check(Some(&file(&old)), Said::Names("demo-app-0".to_owned()));
         // Another container has got the address since: the id is what counts.

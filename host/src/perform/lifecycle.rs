@@ -1,26 +1,24 @@
-//! What compose would do with a service's containers beside creating, starting and stopping them, done through the engine.
+//! What compose would do with a service's containers beside creating, starting and stopping them.
 //!
-//! compose does it only for the containers that it starts and stops itself, and it can't be asked for one of them alone:
-//! `compose start` starts all of a service that lie still, the old ones of a stop-first swap too.
-//!
-//! **Invariant:** values that may be secret are read when they are needed and go into the container, and nowhere else.
+//! compose does it only for the containers that it starts and stops itself, and it can't be asked for one of them alone.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::timeout;
 
-use super::live::Live;
-use crate::compose::Values;
-use crate::docker::{Aside, Command, ExecError, Owned};
-use crate::model::{Container, Failure, InjectedFile, LifecycleCommand, Moment, ServiceName};
+use super::performer::Performer;
+use crate::model::{Container, Failure, InjectedFile, LifecycleCommand, Moment, Output, ServiceName};
 use crate::plan::{Step, init_name};
 use crate::run::{Facts, Learnt};
+use crate::world::{Engine, Orchestrator, Ports, Ran};
 
 /// How many of a command's last lines a failure shows.
 const LINES: usize = 10;
 
-impl Live<'_> {
+/// What the commands and files of a service are filled with.
+type Values<P> = <<P as Ports>::Orchestrator as Orchestrator>::Values;
+
+impl<P: Ports> Performer<'_, P> {
     /// Twice: the commands run once more, each in a new container; one from before is removed first.
     pub(super) async fn init(
         &self,
@@ -31,30 +29,15 @@ impl Live<'_> {
     ) -> Result<Learnt, Failure> {
         // As compose does: beside the first one, whatever their number.
         let Some(candidate) = facts.candidates(service).first() else { return Ok(Learnt::Nothing) };
-        let beside = self.site.docker.inspect(&candidate.id).await?;
+        let beside = self.ports.engine().inspect(&candidate.id).await?;
         let beside =
             beside.ok_or_else(|| Failure::new(format!("candidate `{}` is not there any more", candidate.name)))?;
-        let values = self.site.compose.values(service, &[]).await?;
+        let orchestrator = self.ports.orchestrator();
+        let values = orchestrator.values(service, &[]).await?;
         for (index, command) in commands.iter().enumerate() {
-            let own = values.environment(Moment::PreStart, index, command)?;
-            let line = |(name, value): &(String, Option<String>)| match value {
-                Some(value) => format!("{name}={value}"),
-                None => name.clone(),
-            };
-            let aside = Aside {
-                name: init_name(self.plan, service, index),
-                image: command.image.clone().unwrap_or_else(|| beside.image.clone()),
-                command: command.words.clone(),
-                user: command.user.clone(),
-                folder: command.folder.clone(),
-                environment: values.service_environment().iter().chain(own).map(line).collect(),
-                privileged: command.privileged,
-            };
-            match timeout(limit, self.site.docker.run_aside(&beside, &aside)).await {
-                Ok(ended) => {
-                    ended.map_err(|failure| Failure { what: format!("pre_start: {}", failure.what), ..failure })?
-                }
-                Err(_) => return Err(late(Moment::PreStart, command, &aside.name, limit)),
+            let name = init_name(self.plan, service, index);
+            if !orchestrator.run_aside(&beside, &name, (index, command), &values, limit).await? {
+                return Err(late(Moment::PreStart, command, &name, limit));
             }
         }
         Ok(Learnt::Nothing)
@@ -63,7 +46,7 @@ impl Live<'_> {
     /// Twice: what is gone stays gone.
     pub(super) async fn end_init(&self, service: &ServiceName, count: usize) -> Result<Learnt, Failure> {
         for index in 0..count {
-            self.site.docker.remove_aside(&init_name(self.plan, service, index)).await?;
+            self.ports.orchestrator().remove_aside(&init_name(self.plan, service, index)).await?;
         }
         Ok(Learnt::Nothing)
     }
@@ -76,18 +59,11 @@ impl Live<'_> {
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
         let variables: Vec<String> = files.iter().filter_map(|file| file.variable.clone()).collect();
-        let values = self.site.compose.values(service, &variables).await?;
+        let orchestrator = self.ports.orchestrator();
+        let values = orchestrator.values(service, &variables).await?;
         for candidate in facts.candidates(service) {
             for file in files {
-                let content = values.file(file)?;
-                if content.is_empty() {
-                    // compose makes no file of nothing.
-                    continue;
-                }
-                let owned = Owned { mode: file.mode, uid: file.uid.unwrap_or(0), gid: file.gid.unwrap_or(0) };
-                let settled = file.uid.is_some() || file.gid.is_some();
-                let put = self.site.docker.put_file(&candidate.id, &file.target, content.as_bytes(), owned, settled);
-                put.await.map_err(|failure| Failure { what: format!("{file}: {}", failure.what), ..failure })?;
+                orchestrator.put(&candidate.id, file, &values).await?;
             }
         }
         Ok(Learnt::Nothing)
@@ -178,11 +154,11 @@ impl Live<'_> {
         containers: &[Container],
         moment: Moment,
         commands: &[LifecycleCommand],
-        values: &Values,
+        values: &Values<P>,
         limit: Duration,
     ) -> Result<(), Failure> {
         let ran = containers.iter().map(|container| async move {
-            match self.site.docker.inspect(&container.id).await? {
+            match self.ports.engine().inspect(&container.id).await? {
                 Some(seen) if seen.runs() => self.run_in(container, moment, commands, values, limit).await,
                 _ => Ok(()),
             }
@@ -195,57 +171,42 @@ impl Live<'_> {
         container: &Container,
         moment: Moment,
         commands: &[LifecycleCommand],
-        values: &Values,
+        values: &Values<P>,
         limit: Duration,
     ) -> Result<(), Failure> {
         for (index, command) in commands.iter().enumerate() {
-            let environment = values.environment(moment, index, command)?;
-            let set = environment.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
-            let unset = environment.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name.clone());
-            let exec = Command {
-                env: set.collect(),
-                unset: unset.collect(),
-                privileged: command.privileged,
-                user: command.user.clone(),
-                dir: command.folder.clone(),
-                limit: 16 * 1024,
-                ..Command::new(command.words.clone())
-            };
-            let Ok(ended) = timeout(limit, self.site.docker.output(&container.id, &exec)).await else {
-                return Err(late(moment, command, &container.name, limit));
-            };
-            let output = match ended {
-                Ok(output) if output.ok() => continue,
-                Ok(output) => output,
+            let ran = self.ports.orchestrator().run_in(&container.id, moment, (index, command), values, limit).await?;
+            let output = match ran {
+                Ran::Ended(output) if output.ok() => continue,
+                Ran::Ended(output) => output,
                 // It stopped by itself, which is what was wanted next.
-                Err(ExecError::NotRunning(_)) if moment == Moment::PreStop => return Ok(()),
-                Err(error) => {
-                    let failure = Failure::from(error);
-                    return Err(Failure {
-                        what: format!("{moment} in `{}`: {}", container.name, failure.what),
-                        ..failure
-                    });
+                Ran::NotRunning(_) if moment == Moment::PreStop => return Ok(()),
+                Ran::NotRunning(failure) | Ran::NotBegun(failure) => {
+                    let what = format!("{moment} in `{}`: {}", container.name, failure.what);
+                    return Err(Failure { what, ..failure });
                 }
+                Ran::Late => return Err(late(moment, command, &container.name, limit)),
             };
-            let said = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
-            let lines: Vec<String> = said.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
-            let last = lines.len().saturating_sub(LINES);
-            return Err(Failure::new(format!(
-                "{moment} {command} in `{}` exited with code {}",
-                container.name, output.code
-            ))
-            .tail(lines.into_iter().skip(last)));
+            return Err(failed(moment, command, &container.name, &output));
         }
         Ok(())
     }
 
     /// Reads the values that the commands need; most need none, and then nothing is read.
-    async fn values(&self, service: &ServiceName, commands: &[LifecycleCommand]) -> Result<Values, Failure> {
+    async fn values(&self, service: &ServiceName, commands: &[LifecycleCommand]) -> Result<Values<P>, Failure> {
         match commands.iter().all(|command| command.environment.is_empty()) {
-            true => Ok(Values::default()),
-            false => self.site.compose.values(service, &[]).await,
+            true => Ok(Values::<P>::default()),
+            false => self.ports.orchestrator().values(service, &[]).await,
         }
     }
+}
+
+fn failed(moment: Moment, command: &LifecycleCommand, container: &str, output: &Output) -> Failure {
+    let said = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
+    let lines: Vec<String> = said.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect();
+    let last = lines.len().saturating_sub(LINES);
+    Failure::new(format!("{moment} {command} in `{container}` exited with code {}", output.code))
+        .tail(lines.into_iter().skip(last))
 }
 
 fn late(moment: Moment, command: &LifecycleCommand, container: &str, limit: Duration) -> Failure {

@@ -1,13 +1,13 @@
 //! Places and names of containers in the networks.
 
 use super::health;
-use super::live::{Live, gone};
-use crate::docker::Seen;
-use crate::model::{Container, Failure, Place, ServiceName};
+use super::performer::{Performer, gone};
+use crate::model::{Container, ContainerFacts, Failure, Place, ServiceName};
 use crate::plan::{Reach, Step};
 use crate::run::{Facts, Learnt};
+use crate::world::{Engine, Ports};
 
-impl Live<'_> {
+impl<P: Ports> Performer<'_, P> {
     /// Connects a candidate to the networks that compose 1.29 connects only when it starts a container itself, and takes the
     /// service's names from it where others must not call it yet.
     ///
@@ -20,18 +20,18 @@ impl Live<'_> {
         unnamed: &[String],
         facts: &Facts,
     ) -> Result<(), Failure> {
-        let Some(seen) = self.site.docker.inspect(&candidate.id).await? else { return Err(gone(candidate)) };
+        let Some(seen) = self.ports.engine().inspect(&candidate.id).await? else { return Err(gone(candidate)) };
         for network in networks {
             let place = self.place(candidate, service, network, facts);
             let place = if unnamed.contains(network) { place.unnamed() } else { place };
             match seen.networks.get(network) {
                 None => {}
                 Some(_) if unnamed.contains(network) && !seen.runs() => {
-                    self.site.docker.disconnect_network(&candidate.id, network).await?;
+                    self.ports.engine().disconnect(&candidate.id, network).await?;
                 }
                 Some(_) => continue,
             }
-            self.site.docker.connect_network(&candidate.id, &place).await?;
+            self.ports.engine().connect(&candidate.id, &place).await?;
         }
         Ok(())
     }
@@ -95,15 +95,15 @@ impl Live<'_> {
         network: &str,
         facts: &Facts,
     ) -> Result<(), Failure> {
-        let Some(before) = self.site.docker.inspect(&candidate.id).await? else { return Err(gone(candidate)) };
+        let Some(before) = self.ports.engine().inspect(&candidate.id).await? else { return Err(gone(candidate)) };
         let place = self.place(candidate, service, network, facts);
         let there = before.networks.get(network);
         if there.is_some_and(|there| place.aliases.iter().all(|alias| there.aliases.contains(alias))) {
             return Ok(());
         }
-        self.site.docker.disconnect_network(&candidate.id, network).await?;
-        self.site.docker.connect_network(&candidate.id, &place).await?;
-        let after = self.site.docker.inspect(&candidate.id).await?.ok_or_else(|| gone(candidate))?;
+        self.ports.engine().disconnect(&candidate.id, network).await?;
+        self.ports.engine().connect(&candidate.id, &place).await?;
+        let after = self.ports.engine().inspect(&candidate.id).await?.ok_or_else(|| gone(candidate))?;
         let (then, now) = (there, after.networks.get(network));
         match (then.and_then(|then| then.ip), now.and_then(|now| now.ip)) {
             (Some(then), Some(now)) if then != now => Err(Failure::new(format!(
@@ -122,14 +122,14 @@ impl Live<'_> {
     /// Takes the service's names in a network from an old container, so that nobody finds it while it stops; answers whether it
     /// had them. What it has open goes on: it gets its address back, as in [`announce`](Self::announce).
     pub(super) async fn unname(&self, old: &Container, network: &str) -> Result<bool, Failure> {
-        let docker = &self.site.docker;
-        let Some(seen) = docker.inspect(&old.id).await?.filter(Seen::runs) else { return Ok(false) };
+        let engine = self.ports.engine();
+        let Some(seen) = engine.inspect(&old.id).await?.filter(ContainerFacts::runs) else { return Ok(false) };
         let Some(there) = seen.networks.get(network) else { return Ok(false) };
         if there.place.of_service(&seen.name, &seen.id).aliases.is_empty() {
             return Ok(false);
         }
-        docker.disconnect_network(&old.id, network).await?;
-        docker.connect_network(&old.id, &there.place.unnamed()).await?;
+        engine.disconnect(&old.id, network).await?;
+        engine.connect(&old.id, &there.place.unnamed()).await?;
         Ok(true)
     }
 }

@@ -1,17 +1,16 @@
-//! What nginx's file names: addresses during a run, and the service itself when nothing is at work.
+//! What an edge's file names: addresses during a run, and the service itself when nothing is at work.
 //!
 //! An address of a container may be another container's after a restart of the machine, so what nginx reads when it starts
 //! must not name one. And a name finds candidates that are not ready, so what it reads during a run must not be a name. The
 //! file changes between the two without a reload: the running nginx obeys the same addresses all along.
 
-use super::live::Live;
-use super::switch::tuning;
-use crate::model::{Container, Failure, ServiceName};
-use crate::nginx::{self, FileChange, Obeyed, Rest, UpstreamFile};
+use super::performer::Performer;
+use crate::model::{Container, Failure, Obeying, Route, ServiceName, Target};
 use crate::plan::Front;
 use crate::run::{Facts, Learnt};
+use crate::world::{Content, Edge, OwnSettings, Ports, Publication};
 
-impl Live<'_> {
+impl<P: Ports> Performer<'_, P> {
     /// Twice: the same bytes are written, and nginx reloads where it does not obey them already.
     pub(super) async fn adopt(
         &self,
@@ -19,20 +18,35 @@ impl Live<'_> {
         front: &Front,
         live: &[Container],
     ) -> Result<Learnt, Failure> {
-        let change = self.upstream_change(service, front, live);
+        let route = self.route(service, live);
         if front.is_obeyed()
-            && let Some(Rest { obeyed, .. }) = rest_of(front)
+            && let Some(obeying) = self.obeyed_before(front)
             && self.owner_now(service, front).await?.is_none()
+            && self.write_unseen(service, front, &route, &obeying).await?
         {
-            let door = self.door(service, front).await?;
-            if door.proxy.write_unseen(&door.nginx, &change, &obeyed).await? {
-                return Ok(Learnt::Nothing);
-            }
+            return Ok(Learnt::Nothing);
         }
-        let mut changes = vec![change];
-        changes.extend(tuning(front));
-        self.change(service, front, &changes).await?;
+        self.change(service, front, &Publication::route(route, true).with(OwnSettings::Set)).await?;
         Ok(Learnt::Nothing)
+    }
+
+    /// Writes a route if the edge still obeys what it obeyed then, was not started or made to read its files since and is not
+    /// about to be; tells whether it is so. If not, the file may be written or not, and only a
+    /// [`change`](Self::change) makes sure of what the edge obeys.
+    async fn write_unseen(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        route: &Route,
+        obeying: &Obeying,
+    ) -> Result<bool, Failure> {
+        let edge = self.ports.edge();
+        if edge.obeying(service, front).await?.as_ref() != Some(obeying) {
+            return Ok(false);
+        }
+        edge.write(service, front, route, None).await?;
+        // Others may have told it in between to read its files.
+        Ok(edge.obeying(service, front).await?.as_ref() == Some(obeying))
     }
 
     /// Twice: a file that is gone stays gone, and the same bytes are written again.
@@ -41,9 +55,7 @@ impl Live<'_> {
             // Another project has made a file of that name since, which is not ours to remove.
             return Ok(Learnt::Nothing);
         }
-        let mut changes = vec![FileChange::upstream(front.upstream(service), front.before.clone())];
-        changes.extend(tuning(front).map(|tuning| FileChange { text: None, ..tuning }));
-        self.change(service, front, &changes).await?;
+        self.change(service, front, &Publication::content(Content::Before).with(OwnSettings::Gone)).await?;
         Ok(Learnt::Nothing)
     }
 
@@ -67,14 +79,13 @@ impl Live<'_> {
         if planned.down || self.stops_first(service) {
             return Ok(());
         }
-        let text = self.site.upstream_now(self.plan, service, front).await?;
-        let by_address = text.and_then(|text| nginx::parse(&text).ok()).is_some_and(|file| file.rest.is_none());
-        if by_address {
+        let file = self.ports.edge().published(service, front).await?;
+        if file.is_some_and(|file| file.by_address().is_some()) {
             return Ok(());
         }
         let mut live = Vec::new();
         for container in &planned.live {
-            if self.site.docker.inspect(&container.id).await?.is_some_and(|seen| seen.runs()) {
+            if self.any_runs(std::slice::from_ref(container)).await? {
                 live.push(self.located(container, Some(&front.reach())).await?);
             }
         }
@@ -82,63 +93,50 @@ impl Live<'_> {
         if live.is_empty() {
             return Ok(());
         }
-        self.change(service, front, &[self.upstream_change(service, front, &live)]).await?;
+        self.change(service, front, &Publication::route(self.route(service, &live), true)).await?;
         Ok(())
     }
 
     async fn bring_to_rest(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<(), Failure> {
-        let text = self.site.upstream_now(self.plan, service, front).await?;
+        let edge = self.ports.edge();
+        let file = edge.published(service, front).await?;
         // Others may have made it theirs since.
-        let Some(file) = text.as_deref().and_then(|text| nginx::parse(text).ok()) else { return Ok(()) };
-        if file.project != self.plan.project || file.rest.is_some() || file.servers.is_empty() {
+        let Some(said) = file.and_then(|file| file.said) else { return Ok(()) };
+        let Route { run, project, targets, .. } = said.route;
+        if project != self.plan.project || said.rests.is_some() || targets.is_empty() {
             return Ok(());
         }
         // Where nothing has come of the run, the file is the one from before.
-        let before = front.before.as_deref().and_then(|text| nginx::parse(text).ok());
-        let before = before.filter(|before| before.servers == file.servers);
+        let before = front.before.as_deref().and_then(|text| edge.read(text).said);
+        let before = before.filter(|before| before.route.targets == targets);
         // Before the file is written: who is told to read it later must not be taken for one who has obeyed the addresses.
-        let (mut door, mut generation) = (self.door(service, front).await?, None);
-        for _ in 0..2 {
-            generation = door.proxy.generation(&door.nginx).await?;
-            if generation.is_some() {
-                break;
-            }
-            // It was restarted since.
-            self.site.doors.forget(&front.proxy).await;
-            door = self.door(service, front).await?;
-        }
-        let obeyed = generation.as_ref().and_then(Obeyed::of).ok_or_else(|| Failure::new("nginx has no workers"))?;
-        let empty = self.upstream(service, front, &[]);
-        let name = front.named(service).filter(|_| empty.fallback.is_none()).map(|name| (name.clone(), front.port));
-        let (run, rested) = before.map_or((file.run, None), |before| (before.run, before.rest));
-        let obeyed = match rested {
-            _ if !facts.candidates(service).is_empty() => obeyed,
+        let obeying = edge.obeying(service, front).await?.ok_or_else(|| Failure::new("nginx has no workers"))?;
+        let (run, rested) = before.map_or((run, None), |before| (before.route.run, before.rests));
+        let obeying = match rested {
+            _ if !facts.candidates(service).is_empty() => obeying,
             // The addresses were written, and whether nginx was told of them nobody knows. If it was not, this is what it obeys.
-            Some(rested) => rested.obeyed,
-            None => obeyed.doubted(),
+            Some(rested) => rested,
+            None => edge.doubted(obeying),
         };
-        let file = UpstreamFile { run, servers: file.servers, rest: Some(Rest { obeyed, name }), ..empty };
-        door.proxy.write(&door.nginx, &change_to(&file)).await
+        let route = Route { run, targets, ..self.route(service, &[]) };
+        edge.write(service, front, &route, Some(&obeying)).await
     }
 
-    /// Returns the upstream file that names the old containers by address, in the bytes of `adopt`: where they are there still,
-    /// nothing is written. A name would find the candidates too, as long as they are there.
-    pub(super) async fn text_before(
+    /// Returns what an edge is told when it goes back: the old containers by address, in the bytes of `adopt`; where they are
+    /// there still, nothing is written. A name would find the candidates too, as long as they are there.
+    pub(super) async fn content_before(
         &self,
         service: &ServiceName,
         front: &Front,
         to: &[Container],
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Content, Failure> {
         if self.is_down(service) {
             // Nobody was adopted.
-            return Ok(front.before.as_deref().map(|text| match nginx::parse(text) {
-                Ok(file) => nginx::render(&UpstreamFile { rest: None, ..file }),
-                Err(_) => text.to_owned(),
-            }));
+            return Ok(Content::BeforeByAddress);
         }
         // With stop-first the old containers still lie still; they are started, and named anew, by the undo of that.
         let located = if self.stops_first(service) { to.to_vec() } else { self.revived(service, front, to).await? };
-        Ok(Some(nginx::render(&self.upstream(service, front, &located))))
+        Ok(Content::Route { route: self.route(service, &located), backup: true })
     }
 
     /// Gives the upstream the backup that the switch has left out, now that the service's name finds nobody but the candidates:
@@ -150,51 +148,30 @@ impl Live<'_> {
         front: &Front,
         live: &[Container],
     ) -> Result<(), Failure> {
-        let wanted = self.upstream(service, front, live);
-        if wanted.fallback.is_none() || wanted.servers.len() < live.len() {
+        let edge = self.ports.edge();
+        let wanted = self.route(service, live);
+        if !edge.offers_backup(front) || wanted.targets.len() < live.len() {
             return Ok(());
         }
-        let now = self.site.upstream_now(self.plan, service, front).await?;
-        let alone = now.and_then(|text| nginx::parse(&text).ok()).is_some_and(|file| file.fallback.is_none());
-        if alone {
-            self.change(service, front, &[change_to(&wanted)]).await?;
+        let said = edge.published(service, front).await?.and_then(|file| file.said);
+        if said.is_some_and(|said| !said.has_backup) {
+            self.change(service, front, &Publication::route(wanted, true)).await?;
         }
         Ok(())
     }
 
-    pub(super) fn upstream_change(&self, service: &ServiceName, front: &Front, containers: &[Container]) -> FileChange {
-        change_to(&self.upstream(service, front, containers))
-    }
-
-    fn upstream(&self, service: &ServiceName, front: &Front, containers: &[Container]) -> UpstreamFile {
-        let servers = containers.iter().filter_map(|container| {
-            let address = container.address?;
-            Some(nginx::Server { address, container: container.name.clone(), id: container.id.clone() })
-        });
-        let kept = front.before.as_deref().map(nginx::Kept::of).unwrap_or_default();
-        let resolver = front.resolver.filter(|_| kept.allows_backup());
-        UpstreamFile {
+    /// Returns the route of this run to containers, as far as they have an address.
+    pub(super) fn route(&self, service: &ServiceName, containers: &[Container]) -> Route {
+        Route {
             run: self.plan.run.clone(),
             project: self.plan.project.clone(),
             service: service.clone(),
-            upstream: front.upstream(service).clone(),
-            servers: servers.collect(),
-            fallback: resolver.map(|resolver| nginx::Fallback {
-                name: front.dns_name(service).clone(),
-                resolver,
-                port: front.port,
-            }),
-            kept,
-            rest: None,
+            targets: containers.iter().filter_map(Target::of).collect(),
         }
     }
-}
 
-fn change_to(file: &UpstreamFile) -> FileChange {
-    FileChange::upstream(&file.upstream, Some(nginx::render(file)))
-}
-
-/// Returns what the file from before says that it is at rest.
-fn rest_of(front: &Front) -> Option<Rest> {
-    nginx::parse(front.before.as_deref()?).ok()?.rest
+    /// Returns who the file from before says obeys its addresses, where it is at rest.
+    fn obeyed_before(&self, front: &Front) -> Option<Obeying> {
+        self.ports.edge().read(front.before.as_deref()?).said?.rests
+    }
 }

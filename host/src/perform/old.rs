@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 
-use super::live::Live;
-use crate::docker::State;
-use crate::model::{Container, Failure, OldVolumes, ServiceName};
+use super::performer::Performer;
+use crate::model::{Container, ContainerStatus, Failure, OldVolumes, ServiceName};
 use crate::plan::{Front, names};
 use crate::run::{Facts, Learnt};
+use crate::world::{Engine, Ports, Publication};
 
 /// A connection that somebody opens at the moment in which a container is connected anew is tried again by the kernel after a
 /// second: until then the container must still be there.
 const TRIED_AGAIN: Duration = Duration::from_millis(1100);
 
-impl Live<'_> {
+impl<P: Ports> Performer<'_, P> {
     /// Twice: a stopped container stays stopped. The file names them: the operator has settled that there is a gap.
     pub(super) async fn stop_old(&self, old: &[Container], grace: Option<Duration>) -> Result<Learnt, Failure> {
         self.end(old, grace, false, None).await?;
@@ -30,16 +30,16 @@ impl Live<'_> {
     ) -> Result<Learnt, Failure> {
         if self.is_down(service) {
             // They had died before the run: it is enough that somebody has tried.
-            join_all(old.iter().map(|container| self.site.docker.start(&container.id))).await;
+            join_all(old.iter().map(|container| self.ports.engine().start(&container.id))).await;
             return Ok(Learnt::Nothing);
         }
-        try_join_all(old.iter().map(|container| self.site.docker.start(&container.id))).await?;
+        try_join_all(old.iter().map(|container| self.ports.engine().start(&container.id))).await?;
         let Some(front) = front else { return Ok(Learnt::Nothing) };
         let reach = front.reach();
         let located = try_join_all(old.iter().map(|container| self.located(container, Some(&reach)))).await?;
         // A container that was stopped may have got another address.
         if located.iter().zip(old).any(|(now, then)| now.address != then.address) {
-            self.change(service, front, &[self.upstream_change(service, front, &located)]).await?;
+            self.change(service, front, &Publication::route(self.route(service, &located), true)).await?;
         }
         Ok(Learnt::Nothing)
     }
@@ -54,9 +54,9 @@ impl Live<'_> {
         let reach = front.reach();
         let mut located = Vec::new();
         for container in old {
-            let Some(seen) = self.site.docker.inspect(&container.id).await? else { continue };
+            let Some(seen) = self.ports.engine().inspect(&container.id).await? else { continue };
             if !seen.runs() {
-                self.site.docker.start(&container.id).await?;
+                self.ports.engine().start(&container.id).await?;
             }
             located.push(self.located(container, Some(&reach)).await?);
         }
@@ -76,13 +76,13 @@ impl Live<'_> {
     ) -> Result<(), Failure> {
         if let Some(front) = front {
             self.refuse_if_named(service, front, old, true).await?;
-            if !facts.former.contains_key(service) && self.any_runs(old).await {
+            if !facts.former.contains_key(service) && self.any_runs(old).await? {
                 self.drain_anew(service, front, facts).await?;
             }
         }
         let mut taken = false;
         for (container, network) in old.iter().flat_map(|old| unnamed.iter().map(move |network| (old, network))) {
-            self.held.still().await?;
+            self.ports.holds().await?;
             match self.unname(container, network).await {
                 Ok(did) => taken |= did,
                 // It stops all the same: some who call the service by its name may find nobody meanwhile.
@@ -90,7 +90,7 @@ impl Live<'_> {
             }
         }
         if taken {
-            tokio::time::sleep(TRIED_AGAIN).await;
+            self.ports.sleep(TRIED_AGAIN).await;
         }
         Ok(())
     }
@@ -126,9 +126,9 @@ impl Live<'_> {
         front: Option<&Front>,
     ) -> Result<Learnt, Failure> {
         for leftover in leftovers {
-            match self.site.docker.inspect(&leftover.id).await? {
+            match self.ports.engine().inspect(&leftover.id).await? {
                 None => {}
-                Some(seen) if seen.runs() || seen.state == State::Paused => {
+                Some(seen) if seen.runs() || seen.state == ContainerStatus::Paused => {
                     self.display.remark(&format!(
                         "{} did not run when the swap began and is {} now, so it stays, in the old version",
                         leftover.name, seen.state
@@ -158,10 +158,10 @@ impl Live<'_> {
         let stop_first = self.stops_first(service);
         let mut left = false;
         for container in old {
-            let Some(seen) = self.site.docker.inspect(&container.id).await? else { continue };
+            let Some(seen) = self.ports.engine().inspect(&container.id).await? else { continue };
             left = true;
             if !seen.runs() && !stop_first {
-                self.site.docker.start(&container.id).await?;
+                self.ports.engine().start(&container.id).await?;
             }
         }
         if left { Ok(()) } else { Err(nothing_left(service, old)) }

@@ -3,19 +3,20 @@
 use std::time::Duration;
 
 use super::health;
-use super::live::Live;
-use crate::model::Failure;
+use super::performer::Performer;
+use crate::model::{Failure, Phase};
 use crate::plan::Step;
 use crate::run::{Facts, Learnt};
-use crate::world::World;
+use crate::world::{Judge, Ports, World};
 
-impl World for Live<'_> {
+impl<P: Ports> World for Performer<'_, P> {
     // Long, because it has one line or two for each kind of step.
     async fn perform(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
+        let judge = self.ports.judge();
         // No hook begins beside a command that was given up, least of all its undo. Other steps need not wait: scripts in one
         // container do by themselves, and what runs in a candidate goes with it.
         if !step.hooks().is_empty() {
-            self.site.docker.given_up_is_over().await?;
+            judge.given_up_is_over().await?;
         }
         match step {
             Step::Tag { name, image, before, .. } => self.tag(name, image, before.as_deref()).await,
@@ -24,7 +25,7 @@ impl World for Live<'_> {
                 if !hooks.is_empty() {
                     self.must_be_named(service).await?;
                 }
-                self.pre_start(service, facts).await
+                judge.ask(Phase::PreStart, service, facts).await
             }
             Step::Adopt { service, front, live, .. } => self.adopt(service, front, live).await,
             Step::Release { service, front } => self.release(service, front).await,
@@ -50,9 +51,11 @@ impl World for Live<'_> {
                 self.announce(service, places, reach.as_ref(), facts).await
             }
             Step::AwaitHealthy { .. } => health::await_healthy(self, step, facts).await,
-            Step::PreSwap { service, .. } => self.pre_swap(service, facts).await,
-            Step::Switch { service, front, judged, .. } => self.switch(service, front, *judged, facts).await,
-            Step::PostSwap { service, .. } => self.post_swap(service, facts).await,
+            Step::PreSwap { service, .. } => judge.ask(Phase::PreSwap, service, facts).await,
+            Step::Switch { service, front, judged, .. } => {
+                self.switch(service, front, *judged, facts).await.map(|generation| Learnt::Former { generation })
+            }
+            Step::PostSwap { service, .. } => judge.ask(Phase::PostSwap, service, facts).await,
             Step::Watch { service, time, .. } => health::watch(self, service, *time, facts).await,
             Step::Drain { service, front, timeout, .. } => self.drain(service, front, *timeout, facts).await,
             Step::Commit => self.commit(facts).await,
@@ -71,8 +74,8 @@ impl World for Live<'_> {
                 tokio::join!(retire, self.forget(service, keep)).0
             }
             Step::Rest { service, front } => self.rest(service, front, facts).await,
-            Step::Finish { service, .. } => self.finish(service, facts).await,
-            Step::Rollback { service, .. } => self.rollback(service, facts).await,
+            Step::Finish { service, .. } => judge.ask(Phase::Finish, service, facts).await,
+            Step::Rollback { service, .. } => judge.ask(Phase::Rollback, service, facts).await,
             Step::RemoveCandidates { service, known } => self.remove_candidates(service, known, facts).await,
             Step::StartOld { service, old, front } => self.start_old(service, old, front.as_deref()).await,
             Step::StopCandidates { service, grace } => self.stop_candidates(service, *grace, facts).await,
@@ -81,15 +84,15 @@ impl World for Live<'_> {
     }
 
     async fn holds(&self) -> Result<(), Failure> {
-        self.held.still().await
+        self.ports.holds().await
     }
 
     async fn pause(&self, time: Duration) {
-        tokio::time::sleep(time).await;
+        self.ports.sleep(time).await;
     }
 }
 
-impl Live<'_> {
+impl<P: Ports> Performer<'_, P> {
     /// From here on the run only goes forward, so what it goes forward to must run.
     async fn commit(&self, facts: &Facts) -> Result<Learnt, Failure> {
         for planned in &self.plan.services {

@@ -1,49 +1,39 @@
-//! Which containers nginx sends requests to, and waiting until it uses the others no more.
+//! Which containers an edge sends requests to, and waiting until it uses the others no more.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::health;
-use super::live::Live;
-use crate::model::{Container, Failure, ServiceName};
-use crate::nginx::{self, FileChange, TUNING_FILE};
+use super::performer::Performer;
+use crate::model::{Container, Failure, Former, ServiceName};
 use crate::plan::{Front, Step, names};
-use crate::run::{Facts, Generation, Learnt};
-use crate::site::front::FrontDoor;
+use crate::run::{Facts, Learnt};
+use crate::world::{Edge, OwnSettings, Ports, Publication};
 
-impl Live<'_> {
-    pub(super) async fn door(&self, service: &ServiceName, front: &Front) -> Result<Arc<FrontDoor>, Failure> {
-        self.site.doors.of(&self.site.docker, &self.plan.project, service, front).await
-    }
+/// The pause before former workers are looked at again where a look at them has failed.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// So many times they are looked at again where nothing at all is seen.
+const LOOKS: u32 = 3;
 
+impl<P: Ports> Performer<'_, P> {
     /// Returns the project that the upstream file belongs to now, where that is another one: while a run was dead, others may
     /// have taken the name.
     pub(super) async fn owner_now(&self, service: &ServiceName, front: &Front) -> Result<Option<String>, Failure> {
-        let text = self.site.upstream_now(self.plan, service, front).await?;
-        let owner = text.as_deref().and_then(nginx::owner).filter(|owner| *owner != self.plan.project);
-        Ok(owner.map(str::to_owned))
+        let owner = self.ports.edge().published(service, front).await?.and_then(|file| file.owner);
+        Ok(owner.filter(|owner| *owner != self.plan.project))
     }
 
-    /// Changes nginx's files and makes it obey them. After a failure nginx is found anew: it may have been restarted.
+    /// Tells an edge where requests go and makes it obey, unless the file is another project's by now.
     pub(super) async fn change(
         &self,
         service: &ServiceName,
         front: &Front,
-        changes: &[FileChange],
-    ) -> Result<Generation, Failure> {
+        publication: &Publication,
+    ) -> Result<Former, Failure> {
         if let Some(owner) = self.owner_now(service, front).await? {
             return Err(Failure::new(format!("`{}` belongs to project `{owner}` now", front.file(service)))
                 .hint("see `swap doctor` for how two projects share an nginx"));
         }
-        let door = self.door(service, front).await?;
-        let nginx = nginx::Nginx { patience: self.site.settings(service).timeouts.reload, ..door.nginx.clone() };
-        match door.proxy.switch(&nginx, changes).await {
-            Ok(generation) => Ok(generation),
-            Err(failure) => {
-                self.site.doors.forget(&front.proxy).await;
-                Err(failure.into())
-            }
-        }
+        self.ports.edge().publish(service, front, publication).await
     }
 
     /// Twice: the same bytes are written and nginx reloads once more.
@@ -53,7 +43,7 @@ impl Live<'_> {
         front: &Front,
         judged: bool,
         facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+    ) -> Result<Former, Failure> {
         let candidates = facts.candidates(service);
         if let Some(lost) = candidates.iter().find(|candidate| candidate.address.is_none()) {
             return Err(Failure::new(format!("candidate `{}` has no address that nginx could use", lost.name)));
@@ -61,14 +51,12 @@ impl Live<'_> {
         self.must_run_on(candidates).await?;
         health::before_switch(self, service, facts).await?;
         // The backup finds the old containers too as long as they run, and what it hides can't be judged.
-        let shown = Front { resolver: front.resolver.filter(|_| !judged), ..front.clone() };
-        let mut changes = vec![self.upstream_change(service, &shown, candidates)];
-        changes.extend(tuning(front));
-        let generation = self.change(service, front, &changes).await?;
+        let publication = Publication::route(self.route(service, candidates), !judged).with(OwnSettings::Set);
+        let former = self.change(service, front, &publication).await?;
         if let Some(probe) = self.probes.get(service) {
             probe.switched();
         }
-        Ok(Learnt::Former { generation })
+        Ok(former)
     }
 
     /// Twice: as for the switch.
@@ -82,26 +70,22 @@ impl Live<'_> {
         drain: Duration,
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
-        let text = self.text_before(service, front, to).await?;
-        let generation = self.change(service, front, &[FileChange::upstream(front.upstream(service), text)]).await?;
-        let door = self.door(service, front).await?;
+        let content = self.content_before(service, front, to).await?;
+        let former = self.change(service, front, &Publication::content(content)).await?;
         if !self.is_down(service) {
             self.display.note(&format!("{service}: {} serves again", names(to)));
         }
-        if self.any_runs(facts.candidates(service)).await {
+        // Where nobody knows whether one runs, they are waited for.
+        if self.any_runs(facts.candidates(service)).await.unwrap_or(true) {
             // Requests that are still at the candidates after that are cut: they are to go.
-            let note = |left: &[nginx::Worker]| {
-                self.display.note(&format!("{} nginx workers still use the candidates", left.len()))
-            };
-            let _ = door.proxy.await_drained(&generation, drain, note).await;
+            let note = |left| format!("{left} nginx workers still use the candidates");
+            let _ = self.await_left(service, front, &former, drain, note).await;
         }
         // Where nothing was adopted, nobody else brings the file to rest.
         if self.is_down(service) { self.rest(service, front, facts).await } else { Ok(Learnt::Nothing) }
     }
 
     /// Twice: workers that are gone stay gone.
-    ///
-    /// When time is up the run goes on: what is left is cut when the old container stops, as the operator has settled.
     pub(super) async fn drain(
         &self,
         service: &ServiceName,
@@ -109,37 +93,69 @@ impl Live<'_> {
         timeout: Duration,
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
-        let Some(generation) = facts.former.get(service) else { return Ok(Learnt::Nothing) };
-        let door = self.door(service, front).await?;
-        let note = |left: &[nginx::Worker]| {
-            self.display.note(&format!("{} old nginx workers still have requests", left.len()))
-        };
-        if let Err(failure) = door.proxy.await_drained(generation, timeout, note).await {
-            if door.proxy.drained(generation).await?.is_empty() {
-                return Ok(Learnt::Nothing);
-            }
-            self.display.remark(&format!("{}: they are cut when the old container stops", failure.what));
-            if let Some(hint) = failure.hint {
-                self.display.say(&format!("  hint: {hint}"));
-            }
+        match facts.former.get(service) {
+            Some(former) => self.drain_of(service, front, timeout, former).await.map(|()| Learnt::Nothing),
+            None => Ok(Learnt::Nothing),
         }
-        Ok(Learnt::Nothing)
+    }
+
+    /// Waits until nobody uses the old containers any more.
+    ///
+    /// When time is up the run goes on: what is left is cut when the old container stops, as the operator has settled.
+    async fn drain_of(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        timeout: Duration,
+        former: &Former,
+    ) -> Result<(), Failure> {
+        let note = |left| format!("{left} old nginx workers still have requests");
+        let Some(failure) = self.await_left(service, front, former, timeout, note).await? else { return Ok(()) };
+        self.display.remark(&format!("{}: they are cut when the old container stops", failure.what));
+        if let Some(hint) = failure.hint {
+            self.display.say(&format!("  hint: {hint}"));
+        }
+        Ok(())
+    }
+
+    /// Waits until all of the former ones have left. Returns why some are not known to have when the time is over.
+    ///
+    /// A look at them that fails is no sign that the time is over: they are looked at again. Fails where that does not help.
+    async fn await_left(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        former: &Former,
+        timeout: Duration,
+        note: impl Fn(usize) -> String,
+    ) -> Result<Option<Failure>, Failure> {
+        let edge = self.ports.edge();
+        let mut note = |left: usize| self.display.note(&note(left));
+        let deadline = self.ports.now() + timeout;
+        let mut failed = 0;
+        loop {
+            let time = deadline.saturating_sub(self.ports.now());
+            let Err(failure) = edge.await_left(service, front, former, time, &mut note).await else { return Ok(None) };
+            let over = self.ports.now() >= deadline;
+            match edge.have_left(service, front, former).await {
+                Ok(true) => return Ok(None),
+                Ok(false) if over => return Ok(Some(failure)),
+                Err(failure) if over || failed == LOOKS => return Err(failure),
+                Ok(false) => failed = 0,
+                Err(_) => failed += 1,
+            }
+            self.ports.sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Drains where nobody knows the workers that served the old containers, because the journal was lost: nginx is told
     /// once more what it knows, and all workers from before are waited for.
     pub(super) async fn drain_anew(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<(), Failure> {
-        let Learnt::Former { generation } = self.switch(service, front, false, facts).await? else { return Ok(()) };
+        let former = self.switch(service, front, false, facts).await?;
         let timeout = self.plan.steps.iter().find_map(|step| match step {
             Step::Drain { service: of, timeout, .. } if of == service => Some(*timeout),
             _ => None,
         });
-        let facts = Facts { former: [(service.clone(), generation)].into(), ..facts.clone() };
-        self.drain(service, front, timeout.unwrap_or_default(), &facts).await.map(drop)
+        self.drain_of(service, front, timeout.unwrap_or_default(), &former).await
     }
-}
-
-/// Returns what swap adds to nginx's settings, if anything.
-pub(super) fn tuning(front: &Front) -> Option<FileChange> {
-    front.tuning.as_ref().map(|text| FileChange { name: TUNING_FILE.to_owned(), text: Some(text.clone()) })
 }

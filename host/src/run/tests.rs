@@ -3,6 +3,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::*;
 use crate::model::{Check, Image, LoadedHook, OldVolumes, Order, Phase, Place, ProxyChoice, RunId, Settings};
 use crate::plan::{Front, Observed, ObservedService, Reach, plan};
@@ -334,7 +336,7 @@ fn events_that_no_run_writes_are_refused() {
 #[test]
 fn the_facts_are_the_last_that_were_learnt() {
     let plan = app();
-    let generation = Generation { boot: "b".to_owned(), master: Process { pid: 1, start: 2 }, workers: Vec::new() };
+    let generation = Former("those of before".into());
     let candidates = |id| Learnt::candidates(vec![container(id)]);
     let events = [
         Event::Done { step: 0, learnt: candidates("created") },
@@ -522,8 +524,8 @@ fn one_of_each() -> Vec<Event> {
         steps,
         notices: vec!["left alone".to_owned()],
     };
-    let process = |pid| Process { pid, start: 123_456 };
-    let generation = Generation { boot: "5f2d".to_owned(), master: process(1), workers: vec![process(7)] };
+    let process = |pid: u32| json!({ "pid": pid, "start": 123_456 });
+    let generation = Former(json!({ "boot": "5f2d", "master": process(1), "workers": [process(7)] }));
     let failure =
         || Failure::new("candidate is not healthy").hint("see its log").tail(["connection refused".to_owned()]);
     vec![

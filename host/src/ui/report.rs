@@ -5,6 +5,7 @@
 //! own style sheet.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use serde::Deserialize;
 
 use crate::model::Failure;
 use crate::plan::{Step, names};
@@ -309,6 +310,18 @@ fn at(told: &Told, probed: &Probed, ms: u32) -> String {
     seconds(probed.began_ms + i64::from(ms) - told.began())
 }
 
+/// What a journal has of the nginx workers that obeyed the former route. Only an nginx says such a thing.
+#[derive(Deserialize)]
+struct Workers {
+    master: Worker,
+    workers: Vec<Worker>,
+}
+
+#[derive(Deserialize)]
+struct Worker {
+    pid: u32,
+}
+
 fn containers(told: &Told) -> Markup {
     let facts = told.facts();
     html! {
@@ -336,10 +349,12 @@ fn containers(told: &Told) -> Markup {
                     }
                 }
             }
-            @for (service, generation) in &facts.former {
-                @let pids: Vec<String> = generation.workers.iter().map(|worker| worker.pid.to_string()).collect();
-                p { "nginx of " (service) ": master " (generation.master.pid) "; at the switch its workers "
-                    (pids.join(", ")) " were told to end, and the old containers could not stop before they had." }
+            @for (service, former) in &facts.former {
+                @if let Ok(Workers { master, workers }) = Workers::deserialize(&former.0) {
+                    @let pids: Vec<String> = workers.iter().map(|worker| worker.pid.to_string()).collect();
+                    p { "nginx of " (service) ": master " (master.pid) "; at the switch its workers "
+                        (pids.join(", ")) " were told to end, and the old containers could not stop before they had." }
+                }
             }
         }
     }

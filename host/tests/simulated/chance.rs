@@ -11,7 +11,7 @@ pub enum Fault {
     CrashAfter,
     /// What is under way fails here, half done.
     Fail,
-    /// What is under way fails here, and so do this step and its like until swap is started again.
+    /// What is under way fails here, and so do all calls of its kind until swap is started again.
     FailForGood,
     /// The disk takes no journal any more until swap is started again.
     DiskFull,
@@ -19,6 +19,8 @@ pub enum Fault {
     LosesLock,
     /// A signal comes.
     Signal,
+    /// What is under way takes a while, in which others go on.
+    Waits,
     /// Somebody else does something.
     Foreign(Foreign),
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use swap::model::{
     Failure, FileKind, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook, Order, Phase, Place, ProxyChoice,
-    Settings,
+    Settings, Timeouts,
 };
 use swap::plan::{CalledIn, Front, Observed, ObservedService, Plan, Retag, plan};
 
 use super::chance::Chance;
-use super::world::{File, Life, Rules, Server, Service, Simulated, Universe, run_id};
+use super::world::{File, Lies, Life, NETWORK, Server, Service, Simulated, Universe, run_id};
 
 /// One kind of project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,8 +111,8 @@ pub fn called() -> Vec<Family> {
 }
 
 /// Makes the world in which the project serves, and the plan that swaps it.
-pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
-    let mut world = Universe::new(chance, rules);
+pub fn begin(family: &Family, chance: Chance, lies: Lies) -> Universe {
+    let mut world = Universe::new(chance, lies);
     for (index, shape) in family.services.iter().enumerate() {
         let name = ["app", "more"][index];
         world.services.push(Service {
@@ -123,6 +123,7 @@ pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
             scale: shape.scale,
             containers: Vec::with_capacity(2 * shape.scale + 2),
             image: if shape.back { 2 } else { 1 },
+            was: if shape.back { 2 } else { 1 },
             built: None,
             back: None,
             died: shape.died,
@@ -188,6 +189,7 @@ pub fn begin(family: &Family, chance: Chance, rules: Rules) -> Universe {
 /// Somebody builds the next version of everything.
 pub fn new_version(world: &mut Universe) {
     for service in &mut world.services {
+        service.was = service.image;
         service.image += 1;
         service.built = None;
         service.back = None;
@@ -219,6 +221,8 @@ fn observe(family: &Family, world: &Universe) -> Observed {
         ObservedService {
             settings: Settings {
                 watch: if family.watch { Duration::from_secs(5) } else { Duration::ZERO },
+                // A candidate that never answers is not waited for long.
+                timeouts: Timeouts { health: Duration::from_secs(2), ..Timeouts::default() },
                 order: if shape.stop_first { Order::StopFirst } else { Order::StartFirst },
                 ..Settings::default()
             },
@@ -227,14 +231,14 @@ fn observe(family: &Family, world: &Universe) -> Observed {
             left_behind: left.iter().map(|c| c.seen(&service.name, service.proxied)).collect(),
             stopped: if service.died { Vec::new() } else { seen(false) },
             image: Some(Image {
-                name: "demo-app".to_owned(),
+                name: service.image_name(),
                 id: format!("sha256:{}", service.back.unwrap_or(service.image)),
             }),
             retag: service.back.map(|_| Retag { before: Some(format!("sha256:{}", service.image)) }),
-            networks: vec!["demo_default".to_owned()],
+            networks: vec![NETWORK.to_owned()],
             called_in: Vec::from_iter(shape.called.then(|| CalledIn {
                 place: Place {
-                    network: "demo_default".to_owned(),
+                    network: NETWORK.to_owned(),
                     aliases: vec![service.name.to_string()],
                     ..Place::default()
                 },

@@ -64,7 +64,9 @@ impl Universe {
             Foreign::Dies(which) => {
                 if let Some(index) = self.running(service, which) {
                     self.harm(service, index);
-                    self.services[service].containers[index].life = Life::Exited;
+                    let container = &mut self.services[service].containers[index];
+                    container.life = Life::Exited;
+                    container.ends += 1;
                 }
             }
             Foreign::Sickens(which) => {
@@ -150,6 +152,7 @@ impl Universe {
         }
         let ready = self.now + 200;
         let container = &mut self.services[service].containers[index];
+        container.ends += 1;
         if container.ready_at.is_some() {
             container.ready_at = Some(ready);
         }

@@ -1,27 +1,28 @@
 //! One run and everything that takes it up after it was killed, stuck or left.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use swap::claim::{settled_by_others, traces};
 use swap::executor::{self, End};
-use swap::model::ServiceName;
-use swap::plan::{Plan, Step};
-use swap::run::{Event, Facts, Goal, IllegalEvent, Outcome, State, Traces, presume};
+use swap::perform::{Performer, candidates_run};
+use swap::plan::Plan;
+use swap::run::{Event, Goal, IllegalEvent, Outcome, State, presume};
+use swap::ui::{Display, Format, Volume};
 
 use super::chance::Chance;
 use super::family::{Family, begin, new_version, planned};
-use super::perform::Performer;
+use super::ports::{Simulation, Steps};
 use super::record::Recorder;
-use super::world::{Life, Rules, Simulated, Universe};
+use super::world::{Lies, Universe};
 
 /// How one process ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Ending {
     Killed,
-    Engine(End),
+    Executor(End),
     Illegal(IllegalEvent),
     /// The first line could not be written, so nothing was done.
     NotBegun,
@@ -31,11 +32,11 @@ impl Ending {
     fn word(&self) -> &'static str {
         match self {
             Ending::Killed => "killed",
-            Ending::Engine(End::Over(Outcome::Swapped)) => "swapped",
-            Ending::Engine(End::Over(Outcome::RolledBack)) => "rolled back",
-            Ending::Engine(End::Stuck(_)) => "stuck",
-            Ending::Engine(End::Left) => "left",
-            Ending::Engine(End::Lost(_)) => "lost",
+            Ending::Executor(End::Over(Outcome::Swapped)) => "swapped",
+            Ending::Executor(End::Over(Outcome::RolledBack)) => "rolled back",
+            Ending::Executor(End::Stuck(_)) => "stuck",
+            Ending::Executor(End::Left) => "left",
+            Ending::Executor(End::Lost(_)) => "lost",
             Ending::Illegal(_) => "illegal",
             Ending::NotBegun => "not begun",
         }
@@ -59,7 +60,7 @@ pub enum Then {
 pub struct Story {
     family: Family,
     then: Then,
-    rules: Rules,
+    lies: Lies,
     plan: Plan,
 }
 
@@ -101,13 +102,13 @@ const TRIES: usize = 3;
 
 impl Story {
     /// A run of a project's plan, changed to see whether that is noticed.
-    pub fn new(family: Family, then: Then, rules: Rules, change: fn(&mut Plan)) -> Self {
-        let mut plan = match planned(&family, &begin(&family, Chance::Calm, rules)) {
+    pub fn new(family: Family, then: Then, lies: Lies, change: fn(&mut Plan)) -> Self {
+        let mut plan = match planned(&family, &begin(&family, Chance::Calm, lies)) {
             Ok(plan) => plan,
             Err(refused) => panic!("`{}` is refused: {refused:?}", family.name),
         };
         change(&mut plan);
-        Self { family, then, rules, plan }
+        Self { family, then, lies, plan }
     }
 
     /// Returns what the project is called.
@@ -117,7 +118,7 @@ impl Story {
 
     /// Simulates a run and whatever takes it up, to the end.
     pub fn live(&self, chance: Chance, tell: bool, count: bool) -> Told {
-        let mut world = begin(&self.family, chance, self.rules);
+        let mut world = begin(&self.family, chance, self.lies);
         world.story = tell.then(Vec::new);
         world.seen = count.then(Default::default);
         if world.chance.below(8) == 7 {
@@ -141,8 +142,10 @@ impl Story {
                 return;
             }
             match &ending {
-                Ending::Engine(End::Over(outcome)) if now.disk.closed || now.disk.durable.is_empty() => break *outcome,
-                Ending::Engine(End::Stuck(step)) if !MAY_BE_STUCK.contains(&step.verb()) => {
+                Ending::Executor(End::Over(outcome)) if now.disk.closed || now.disk.durable.is_empty() => {
+                    break *outcome;
+                }
+                Ending::Executor(End::Stuck(step)) if !MAY_BE_STUCK.contains(&step.verb()) => {
                     return now.violate(format!("stuck at {}, where a failure must unwind", step.verb()));
                 }
                 Ending::Illegal(illegal) => return now.violate(format!("{illegal}")),
@@ -172,17 +175,19 @@ impl Story {
                 Then::WithoutJournal => (true, true),
                 Then::Either => (now.chance.below(2) == 1, now.chance.below(6) == 5),
             };
-            if loses {
-                now.lose_journal(plan);
-            }
-            let presumed_forward = matches!(now.disk.durable.last(), Some(Event::Resumed { goal: Goal::Forward }));
-            let back = back && !presumed_forward;
-            let goal = if back || !candidates_run(&now, plan) { Goal::Back } else { Goal::Forward };
-            let committed = State::of(plan, &now.disk.durable).is_ok_and(|state| state.committed());
-            now.disk.closed = false;
             drop(now);
+            if loses {
+                lose_journal(world, plan);
+            }
+            let Some((goal, committed)) = goal(world, plan, back) else {
+                // Others have settled what runs: the run is forgotten.
+                if !world.borrow().disturbed() {
+                    world.borrow_mut().violate("a run is forgotten that nobody disturbed".to_owned());
+                }
+                return;
+            };
             ending = process(world, plan, Event::Resumed { goal });
-            if let (Goal::Back, false, Ending::Engine(End::Over(Outcome::Swapped))) = (goal, committed, &ending) {
+            if let (Goal::Back, false, Ending::Executor(End::Over(Outcome::Swapped))) = (goal, committed, &ending) {
                 let closed = world.borrow().disk.durable.iter().any(|event| matches!(event, Event::Closed { .. }));
                 if !closed {
                     world.borrow_mut().violate("swapped where it was to go back".to_owned());
@@ -217,7 +222,7 @@ impl Story {
         };
         drop(now);
         match first_process(world, &plan) {
-            Ending::Engine(End::Over(Outcome::Swapped)) => world.borrow_mut().check_rest(&plan, Outcome::Swapped),
+            Ending::Executor(End::Over(Outcome::Swapped)) => world.borrow_mut().check_rest(&plan, Outcome::Swapped),
             other => world.borrow_mut().violate(format!("the next swap ended so: {other:?}")),
         }
     }
@@ -227,7 +232,6 @@ impl Story {
 fn first_process(world: &RefCell<Universe>, plan: &Plan) -> Ending {
     {
         let mut world = world.borrow_mut();
-        world.live = plan.services.iter().map(|service| (service.name.clone(), service.live.clone())).collect();
         world.planned = plan.services.iter().map(|service| (service.name.clone(), service.image.id.clone())).collect();
         world.tell(|| plan.to_string());
     }
@@ -255,9 +259,10 @@ fn process(world: &RefCell<Universe>, plan: &Plan, first: Event) -> Ending {
     }
     events.push(first);
     let mut wishes = world.borrow().wishes.subscribe();
-    let performer = Performer(world);
+    let performer = Performer::new(Simulation(world), plan, DISPLAY.with(Display::clone));
+    let steps = Steps { performer, world };
     let mut recorder = Recorder(world);
-    let ended = ready(executor::run(plan, &mut events, &performer, &mut recorder, &mut wishes));
+    let ended = driven(world, executor::run(plan, &mut events, &steps, &mut recorder, &mut wishes));
     if world.borrow().dead {
         return Ending::Killed;
     }
@@ -266,67 +271,68 @@ fn process(world: &RefCell<Universe>, plan: &Plan, first: Event) -> Ending {
             world.borrow_mut().violate("the run waits for ever".to_owned());
             Ending::Killed
         }
-        Some(Ok(end)) => Ending::Engine(end),
+        Some(Ok(end)) => Ending::Executor(end),
         Some(Err(illegal)) => Ending::Illegal(illegal),
     }
 }
 
-/// Returns what the future comes to; in this world everything is ready at once, or never.
-fn ready<T>(future: impl Future<Output = T>) -> Option<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
-    }
+thread_local! {
+    /// What the steps remark is not looked at.
+    static DISPLAY: Display = Display::new(Format::Text, Volume::Quiet);
 }
 
-impl Universe {
-    /// Nobody has the journal any more: the copy of the plan on the engine and the world tell what it must have said.
-    fn lose_journal(&mut self, plan: &Plan) {
-        self.tell(|| "(the journal is lost)".to_owned());
-        let traces = plan.services.iter().map(|planned| (planned.name.clone(), self.traces(plan, &planned.name)));
-        self.disk.durable = presume(plan, &traces.collect());
-        self.disk.doubtful.clear();
-    }
-
-    fn traces(&self, plan: &Plan, name: &ServiceName) -> Traces {
-        let service = &self.services[self.index(name)];
-        let (known, count) = plan
-            .steps
-            .iter()
-            .find_map(|step| match step {
-                Step::Create { service: of, known, count, .. } if of == name => Some((known, *count)),
-                _ => None,
-            })
-            .unwrap_or_else(|| panic!("the plan creates nothing of `{name}`"));
-        let is_known = |c: &&Simulated| known.contains(&format!("c{}", c.id));
-        let created: Vec<&Simulated> = service.containers.iter().filter(|c| !is_known(c)).take(count).collect();
-        let live = plan.services.iter().find(|planned| planned.name == *name).map(|planned| &planned.live);
-        let is_old = |c: &&Simulated| live.into_iter().flatten().any(|live| live.id == format!("c{}", c.id));
-        let old: Vec<&Simulated> = service.containers.iter().filter(is_old).collect();
-        let named: BTreeSet<String> =
-            self.named(self.index(name)).iter().map(|server| format!("c{}", server.id)).collect();
-        let ids = |all: &[&Simulated]| all.iter().map(|c| format!("c{}", c.id)).collect::<BTreeSet<_>>();
-        let planned: BTreeSet<String> = live.into_iter().flatten().map(|live| live.id.clone()).collect();
-        let runs = |c: &&&Simulated| c.life == Life::Running;
-        Traces {
-            candidates: created.iter().map(|c| c.seen(&service.name, service.proxied)).collect(),
-            candidates_started: created.iter().filter(|c| c.life != Life::Created).count(),
-            candidates_run: created.iter().filter(runs).count(),
-            old_there: old.len(),
-            old_run: old.iter().filter(runs).count(),
-            file: self.nginx.files[self.index(name)].is_some(),
-            names_candidates: !named.is_empty() && named == ids(&created),
-            names_others: !named.is_empty() && named != planned,
+/// Returns what the future comes to; `None`: swap was killed, or the future waits for ever.
+///
+/// In this world everything is ready at once, but for who sleeps: when all do, the clock goes on to when the first one wakes up.
+fn driven<T>(world: &RefCell<Universe>, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return Some(value);
+        }
+        let mut world = world.borrow_mut();
+        let alarm = world.alarm.take();
+        if world.dead {
+            return None;
+        }
+        if !std::mem::take(&mut world.woken) {
+            world.now = world.now.max(alarm?);
         }
     }
 }
 
-/// As the `resume` command looks before it goes forward.
-fn candidates_run(world: &Universe, plan: &Plan) -> bool {
-    let facts = Facts::of(plan, &world.disk.durable);
-    let runs = |id: &str| {
-        let mut all = world.services.iter().flat_map(|service| &service.containers);
-        all.any(|c| format!("c{}", c.id) == id && c.life == Life::Running)
-    };
-    facts.candidates.values().flatten().filter(|candidate| candidate.address.is_some()).all(|c| runs(&c.id))
+/// Looks at the world without anything that goes wrong.
+fn looked<'a, T, F: Future<Output = T>>(world: &'a RefCell<Universe>, look: impl FnOnce(Simulation<'a>) -> F) -> T {
+    world.borrow_mut().undisturbed = true;
+    let seen = driven(world, look(Simulation(world)));
+    world.borrow_mut().undisturbed = false;
+    seen.unwrap_or_else(|| panic!("who only looks waits for ever"))
+}
+
+/// Nobody has the journal any more: the copy of the plan on the engine and the world tell what it must have said.
+fn lose_journal(world: &RefCell<Universe>, plan: &Plan) {
+    world.borrow_mut().tell(|| "(the journal is lost)".to_owned());
+    let left = looked(world, |world| async move { traces(&world, &world, plan).await });
+    let left = left.unwrap_or_else(|failure| panic!("who only looks is refused: {failure}"));
+    let mut world = world.borrow_mut();
+    world.disk.durable = presume(plan, &left);
+    world.disk.doubtful.clear();
+}
+
+/// Returns where a run is to go that is taken up, as the commands settle it, and whether it has committed; `None`: nowhere.
+fn goal(world: &RefCell<Universe>, plan: &Plan, back: bool) -> Option<(Goal, bool)> {
+    let events = world.borrow().disk.durable.clone();
+    let presumed_forward = matches!(events.last(), Some(Event::Resumed { goal: Goal::Forward }));
+    let forward = (!back || presumed_forward)
+        && looked(world, |world| async move { candidates_run(&world, plan, &events).await });
+    let mut now = world.borrow_mut();
+    let committed = State::of(plan, &now.disk.durable).is_ok_and(|state| state.committed());
+    now.disk.closed = false;
+    drop(now);
+    if forward {
+        return Some((Goal::Forward, committed));
+    }
+    let settled = !committed && looked(world, |world| async move { settled_by_others(&world, plan).await == Ok(true) });
+    (!settled).then_some((Goal::Back, committed))
 }

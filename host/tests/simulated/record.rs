@@ -42,7 +42,7 @@ impl Universe {
         if self.disk.full {
             return self.lose(event);
         }
-        if self.rules.journal_in_order {
+        if !self.lies.the_journal_has_gaps {
             let doubtful = std::mem::take(&mut self.disk.doubtful);
             self.disk.durable.extend(doubtful);
         } else {

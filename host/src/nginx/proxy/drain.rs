@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::super::Shell;
 use super::super::workers::{self, Present};
+use super::super::workers::{Generation, Process};
 use super::{Nginx, Proxy, cut};
 use crate::model::Failure;
-use crate::run::{Generation, Process};
 
 /// A worker of a former generation that still runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

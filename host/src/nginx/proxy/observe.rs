@@ -13,10 +13,10 @@ use super::super::script::{marker, subshell};
 use super::super::tuning::{self, TUNING_FILE};
 use super::super::upstream::{UpstreamFile, file_name, parse, render};
 use super::super::workers;
+use super::super::workers::Generation;
 use super::super::{DEFAULT_FOLDER, Shell};
 use super::{FileChange, Nginx, Place, Proxy, cut, reasons};
 use crate::model::{Failure, Output, ServiceName};
-use crate::run::Generation;
 use crate::text::{quote, quote_all};
 
 /// What was found out about nginx for one service.

@@ -7,10 +7,10 @@ use super::super::config::ErrorLog;
 use super::super::find;
 use super::super::tuning::TUNING_FILE;
 use super::super::upstream::{Obeyed, TITLE};
+use super::super::workers::{Generation, Process};
 use super::super::{Shell, USUAL};
 use super::{FileChange, Nginx, Proxy, cut};
 use crate::model::{Failure, Output};
-use crate::run::{Generation, Process};
 use crate::text::{printable, quote, quote_all};
 
 /// Changes files and, for a switch, makes nginx obey them; what it needs to know are its variables and parameters.

@@ -1,0 +1,85 @@
+//! What is left of a run in the world.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::model::{ContainerFacts, ContainerStatus, Failure, ServiceName};
+use crate::plan::{Plan, PlannedService, Step};
+use crate::run::Traces;
+use crate::site::containers::container;
+use crate::text::short;
+use crate::world::{Edge, Engine};
+
+/// Returns what is left of a run in each of its services.
+pub async fn traces(
+    engine: &impl Engine,
+    edge: &impl Edge,
+    plan: &Plan,
+) -> Result<BTreeMap<ServiceName, Traces>, Failure> {
+    let mut traces = BTreeMap::new();
+    for planned in &plan.services {
+        traces.insert(planned.name.clone(), traces_in(engine, edge, plan, planned).await?);
+    }
+    Ok(traces)
+}
+
+/// Tells whether a run that is to go back can go nowhere, because nothing that was live when it began is there any
+/// more: others have settled since what runs.
+pub async fn settled_by_others(engine: &impl Engine, plan: &Plan) -> Result<bool, Failure> {
+    for old in plan.services.iter().flat_map(|planned| &planned.live) {
+        if engine.inspect(&old.id).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn traces_in(
+    engine: &impl Engine,
+    edge: &impl Edge,
+    plan: &Plan,
+    planned: &PlannedService,
+) -> Result<Traces, Failure> {
+    let service = &planned.name;
+    let seen = engine.of_service(&plan.project, service).await?;
+    let front = plan.front(service);
+    let created = created_by(plan, planned, &seen);
+    let place = |seen: &&ContainerFacts| {
+        let address =
+            front.and_then(|front| Some(SocketAddr::new(seen.address(front.network.as_deref())?, front.port)));
+        container(seen, address.filter(|_| seen.runs()))
+    };
+    let is_old = |seen: &&ContainerFacts| planned.live.iter().any(|live| live.id == seen.id);
+    let old: Vec<&ContainerFacts> = seen.iter().filter(is_old).collect();
+    let file = match front {
+        Some(front) => edge.published(service, front).await?,
+        None => None,
+    };
+    let targets = file.iter().filter_map(|file| file.said.as_ref()).flat_map(|said| &said.route.targets);
+    let named: BTreeSet<&str> = targets.map(|target| target.id.as_str()).collect();
+    let names = |ids: &mut dyn Iterator<Item = &str>| ids.map(short).collect::<BTreeSet<_>>() == named;
+    Ok(Traces {
+        candidates: created.iter().map(place).collect(),
+        candidates_started: created.iter().filter(|seen| seen.state != ContainerStatus::Created).count(),
+        candidates_run: created.iter().filter(|seen| seen.runs()).count(),
+        old_there: old.len(),
+        old_run: old.iter().filter(|seen| seen.runs()).count(),
+        // What people had written before is there before the run and after it.
+        file: file.as_ref().is_some_and(|file| file.is_ours),
+        names_candidates: !named.is_empty() && names(&mut created.iter().map(|seen| seen.id.as_str())),
+        names_others: !named.is_empty() && !names(&mut planned.live.iter().map(|live| live.id.as_str())),
+    })
+}
+
+/// Returns what the run must have created: of the containers that were not there before, those of its image, and those that
+/// were never started, because somebody may have built between plan and creation; no more than it wanted. compose numbers
+/// upwards, so what others have added since comes later.
+fn created_by<'a>(plan: &Plan, planned: &PlannedService, seen: &'a [ContainerFacts]) -> Vec<&'a ContainerFacts> {
+    let created = plan.steps.iter().find_map(|step| match step {
+        Step::Create { service, count, known, image, .. } if *service == planned.name => Some((*count, known, image)),
+        _ => None,
+    });
+    let Some((count, known, image)) = created else { return Vec::new() };
+    let made = |seen: &&ContainerFacts| seen.image == image.id || seen.state == ContainerStatus::Created;
+    seen.iter().filter(|seen| !known.contains(&seen.id)).filter(made).take(count).collect()
+}

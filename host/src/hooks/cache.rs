@@ -101,9 +101,9 @@ impl Cache {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let beside = self.folder.join(format!(".{}-{number}-{name}", std::process::id()));
+        // Not synced, which takes longer than some compile: what a crash tears does not agree with its sum.
         let written = create_new(&beside).and_then(|mut file| {
             file.write_all(bytes)?;
-            file.sync_all()?;
             fs::rename(&beside, path)
         });
         if written.is_err() {

@@ -20,7 +20,7 @@ use crate::run::{Facts, Learnt};
 use crate::ui::front_door;
 
 /// The first pause between two rounds of checks. It grows by a quarter each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(25);
+const FIRST_PAUSE: Duration = Duration::from_millis(3);
 /// The longest pause between two rounds.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// One attempt of a check may hang so long; the next one may do better.

@@ -276,6 +276,11 @@ impl Recorded {
         Ok(Self { run, entries, path })
     }
 
+    /// Tells whether the run is over.
+    pub fn is_over(&self) -> bool {
+        self.path.extension().is_none_or(|ending| ending != "open")
+    }
+
     /// Returns the plan of the run; `None` if it died before it was recorded.
     pub fn plan(&self) -> Option<&Plan> {
         self.entries.iter().find_map(|entry| match &entry.event {

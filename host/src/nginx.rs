@@ -45,7 +45,7 @@ pub use doors::{Door, Passes};
 pub use edit::{ConfigFile, MAIN, Proposal, Source, assembled, configuration, files_of, first_file, propose};
 pub use folder::{Folder, Mount};
 pub use local::{LocalShell, runs_here};
-pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, SwitchFailure, Worker, reasons};
+pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, Said, SwitchFailure, Worker, reasons};
 pub use reach::{Names, Pass, Reach, reach};
 pub use tuning::{TUNING_FILE, render as tuning_text};
 pub use upstream::{

@@ -9,6 +9,7 @@
 //! serving   whom an upstream file names (pure)
 //! answers   what the front door answers, and what the probe asks for
 //! hooks     the hooks of a service, loaded once
+//! survey    what is looked at once for all services of a command
 //! room      whether memory and disk suffice for a second container
 //! back      which version a rollback brings
 //! status    what is live now, for people
@@ -17,12 +18,13 @@
 mod answers;
 mod back;
 mod front;
-mod hooks;
+pub(crate) mod hooks;
 mod room;
 pub(crate) mod senders;
 mod service;
 mod serving;
 mod status;
+pub(crate) mod survey;
 
 pub use back::WayBack;
 pub use status::ServiceStatus;

@@ -16,6 +16,7 @@ pub(crate) mod engine;
 pub(crate) mod front;
 mod orchestrator;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::OnceCell;
@@ -78,34 +79,66 @@ pub struct Site {
     pub(crate) engine: Engine,
     /// What the next call of the tool that made the containers would do to those of this run, where that is another one.
     pub(crate) other_tool: Option<String>,
+    /// The project's containers as they were when this was opened.
+    seen: Option<Vec<Seen>>,
     folder: Folder,
+}
+
+/// Whether a command will look at nginx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looks {
+    /// It will: nginx is asked for its configuration while compose still reads.
+    AtNginx,
+    /// What it tells, the journal knows.
+    AtNoNginx,
+}
+
+/// An engine, and what is looked at there while compose still reads: it takes its time to say which project this is.
+pub(crate) struct Connection {
+    pub docker: Docker,
+    pub engine: Engine,
+    /// The front doors of the project, as far as they could be found.
+    pub doors: FrontDoors,
+    /// What the project is called by the usual rules.
+    guess: String,
+    /// The containers of the project of that name; `None`: the engine does not tell.
+    seen: Option<Vec<Seen>>,
+}
+
+impl Connection {
+    /// Connects to the engine that the options name and looks at the project that is likely meant.
+    pub async fn open(options: &Options, guess: String, looks: Looks) -> Result<Self, Failure> {
+        let docker = Docker::connect(Endpoint::from_environment(options.context.as_deref())?).await?;
+        let doors = FrontDoors::default();
+        let enter = async {
+            let seen = docker.of_project(&guess).await.ok();
+            let nginxes = seen.iter().flatten().filter(|seen| looks == Looks::AtNginx && seen.runs() && is_nginx(seen));
+            doors.prepare(&docker, &nginxes.collect::<Vec<_>>()).await;
+            seen
+        };
+        let (engine, seen) = tokio::join!(docker.engine(), enter);
+        Ok(Self { engine: engine?, doors, guess, seen, docker })
+    }
+
+    /// Returns the containers of the project of this name.
+    pub async fn containers(&self, project: &str) -> Option<Vec<Seen>> {
+        match &self.seen {
+            Some(seen) if self.guess == project => Some(seen.clone()),
+            _ => self.docker.of_project(project).await.ok(),
+        }
+    }
 }
 
 impl Site {
     /// Connects to the engine and reads the compose project, both at once.
-    ///
-    /// `likely` is the service that the command seems to be about: nginx is looked at for it while compose still reads.
-    pub async fn open(options: &Options, likely: Option<&ServiceName>, display: &Display) -> Result<Self, Failure> {
+    pub async fn open(options: &Options, looks: Looks, display: &Display) -> Result<Self, Failure> {
         let mut compose = Compose::new(Tool::find()?, options.clone());
-        let doors = FrontDoors::default();
-        let guess = compose.likely_name();
-        let connect = async {
-            let docker = Docker::connect(Endpoint::from_environment(options.context.as_deref())?).await?;
-            // compose takes its time to say which project this is; the likely one's front door can be entered meanwhile.
-            let enter = async {
-                let seen = docker.of_project(&guess).await.unwrap_or_default();
-                let nginxes: Vec<_> = seen.iter().filter(|seen| seen.runs() && is_nginx(seen)).collect();
-                doors.prepare(&docker, &nginxes, likely).await;
-                seen
-            };
-            let (engine, seen) = tokio::join!(docker.engine(), enter);
-            Ok::<_, Failure>((docker, engine?, seen))
-        };
+        let connect = Connection::open(options, compose.likely_name(), looks);
         // The engine first: without it nothing else matters, and compose's words on it are the longer ones.
         let (connected, project) = tokio::join!(connect, compose.read());
-        let (docker, engine, seen) = connected?;
+        let connection = connected?;
         // Another than the one that made the containers reads the same file otherwise, or not at all.
-        let choice = choose(&compose.tool, &seen);
+        let choice = choose(&compose.tool, connection.seen.as_deref().unwrap_or_default());
         let project = match choice.tool {
             Some(tool) => {
                 compose = Compose::new(tool, options.clone());
@@ -116,31 +149,40 @@ impl Site {
         for warning in &project.warnings {
             display.say(&format!("compose: {warning}"));
         }
-        let folder = Folder::open(&Folder::default_root(), &engine.id, &project.name)?;
-        let site = Self::of(docker, compose, project, doors, folder, engine);
+        let folder = Folder::open(&Folder::default_root(), &connection.engine.id, &project.name)?;
+        let site = Self::of(connection, compose, project, folder);
         Ok(Self { other_tool: choice.notice, ..site })
     }
 
     /// Makes a site of its parts.
-    pub(crate) fn of(
-        docker: Docker,
-        compose: Compose,
-        project: Project,
-        doors: FrontDoors,
-        folder: Folder,
-        engine: Engine,
-    ) -> Self {
+    pub(crate) fn of(connection: Connection, compose: Compose, project: Project, folder: Folder) -> Self {
+        let Connection { docker, engine, doors, guess, seen } = connection;
         Self {
             engine,
             other_tool: None,
             docker,
             compose,
+            seen: seen.filter(|_| guess == project.name),
             project,
             doors,
             hook_engine: OnceCell::new(),
             hooks: std::sync::Mutex::default(),
             folder,
         }
+    }
+
+    /// Returns the project's containers as they were when this was opened: for what is only told. Who changes something looks
+    /// at them when he holds the services.
+    pub(crate) async fn containers(&self) -> Result<Cow<'_, [Seen]>, Failure> {
+        match &self.seen {
+            Some(seen) => Ok(Cow::Borrowed(seen)),
+            None => self.docker.of_project(&self.project.name).await.map(Cow::Owned),
+        }
+    }
+
+    /// Says that a run is to be expected: what it needs to know of compose is asked in the background.
+    pub fn expect_run(&self) {
+        self.compose.ask_version();
     }
 
     /// Returns the names of the project's services.

@@ -12,6 +12,7 @@ mod failpoints;
 mod faults;
 mod flows;
 mod given_up;
+mod growth;
 mod help;
 mod homes;
 mod hooks;

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::holder::{
-    BEAT, Evidence, Holder, SILENCE, TOKEN, Verdict, Watch, beat_name, file_lock_name, judge, lock_name,
+    BEAT, Evidence, Holder, PROJECT, SILENCE, TOKEN, Verdict, Watch, beat_name, file_lock_name, judge, lock_name,
 };
 use crate::docker::{Docker, NoMark};
 use crate::journal::{self, LockError};
@@ -60,7 +60,7 @@ impl From<Failure> for NotHeld {
 }
 
 /// Who holds a service.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Holding {
     /// His process, user and machine, and since when.
     pub who: String,
@@ -371,14 +371,18 @@ impl Site {
         Held::nothing(self, display.clone())
     }
 
-    /// Returns who holds a service now, on whatever machine.
-    pub async fn holder(&self, service: &ServiceName) -> Result<Option<Holding>, Failure> {
-        let mark = self.docker.marked(&lock_name(&self.project.name, service)).await?;
-        let holder = mark.and_then(|mark| Holder::of(&mark.labels));
-        Ok(holder.map(|holder| Holding {
-            dead: self.docker.is_local() && gone(&this_process(), &holder) == Some(true),
-            who: holder.to_string(),
-        }))
+    /// Returns who holds each of these services now, on whatever machine; those that nobody holds are not in it.
+    pub async fn holders(&self, services: &[ServiceName]) -> Result<BTreeMap<ServiceName, Holding>, Failure> {
+        let marks = self.docker.marks(PROJECT, &self.project.name).await?;
+        let marks: BTreeMap<&str, Holder> =
+            marks.iter().filter_map(|mark| Some((mark.name.as_str(), Holder::of(&mark.labels)?))).collect();
+        let me = this_process();
+        let holding = |service: &ServiceName| {
+            let holder = marks.get(lock_name(&self.project.name, service).as_str())?;
+            let dead = self.docker.is_local() && gone(&me, holder) == Some(true);
+            Some((service.clone(), Holding { dead, who: holder.to_string() }))
+        };
+        Ok(services.iter().filter_map(holding).collect())
     }
 }
 

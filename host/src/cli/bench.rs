@@ -11,7 +11,7 @@ use crate::error::{Ended, Exit};
 use crate::measure::Seen;
 use crate::model::{Failure, ServiceName};
 use crate::session::{Bench, Load, Measured, Measurements, Session};
-use crate::site::Site;
+use crate::site::{Looks, Site};
 use crate::ui::{self, Display, Format, Volume};
 
 /// Swaps the service's present image to itself again and again under a load and tells what the load saw. Exits 4 if a request
@@ -23,7 +23,7 @@ pub async fn bench(flags: &Flags, service: &ServiceName, load: Load, yes: bool) 
     }
     let began_ms = Timestamp::now().as_millisecond();
     let quiet = Display::new(Format::Text, Volume::Quiet);
-    let site = Site::open(&flags.place(), Some(service), &quiet).await?;
+    let site = Site::open(&flags.place(), Looks::AtNginx, &quiet).await?;
     let options = flags.session()?;
     let session = Session::new(&site, &options, signals::listen()?, &quiet, began_ms);
     let say = |text: &str| {

@@ -11,7 +11,7 @@ use crate::model::{Failure, ServiceName, unknown_service};
 use crate::observe::ServiceStatus;
 use crate::plan::names;
 use crate::run::{Entry, Event, Facts, Outcome};
-use crate::site::Site;
+use crate::site::{Looks, Site};
 use crate::text::short;
 use crate::ui::{self, Display, Format, Volume, first_failure, outcome_word, seconds, shown};
 
@@ -48,7 +48,7 @@ struct StatusLine {
 /// Tells what is live, what is unfinished and what to type.
 pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, Volume::Normal);
-    let site = Site::open(&flags.place(), None, &display).await?;
+    let site = Site::open(&flags.place(), Looks::AtNginx, &display).await?;
     let known = site.services();
     if let Some(unknown) = services.iter().find(|service| !known.contains(service)) {
         return Err(Ended::new(Exit::Usage, unknown_service(unknown.as_str(), &known)));
@@ -80,18 +80,21 @@ pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, End
 
 /// Returns what is known of services now, with what the journals know of them.
 async fn status_lines(site: &Site, wanted: &[ServiceName]) -> Result<Vec<StatusLine>, Ended> {
+    let (statuses, holders) = tokio::try_join!(site.status(wanted), site.holders(wanted))?;
+    // What somebody is at work on is his.
+    let is_free = |service: &ServiceName| holders.get(service).is_none_or(|holder| holder.dead);
+    let free: Vec<ServiceName> = wanted.iter().filter(|service| is_free(service)).cloned().collect();
+    let elsewhere = if free.is_empty() { Vec::new() } else { site.runs_without_journal(&free).await? };
     let runs = recorded(site)?;
     let mut lines = Vec::new();
-    for mut status in site.status(wanted).await? {
-        let service: ServiceName = status.service.parse().map_err(Failure::new)?;
-        let mine: Vec<&Recorded> = runs.iter().filter(|recorded| is_about(recorded, &status.service)).collect();
-        let unfinished = site.folder().unfinished(&service)?;
-        status.unfinished = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
-        status.holder = site.holder(&service).await?;
-        // What somebody is at work on is his.
-        if status.holder.as_ref().is_none_or(|holder| holder.dead) {
-            let elsewhere = site.runs_without_journal(std::slice::from_ref(&service)).await?;
-            status.unfinished.extend(elsewhere.iter().map(|plan| plan.run.to_string()));
+    for (service, mut status) in wanted.iter().zip(statuses) {
+        let mine: Vec<&Recorded> = runs.iter().filter(|recorded| is_about(recorded, service)).collect();
+        let unfinished = mine.iter().filter(|recorded| !recorded.is_over());
+        status.unfinished = unfinished.map(|recorded| recorded.run.to_string()).collect();
+        status.holder = holders.get(service).cloned();
+        if is_free(service) {
+            let mine = elsewhere.iter().filter(|plan| plan.services.iter().any(|planned| planned.name == *service));
+            status.unfinished.extend(mine.map(|plan| plan.run.to_string()));
         }
         let brought = mine.iter().find_map(|recorded| live_since(recorded, &status.ids)).map(clock);
         let started = || status.started.as_deref()?.parse().ok().map(|at: Timestamp| clock(at.as_millisecond()));
@@ -137,12 +140,12 @@ fn remarks(line: &ServiceStatus) {
 /// Lists the last runs, newest first.
 pub async fn history(flags: &Flags, service: Option<&ServiceName>, limit: usize) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, Volume::Normal);
-    let site = Site::open(&flags.place(), None, &display).await?;
+    let site = Site::open(&flags.place(), Looks::AtNoNginx, &display).await?;
     if let Some(service) = service.filter(|service| !site.services().contains(service)) {
         return Err(Ended::new(Exit::Usage, unknown_service(service.as_str(), &site.services())));
     }
     let runs = recorded(&site)?;
-    let wanted = runs.iter().filter(|recorded| service.is_none_or(|service| is_about(recorded, service.as_str())));
+    let wanted = runs.iter().filter(|recorded| service.is_none_or(|service| is_about(recorded, service)));
     let lines: Vec<RunLine> = wanted.filter_map(run_line).take(limit).collect();
     if flags.output == Format::Json {
         print(&serde_json::to_string(&lines).unwrap_or_default());
@@ -192,8 +195,8 @@ fn recorded(site: &Site) -> Result<Vec<Recorded>, Failure> {
     Ok(site.folder().list()?.into_iter().filter_map(|(run, path)| Recorded::read(run, path).ok()).collect())
 }
 
-fn is_about(recorded: &Recorded, service: &str) -> bool {
-    recorded.plan().is_some_and(|plan| plan.services.iter().any(|planned| planned.name.as_str() == service))
+fn is_about(recorded: &Recorded, service: &ServiceName) -> bool {
+    recorded.plan().is_some_and(|plan| plan.services.iter().any(|planned| planned.name == *service))
 }
 
 fn outcome(recorded: &Recorded) -> Option<Outcome> {

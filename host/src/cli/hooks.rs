@@ -11,7 +11,7 @@ use crate::hooks::scripted::{self, Scenario};
 use crate::hooks::{self, Built, Engine};
 use crate::model::{Failure, Phase, ServiceName};
 use crate::session::ENDED_WITHIN;
-use crate::site::Site;
+use crate::site::{Looks, Site};
 use crate::text::printable;
 use crate::ui::{self, Display, Volume};
 
@@ -82,7 +82,7 @@ async fn ask(flags: &Flags, file: &Path, phase: &str, service: &ServiceName) -> 
         Ended::new(Exit::Usage, Failure::new(format!("phase `{phase}` not found (phases: {})", known.join(", "))))
     })?;
     let display = Display::new(flags.output, Volume::Verbose);
-    let site = Site::open(&flags.place(), None, &display).await?;
+    let site = Site::open(&flags.place(), Looks::AtNoNginx, &display).await?;
     let mut settings = flags.overrides()?.over(site.settings(service), None);
     settings.hooks = vec![crate::model::HookSpec {
         file: file.to_string_lossy().into_owned(),

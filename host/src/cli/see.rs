@@ -8,7 +8,7 @@ use super::arguments::Flags;
 use crate::error::{Ended, Exit};
 use crate::journal::Recorded;
 use crate::model::{Failure, RunId};
-use crate::site::Site;
+use crate::site::{Looks, Site};
 use crate::text::printable;
 use crate::ui::{self, Display, Format, Told, Volume};
 
@@ -40,7 +40,7 @@ async fn tell(
     display: &Display,
     render: impl Fn(&Told) -> String,
 ) -> Result<Exit, Ended> {
-    let site = Site::open(&flags.place(), None, display).await?;
+    let site = Site::open(&flags.place(), Looks::AtNoNginx, display).await?;
     let runs = site.folder().list()?;
     let (wanted, path) = find(&runs, run).map_err(|failure| Ended::new(Exit::Usage, failure))?;
     let recorded = Recorded::read(wanted.clone(), path.clone())?;

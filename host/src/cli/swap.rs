@@ -9,13 +9,13 @@ use crate::executor::End;
 use crate::model::ServiceName;
 use crate::run::Outcome;
 use crate::session::{self, Done, Ran, Session, Targets};
-use crate::site::Site;
+use crate::site::{Looks, Site};
 use crate::ui::{self, Display};
 
 /// Swaps the services that the words name.
 pub async fn swap(flags: &Flags, words: &[String], command: &[String], display: Display) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
-    let site = Site::open(&flags.place(), likely(words).as_ref(), &display).await?;
+    let site = Site::open(&flags.place(), Looks::AtNginx, &display).await?;
     let targets = meant(words, command, &site)?;
     let options = flags.session()?;
     let session = Session::new(&site, &options, signals::listen()?, &display, began_ms);
@@ -25,7 +25,7 @@ pub async fn swap(flags: &Flags, words: &[String], command: &[String], display: 
 /// Prints what `swap` would do.
 pub async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, ui::Volume::Quiet);
-    let site = Site::open(&flags.place(), likely(words).as_ref(), &display).await?;
+    let site = Site::open(&flags.place(), Looks::AtNginx, &display).await?;
     let targets = meant(words, command, &site)?;
     let plan = session::plan(&site, &flags.session()?, &targets).await?;
     match flags.output {
@@ -38,7 +38,7 @@ pub async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result
 /// Goes on with a run that was killed.
 pub async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
-    let site = Site::open(&flags.place(), Some(service), &display).await?;
+    let site = Site::open(&flags.place(), Looks::AtNginx, &display).await?;
     let options = flags.session()?;
     let session = Session::new(&site, &options, signals::listen()?, &display, began_ms);
     Ok(told(session.resume(service).await?, &display))
@@ -47,7 +47,7 @@ pub async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> R
 /// Unwinds a run that was killed; without one, swaps back to the image before the last swap, or to what `to` names.
 pub async fn rollback(flags: &Flags, service: &ServiceName, to: Option<&str>, display: Display) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
-    let site = Site::open(&flags.place(), Some(service), &display).await?;
+    let site = Site::open(&flags.place(), Looks::AtNginx, &display).await?;
     let options = flags.session()?;
     let session = Session::new(&site, &options, signals::listen()?, &display, began_ms);
     Ok(told(session.roll_back(service, to).await?, &display))
@@ -80,9 +80,4 @@ pub(super) fn tell(ran: &Ran, display: &Display) -> Exit {
 
 fn meant(words: &[String], command: &[String], site: &Site) -> Result<Targets, Ended> {
     targets(words, command, &site.services()).map_err(|failure| Ended::new(Exit::Usage, failure))
-}
-
-/// Returns the service that the words name first, before anybody knows which services there are.
-fn likely(words: &[String]) -> Option<ServiceName> {
-    words.first()?.parse().ok()
 }

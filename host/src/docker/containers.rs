@@ -114,21 +114,13 @@ impl Docker {
         self.by_labels(labels).await.map_err(|fault| fault.when(format!("listing one-off containers with {label}")))
     }
 
-    /// Returns the running containers of the whole engine that a first look chooses, by name; never one-off ones of compose.
-    ///
-    /// One question tells little of all of them, and only what `chosen` takes is asked about closely.
-    pub async fn running(&self, chosen: impl Fn(&Listed) -> bool) -> Result<Vec<Seen>, Failure> {
+    /// Returns the running containers of the whole engine; never one-off ones of compose. One question tells little of all of
+    /// them.
+    pub async fn listed(&self) -> Result<Vec<Listed>, Failure> {
         let options = ListContainersOptionsBuilder::default().build();
-        let listing = async {
-            let list = ask(self.api.list_containers(Some(options))).await?;
-            let chosen = list.into_iter().map(listed).filter(|listed| !listed.one_off && chosen(listed));
-            let looks = chosen.map(|listed| async move { self.look(&listed.id).await });
-            try_join_all(looks).await
-        };
-        let inspected = listing.await.map_err(|fault| fault.when("listing the containers that run".to_owned()))?;
-        let mut seen: Vec<Seen> = inspected.into_iter().flatten().collect();
-        seen.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(seen)
+        let list = ask(self.api.list_containers(Some(options))).await;
+        let list = list.map_err(|fault| fault.when("listing the containers that run"))?;
+        Ok(list.into_iter().map(listed).filter(|listed| !listed.one_off).collect())
     }
 
     /// Returns all containers that have the labels, each as `name` or `name=value`.

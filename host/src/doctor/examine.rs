@@ -2,20 +2,24 @@
 //! folder is made.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt};
 
 use super::findings::{
     EngineFacts, Facts, HookFacts, NginxFacts, ProjectFacts, ServiceFacts, Setting, StateFacts, ToolFacts,
 };
 use crate::compose::{self, Compose, Options, Project, Tool};
-use crate::docker::{Docker, Endpoint, Seen};
+use crate::docker::Seen;
 use crate::hooks::{self, Hooks};
 use crate::journal::Folder;
 use crate::model::{Failure, HookSpec, Overrides, ProxyChoice, ServiceName, Settings, unknown_service};
+use crate::observe::hooks::apart;
 use crate::observe::senders::{Receiver, Sender};
+use crate::observe::survey::{BESIDE, Survey};
 use crate::plan::ObservedService;
 use crate::site::containers::fixed_ports;
-use crate::site::front::FrontDoors;
-use crate::site::{Site, choose};
+use crate::site::{Connection, Looks, Site, choose};
 
 /// The settings of nginx that matter to a reload and that swap can set itself.
 const OURS: [&str; 2] = ["keepalive_min_timeout", "client_header_timeout"];
@@ -28,9 +32,11 @@ pub async fn examine(options: &Options, wanted: &[ServiceName], overrides: &Over
     let root = Folder::default_root();
     let state = StateFacts { room: Folder::examine(&root), path: root.clone() };
     let compose = Tool::find().map(|tool| Compose::new(tool, options.clone()));
-    let (engine, (tool, project)) = tokio::join!(reach(options), read(compose.as_ref().ok()));
+    let guess = compose.as_ref().map(Compose::likely_name).unwrap_or_default();
+    let connect = Connection::open(options, guess, Looks::AtNginx);
+    let (connection, (tool, project)) = tokio::join!(connect, read(compose.as_ref().ok()));
     let mut facts = Facts {
-        engine: engine.as_ref().map(|(_, engine)| engine.clone()).map_err(Failure::clone),
+        engine: connection.as_ref().map(engine_facts).map_err(Failure::clone),
         tool: compose.as_ref().map_err(Failure::clone).map(|compose| tool_facts(compose, tool)),
         project: project.as_ref().map(|project| project.as_ref().map(project_facts).map_err(Failure::clone)),
         services: Vec::new(),
@@ -42,12 +48,11 @@ pub async fn examine(options: &Options, wanted: &[ServiceName], overrides: &Over
     if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
         return Err(unknown_service(unknown.as_str(), &known));
     }
-    let Ok((docker, _)) = engine else {
+    let Ok(connection) = connection else {
         without_engine(&project, wanted, overrides, &mut facts);
         return Ok(facts);
     };
-    let engine = docker.engine().await?;
-    let id = engine.id.clone();
+    let id = connection.engine.id.clone();
     let folder = Folder::open(&root, &id, &project.name);
     if let (Err(failure), Ok(_)) = (&folder, &facts.state.room) {
         facts.state.room = Err(failure.clone());
@@ -55,7 +60,7 @@ pub async fn examine(options: &Options, wanted: &[ServiceName], overrides: &Over
     // A state folder that can't be used is a finding; what else is wrong is looked for in a folder for the while.
     let spare = tempfile::tempdir().map_err(|error| Failure::new(format!("can't make a folder: {error}")))?;
     let folder = folder.or_else(|_| Folder::open(&spare.path().join("state"), &id, &project.name))?;
-    let all = docker.of_project(&project.name).await.unwrap_or_default();
+    let all = connection.containers(&project.name).await.unwrap_or_default();
     let choice = choose(&compose.tool, &all);
     if let Some(tool) = choice.tool {
         compose = Compose::new(tool, options.clone());
@@ -72,7 +77,7 @@ pub async fn examine(options: &Options, wanted: &[ServiceName], overrides: &Over
     if let (Ok(tool), Some(notice)) = (&mut facts.tool, choice.notice) {
         tool.other = Some(notice);
     }
-    let site = Site::of(docker, compose, project, FrontDoors::default(), folder, engine);
+    let site = Site::of(connection, compose, project, folder);
     site.examine_services((known, wanted), overrides, &all, &mut facts).await;
     Ok(facts)
 }
@@ -88,18 +93,15 @@ fn without_engine(project: &Project, wanted: &[ServiceName], overrides: &Overrid
     }
 }
 
-/// Connects to the engine and asks who it is.
-async fn reach(options: &Options) -> Result<(Docker, EngineFacts), Failure> {
-    let docker = Docker::connect(Endpoint::from_environment(options.context.as_deref())?).await?;
-    let engine = docker.engine().await?;
-    let facts = EngineFacts {
-        version: engine.version,
+fn engine_facts(connection: &Connection) -> EngineFacts {
+    let Connection { docker, engine, .. } = connection;
+    EngineFacts {
+        version: engine.version.clone(),
         api: docker.api_version().to_owned(),
         endpoint: docker.endpoint().to_string(),
-        system: engine.system,
+        system: engine.system.clone(),
         local: docker.is_local(),
-    };
-    Ok((docker, facts))
+    }
 }
 
 /// Asks the tool for its version and for the project.
@@ -130,7 +132,11 @@ fn project_facts(project: &Project) -> ProjectFacts {
 
 /// What is known of a service without an engine.
 fn unasked(name: &ServiceName, service: &compose::Service, settings: Settings) -> ServiceFacts {
-    let hooks = examine_hooks(&settings.hooks);
+    let engine = || hooks::Engine::new(hooks::default_cache_folder().as_deref()).map(Arc::new);
+    let hooks = match settings.hooks.is_empty() {
+        true => Vec::new(),
+        false => engine().map_or_else(|failure| vec![Err(failure)], |engine| examine_hooks(&engine, &settings.hooks)),
+    };
     let observed = ObservedService {
         settings,
         container_name: service.container_name.clone(),
@@ -151,25 +157,18 @@ fn unasked(name: &ServiceName, service: &compose::Service, settings: Settings) -
 }
 
 /// Looks at each hook by itself, so that one that can't be used hides no other.
-fn examine_hooks(specs: &[HookSpec]) -> Vec<Result<HookFacts, Failure>> {
-    if specs.is_empty() {
-        return Vec::new();
-    }
-    let engine = match hooks::Engine::new(hooks::default_cache_folder().as_deref()) {
-        Ok(engine) => std::sync::Arc::new(engine),
-        Err(failure) => return vec![Err(failure)],
-    };
+fn examine_hooks(engine: &Arc<hooks::Engine>, specs: &[HookSpec]) -> Vec<Result<HookFacts, Failure>> {
     let here = std::env::current_dir().unwrap_or_default();
     let one = |spec: &HookSpec| -> Vec<Result<HookFacts, Failure>> {
         match hooks::expand(Path::new(&here), std::slice::from_ref(spec)) {
-            Ok(specs) => specs.iter().map(|spec| examine_hook(&engine, spec)).collect(),
+            Ok(specs) => specs.iter().map(|spec| examine_hook(engine, spec)).collect(),
             Err(failure) => vec![Err(failure)],
         }
     };
     specs.iter().flat_map(one).collect()
 }
 
-fn examine_hook(engine: &std::sync::Arc<hooks::Engine>, spec: &HookSpec) -> Result<HookFacts, Failure> {
+fn examine_hook(engine: &Arc<hooks::Engine>, spec: &HookSpec) -> Result<HookFacts, Failure> {
     let inspection = hooks::inspect(&spec.file)?;
     Hooks::load(engine, std::slice::from_ref(spec))?;
     Ok(HookFacts { name: spec.name().to_owned(), phases: inspection.phases, needs: inspection.needs })
@@ -184,48 +183,67 @@ impl Site {
         all: &[Seen],
         facts: &mut Facts,
     ) {
-        for name in known {
-            let settings = overrides.over(self.settings(&name), None);
-            let prepared = settings != Settings::default();
-            let nginx = self.look_at_nginx(&name, &settings, all).await;
-            let used = nginx.as_ref().is_some_and(Sender::knows);
-            if wanted.contains(&name) || wanted.is_empty() && (prepared || used) {
-                facts.services.push(self.examine_service(name, settings, all, nginx).await);
-            } else {
-                facts.passed_over.push(name);
+        let named = !wanted.is_empty();
+        let examined = known.into_iter().filter(|name| !named || wanted.contains(name));
+        let examined: Vec<(ServiceName, Settings)> =
+            examined.map(|name| (name.clone(), overrides.over(self.settings(&name), None))).collect();
+        let upstreams = examined.iter().map(|(name, settings)| settings.upstream(name).clone()).collect();
+        let survey = Survey::new(self, all, upstreams);
+        let each = examined.into_iter().map(|(name, settings)| self.examine_service(name, settings, named, &survey));
+        for service in stream::iter(each).buffered(BESIDE).collect::<Vec<_>>().await {
+            match service {
+                Ok(service) => facts.services.push(*service),
+                Err(name) => facts.passed_over.push(name),
             }
-        }
-        if !wanted.is_empty() {
-            facts.passed_over.clear();
         }
     }
 
     /// Looks at the nginx before a service; `None` where there is none, or none that answers. Then a plan says why.
-    async fn look_at_nginx(&self, name: &ServiceName, settings: &Settings, all: &[Seen]) -> Option<Sender> {
-        let live: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
+    async fn look_at_nginx(&self, name: &ServiceName, settings: &Settings, survey: &Survey<'_>) -> Option<Sender> {
+        let live = survey.running_of(name);
         let of_compose = self.project.services.get(name).cloned().unwrap_or_default();
         let receiver = Receiver { name, settings, of_compose: &of_compose, live: &live };
-        self.senders(receiver, all).await.front
+        self.senders(receiver, survey).await.front
     }
 
+    /// Looks at each hook of a service by itself.
+    async fn hook_facts(&self, specs: Vec<HookSpec>) -> Vec<Result<HookFacts, Failure>> {
+        if specs.is_empty() {
+            return Vec::new();
+        }
+        let facts = async {
+            let engine = self.hook_engine().await?;
+            apart(move || Ok(examine_hooks(&engine, &specs))).await
+        };
+        facts.await.unwrap_or_else(|failure| vec![Err(failure)])
+    }
+
+    /// Looks at a service. One that is not `named` is passed over where neither the compose file nor nginx says that it is
+    /// swapped.
     async fn examine_service(
         &self,
         name: ServiceName,
         settings: Settings,
-        all: &[Seen],
-        nginx: Option<Sender>,
-    ) -> ServiceFacts {
-        let hooks = examine_hooks(&settings.hooks);
+        named: bool,
+        survey: &Survey<'_>,
+    ) -> Result<Box<ServiceFacts>, ServiceName> {
+        let nginx = self.look_at_nginx(&name, &settings, survey).await;
+        if !named && settings == Settings::default() && !nginx.as_ref().is_some_and(Sender::knows) {
+            return Err(name);
+        }
         let drain = settings.timeouts.drain;
         let of_compose = self.project.services.get(&name).cloned().unwrap_or_default();
-        let container = all.iter().find(|seen| seen.service == name.as_str());
+        let container = survey.all.iter().find(|seen| seen.service == name.as_str());
         let restart = container.map(|seen| seen.restart.clone()).or(of_compose.restart);
-        let mut observed = match self.observe_service(name.clone(), settings.clone(), all).await {
-            Ok(observed) => observed,
-            Err(failure) => {
-                ObservedService { settings, problems: vec![failure], ..ObservedService::empty(name.clone()) }
-            }
-        };
+        let (hooks, observed) = tokio::join!(
+            self.hook_facts(settings.hooks.clone()),
+            self.observe_service(name.clone(), settings.clone(), survey)
+        );
+        let mut observed = observed.unwrap_or_else(|failure| ObservedService {
+            settings,
+            problems: vec![failure],
+            ..ObservedService::empty(name.clone())
+        });
         // Each hook is looked at by itself.
         observed.problems.retain(|problem| !hooks.iter().any(|hook| hook.as_ref().err() == Some(problem)));
         let unfinished = self.folder().unfinished(&name).unwrap_or_default();
@@ -240,7 +258,7 @@ impl Site {
                 || observed.front.is_some()
                 || facts.problems.iter().any(|problem| observed.problems.contains(problem))
         });
-        ServiceFacts {
+        Ok(Box::new(ServiceFacts {
             observed,
             asked: true,
             restart,
@@ -248,7 +266,7 @@ impl Site {
             hooks,
             unfinished,
             answers,
-        }
+        }))
     }
 }
 

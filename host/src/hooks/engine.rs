@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError, mpsc};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -39,9 +39,40 @@ pub struct Engine {
     kept: Mutex<Vec<mpsc::Receiver<Result<(), Failure>>>>,
     ticker: Once,
     pool: Arc<Pool>,
-    /// What was compiled, or taken from the cache, in this process.
-    components: Mutex<BTreeMap<String, Component>>,
+    /// What was compiled, or taken from the cache, in this process. Of two who want the same, one waits for the other.
+    components: Mutex<BTreeMap<String, Arc<Mutex<Option<Component>>>>>,
+    slots: Slots,
     large: Arc<Mutex<()>>,
+}
+
+/// How many components are compiled at once, for whatever service: as many as there are cores.
+struct Slots {
+    free: Mutex<usize>,
+    given_back: Condvar,
+}
+
+impl Slots {
+    fn take(&self) -> Slot<'_> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.given_back.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Slot(self)
+    }
+}
+
+/// The right to compile, given back when this is dropped.
+struct Slot<'a>(&'a Slots);
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.given_back.notify_one();
+    }
+}
+
+/// Returns how many threads can compute at once.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Why there is no compiled component.
@@ -91,6 +122,7 @@ impl Engine {
             ticker: Once::new(),
             pool: Arc::default(),
             components: Mutex::default(),
+            slots: Slots { free: Mutex::new(cores()), given_back: Condvar::new() },
             large: Arc::default(),
         })
     }
@@ -122,15 +154,21 @@ impl Engine {
 
     /// Compiles a component, or takes it from the cache.
     pub(super) fn component(&self, digest: &str, bytes: Vec<u8>) -> Result<Component, Uncompiled> {
-        if let Some(component) = locked(&self.components).get(digest) {
+        let known = {
+            let mut components = locked(&self.components);
+            components.entry(digest.to_owned()).or_default().clone()
+        };
+        let mut known = locked(&known);
+        if let Some(component) = known.as_ref() {
             return Ok(component.clone());
         }
+        let _slot = self.slots.take();
         let cached = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, digest));
         let component = match cached {
             Some(component) => component,
             None => self.compile(digest, bytes)?,
         };
-        locked(&self.components).insert(digest.to_owned(), component.clone());
+        *known = Some(component.clone());
         Ok(component)
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::capabilities::Capabilities;
 use super::context::Context;
-use super::engine::Engine;
+use super::engine::{Engine, cores};
 use super::hook::{Hook, Reply};
 use super::limits::Limits;
 use super::log::Log;
@@ -58,19 +59,7 @@ impl Hooks {
             }
             names.push(name);
         }
-        let all: Vec<(&HookSpec, String)> = specs.iter().zip(names).collect();
-        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut hooks = Vec::new();
-        for some in all.chunks(at_once) {
-            let loaded: Vec<_> = std::thread::scope(|scope| {
-                let threads: Vec<_> =
-                    some.iter().map(|(spec, name)| scope.spawn(|| Hook::load_as(engine, spec, name))).collect();
-                threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
-            });
-            for hook in loaded {
-                hooks.push(hook.unwrap_or_else(|_| Err(Failure::new("internal: loading a hook panicked")))?);
-            }
-        }
+        let mut hooks = load_beside(engine, specs, &names)?;
         // One may be told by another, or by the candidate, what it may not read itself.
         let mut secrets: Vec<String> = hooks.iter().flat_map(Hook::own_secrets).cloned().collect();
         secrets.sort();
@@ -142,6 +131,33 @@ impl Hooks {
         }
         agree(replies.into_values())
     }
+}
+
+/// Loads hooks beside one another, as many at once as there are cores. Returns them in order, or the failure of the first in
+/// order that can't be loaded: those before it were begun before it.
+fn load_beside(engine: &Arc<Engine>, specs: &[HookSpec], names: &[String]) -> Result<Vec<Hook>, Failure> {
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = || {
+        let mut loaded = Vec::new();
+        while !failed.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let (Some(spec), Some(name)) = (specs.get(at), names.get(at)) else { break };
+            let hook = Hook::load_as(engine, spec, name);
+            failed.fetch_or(hook.is_err(), Ordering::Relaxed);
+            loaded.push((at, hook));
+        }
+        loaded
+    };
+    let all = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores().min(specs.len())).map(|_| scope.spawn(work)).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, Vec<(usize, Result<Hook, Failure>)>>| {
+            thread.join().map_err(|_| Failure::new("internal: loading a hook panicked"))
+        };
+        threads.into_iter().map(join).collect::<Result<Vec<_>, Failure>>()
+    })?;
+    let mut hooks: Vec<_> = all.into_iter().flatten().collect();
+    hooks.sort_by_key(|(at, _)| *at);
+    hooks.into_iter().map(|(_, hook)| hook).collect()
 }
 
 /// What all hooks of a phase are asked with.

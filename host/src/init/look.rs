@@ -12,6 +12,7 @@ use crate::docker;
 use crate::model::{Failure, ProxyChoice, ServiceName, Settings, list_services, unknown_service};
 use crate::nginx::{self, DEFAULT_FOLDER, Names};
 use crate::observe::senders::{Receiver, names};
+use crate::observe::survey::Survey;
 use crate::site::Site;
 use crate::site::front::container_of;
 
@@ -93,7 +94,9 @@ impl<'a> Asking<'a> {
         }
         let receiver =
             Receiver { name: self.service, settings: self.settings, of_compose: self.of_service, live: &live };
-        let front = self.site?.senders(receiver, self.all).await.front?;
+        let site = self.site?;
+        let survey = Survey::new(site, self.all, vec![receiver.upstream().clone()]);
+        let front = site.senders(receiver, &survey).await.front?;
         front.knows().then_some((front.choice, front.has_file))
     }
 

@@ -10,7 +10,7 @@ use super::propose::{folder_place, proposal};
 use crate::compose::{Compose, Options, Project, Tool};
 use crate::model::{Failure, Overrides, ServiceName, unknown_service};
 use crate::nginx::{self, DEFAULT_FOLDER};
-use crate::site::Site;
+use crate::site::{Looks, Site};
 use crate::ui::Display;
 
 /// What was asked for, as it was typed.
@@ -51,7 +51,7 @@ pub async fn prepare(
         ))
         .hint(format!("`{swap} {service}`")));
     }
-    let (site, mut notes) = match Site::open(&compose.options, Some(service), display).await {
+    let (site, mut notes) = match Site::open(&compose.options, Looks::AtNginx, display).await {
         Ok(site) => (Some(site), Vec::new()),
         Err(failure) => {
             let why = format!(

@@ -24,9 +24,18 @@ ask() {
   workers "$PID"
 }
 
-# look FOLDER UPSTREAM TUNING: whether and where the folder is, the two files in it, and what else is there beside nginx.
+# show PART FILE: a file, if it is there.
+show() {
+  if [ -f "$2" ]; then
+    part "$1"
+    cat "$2"
+  fi
+}
+
+# look FOLDER TUNING UPSTREAM...: whether and where the folder is, these files in it, and what else is there beside nginx.
 look() {
-  FOLDER=$1
+  FOLDER=$1 TUNING=$2
+  shift 2
   case $(sync --help 2>&1) in *FILE*) part syncs;; esac
   part folder
   [ -d "$FOLDER" ] && echo exists
@@ -46,11 +55,9 @@ look() {
       break
     fi
   done
-  for PAIR in "upstream/$2" "tuning/$3"; do
-    FILE=$FOLDER/${PAIR#*/}
-    [ -f "$FILE" ] || continue
-    part "${PAIR%%/*}"
-    cat "$FILE"
+  show tuning "$FOLDER/$TUNING"
+  for FILE; do
+    show "upstream/$FILE" "$FOLDER/$FILE"
   done
   part end
 }

@@ -22,7 +22,7 @@ use crate::model::{Failure, Output, ServiceName};
 use crate::text::shell_word;
 
 pub use drain::Worker;
-pub use observe::Observation;
+pub use observe::{Observation, Said};
 pub use switch::{SwitchFailure, reasons};
 
 /// Where nginx runs.

@@ -269,6 +269,25 @@ async fn observing_tells_all_that_a_switch_needs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_look_tells_of_several_upstreams_what_a_look_for_each_does() {
+    let Some(stage) = Stage::set().await else { return };
+    std::fs::write(stage.folder.join("swap/other.conf"), "upstream other { server 127.0.0.1:9; }\n").unwrap();
+    let names: Vec<ServiceName> =
+        ["app", "other", "third", "swap-tuning"].iter().map(|name| name.parse().unwrap()).collect();
+    let folder = stage.swap_folder();
+    let known = |observed: Result<Observation, Failure>| {
+        // How long it took differs each time.
+        observed.map(|Observation { nginx, configuration, folder, .. }| (nginx.master, configuration, folder))
+    };
+    let together = stage.proxy().observe_all(&names, Some(&folder)).await.unwrap();
+    for (name, observed) in names.iter().zip(together) {
+        assert_eq!(known(observed), known(stage.proxy().observe(name, Some(&folder)).await), "{name}");
+    }
+    let failure = stage.proxy().observe(&names[3], Some(&folder)).await.unwrap_err();
+    assert_eq!(failure.what, "the service `swap-tuning` has the name of swap's own file `swap-tuning.conf`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_switch_moves_every_request_and_fails_none() {
     let Some(stage) = Stage::set().await else { return };
     let stop = Arc::new(AtomicBool::new(false));

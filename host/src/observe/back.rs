@@ -1,5 +1,6 @@
 //! The way back: which version a rollback brings, and the name by which compose creates it.
 
+use super::survey::Survey;
 use crate::docker::Seen;
 use crate::journal::Recorded;
 use crate::model::{Failure, Image, RunId, ServiceName, Settings};
@@ -65,7 +66,8 @@ impl Site {
             let failure = Failure::new(format!("`{service}` is {} already, so nothing would change", short(&found)));
             return Err(failure.hint(back::choices(service, &history, &now)));
         }
-        let mut observed = self.observe_live(service.clone(), settings, &all, live).await?;
+        let survey = Survey::new(self, &all, vec![settings.upstream(service).clone()]);
+        let mut observed = self.observe_live(service.clone(), settings, &survey, live).await?;
         self.settle_name(&mut observed, &found).await?;
         let until = target.until.map(|run| format!(", which served until run {run}")).unwrap_or_default();
         let text = format!(

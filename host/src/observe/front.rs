@@ -1,9 +1,12 @@
 //! Finds what fronts a service, and all that depends on it.
 
+use std::borrow::Borrow;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use super::senders::{Receiver, Sender, Senders};
+use super::senders::{Sender, Senders};
 use super::serving::{is_obeyed, names_exactly};
+use super::survey::Survey;
 use crate::compose;
 use crate::docker::Seen;
 use crate::model::{Failure, ProxyChoice, ServiceName};
@@ -19,11 +22,11 @@ impl Site {
         observed: &mut ObservedService,
         service: &compose::Service,
         live: &[&Seen],
-        all: &[Seen],
+        senders: Senders,
+        survey: &Survey<'_>,
     ) {
-        let (name, settings) = (observed.name.clone(), observed.settings.clone());
-        let receiver = Receiver { name: &name, settings: &settings, of_compose: service, live };
-        let Senders { front, problems, notices } = self.senders(receiver, all).await;
+        let (name, upstream) = (observed.name.clone(), observed.settings.upstream(&observed.name).clone());
+        let Senders { front, problems, notices } = senders;
         observed.notices.extend(notices);
         let ready = problems.is_empty();
         observed.problems.extend(problems);
@@ -36,12 +39,12 @@ impl Site {
         let (folder, text) = (&observation.nginx.folder, observation.folder.upstream.as_deref());
         let owner = text.and_then(nginx::owner).filter(|owner| *owner != self.project.name);
         if let Some(owner) = owner {
-            let file = format!("{folder}/{}", nginx::file_name(receiver.upstream()));
+            let file = format!("{folder}/{}", nginx::file_name(&upstream));
             let failure = owned_by_others(&file, owner, &self.project.name, &name, choice);
             return observed.problems.push(failure);
         }
-        observed.leftovers = self.leftovers(receiver.upstream(), observation, all);
-        match self.front(observed, service, live, &sender).await {
+        observed.leftovers = self.leftovers(&upstream, observation, survey.all);
+        match self.front(observed, service, live, &sender, survey).await {
             Ok(mut front) => {
                 self.settle_probe(observed, &mut front, sender.container.as_ref(), &sender.observation).await;
                 observed.front = Some(front);
@@ -55,19 +58,19 @@ impl Site {
     fn leftovers(&self, upstream: &ServiceName, observation: &Observation, all: &[Seen]) -> Vec<Failure> {
         let Ok(configuration) = &observation.configuration else { return Vec::new() };
         let services = &self.project.services;
+        let names: HashSet<&str> = services.keys().map(ServiceName::as_str).collect();
+        let upstreams: HashSet<&str> =
+            services.iter().map(|(name, service)| service.settings.upstream(name).as_str()).collect();
         let is_used = |written: &&Written| {
-            let of_service = |(name, service): (&ServiceName, &compose::Service)| {
-                service.settings.upstream(name).as_str() == written.upstream
-            };
             // Somebody may use another compose file, and its service still runs.
             let runs = |seen: &Seen| seen.service == written.service && seen.runs();
-            let elsewhere = !services.keys().any(|name| name.as_str() == written.service) && all.iter().any(runs);
-            upstream.as_str() == written.upstream || services.iter().any(of_service) || elsewhere
+            let elsewhere = !names.contains(written.service.as_str()) && all.iter().any(runs);
+            upstream.as_str() == written.upstream || upstreams.contains(written.upstream.as_str()) || elsewhere
         };
         let ours = configuration.written.iter().filter(|written| written.project == self.project.name);
         ours.filter(|written| !is_used(written))
             .map(|Written { path, service, upstream, .. }| {
-                let what = match services.keys().any(|name| name.as_str() == service) {
+                let what = match names.contains(service.as_str()) {
                     true => {
                         format!("`{path}` is left of a time when the upstream of `{service}` was called `{upstream}`")
                     }
@@ -84,6 +87,7 @@ impl Site {
         service: &compose::Service,
         live: &[&Seen],
         sender: &Sender,
+        survey: &Survey<'_>,
     ) -> Result<Front, Failure> {
         let Sender { choice, container: proxy, observation, reach, .. } = sender;
         let (name, proxy) = (&observed.name, proxy.as_ref());
@@ -104,7 +108,7 @@ impl Site {
         let (mut resolver, mut dns_name) = (observation.resolver(), None);
         let mut asks_dns = observation.resolver.is_some() && network.is_some();
         if let Some(network) = network.as_ref().filter(|_| asks_dns) {
-            match self.dns_name(&observed.name, network, live).await? {
+            match self.dns_name(&observed.name, network, live, survey).await? {
                 Ok(own) => dns_name = own.filter(|own| *own != observed.name),
                 Err(notice) => {
                     (resolver, asks_dns) = (None, false);
@@ -146,13 +150,14 @@ impl Site {
         service: &ServiceName,
         network: &str,
         live: &[&Seen],
+        survey: &Survey<'_>,
     ) -> Result<Result<Option<ServiceName>, String>, Failure> {
         let (here, network) = (self.project.name.as_str(), network.to_owned());
         // compose's own networks are named for the project; asking about them costs what others need not wait for.
         if network.starts_with(&format!("{here}_")) {
             return Ok(Ok(None));
         }
-        let others = self.docker.running(|listed| listed.project != here && listed.networks.contains(&network)).await?;
+        let others = survey.running(|listed| listed.project != here && listed.networks.contains(&network)).await?;
         Ok(name_of_its_own(service, &network, live, &others))
     }
 }
@@ -162,13 +167,13 @@ pub(super) fn name_of_its_own(
     service: &ServiceName,
     network: &str,
     live: &[&Seen],
-    others: &[Seen],
+    others: &[impl Borrow<Seen>],
 ) -> Result<Option<ServiceName>, String> {
     let has = |seen: &Seen, name: &str| {
         let aliases = seen.networks.get(network).map_or(&[][..], |network| &network.aliases);
         seen.name.eq_ignore_ascii_case(name) || aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
     };
-    let taken = |name: &str| others.iter().find(|other| has(other, name));
+    let taken = |name: &str| others.iter().map(Borrow::borrow).find(|other| has(other, name));
     let Some(other) = taken(service.as_str()) else { return Ok(Some(service.clone())) };
     // The engine gives each container its id and its own name too, which a candidate will not have.
     let own = |seen: &Seen, name: &str| seen.id.starts_with(name) || seen.name == name;

@@ -1,5 +1,7 @@
 //! The hooks of a service, loaded once.
 
+use std::sync::Arc;
+
 use crate::hooks::{self, Hooks};
 use crate::model::{Failure, HookSpec, LoadedHook, ServiceName};
 use crate::site::Site;
@@ -13,31 +15,33 @@ impl Site {
         imports.any(|import| import.contains("metrics"))
     }
 
+    /// Returns what all hooks are compiled by.
+    pub(crate) async fn hook_engine(&self) -> Result<Arc<hooks::Engine>, Failure> {
+        let begin = || apart(|| hooks::Engine::new(hooks::default_cache_folder().as_deref()).map(Arc::new));
+        self.hook_engine.get_or_try_init(begin).await.cloned()
+    }
+
     /// Loads the hooks of a service, once.
     pub async fn load_hooks(&self, service: &ServiceName, specs: &[HookSpec]) -> Result<Vec<LoadedHook>, Failure> {
         if specs.is_empty() {
             return Ok(Vec::new());
         }
-        let engine = self
-            .hook_engine
-            .get_or_try_init(|| {
-                apart(|| hooks::Engine::new(hooks::default_cache_folder().as_deref()).map(std::sync::Arc::new))
-            })
-            .await?
-            .clone();
+        let engine = self.hook_engine().await?;
         let here = std::env::current_dir().unwrap_or_default();
         let specs = hooks::expand(&here, specs)?;
         let loaded = apart(move || Hooks::load(&engine, &specs)).await?;
         let names = loaded.loaded();
         let mut all = self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.insert(service.clone(), std::sync::Arc::new(loaded));
+        all.insert(service.clone(), Arc::new(loaded));
         Ok(names)
     }
 }
 
 /// Does what computes for long on a thread of its own. Unlike those of the runtime, such a thread holds up nobody who gives it up
 /// and ends.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+pub(crate) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     let (done, awaited) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name("swap-hooks".into()).spawn(move || drop(done.send(work())));
     thread.map_err(|error| Failure::new(format!("starting a thread: {error}")))?;

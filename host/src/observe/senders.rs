@@ -4,16 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
+use super::survey::Survey;
 use crate::compose;
 use crate::docker::{Listed, Seen};
 use crate::model::{Failure, ProxyChoice, ServiceName, Settings, unknown_service};
-use crate::nginx::{Names, Observation, Reach, file_name, owner, reach, runs_here};
+use crate::nginx::{Names, Observation, Reach, file_name, owner, reach};
 use crate::site::Site;
 use crate::site::containers::{is_nginx, looks_like_nginx, owned_by_others};
-use crate::site::front::container_of;
 
 /// What was found out about who sends requests to a service.
 #[derive(Default)]
@@ -83,14 +84,14 @@ impl Receiver<'_> {
 }
 
 impl Site {
-    /// Finds out who sends requests to a service. `all` are the project's containers.
-    pub(crate) async fn senders(&self, service: Receiver<'_>, all: &[Seen]) -> Senders {
+    /// Finds out who sends requests to a service.
+    pub(crate) async fn senders(&self, service: Receiver<'_>, survey: &Survey<'_>) -> Senders {
         if service.settings.no_proxy {
             return Senders::default();
         }
-        match self.named_proxy(service, all).await {
-            Ok(Some((choice, container))) => self.named(service, all, choice, container).await,
-            Ok(None) => self.found(service, all).await,
+        match self.named_proxy(service, survey).await {
+            Ok(Some((choice, container))) => self.named(service, survey, choice, container).await,
+            Ok(None) => self.found(service, survey).await,
             Err(failure) => Senders { problems: vec![failure], ..Senders::default() },
         }
     }
@@ -99,7 +100,7 @@ impl Site {
     pub(crate) async fn named_proxy(
         &self,
         service: Receiver<'_>,
-        all: &[Seen],
+        survey: &Survey<'_>,
     ) -> Result<Option<(ProxyChoice, Option<Seen>)>, Failure> {
         let name = service.name;
         match &service.settings.proxy {
@@ -111,7 +112,7 @@ impl Site {
                         ..failure
                     });
                 }
-                let seen = all.iter().find(|seen| seen.service == proxy.as_str() && seen.runs());
+                let seen = survey.all.iter().find(|seen| seen.service == proxy.as_str() && seen.runs());
                 let seen = seen.ok_or_else(|| {
                     Failure::new(format!("the proxy `{proxy}` of service `{name}` is not running"))
                         .hint(format!("start it with `docker compose up -d {proxy}`"))
@@ -119,7 +120,7 @@ impl Site {
                 Ok(Some((ProxyChoice::Service(proxy.clone()), Some(seen.clone()))))
             }
             Some(choice) => {
-                let seen = container_of(&self.docker, &self.project.name, choice).await.map_err(|failure| Failure {
+                let seen = survey.proxy(choice).await.map_err(|failure| Failure {
                     what: format!("{} (it is the proxy of service `{name}`)", failure.what),
                     ..failure
                 })?;
@@ -133,18 +134,18 @@ impl Site {
     async fn named(
         &self,
         service: Receiver<'_>,
-        all: &[Seen],
+        survey: &Survey<'_>,
         choice: ProxyChoice,
         container: Option<Seen>,
     ) -> Senders {
-        let sender = match self.ask_one(service, all, choice, container).await {
+        let sender = match self.ask_one(service, survey, choice, container).await {
             Ok(sender) => sender,
             Err(failure) => return Senders { problems: vec![failure], ..Senders::default() },
         };
         let mut notices = Vec::new();
-        let others = running_nginxes(service, all).into_iter().filter(|seen| self.choice_of(seen) != sender.choice);
-        for other in self.ask_each(service, all, others.collect()).await.0.iter().filter(|other| other.reach.is_used())
-        {
+        let nginxes = running_nginxes(service, survey.all).into_iter();
+        let others = nginxes.filter(|seen| self.choice_of(seen) != sender.choice).collect();
+        for other in self.ask_each(service, survey, others).await.0.iter().filter(|other| other.reach.is_used()) {
             notices.push(format!(
                 "{} sends requests to `{}` too, and swap switches {} alone: it finds the new container when it is reloaded",
                 other.choice, service.name, sender.choice
@@ -163,12 +164,10 @@ impl Site {
             notices.extend(if unclear.is_empty() { none() } else { unclear });
         }
         let same = match &sender.choice {
-            ProxyChoice::Project { project, service } => {
-                self.docker.of_service(project.as_str(), service.as_str()).await.unwrap_or_default()
-            }
-            _ => Vec::new(),
+            ProxyChoice::Project { project, service } => survey.service_of(project, service).await,
+            _ => Arc::default(),
         };
-        let problems = problems_of(service.name, &sender, &[all, &same].concat());
+        let problems = problems_of(service.name, &sender, survey.all.iter().chain(same.iter()));
         Senders { front: Some(sender), problems, notices }
     }
 
@@ -186,7 +185,12 @@ impl Site {
 
     /// Returns the containers outside of the project that could send requests to the service and seem to run nginx: they share a
     /// network with it, or the machine's, or it publishes ports. `any`: whatever they are called.
-    async fn nginxes_elsewhere(&self, service: Receiver<'_>, any: bool) -> Result<Vec<Seen>, Failure> {
+    async fn nginxes_elsewhere(
+        &self,
+        service: Receiver<'_>,
+        survey: &Survey<'_>,
+        any: bool,
+    ) -> Result<Vec<Arc<Seen>>, Failure> {
         let networks: BTreeSet<&str> =
             service.live.iter().flat_map(|seen| seen.networks.keys()).map(String::as_str).collect();
         let published = service.live.iter().any(|seen| !seen.published.is_empty());
@@ -195,21 +199,14 @@ impl Site {
             let shares = listed.networks.iter().any(|network| networks.contains(network.as_str()) && network != "host");
             shares || listed.network_mode == "host" || (published && !any)
         };
-        self.docker.running(|listed| listed.project != here && near(listed) && (any || seems_nginx(listed))).await
+        survey.running(|listed| listed.project != here && near(listed) && (any || seems_nginx(listed))).await
     }
 
     /// Looks at the nginx on this machine, where the engine is this machine's.
-    async fn ask_machine(&self, service: Receiver<'_>, all: &[Seen]) -> Machine {
+    async fn ask_machine(&self, service: Receiver<'_>, survey: &Survey<'_>) -> Machine {
         let mut machine = Machine::default();
-        if !self.docker.is_local() || !runs_here() {
-            return machine;
-        }
-        let configurations = match self.doors.on_this_machine(service.upstream()).await {
-            Ok(configurations) => configurations,
-            // It has just ended, or is a container's after all.
-            Err(_) if !runs_here() => return machine,
-            Err(failure) => vec![Err(failure)],
-        };
+        let Some(told) = survey.on_this_machine(service.upstream()).await else { return machine };
+        let configurations = told.unwrap_or_else(|failure| vec![Err(failure)]);
         let mut used = Vec::new();
         for configuration in configurations {
             let (configuration, text) = match configuration {
@@ -236,7 +233,7 @@ impl Site {
         if used.is_empty() {
             return machine;
         }
-        match self.ask_one(service, all, ProxyChoice::Host, None).await {
+        match self.ask_one(service, survey, ProxyChoice::Host, None).await {
             Ok(sender) if sender.reach.is_used() => machine.sender = Some(sender),
             Ok(_) => machine.problem = used.into_iter().flatten().next(),
             Err(failure) => machine.problem = Some(failure),
@@ -245,14 +242,16 @@ impl Site {
     }
 
     /// Looks at every nginx that could send requests to the service.
-    async fn found(&self, service: Receiver<'_>, all: &[Seen]) -> Senders {
+    async fn found(&self, service: Receiver<'_>, survey: &Survey<'_>) -> Senders {
+        let all = survey.all;
         let guessed = running_nginxes(service, all);
         let elsewhere = async {
-            let found = self.nginxes_elsewhere(service, false).await?;
-            Ok::<_, Failure>(self.ask_each(service, all, found.iter().collect()).await)
+            let found = self.nginxes_elsewhere(service, survey, false).await?;
+            Ok::<_, Failure>(self.ask_each(service, survey, found.iter().map(AsRef::as_ref).collect()).await)
         };
+        let here = self.ask_each(service, survey, guessed.clone());
         let ((mut asked, mut unasked), elsewhere, machine) =
-            tokio::join!(self.ask_each(service, all, guessed.clone()), elsewhere, self.ask_machine(service, all));
+            tokio::join!(here, elsewhere, self.ask_machine(service, survey));
         let (mut more_asked, more_unasked) = match elsewhere {
             Ok(found) => found,
             Err(failure) => return Senders { problems: vec![failure], ..Senders::default() },
@@ -267,10 +266,12 @@ impl Site {
             // Before it counts as a worker, the processes of the others are looked at: an image may be called anything.
             let others = all.iter().filter(|seen| seen.runs() && seen.service != service.name.as_str());
             let others = others.filter(|seen| !guessed.iter().any(|known| known.id == seen.id));
-            let strangers = self.nginxes_elsewhere(service, true).await.unwrap_or_default();
-            let strangers = strangers.iter().filter(|seen| !is_nginx(seen));
-            let more = self.running_nginx(others.chain(strangers).collect()).await;
-            let (more_asked, more_unasked) = self.ask_each(service, all, more).await;
+            let strangers = self.nginxes_elsewhere(service, survey, true).await.unwrap_or_default();
+            let strangers = strangers.iter().map(AsRef::as_ref).filter(|seen| !is_nginx(seen));
+            let others: Vec<&Seen> = others.chain(strangers).collect();
+            let run = join_all(others.iter().map(|seen| survey.runs_nginx(seen))).await;
+            let more = others.into_iter().zip(run).filter(|(_, runs)| *runs == Some(true)).map(|(seen, _)| seen);
+            let (more_asked, more_unasked) = self.ask_each(service, survey, more.collect()).await;
             asked.extend(more_asked);
             unasked.extend(more_unasked);
         }
@@ -296,7 +297,7 @@ impl Site {
     async fn ask_each(
         &self,
         service: Receiver<'_>,
-        all: &[Seen],
+        survey: &Survey<'_>,
         nginxes: Vec<&Seen>,
     ) -> (Vec<Sender>, Vec<(Seen, Failure)>) {
         let mut services: Vec<(ProxyChoice, &Seen)> = Vec::new();
@@ -310,10 +311,10 @@ impl Site {
         let one = |(choice, seen): (ProxyChoice, &Seen)| {
             let seen = seen.clone();
             async move {
-                match self.ask_one(service, all, choice, Some(seen.clone())).await {
+                match self.ask_one(service, survey, choice, Some(seen.clone())).await {
                     Ok(sender) => Ok(Some(sender)),
                     // What only has the word in its name may be an exporter of nginx's numbers.
-                    Err(_) if self.runs_nginx(&seen).await == Some(false) => Ok(None),
+                    Err(_) if survey.runs_nginx(&seen).await == Some(false) => Ok(None),
                     Err(failure) => Err((seen, failure)),
                 }
             }
@@ -331,18 +332,18 @@ impl Site {
     async fn ask_one(
         &self,
         service: Receiver<'_>,
-        all: &[Seen],
+        survey: &Survey<'_>,
         choice: ProxyChoice,
         container: Option<Seen>,
     ) -> Result<Sender, Failure> {
-        let observation = self.doors.observe(&self.docker, &choice, container.as_ref(), service.upstream()).await?;
+        let observation = survey.observation(&choice, container.as_ref(), service.upstream()).await?;
         let proxy = match &choice {
             ProxyChoice::Service(name) => self.project.services.get(name),
             _ => None,
         };
         let owner = observation.folder.upstream.as_deref().and_then(owner).filter(|owner| *owner != self.project.name);
         let has_file = observation.folder.upstream.is_some() && owner.is_none();
-        let near = container.as_ref().is_none_or(|nginx| could_reach(nginx, service.live, all));
+        let near = container.as_ref().is_none_or(|nginx| could_reach(nginx, service.live, survey.all));
         let claimed = service.settings.proxy.is_some() || matches!(choice, ProxyChoice::Service(_));
         let mut names = names(service, container.as_ref(), proxy, observation.hosts.clone(), owner);
         names.project = Some(self.project.name.clone());
@@ -364,19 +365,6 @@ impl Site {
         }
         Ok(Sender { choice, container, observation, reach, has_file })
     }
-
-    /// Returns those that run an nginx, as the engine lists their processes.
-    async fn running_nginx<'a>(&self, containers: Vec<&'a Seen>) -> Vec<&'a Seen> {
-        let run = join_all(containers.iter().map(|seen| self.runs_nginx(seen))).await;
-        containers.into_iter().zip(run).filter(|(_, runs)| *runs == Some(true)).map(|(seen, _)| seen).collect()
-    }
-
-    /// Tells whether an nginx runs in a container; `None`: the engine can't list processes.
-    async fn runs_nginx(&self, seen: &Seen) -> Option<bool> {
-        let processes = self.docker.processes(&seen.id).await.ok()?;
-        let is_nginx = |line: &String| line.contains("nginx: master process") || line.contains("nginx: worker process");
-        Some(processes.iter().any(is_nginx))
-    }
 }
 
 /// Decides what those who answered mean. `broken` are the reasons of those who could not be asked and might reach the service.
@@ -396,7 +384,7 @@ fn decide(service: Receiver<'_>, project: &str, mut asked: Vec<Sender>, broken: 
     let position = |is: &dyn Fn(&Sender) -> bool| asked.iter().position(is);
     if let Some(at) = position(&|sender| sender.reach.is_used()) {
         let sender = asked.swap_remove(at);
-        let problems = problems_of(name, &sender, all);
+        let problems = problems_of(name, &sender, all.iter());
         let mut notices: Vec<String> = broken.iter().map(told).collect();
         notices.extend(asked.iter().flat_map(|other| &other.reach.unclear).map(told));
         return Senders { front: Some(sender), problems, notices };
@@ -416,7 +404,7 @@ fn decide(service: Receiver<'_>, project: &str, mut asked: Vec<Sender>, broken: 
     match front {
         Some(at) if problems.is_empty() => {
             let sender = asked.swap_remove(at);
-            let problems = problems_of(name, &sender, all);
+            let problems = problems_of(name, &sender, all.iter());
             Senders { front: Some(sender), problems, notices: Vec::new() }
         }
         _ => Senders {
@@ -428,7 +416,7 @@ fn decide(service: Receiver<'_>, project: &str, mut asked: Vec<Sender>, broken: 
 }
 
 /// Returns what stands in the way of a switch of this nginx.
-fn problems_of(service: &ServiceName, sender: &Sender, all: &[Seen]) -> Vec<Failure> {
+fn problems_of<'a>(service: &ServiceName, sender: &Sender, all: impl Iterator<Item = &'a Seen>) -> Vec<Failure> {
     let mut problems = sender.problems();
     let Some(container) = &sender.container else { return problems };
     problems.extend(unhealthy(&sender.choice, container).err());
@@ -436,7 +424,7 @@ fn problems_of(service: &ServiceName, sender: &Sender, all: &[Seen]) -> Vec<Fail
         let (service, project) = (&seen.service, project_of(seen));
         seen.runs() && *service == container.service && !service.is_empty() && project == project_of(container)
     };
-    let names: Vec<&str> = all.iter().filter(same).map(|seen| seen.name.as_str()).collect();
+    let names: Vec<&str> = all.filter(same).map(|seen| seen.name.as_str()).collect();
     if names.len() > 1 {
         let proxy = &container.service;
         let compose = match &sender.choice {

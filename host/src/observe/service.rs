@@ -1,11 +1,14 @@
 //! Looks at the services before a run: what is live, what a candidate would be made of.
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use super::senders::{Receiver, Senders};
 use super::serving::left_behind;
+use super::survey::{BESIDE, Survey};
 use crate::compose;
 use crate::docker::{Gathering, Mount, Seen, State};
-use crate::model::{Failure, ServiceName, Settings};
+use crate::model::{Failure, Lifecycle, ServiceName, Settings};
 use crate::plan::{AnonymousVolume, CalledIn, Observed, ObservedService, Sidecar};
 use crate::site::Site;
 use crate::site::containers::{container, fixed_ports, has_swap_folder};
@@ -13,12 +16,11 @@ use crate::site::containers::{container, fixed_ports, has_swap_folder};
 impl Site {
     /// Looks at the services that are to be swapped, each with its settings. Changes nothing.
     pub async fn observe(&self, wanted: Vec<(ServiceName, Settings)>) -> Result<Observed, Failure> {
-        self.compose.ask_version();
         let seen = self.docker.of_project(&self.project.name).await?;
-        let mut services = Vec::new();
-        for (name, settings) in wanted {
-            services.push(self.observe_service(name, settings, &seen).await?);
-        }
+        let upstreams = wanted.iter().map(|(name, settings)| settings.upstream(name).clone()).collect();
+        let survey = Survey::new(self, &seen, upstreams);
+        let each = wanted.into_iter().map(|(name, settings)| self.observe_service(name, settings, &survey));
+        let mut services: Vec<ObservedService> = stream::iter(each).buffered(BESIDE).try_collect().await?;
         if let Some(first) = services.first_mut() {
             first.notices.extend(self.other_tool.clone());
         }
@@ -29,16 +31,16 @@ impl Site {
         &self,
         name: ServiceName,
         settings: Settings,
-        all: &[Seen],
+        survey: &Survey<'_>,
     ) -> Result<ObservedService, Failure> {
-        let running: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
-        let observed = self.observe_live(name.clone(), settings.clone(), all, running.clone()).await?;
+        let running: Vec<&Seen> = survey.running_of(&name);
+        let observed = self.observe_live(name.clone(), settings.clone(), survey, running.clone()).await?;
         let Some((live, left)) =
             observed.front.as_ref().and_then(|front| left_behind(front.before.as_deref()?, &running))
         else {
             return Ok(observed);
         };
-        let mut observed = self.observe_live(name, settings, all, live).await?;
+        let mut observed = self.observe_live(name, settings, survey, live).await?;
         observed.left_behind = left.into_iter().map(|seen| container(seen, None)).collect();
         Ok(observed)
     }
@@ -49,23 +51,33 @@ impl Site {
         &self,
         name: ServiceName,
         settings: Settings,
-        all: &[Seen],
+        survey: &Survey<'_>,
         live: Vec<&Seen>,
     ) -> Result<ObservedService, Failure> {
         let of_compose = self.project.services.get(&name).cloned().unwrap_or_default();
         let image_name = self.image_name(&name);
         let newest = live.last().copied();
-        let (hooks, image, gatherings, used) = tokio::join!(
+        let is_nginx = live.iter().any(|seen| has_swap_folder(seen));
+        let senders = async {
+            if live.is_empty() || is_nginx {
+                return Senders::default();
+            }
+            let receiver = Receiver { name: &name, settings: &settings, of_compose: &of_compose, live: &live };
+            self.senders(receiver, survey).await
+        };
+        let (hooks, image, gatherings, used, missing, senders) = tokio::join!(
             self.load_hooks(&name, &settings.hooks),
             self.docker.image(&image_name),
-            self.gatherings(&of_compose.networks),
-            self.used(&live)
+            join_all(of_compose.networks.iter().map(|network| survey.gathering(network))),
+            self.used(&live),
+            self.not_at_hand(&name, &of_compose.lifecycle),
+            senders
         );
-        let mut observed = as_it_is(name, settings, &of_compose, (all, &live));
+        let mut observed = as_it_is(name, settings, &of_compose, (survey.all, &live));
         observed.image = image?;
         observed.image_name = image_name;
         observed.notices.extend(self.compose.image_of_this_shell(&observed.name));
-        if live.iter().any(|seen| has_swap_folder(seen)) {
+        if is_nginx {
             observed.problems.push(
                 Failure::new(format!("service `{}` is the nginx that sends requests to the others", observed.name))
                     .hint("swap replaces what is behind nginx, not nginx itself; `docker compose up -d` recreates it"),
@@ -77,36 +89,31 @@ impl Site {
             Ok(hooks) => observed.hooks = hooks,
             Err(failure) => observed.problems.push(failure),
         }
-        if let Some(problem) = self.hook_engine.get().and_then(|engine| engine.cache_problem()) {
+        // Whether the others have hooks must not matter: they are looked at beside this one.
+        let engine = self.hook_engine.get().filter(|_| !observed.settings.hooks.is_empty());
+        if let Some(problem) = engine.and_then(|engine| engine.cache_problem()) {
             let cure = problem.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
             observed.notices.push(format!("{}{cure}", problem.what));
         }
-        observed.problems.extend(self.not_at_hand(&observed).await);
+        observed.problems.extend(missing);
         if observed.live.is_empty() {
             return Ok(observed);
         }
         if !observed.settings.no_proxy {
-            self.observe_front(&mut observed, &of_compose, &live, all).await;
+            self.observe_front(&mut observed, &of_compose, &live, senders, survey).await;
         }
         self.judge_room(&mut observed, used).await;
-        observed.called_in = called_in(&observed, newest, &gatherings);
+        observed.called_in = called_in(&observed, newest, gatherings.iter().flatten().map(AsRef::as_ref));
         Ok(observed)
-    }
-
-    /// Returns who is in each of the networks. What can't be asked is as if nobody were there: then nothing is changed in it.
-    async fn gatherings(&self, networks: &[String]) -> Vec<Gathering> {
-        let asked = networks.iter().map(|network| async { self.docker.gathering(network).await.ok().flatten() });
-        join_all(asked).await.into_iter().flatten().collect()
     }
 
     /// Returns what a candidate would be given at its start and that is not there: values of its files, images of its
     /// `pre_start`. Refused now, as it would fail then.
-    async fn not_at_hand(&self, observed: &ObservedService) -> Vec<Failure> {
+    async fn not_at_hand(&self, service: &ServiceName, lifecycle: &Lifecycle) -> Vec<Failure> {
         let mut missing = Vec::new();
-        let lifecycle = &observed.lifecycle;
         let variables: Vec<String> = lifecycle.files.iter().filter_map(|file| file.variable.clone()).collect();
         if !variables.is_empty() {
-            match self.compose.values(&observed.name, &variables).await {
+            match self.compose.values(service, &variables).await {
                 Ok(values) => missing.extend(lifecycle.files.iter().filter_map(|file| values.file(file).err())),
                 Err(failure) => missing.push(failure),
             }
@@ -115,11 +122,8 @@ impl Site {
             match self.docker.image(image).await {
                 Ok(Some(_)) => {}
                 Ok(None) => missing.push(
-                    Failure::new(format!(
-                        "the image `{image}` of a pre_start of service `{}` is not there",
-                        observed.name
-                    ))
-                    .hint(format!("`docker pull {image}`")),
+                    Failure::new(format!("the image `{image}` of a pre_start of service `{service}` is not there"))
+                        .hint(format!("`docker pull {image}`")),
                 ),
                 Err(failure) => missing.push(failure),
             }
@@ -183,10 +187,14 @@ fn paused(service: &ServiceName, all: &[Seen], live: &[&Seen]) -> Option<Failure
 }
 
 /// Returns the networks in which others than its own containers and nginx could call a service by its name.
-fn called_in(observed: &ObservedService, newest: Option<&Seen>, gatherings: &[Gathering]) -> Vec<CalledIn> {
+fn called_in<'a>(
+    observed: &ObservedService,
+    newest: Option<&Seen>,
+    gatherings: impl Iterator<Item = &'a Gathering>,
+) -> Vec<CalledIn> {
     let nginx = observed.front.as_ref().and_then(|front| front.container.as_ref());
     let own = |id: &str| observed.live.iter().chain(nginx).any(|container| container.id == id);
-    let called = gatherings.iter().filter(|gathering| gathering.local).filter_map(|gathering| {
+    let called = gatherings.filter(|gathering| gathering.local).filter_map(|gathering| {
         let mut callers: Vec<String> =
             gathering.containers.iter().filter(|(id, _)| !own(id)).map(|(_, name)| name.clone()).collect();
         callers.sort();

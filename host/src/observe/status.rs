@@ -1,9 +1,11 @@
 //! What of each service is live now, for people.
 
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::senders::Receiver;
 use super::serving::{Serving, is_obeyed, serving};
+use super::survey::Survey;
 use crate::claim::Holding;
 use crate::docker::Seen;
 use crate::model::{Failure, ServiceName, Settings};
@@ -42,35 +44,38 @@ pub struct ServiceStatus {
 impl Site {
     /// Tells what of each service is live now.
     pub async fn status(&self, services: &[ServiceName]) -> Result<Vec<ServiceStatus>, Failure> {
-        let all = self.docker.of_project(&self.project.name).await?;
-        let mut lines = Vec::new();
-        for name in services {
-            let running: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
-            let settings = self.settings(name);
-            let known = self.upstream_of(name, &settings, &all).await;
-            let serving =
-                known.as_ref().map(|(_, file, obeyed)| serving(file, *obeyed, &running)).unwrap_or(Serving::All);
-            let by_dns = serving == Serving::ByDns;
-            let gets = |seen: &&Seen| match &serving {
-                Serving::Named(ids) => ids.contains(&seen.id),
-                Serving::ByDns | Serving::All => true,
-            };
-            let (live, beside): (Vec<&Seen>, Vec<&Seen>) = running.into_iter().partition(gets);
-            lines.push(ServiceStatus {
-                service: name.to_string(),
-                image: live.first().map(|seen| short(&seen.image).to_owned()).unwrap_or_default(),
-                image_name: live.first().map(|seen| seen.image_name.clone()).unwrap_or_default(),
-                started: live.iter().filter_map(|seen| seen.started_at.clone()).min(),
-                ids: live.iter().map(|seen| seen.id.clone()).collect(),
-                live: live.iter().map(|seen| seen.name.clone()).collect(),
-                beside: beside.iter().map(|seen| seen.name.clone()).collect(),
-                by_dns: by_dns && !live.is_empty(),
-                upstream: known.map(|(path, file, _)| format!("{path} (run {})", file.run)),
-                unfinished: Vec::new(),
-                holder: None,
-            });
+        let all = self.containers().await?;
+        let settings: Vec<Settings> = services.iter().map(|name| self.settings(name)).collect();
+        let upstreams =
+            services.iter().zip(&settings).map(|(name, settings)| settings.upstream(name).clone()).collect();
+        let survey = Survey::new(self, &all, upstreams);
+        let each = services.iter().zip(&settings).map(|(name, settings)| self.status_of(name, settings, &survey));
+        Ok(join_all(each).await)
+    }
+
+    async fn status_of(&self, name: &ServiceName, settings: &Settings, survey: &Survey<'_>) -> ServiceStatus {
+        let running = survey.running_of(name);
+        let known = self.upstream_of(name, settings, &running, survey).await;
+        let serving = known.as_ref().map(|(_, file, obeyed)| serving(file, *obeyed, &running)).unwrap_or(Serving::All);
+        let by_dns = serving == Serving::ByDns;
+        let gets = |seen: &&Seen| match &serving {
+            Serving::Named(ids) => ids.contains(&seen.id),
+            Serving::ByDns | Serving::All => true,
+        };
+        let (live, beside): (Vec<&Seen>, Vec<&Seen>) = running.into_iter().partition(gets);
+        ServiceStatus {
+            service: name.to_string(),
+            image: live.first().map(|seen| short(&seen.image).to_owned()).unwrap_or_default(),
+            image_name: live.first().map(|seen| seen.image_name.clone()).unwrap_or_default(),
+            started: live.iter().filter_map(|seen| seen.started_at.clone()).min(),
+            ids: live.iter().map(|seen| seen.id.clone()).collect(),
+            live: live.iter().map(|seen| seen.name.clone()).collect(),
+            beside: beside.iter().map(|seen| seen.name.clone()).collect(),
+            by_dns: by_dns && !live.is_empty(),
+            upstream: known.map(|(path, file, _)| format!("{path} (run {})", file.run)),
+            unfinished: Vec::new(),
+            holder: None,
         }
-        Ok(lines)
     }
 
     /// Returns the upstream file of a service, if there is one, and whether nginx obeys the addresses of one that is at rest.
@@ -78,12 +83,12 @@ impl Site {
         &self,
         name: &ServiceName,
         settings: &Settings,
-        all: &[Seen],
+        live: &[&Seen],
+        survey: &Survey<'_>,
     ) -> Option<(String, nginx::UpstreamFile, bool)> {
-        let live: Vec<&Seen> = all.iter().filter(|seen| seen.service == name.as_str() && seen.runs()).collect();
         let of_compose = self.project.services.get(name).cloned().unwrap_or_default();
-        let receiver = Receiver { name, settings, of_compose: &of_compose, live: &live };
-        let observation = self.senders(receiver, all).await.front?.observation;
+        let receiver = Receiver { name, settings, of_compose: &of_compose, live };
+        let observation = self.senders(receiver, survey).await.front?.observation;
         let file = nginx::parse(observation.folder.upstream.as_deref()?).ok()?;
         let (ours, obeyed) = (file.project == self.project.name, is_obeyed(&file, &observation));
         ours.then(|| (format!("{}/{}", observation.nginx.folder, nginx::file_name(receiver.upstream())), file, obeyed))

@@ -3,6 +3,7 @@
 use super::performer::Performer;
 use crate::model::{Container, Failure, ServiceName, Settings};
 use crate::observe::senders::Receiver;
+use crate::observe::survey::Survey;
 use crate::plan::back::{self, Keep};
 use crate::run::Learnt;
 use crate::site::Site;
@@ -104,7 +105,8 @@ impl Site {
         let all = self.docker.of_project(&self.project.name).await?;
         let of_compose = self.project.services.get(service).cloned().unwrap_or_default();
         let receiver = Receiver { name: service, settings, of_compose: &of_compose, live: &[] };
-        let named = self.named_proxy(receiver, &all).await.ok().flatten().and_then(|(_, seen)| seen);
+        let survey = Survey::new(self, &all, vec![upstream.clone()]);
+        let named = self.named_proxy(receiver, &survey).await.ok().flatten().and_then(|(_, seen)| seen);
         let likely = all.iter().filter(|seen| seen.runs() && is_nginx(seen));
         for seen in named.iter().chain(likely) {
             if self.doors.leave_rest(&self.docker, &seen.id, upstream, &self.project.name).await? {

@@ -15,7 +15,7 @@ use crate::ui::front_door;
 use crate::world::{Engine, Judge, Patience, Ports, Round};
 
 /// The first pause between two rounds of checks. It grows by a quarter each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(25);
+const FIRST_PAUSE: Duration = Duration::from_millis(3);
 /// The longest pause between two rounds.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// So many rounds in a row must fail in the watch before a live candidate is judged bad.

@@ -12,6 +12,7 @@ impl Session<'_> {
     ///
     /// Afterwards every unfinished run of these services has a journal here.
     pub(super) async fn hold(&self, services: &[ServiceName]) -> Result<Held, NotDone> {
+        self.site.expect_run();
         let mut wanted = services.to_vec();
         for service in services {
             let unfinished = self.site.folder().unfinished(service)?;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -66,10 +67,9 @@ pub(super) async fn front(site: &Site, options: &Options, service: &ServiceName)
 /// this one's, and a new run is to sort behind all others.
 async fn latest_run(site: &Site, services: &[ServiceName]) -> Result<Option<RunId>, Failure> {
     let mut latest = site.folder().list()?.into_iter().next().map(|(run, _)| run);
-    for service in services {
+    for known in join_all(services.iter().map(|service| site.history(service))).await {
         // Whom the engine does not tell what it knows of, the clock must do.
-        let known = site.history(service).await.unwrap_or_default();
-        latest = latest.max(known.into_iter().next().map(|replaced| replaced.run));
+        latest = latest.max(known.unwrap_or_default().into_iter().next().map(|replaced| replaced.run));
     }
     Ok(latest)
 }

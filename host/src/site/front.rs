@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use crate::docker::{self, Docker, LogMark, Seen};
 use crate::model::{Failure, Output, ProxyChoice, ServiceName};
-use crate::nginx::{Configuration, LocalShell, Nginx, Observation, Place, Proxy, Shell};
+use crate::nginx::{LocalShell, Nginx, Observation, Place, Proxy, Said, Shell};
 use crate::plan::Front;
 use crate::text::quote_all;
 
@@ -54,6 +54,9 @@ pub struct FrontDoor {
     pub nginx: Nginx,
 }
 
+/// What this machine's nginx is called among the containers.
+const THIS_MACHINE: &str = "";
+
 /// All front doors that this process has opened; each is opened once.
 #[derive(Default)]
 pub struct FrontDoors {
@@ -63,16 +66,14 @@ pub struct FrontDoors {
 }
 
 impl FrontDoors {
-    /// Opens shells beside what may be an nginx, and looks at it for the service that is likely meant, so that both are
-    /// there when they are needed. What fails is tried again then, and says why.
-    pub async fn prepare(&self, docker: &Docker, containers: &[&Seen], likely: Option<&ServiceName>) {
+    /// Opens shells beside what may be an nginx, and asks it for its configuration, so that both are there when they are
+    /// needed. What fails is tried again then, and says why.
+    pub async fn prepare(&self, docker: &Docker, containers: &[&Seen]) {
         let enter = |id: String| async move {
             let proxy = Proxy::new(beside(docker, &id, None).await.ok()?, Place::Container);
-            if let Some(service) = likely {
-                // The proxy keeps what nginx says of its configuration; swap's files are read again when they matter,
-                // because another run may change them before this one holds the service.
-                let _ = proxy.observe(service, None).await;
-            }
+            // The proxy keeps what nginx says of its configuration; swap's files are read when they matter, because another
+            // run may change them before this one holds the service.
+            let _ = proxy.prepare().await;
             Some((id, proxy))
         };
         let entered = join_all(containers.iter().map(|seen| enter(seen.id.clone()))).await;
@@ -89,22 +90,37 @@ impl FrontDoors {
         container: Option<&Seen>,
         service: &ServiceName,
     ) -> Result<Observation, Failure> {
-        let open_door = self.open.lock().await.get(choice).cloned();
-        if let Some(door) = open_door {
-            return door.proxy.observe(service, None).await;
-        }
-        let (proxy, observation) = self.enter(docker, container, service).await?;
-        let door = FrontDoor { proxy, nginx: observation.nginx.clone() };
-        self.open.lock().await.insert(choice.clone(), Arc::new(door));
-        Ok(observation)
+        let mut all = self.observe_all(docker, choice, container, std::slice::from_ref(service)).await?;
+        all.pop().unwrap_or_else(|| Err(Failure::new("internal: no upstream was asked about")))
     }
 
-    /// Returns what each nginx on this machine says of the upstream of this name, and that file's text.
-    pub async fn on_this_machine(
+    /// As [`observe`](Self::observe), for the upstreams of several services. Returns what each would, in their order.
+    pub async fn observe_all(
         &self,
-        upstream: &ServiceName,
-    ) -> Result<Vec<Result<(Configuration, Option<String>), Failure>>, Failure> {
-        Proxy::new(Beside::Host(LocalShell::new()), Place::Host).configurations(upstream).await
+        docker: &Docker,
+        choice: &ProxyChoice,
+        container: Option<&Seen>,
+        services: &[ServiceName],
+    ) -> Result<Vec<Result<Observation, Failure>>, Failure> {
+        let open_door = self.open.lock().await.get(choice).cloned();
+        if let Some(door) = open_door {
+            return door.proxy.observe_all(services, None).await;
+        }
+        let (proxy, observations) = self.enter(docker, container, services).await?;
+        if let Some(observation) = observations.iter().flatten().next() {
+            let door = FrontDoor { proxy, nginx: observation.nginx.clone() };
+            self.open.lock().await.insert(choice.clone(), Arc::new(door));
+        }
+        Ok(observations)
+    }
+
+    /// Returns what each nginx on this machine says of each of these upstreams, and the texts of their files.
+    pub async fn on_this_machine(&self, upstreams: &[ServiceName]) -> Result<Vec<Vec<Said>>, Failure> {
+        let proxy = Proxy::new(Beside::Host(LocalShell::new()), Place::Host);
+        let said = proxy.configurations(upstreams).await?;
+        // Whoever enters there next need not ask again.
+        self.ready.lock().await.insert(THIS_MACHINE.to_owned(), proxy);
+        Ok(said)
     }
 
     /// Returns the front door of a plan; after a crash it is found and opened again.
@@ -120,8 +136,10 @@ impl FrontDoors {
             return Ok(door.clone());
         }
         let seen = container_of(docker, project, &front.proxy).await?;
-        let (proxy, observation) = self.enter(docker, seen.as_ref(), front.upstream(service)).await?;
-        let door = Arc::new(FrontDoor { proxy, nginx: observation.nginx });
+        let upstream = front.upstream(service);
+        let (proxy, mut observations) = self.enter(docker, seen.as_ref(), std::slice::from_ref(upstream)).await?;
+        let observed = observations.pop().unwrap_or_else(|| Err(Failure::new("internal: no upstream was asked about")));
+        let door = Arc::new(FrontDoor { proxy, nginx: observed?.nginx });
         open_doors.insert(front.proxy.clone(), door.clone());
         Ok(door)
     }
@@ -168,27 +186,25 @@ impl FrontDoors {
         &self,
         docker: &Docker,
         container: Option<&Seen>,
-        service: &ServiceName,
-    ) -> Result<(Proxy<Beside>, Observation), Failure> {
-        let Some(seen) = container else {
-            let proxy = Proxy::new(Beside::Host(LocalShell::new()), Place::Host);
-            let observation = proxy.observe(service, None).await?;
-            return Ok((proxy, observation));
+        services: &[ServiceName],
+    ) -> Result<(Proxy<Beside>, Vec<Result<Observation, Failure>>), Failure> {
+        let ready = self.ready.lock().await.remove(container.map_or(THIS_MACHINE, |seen| &seen.id));
+        let proxy = match (ready, container) {
+            (Some(proxy), _) => proxy,
+            (None, None) => Proxy::new(Beside::Host(LocalShell::new()), Place::Host),
+            (None, Some(seen)) => Proxy::new(beside(docker, &seen.id, None).await?, Place::Container),
         };
-        let ready = self.ready.lock().await.remove(&seen.id);
-        let proxy = match ready {
-            Some(proxy) => proxy,
-            None => Proxy::new(beside(docker, &seen.id, None).await?, Place::Container),
-        };
-        let observation = proxy.observe(service, None).await?;
+        let observations = proxy.observe_all(services, None).await?;
+        let Some(seen) = container else { return Ok((proxy, observations)) };
         let root = seen.user.is_empty() || seen.user == "0" || seen.user == "root";
-        if root || observation.folder.writable || !observation.folder.exists {
-            return Ok((proxy, observation));
+        let closed = |observation: &Observation| observation.folder.exists && !observation.folder.writable;
+        if root || !observations.iter().flatten().any(closed) {
+            return Ok((proxy, observations));
         }
         // An image that runs nginx without root often has a folder that only root may write.
         let proxy = Proxy::new(beside(docker, &seen.id, Some("0")).await?, Place::Container);
-        let observation = proxy.observe(service, None).await?;
-        Ok((proxy, observation))
+        let observations = proxy.observe_all(services, None).await?;
+        Ok((proxy, observations))
     }
 }
 

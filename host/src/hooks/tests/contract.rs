@@ -1,11 +1,12 @@
 //! What a well-behaved component may rely on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::component::{component, core, plain, runner};
 use super::world::{Kept, Small, context, load, on_disk, spec, tight};
 use crate::hooks::{Asked, Engine, Health, Hook, Hooks, Pending, Reply, expand, inspect};
-use crate::model::Phase;
+use crate::model::{HookSpec, Phase};
 
 #[tokio::test]
 async fn every_phase_answers() {
@@ -195,6 +196,26 @@ async fn several_hooks_agree_in_order_and_in_reverse() {
         ]
     );
     assert_eq!(hooks.health(&asked, &Pending::default()).await, Health::Healthy);
+}
+
+#[test]
+fn many_hooks_are_loaded_in_order_and_the_first_that_can_not_be_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = plain(Phase::Health, "(i32.const 0)");
+    let named = |number: usize, bytes: &[u8]| {
+        let path = folder.path().join(format!("hook-{number:02}.wasm"));
+        std::fs::write(&path, bytes).unwrap();
+        HookSpec { file: path.display().to_string(), config: BTreeMap::new(), allow: Vec::new() }
+    };
+    let mut specs: Vec<HookSpec> = (0..20).map(|number| named(number, &good)).collect();
+    let hooks = Hooks::load(&super::world::engine(), &specs).unwrap();
+    let names: Vec<String> = (0..20).map(|number| format!("hook-{number:02}")).collect();
+    assert_eq!(hooks.iter().map(Hook::name).collect::<Vec<_>>(), names);
+    for number in [7, 8, 15] {
+        specs[number] = named(number, b"no component");
+    }
+    let failure = Hooks::load(&super::world::engine(), &specs).unwrap_err();
+    assert!(failure.what.starts_with("hook `hook-07`: "), "{failure}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is seen of nginx before a switch: one or two scripts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -98,6 +98,9 @@ pub(super) struct Asked {
     found: Arc<Vec<Found>>,
 }
 
+/// What a master says of an upstream, and the present text of that one's file.
+pub type Said = Result<(Configuration, Option<String>), Failure>;
+
 /// A master, with what it says of its configuration.
 #[derive(Debug, Clone)]
 struct Found {
@@ -116,80 +119,127 @@ impl<S: Shell> Proxy<S> {
     /// `folder` overrides where swap's files are; by default the folder called `swap` that `http` includes.
     /// Fails when nginx is not there or can't be asked. What is wrong with it is in [`Observation::problems`].
     pub async fn observe(&self, service: &ServiceName, folder: Option<&str>) -> Result<Observation, Failure> {
-        if format!("{service}.conf") == TUNING_FILE {
-            return Err(Failure::new(format!(
-                "the service `{service}` has the name of swap's own file `{TUNING_FILE}`"
-            )));
-        }
-        let guess = folder.unwrap_or(DEFAULT_FOLDER).trim_end_matches('/');
-        let known = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (Asked { found, load, .. }, seen) = match known.filter(|asked| asked.at.elapsed() < FRESH) {
-            Some(asked) => (asked, None),
-            None => {
-                let (asked, sections) = self.ask(service, guess).await?;
-                (asked, Some(sections))
-            }
-        };
-        let (Found { master, generation, .. }, configuration) = choose(&found, service, folder)?;
-        let include = configuration.as_ref().ok().and_then(|configuration| configuration.include.as_ref());
-        let path = include.map_or(guess, |include| &include.folder).to_owned();
-        let sections = match seen.filter(|_| path == guess) {
-            Some(sections) => sections,
-            None => {
-                let marker = marker();
-                sections(&self.run(&script(&marker, &[], &path, service)).await?, &marker)?
-            }
-        };
-        let error_log =
-            configuration.as_ref().map_or(ErrorLog::Elsewhere, |configuration| configuration.error_log.clone());
-        let nginx = Nginx { error_log, syncs_files: sections.contains_key("syncs"), ..master.nginx(&path, load) };
-        let resolver =
-            sections.get("resolver").and_then(|text| engine_dns(text)).filter(|_| self.place == Place::Container);
-        let hosts = sections.get("hosts").map(|text| hosts(text)).unwrap_or_default();
-        let folder = read_folder(path, service, &sections);
-        let connects = sections.get("connects").is_some_and(|text| text.contains("tool"));
-        Ok(Observation {
-            nginx,
-            configuration,
-            folder,
-            resolver,
-            hosts,
-            connects,
-            generation: generation.clone(),
-            place: self.place,
-        })
+        let mut all = self.observe_all(std::slice::from_ref(service), folder).await?;
+        all.pop().unwrap_or_else(|| Err(Failure::new("internal: no upstream was asked about")))
     }
 
-    /// Returns what each of the masters that run there says of the upstream of this name, and the present text of its file: on a
-    /// machine there may be several, of which none need know of swap.
-    pub async fn configurations(
+    /// As [`observe`](Self::observe), for the upstreams of several services by the same scripts: nginx is asked for its
+    /// configuration once. Returns what each would, in their order.
+    pub async fn observe_all(
         &self,
-        upstream: &ServiceName,
-    ) -> Result<Vec<Result<(Configuration, Option<String>), Failure>>, Failure> {
-        let (Asked { found, .. }, _) = self.ask(upstream, DEFAULT_FOLDER).await?;
-        let mut all = Vec::new();
-        for Found { reading, .. } in found.iter() {
-            let configuration = match reading {
-                Ok(reading) => reading.configuration(upstream, None),
+        services: &[ServiceName],
+        folder: Option<&str>,
+    ) -> Result<Vec<Result<Observation, Failure>>, Failure> {
+        let guess = folder.unwrap_or(DEFAULT_FOLDER).trim_end_matches('/');
+        let known = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut looks: HashMap<String, HashMap<String, String>> = HashMap::new();
+        let Asked { found, load, .. } = match known.filter(|asked| asked.at.elapsed() < FRESH) {
+            Some(asked) => asked,
+            None => {
+                let (asked, sections) = self.ask(services, guess).await?;
+                looks.insert(guess.to_owned(), sections);
+                asked
+            }
+        };
+        let mut observations = Vec::new();
+        for service in services {
+            let (Found { master, generation, .. }, configuration) = match choose(&found, service, folder) {
+                Ok(chosen) => chosen,
                 Err(failure) => {
-                    all.push(Err(failure.clone()));
+                    observations.push(Err(failure));
                     continue;
                 }
             };
-            let text = match &configuration.include {
-                Some(include) => self.run(&format!("cat {}", quote(&include.file(upstream)))).await?,
-                None => Output { code: 1, stdout: String::new(), stderr: String::new() },
-            };
-            all.push(Ok((configuration, text.ok().then_some(text.stdout))));
+            let include = configuration.as_ref().ok().and_then(|configuration| configuration.include.as_ref());
+            let path = include.map_or(guess, |include| &include.folder).to_owned();
+            if !looks.contains_key(&path) {
+                let marker = marker();
+                let seen = sections(&self.run(&script(&marker, &[], &path, services)).await?, &marker)?;
+                looks.insert(path.clone(), seen);
+            }
+            let nginx = master.nginx(&path, load);
+            observations.push(Ok(self.observation(service, nginx, configuration, generation.clone(), &looks[&path])));
         }
-        Ok(all)
+        Ok(observations)
+    }
+
+    /// Puts together what is known of nginx for one service. `sections` is the look at its folder.
+    fn observation(
+        &self,
+        service: &ServiceName,
+        nginx: Nginx,
+        configuration: Result<Configuration, Failure>,
+        generation: Option<Generation>,
+        sections: &HashMap<String, String>,
+    ) -> Observation {
+        let error_log =
+            configuration.as_ref().map_or(ErrorLog::Elsewhere, |configuration| configuration.error_log.clone());
+        let resolver =
+            sections.get("resolver").and_then(|text| engine_dns(text)).filter(|_| self.place == Place::Container);
+        Observation {
+            folder: read_folder(nginx.folder.clone(), service, sections),
+            nginx: Nginx { error_log, syncs_files: sections.contains_key("syncs"), ..nginx },
+            configuration,
+            resolver,
+            hosts: sections.get("hosts").map(|text| hosts(text)).unwrap_or_default(),
+            connects: sections.get("connects").is_some_and(|text| text.contains("tool")),
+            generation,
+            place: self.place,
+        }
+    }
+
+    /// Returns what each of the masters that run there says of each of these upstreams, and the present text of its file: on a
+    /// machine there may be several, of which none need know of swap. Nginx is asked for its configuration once.
+    pub async fn configurations(&self, upstreams: &[ServiceName]) -> Result<Vec<Vec<Said>>, Failure> {
+        let (Asked { found, .. }, _) = self.ask(upstreams, DEFAULT_FOLDER).await?;
+        let of = |upstream: &ServiceName| -> Vec<Result<Configuration, Failure>> {
+            let said = |reading: &Reading| reading.configuration(upstream, None);
+            found.iter().map(|found| found.reading.as_ref().map(said).map_err(Failure::clone)).collect()
+        };
+        let configurations: Vec<Vec<Result<Configuration, Failure>>> = upstreams.iter().map(of).collect();
+        let file = |said: &Result<Configuration, Failure>, upstream: &ServiceName| {
+            said.as_ref().ok().and_then(|configuration| Some(configuration.include.as_ref()?.file(upstream)))
+        };
+        let each = configurations.iter().zip(upstreams);
+        let files: BTreeSet<String> =
+            each.flat_map(|(all, upstream)| all.iter().filter_map(move |said| file(said, upstream))).collect();
+        let texts = self.texts(&files).await?;
+        let with_text = |(all, upstream): (Vec<Result<Configuration, Failure>>, &ServiceName)| {
+            let one = |said| {
+                let text = file(&said, upstream).and_then(|path| texts.get(&path).cloned());
+                said.map(|configuration| (configuration, text))
+            };
+            all.into_iter().map(one).collect()
+        };
+        Ok(configurations.into_iter().zip(upstreams).map(with_text).collect())
+    }
+
+    /// Returns the texts of those of these files that are there.
+    async fn texts(&self, files: &BTreeSet<String>) -> Result<HashMap<String, String>, Failure> {
+        if files.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let marker = marker();
+        let mut body = format!("MARK={marker}\n{OBSERVE}");
+        for (at, path) in files.iter().enumerate() {
+            body += &format!("show {at} {}\n", quote(path));
+        }
+        body += "part end\n";
+        let mut sections = sections(&self.run(&body).await?, &marker)?;
+        let text = |(at, path): (usize, &String)| Some((path.clone(), sections.remove(&at.to_string())?));
+        Ok(files.iter().enumerate().filter_map(text).collect())
+    }
+
+    /// Asks all masters for their configurations ahead of need, and keeps what they say for a moment.
+    pub async fn prepare(&self) -> Result<(), Failure> {
+        self.ask(&[], DEFAULT_FOLDER).await.map(drop)
     }
 
     /// Asks all masters for their configurations, and looks at the folder that is swap's if nothing else is settled.
-    async fn ask(&self, service: &ServiceName, guess: &str) -> Result<(Asked, HashMap<String, String>), Failure> {
+    async fn ask(&self, services: &[ServiceName], guess: &str) -> Result<(Asked, HashMap<String, String>), Failure> {
         let masters = find::masters(&self.run(find::SCRIPT).await?.stdout)?;
         let marker = marker();
-        let body = script(&marker, &masters, guess, service);
+        let body = script(&marker, &masters, guess, services);
         let limit = self.loading * u32::try_from(masters.len()).unwrap_or(1).max(1);
         let answer = self.shell.run_within(&subshell(&body), limit).await;
         let mut sections = sections(&answer.map_err(unread)?, &marker)?;
@@ -213,7 +263,7 @@ impl<S: Shell> Proxy<S> {
     /// Names addresses in a project's upstream file that is at rest, where nginx refuses its configuration because nobody has the
     /// name in it: one that asks for names only when it reads them. nginx is not told. Tells whether that was so.
     pub async fn leave_rest(&self, upstream: &ServiceName, project: &str) -> Result<bool, Failure> {
-        let (Asked { found, load, .. }, _) = self.ask(upstream, DEFAULT_FOLDER).await?;
+        let (Asked { found, load, .. }, _) = self.ask(std::slice::from_ref(upstream), DEFAULT_FOLDER).await?;
         // Whoever asks next is to hear what it says then.
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = None;
         for Found { master, reading, .. } in found.iter() {
@@ -233,12 +283,13 @@ impl<S: Shell> Proxy<S> {
 }
 
 /// Returns the script that asks these masters, and looks at a folder.
-fn script(marker: &str, masters: &[Master], folder: &str, service: &ServiceName) -> String {
+fn script(marker: &str, masters: &[Master], folder: &str, services: &[ServiceName]) -> String {
     let mut script = format!("MARK={marker}\n{OBSERVE}");
     for (at, Master { process, binary, arguments, .. }) in masters.iter().enumerate() {
         script += &format!("ask {at} {} {} {}\n", process.pid, quote(binary), quote_all(arguments));
     }
-    script + &format!("look {} {} {TUNING_FILE}\n", quote(folder), file_name(service))
+    let files: String = services.iter().map(|service| format!(" {}", file_name(service))).collect();
+    script + &format!("look {} {TUNING_FILE}{files}\n", quote(folder))
 }
 
 /// Returns the file of which nginx says that it names somebody whom nobody knows.
@@ -285,6 +336,9 @@ fn choose<'a>(
     service: &ServiceName,
     folder: Option<&str>,
 ) -> Result<(&'a Found, Result<Configuration, Failure>), Failure> {
+    if file_name(service) == TUNING_FILE {
+        return Err(Failure::new(format!("the service `{service}` has the name of swap's own file `{TUNING_FILE}`")));
+    }
     let of_service = |reading: &Result<Reading, Failure>| {
         reading.as_ref().map(|reading| reading.configuration(service, folder)).map_err(Failure::clone)
     };
@@ -340,7 +394,7 @@ fn read_folder(path: String, service: &ServiceName, sections: &HashMap<String, S
         exists: text("folder").lines().any(|line| line == "exists"),
         writable: text("folder").lines().any(|line| line == "writable"),
         mount,
-        upstream: sections.get("upstream").cloned(),
+        upstream: sections.get(&format!("upstream/{}", file_name(service))).cloned(),
         tuning: sections.get("tuning").cloned(),
         path,
     }

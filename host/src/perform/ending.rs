@@ -17,7 +17,7 @@ use crate::world::{Edge, Engine, Ports};
 
 /// What the upstream file says about containers that are to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Said {
+enum Mention {
     /// It names others.
     Others,
     /// It names this one.
@@ -27,8 +27,8 @@ enum Said {
 }
 
 /// Tells what the upstream file says about containers.
-fn said(file: Option<&RouteFile>, going: &[Container]) -> Said {
-    let Some(file) = file else { return Said::Unclear };
+fn mentioned(file: Option<&RouteFile>, going: &[Container]) -> Mention {
+    let Some(file) = file else { return Mention::Unclear };
     let names = |container: &&Container| match &file.said {
         Some(said) => said.route.targets.iter().any(|target| container.id.starts_with(&target.id)),
         // Others have changed it, or wrote it: nginx may obey any word of it.
@@ -38,9 +38,9 @@ fn said(file: Option<&RouteFile>, going: &[Container]) -> Said {
         }
     };
     match going.iter().find(names) {
-        Some(container) => Said::Names(container.name.clone()),
-        None if file.said.is_some() => Said::Others,
-        None => Said::Unclear,
+        Some(container) => Mention::Names(container.name.clone()),
+        None if file.said.is_some() => Mention::Others,
+        None => Mention::Unclear,
     }
 }
 
@@ -61,14 +61,14 @@ impl<P: Ports> Performer<'_, P> {
             Err(failure) if certain => return Err(failure),
             now => now.unwrap_or_default(),
         };
-        match said(now.as_ref(), going) {
-            Said::Others => Ok(()),
-            Said::Unclear if !certain => Ok(()),
-            Said::Unclear => {
+        match mentioned(now.as_ref(), going) {
+            Mention::Others => Ok(()),
+            Mention::Unclear if !certain => Ok(()),
+            Mention::Unclear => {
                 Err(Failure::new(format!("`{file}` is not as this run wrote it, so what it names may be in use"))
                     .hint(format!("see who changed it, then `swap resume {service}`")))
             }
-            Said::Names(name) => Err(Failure::new(format!("`{file}` names {name} again, so it is not stopped"))
+            Mention::Names(name) => Err(Failure::new(format!("`{file}` names {name} again, so it is not stopped"))
                 .hint(format!("somebody changed the file after the switch; see who, then `swap resume {service}`"))),
         }
     }
@@ -139,18 +139,21 @@ mod tests {
     #[test]
     fn only_who_is_not_named_may_go() {
         let (old, new) = (container(OLD, "172.18.0.4:80"), container(NEW, "172.18.0.5:80"));
-        let check = |text: Option<&str>, expected: Said| {
-            assert_eq!(said(text.map(route_file).as_ref(), std::slice::from_ref(&old)), expected);
+        let check = |text: Option<&str>, expected: Mention| {
+            assert_eq!(mentioned(text.map(route_file).as_ref(), std::slice::from_ref(&old)), expected);
         };
-        check(Some(&file(&new)), Said::Others);
-        check(Some(&file(&old)), Said::Names("demo-app-0".to_owned()));
+        check(Some(&file(&new)), Mention::Others);
+        check(Some(&file(&old)), Mention::Names("demo-app-0".to_owned()));
         // Another container has got the address since: the id is what counts.
-        check(Some(&file(&container(NEW, "172.18.0.4:80"))), Said::Others);
-        check(None, Said::Unclear);
-        check(Some("upstream app { server app:80; }\n"), Said::Unclear);
-        check(Some("upstream app { server 172.18.0.4:80; }\n"), Said::Names("demo-app-0".to_owned()));
+        check(Some(&file(&container(NEW, "172.18.0.4:80"))), Mention::Others);
+        check(None, Mention::Unclear);
+        check(Some("upstream app { server app:80; }\n"), Mention::Unclear);
+        check(Some("upstream app { server 172.18.0.4:80; }\n"), Mention::Names("demo-app-0".to_owned()));
         // Somebody has changed what swap wrote.
-        check(Some(&file(&old).replace("upstream app {", "upstream app {\n  ntlm;")), Said::Names("demo-app-0".into()));
-        check(Some(&file(&new).replace("upstream app {", "upstream app {\n  ntlm;")), Said::Unclear);
+        check(
+            Some(&file(&old).replace("upstream app {", "upstream app {\n  ntlm;")),
+            Mention::Names("demo-app-0".into()),
+        );
+        check(Some(&file(&new).replace("upstream app {", "upstream app {\n  ntlm;")), Mention::Unclear);
     }
 }

@@ -79,7 +79,10 @@ impl<P: Ports> Performer<'_, P> {
         if self.any_runs(facts.candidates(service)).await.unwrap_or(true) {
             // Requests that are still at the candidates after that are cut: they are to go.
             let note = |left| format!("{left} nginx workers still use the candidates");
-            let _ = self.await_left(service, front, &former, drain, note).await;
+            let deadline = self.ports.now() + drain;
+            if self.await_left(service, front, &former, drain, note).await.is_err() {
+                self.ports.sleep(deadline.saturating_sub(self.ports.now())).await;
+            }
         }
         // Where nothing was adopted, nobody else brings the file to rest.
         if self.is_down(service) { self.rest(service, front, facts).await } else { Ok(Learnt::Nothing) }

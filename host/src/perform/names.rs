@@ -119,6 +119,33 @@ impl<P: Ports> Performer<'_, P> {
         }
     }
 
+    /// Gives an old container that serves again the service's names back: a run that nobody knows more of may have begun to
+    /// retire it. Twice: what has its names keeps its place.
+    pub(super) async fn name_again(
+        &self,
+        service: &ServiceName,
+        old: &Container,
+        seen: &ContainerFacts,
+    ) -> Result<(), Failure> {
+        let engine = self.ports.engine();
+        let places = self.plan.steps.iter().find_map(|step| match step {
+            Step::Announce { service: of, places, .. } if of == service => Some(places),
+            _ => None,
+        });
+        for Place { network, aliases, .. } in places.into_iter().flatten() {
+            let there = seen.networks.get(network);
+            let has = |alias: &String| there.is_some_and(|there| there.place.aliases.contains(alias));
+            if there.is_some() && aliases.iter().all(has) {
+                continue;
+            }
+            if there.is_some() {
+                engine.disconnect(&old.id, network).await?;
+            }
+            engine.connect(&old.id, &self.place(old, service, network, &Facts::default())).await?;
+        }
+        Ok(())
+    }
+
     /// Takes the service's names in a network from an old container, so that nobody finds it while it stops; answers whether it
     /// had them. What it has open goes on: it gets its address back, as in [`announce`](Self::announce).
     pub(super) async fn unname(&self, old: &Container, network: &str) -> Result<bool, Failure> {

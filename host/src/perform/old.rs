@@ -44,7 +44,8 @@ impl<P: Ports> Performer<'_, P> {
         Ok(Learnt::Nothing)
     }
 
-    /// Returns the old containers with their present addresses; those that somebody stopped are started first.
+    /// Returns the old containers with their present addresses; those that somebody stopped are started first, and those that had
+    /// lost the service's names already get them back.
     pub(super) async fn revived(
         &self,
         service: &ServiceName,
@@ -55,6 +56,7 @@ impl<P: Ports> Performer<'_, P> {
         let mut located = Vec::new();
         for container in old {
             let Some(seen) = self.ports.engine().inspect(&container.id).await? else { continue };
+            self.name_again(service, container, &seen).await?;
             if !seen.runs() {
                 self.ports.engine().start(&container.id).await?;
             }
@@ -148,7 +150,7 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// Somebody must serve: where the old containers were removed by somebody else, the candidates stay; where they were
-    /// stopped, they are started. With stop-first it was we who stopped them.
+    /// stopped, they are started, and found by the service's names again. With stop-first it was we who stopped them.
     pub(super) async fn refuse_if_alone(&self, service: &ServiceName) -> Result<(), Failure> {
         let planned = self.planned(service);
         if self.is_down(service) {
@@ -160,6 +162,7 @@ impl<P: Ports> Performer<'_, P> {
         for container in old {
             let Some(seen) = self.ports.engine().inspect(&container.id).await? else { continue };
             left = true;
+            self.name_again(service, container, &seen).await?;
             if !seen.runs() && !stop_first {
                 self.ports.engine().start(&container.id).await?;
             }

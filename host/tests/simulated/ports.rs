@@ -496,12 +496,13 @@ impl Engine for Simulation<'_> {
 
     async fn tag(&self, image: &str, name: &str) -> Result<(), Failure> {
         self.point("tag").await?;
-        let mut world = self.0.borrow_mut();
-        let lies = world.lies.no_name_is_given_back && world.verb == "tag-back";
-        if let Some(service) = world.services.iter_mut().find(|service| service.image_name() == name && !lies) {
-            service.image = image.trim_start_matches("sha256:").parse().unwrap_or_default();
+        {
+            let mut world = self.0.borrow_mut();
+            let lies = world.lies.no_name_is_given_back && world.verb == "tag-back";
+            if let Some(service) = world.services.iter_mut().find(|service| service.image_name() == name && !lies) {
+                service.image = image.trim_start_matches("sha256:").parse().unwrap_or_default();
+            }
         }
-        drop(world);
         self.point("tag").await
     }
 

@@ -569,7 +569,7 @@ impl Universe {
                 }
                 if self.nginx.files[index].as_ref().is_some_and(|file| file.rest.is_none())
                     && !self.restless
-                    && !(outcome == Outcome::RolledBack && has_left_behind(plan, name))
+                    && (outcome == Outcome::Swapped || !has_left_behind(plan, name))
                     && !service.containers.iter().any(|c| bystander(&c) && c.life == Life::Running)
                 {
                     wrong.push(format!("the upstream of `{name}` names addresses when nothing is at work"));

@@ -87,12 +87,12 @@ fn main() -> Result<()> {
     let reads = [["status"].as_slice(), &["doctor", "app"], &["plan", "app"]];
     let mut rows = Vec::new();
     for services in PROJECTS.into_iter().filter(|_| wanted("services")) {
-        let stack = quick(project(services));
-        rows.push(arguments.row(&stack, &format!("{services} services"), &reads)?);
+        let stack = project(services).up();
+        rows.push(arguments.row(&stack, &counted(services, "service"), &reads)?);
     }
     for servers in SERVERS.into_iter().filter(|_| wanted("servers")) {
-        let stack = quick(served(servers));
-        rows.push(arguments.row(&stack, &format!("{} `server` blocks", servers), &reads)?);
+        let stack = served(servers).up();
+        rows.push(arguments.row(&stack, &counted(servers, "`server` block"), &reads)?);
     }
     print(&rows, &["status", "doctor app", "plan app"], &arguments.swaps);
     let mut rows = Vec::new();
@@ -103,12 +103,16 @@ fn main() -> Result<()> {
     let mut rows = Vec::new();
     for services in TOGETHER.into_iter().filter(|_| wanted("together")) {
         let names: Vec<String> = (0..services).map(app).collect();
-        let stack = quick(together(services));
-        rows.push(arguments.swapped(&stack, &format!("{services} services in one command"), &names)?);
+        let stack = together(services).up();
+        rows.push(arguments.swapped(&stack, &format!("{} in one command", counted(services, "service")), &names)?);
     }
     for replicas in REPLICAS.into_iter().filter(|_| wanted("replicas")) {
-        let stack = quick(Stack::builder().scale("app", replicas));
-        rows.push(arguments.swapped(&stack, &format!("{replicas} containers of a service"), &["app".to_owned()])?);
+        let stack = Stack::builder().scale("app", replicas).up();
+        rows.push(arguments.swapped(
+            &stack,
+            &format!("{} of a service", counted(replicas, "container")),
+            &["app".to_owned()],
+        )?);
     }
     print(&rows, &["swap"], &arguments.swaps);
     Ok(())
@@ -128,7 +132,7 @@ impl Arguments {
 
     /// Measures a plan with so many hooks, when none of them was compiled before and when all were.
     fn hooks(&self, count: usize) -> Result<[Row; 2]> {
-        let stack = quick(Stack::builder().app_line(&format!("labels: {{ hooks: \"{count}\" }}")));
+        let stack = Stack::up();
         many_hooks(&stack, count)?;
         stack.edit("docker-compose.yml", "health: ./healthcheck", "health: ./healthcheck\n      hooks: [ hooks ]");
         let compose = Some(self.compose(&stack)?);
@@ -149,8 +153,8 @@ impl Arguments {
         };
         eprintln!("{count} hooks: measured");
         Ok([
-            row(format!("{count} hooks, none compiled before"), cold),
-            row(format!("{count} hooks, compiled before"), warm),
+            row(format!("{}, none compiled before", counted(count, "hook")), cold),
+            row(format!("{}, compiled before", counted(count, "hook")), warm),
         ])
     }
 
@@ -190,13 +194,12 @@ impl Arguments {
         for round in 0..=self.rounds {
             for swap in &self.swaps {
                 let times = times.entry(swap.name.clone()).or_default();
-                let spent: Duration = times.iter().map(|time| time.unwrap_or(LIMIT)).sum();
-                if round == 0 || spent < FIGURE {
-                    let time = once(swap)?;
-                    // What takes so long is not measured again: it is its first time that counts.
-                    if round == 0 && time.is_some_and(|time| time < FIGURE) {
-                        continue;
-                    }
+                if times.iter().map(|time| time.unwrap_or(LIMIT)).sum::<Duration>() >= FIGURE {
+                    continue;
+                }
+                let time = once(swap)?;
+                // The first time does not count, unless it takes so long that it stays the only one.
+                if round > 0 || time.is_none_or(|time| time >= FIGURE) {
                     times.push(time);
                 }
             }
@@ -209,9 +212,8 @@ impl Arguments {
     }
 }
 
-/// Brings a stack up and swaps nothing in it.
-fn quick(builder: Builder) -> Stack {
-    builder.up()
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn app(number: usize) -> String {

@@ -193,11 +193,6 @@ fn move_before(plan: &mut Plan, moved: fn(&Step) -> bool, before: fn(&Step) -> b
 }
 
 #[test]
-fn a_commit_before_the_drain_is_found() {
-    is_found("commit before the drain", Lies::default(), |plan| move_before(plan, is_commit, is_drain));
-}
-
-#[test]
 fn a_commit_before_the_switch_is_found() {
     is_found("commit before the switch", Lies::default(), |plan| move_before(plan, is_commit, is_switch));
 }

@@ -78,7 +78,7 @@ fn story(stack: &Stack, said: &Ended) -> String {
     let lines = said.stderr.lines().chain(said.stdout.lines().last());
     let told = lines.filter(|line| !line.starts_with("  | ") && !line.starts_with("front door: "));
     let cut: Vec<&str> = told.map(|line| line.split("%0A|").next().unwrap_or_default()).collect();
-    replaced(&stack.normalise(&cut.join("\n")), &[("swap-[0-9a-f]{16}", "swap-[token]")])
+    replaced(&stack.normalise(&cut.join("\n")), &[("swap-[0-9a-f]+", "swap-[token]")])
 }
 
 /// A server on which the stack runs and that has an sshd, and what GitHub's machine needs to get there.

@@ -59,18 +59,11 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut beside = tempfile::Builder::new()
         .prefix(".new-")
         .permissions(Permissions::from_mode(mode))
-        .tempfile_in(folder_of(path))
-        .map_err(without_path)?;
-    beside.write_all(bytes).map_err(without_path)?;
+        .tempfile_in(folder_of(path))?;
+    // The file itself, whose errors don't tell of a name that nobody has chosen.
+    beside.as_file_mut().write_all(bytes)?;
     beside.as_file().sync_all()?;
     beside.persist(path).map(drop).map_err(|failed| failed.error)
-}
-
-/// Takes the name that nobody has chosen from an error of `tempfile`: who is told knows the file by the name that it will have.
-fn without_path(error: io::Error) -> io::Error {
-    let cause = error.get_ref().and_then(std::error::Error::source);
-    let code = cause.and_then(|cause| cause.downcast_ref::<io::Error>()).and_then(io::Error::raw_os_error);
-    code.map_or(error, io::Error::from_raw_os_error)
 }
 
 /// Makes durable which files a folder has.

@@ -23,7 +23,7 @@ const UNUSUAL: u32 = 5;
 /// So many failures may be chance.
 const CHANCE: u64 = 4;
 /// So many requests may be at the old containers after the switch: for a moment nginx's former workers still take some.
-const FIRST_ONES: u64 = 20;
+const FIRST_ONES: u64 = 50;
 
 /// Something that was said or measured, and when: one line of a trace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -715,7 +715,7 @@ mod tests {
         assert_eq!(judged(7, By::Unknown, live()), (Some(why.to_owned()), Some(false)));
         assert_eq!(judged(400, By::Unknown, live()), (None, Some(true)));
         assert_eq!(judged(80, By::Unknown, live()), (None, None), "some may have been at the old one");
-        let mut few = switched(|samples| (2000..2019).for_each(|at| samples.answered(at, 1, By::Unknown, 200)));
+        let mut few = switched(|samples| (2000..2049).for_each(|at| samples.answered(at, 1, By::Unknown, 200)));
         few.reached(Reached::before(Some(&live())));
         assert_eq!(few.received_since(0), None, "all of them may");
         assert_eq!(judged(7, By::New, live()), (None, Some(true)), "their answers name them");

@@ -15,6 +15,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use crate::docker::{Gathering, Listed, Seen};
 use crate::model::{Failure, ProxyChoice, ServiceName};
 use crate::nginx::{Observation, Said, runs_here};
+use crate::os;
 use crate::site::Site;
 use crate::site::front::container_of;
 
@@ -178,14 +179,13 @@ impl<'a> Survey<'a> {
 
 /// Returns the control groups of the nginx processes that this machine shows.
 fn nginx_groups() -> Vec<String> {
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.path());
-    let group = |process: PathBuf| {
+    let group = |(_, process): (i32, PathBuf)| {
         let text =
             |name: &str| std::fs::read(process.join(name)).map(|text| String::from_utf8_lossy(&text).into_owned());
         let is_nginx = text("comm").ok()?.starts_with("nginx") && is_nginx(&text("cmdline").ok()?);
         is_nginx.then(|| text("cgroup").ok()).flatten()
     };
-    processes.filter_map(group).collect()
+    os::processes().filter_map(group).collect()
 }
 
 /// Tells whether one of these control groups is in that of a container. `own` is the control group of its main process, if the

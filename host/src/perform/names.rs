@@ -2,7 +2,7 @@
 
 use super::health;
 use super::performer::{Performer, gone};
-use crate::model::{Container, ContainerFacts, Failure, Place, ServiceName};
+use crate::model::{Container, ContainerFacts, Failure, NetworkFacts, Place, ServiceName};
 use crate::plan::{Reach, Step};
 use crate::run::{Facts, Learnt};
 use crate::world::{Engine, Ports};
@@ -46,16 +46,19 @@ impl<P: Ports> Performer<'_, P> {
         if let Some(place) = recorded {
             return place.clone();
         }
-        let planned = self.plan.steps.iter().find_map(|step| match step {
-            Step::Announce { service: of, places, .. } if of == service => {
-                places.iter().find(|place| place.network == network)
-            }
-            _ => None,
-        });
-        match planned {
+        match self.announced(service).iter().find(|place| place.network == network) {
             Some(place) => Place { aliases: own(&place.aliases), ..place.clone() },
             None => Place { network: network.to_owned(), aliases: own(&[service.to_string()]), ..Place::default() },
         }
+    }
+
+    /// Returns the places in which a service's containers have names that others call.
+    fn announced(&self, service: &ServiceName) -> &[Place] {
+        let places = self.plan.steps.iter().find_map(|step| match step {
+            Step::Announce { service: of, places, .. } if of == service => Some(places.as_slice()),
+            _ => None,
+        });
+        places.unwrap_or_default()
     }
 
     /// Twice: who has the names already keeps its place; one that is not connected, because a run ended in between, is
@@ -98,7 +101,7 @@ impl<P: Ports> Performer<'_, P> {
         let Some(before) = self.ports.engine().inspect(&candidate.id).await? else { return Err(gone(candidate)) };
         let place = self.place(candidate, service, network, facts);
         let there = before.networks.get(network);
-        if there.is_some_and(|there| place.aliases.iter().all(|alias| there.aliases.contains(alias))) {
+        if has_names(there, &place.aliases) {
             return Ok(());
         }
         self.ports.engine().disconnect(&candidate.id, network).await?;
@@ -128,14 +131,9 @@ impl<P: Ports> Performer<'_, P> {
         seen: &ContainerFacts,
     ) -> Result<(), Failure> {
         let engine = self.ports.engine();
-        let places = self.plan.steps.iter().find_map(|step| match step {
-            Step::Announce { service: of, places, .. } if of == service => Some(places),
-            _ => None,
-        });
-        for Place { network, aliases, .. } in places.into_iter().flatten() {
+        for Place { network, aliases, .. } in self.announced(service) {
             let there = seen.networks.get(network);
-            let has = |alias: &String| there.is_some_and(|there| there.place.aliases.contains(alias));
-            if there.is_some() && aliases.iter().all(has) {
+            if has_names(there, aliases) {
                 continue;
             }
             if there.is_some() {
@@ -159,4 +157,9 @@ impl<P: Ports> Performer<'_, P> {
         engine.connect(&old.id, &there.place.unnamed()).await?;
         Ok(true)
     }
+}
+
+/// Tells whether a container that is in a network has all these names there.
+fn has_names(there: Option<&NetworkFacts>, names: &[String]) -> bool {
+    there.is_some_and(|there| names.iter().all(|name| there.aliases.contains(name)))
 }

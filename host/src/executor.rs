@@ -3,8 +3,11 @@
 //! The executor knows the world as one trait with one method, so that the tests can replace Docker, compose and nginx by
 //! a simulated world.
 
+use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use tokio::sync::watch;
 
 use crate::model::Failure;
@@ -104,12 +107,12 @@ pub async fn run(
             return Ok(End::Lost(failure));
         }
         match next {
-            Next::Do(step) => {
-                if let Some(end) = run.forward(step, world, wishes).await {
+            Next::Do(steps) => {
+                if let Some(end) = run.forward(&steps, world, wishes).await {
                     return Ok(end);
                 }
             }
-            Next::Undo(step) => run.undo(step, world, wishes).await,
+            Next::Undo(steps) => run.undo(&steps, world, wishes).await,
             Next::Stuck(step) => {
                 let step = &plan.steps[step];
                 let unwinding = State::of(plan, run.events)?.unwinding();
@@ -148,32 +151,71 @@ impl<R: Record> Run<'_, R> {
         }
     }
 
-    /// Performs a step. Returns how the run ends if it can't go on from here in either direction.
-    async fn forward(&mut self, step: usize, world: &impl World, wishes: &mut Wishes) -> Option<End> {
-        let started = Event::Started { step };
-        let lost = self.record.record(self.plan, &started).err();
-        self.events.push(started);
-        // Nothing is done that was not recorded. After the commit the world is believed, not the journal.
-        if let Some(failure) = lost.filter(|_| !self.committed()) {
-            self.tell(Event::Failed { step, failure });
-            return None;
+    /// Performs steps that go beside one another. Returns how the run ends if it can't go on from here in either direction.
+    async fn forward(&mut self, steps: &[usize], world: &impl World, wishes: &mut Wishes) -> Option<End> {
+        for step in steps.iter().copied() {
+            let started = Event::Started { step };
+            let lost = self.record.record(self.plan, &started).err();
+            self.events.push(started);
+            // Nothing is done that was not recorded. After the commit the world is believed, not the journal.
+            if let Some(failure) = lost.filter(|_| !self.committed()) {
+                self.tell(Event::Failed { step, failure });
+                return None;
+            }
         }
         let facts = Facts::of(self.plan, self.events);
-        let what = &self.plan.steps[step];
-        let stops = if what.interruptible() { Wish::interrupts } else { Wish::leaves };
-        let performed = tokio::select! {
-            biased;
-            performed = world.perform(what, &facts) => performed,
-            // The next round of the loop records the signal and unwinds, or leaves.
-            () = wished(wishes, stops) => return None,
-        };
-        match performed {
+        let what: Vec<&Step> = steps.iter().map(|step| &self.plan.steps[*step]).collect();
+        let interruptible = what.iter().all(|step| step.interruptible());
+        let stops = if interruptible { Wish::interrupts } else { Wish::leaves };
+        let mut results = InOrder::default();
+        let mut performed = pin!(world.perform(&what, &facts));
+        loop {
+            let (index, result) = tokio::select! {
+                biased;
+                next = performed.next() => match next {
+                    Some(ended) => ended,
+                    None => break,
+                },
+                // The next round of the loop records the signal and unwinds, or leaves.
+                () = wished(wishes, stops) => break,
+            };
+            // What can be interrupted is not waited for where it is to be unwound.
+            let stopped = interruptible && result.is_err();
+            results.add(index, result);
+            while let Some((index, result)) = results.next() {
+                if let Some(end) = self.ended(steps[index], result) {
+                    return Some(end);
+                }
+            }
+            if stopped {
+                break;
+            }
+        }
+        // Those before them have not ended.
+        for (index, result) in results.rest() {
+            if let Some(end) = self.ended(steps[index], result) {
+                return Some(end);
+            }
+        }
+        None
+    }
+
+    /// Records how a step ended.
+    fn ended(&mut self, step: usize, result: Result<Learnt, Failure>) -> Option<End> {
+        match result {
             Ok(learnt) => self.done(step, learnt),
+            // What several services met together is told once.
+            Err(failure) if !self.plan.steps[step].may_fail() && self.was_told(&failure) => None,
             Err(failure) => {
                 self.tell(Event::Failed { step, failure });
                 None
             }
         }
+    }
+
+    /// Tells whether the last event is the same failure of another step.
+    fn was_told(&self, failure: &Failure) -> bool {
+        matches!(self.events.last(), Some(Event::Failed { failure: last, .. }) if last == failure)
     }
 
     /// Records that a step is done. The next step would rely on what is not durable, so a loss is a failure of the step.
@@ -195,22 +237,71 @@ impl<R: Record> Run<'_, R> {
         State::of(self.plan, self.events).is_ok_and(|state| state.committed())
     }
 
-    async fn undo(&mut self, step: usize, world: &impl World, wishes: &mut Wishes) {
-        let Some(undo) = self.plan.steps[step].undo() else { return };
-        self.tell(Event::UndoStarted { step });
+    async fn undo(&mut self, steps: &[usize], world: &impl World, wishes: &mut Wishes) {
+        let undos: Vec<(usize, Step)> =
+            steps.iter().filter_map(|step| Some((*step, self.plan.steps[*step].undo()?))).collect();
+        for (step, _) in &undos {
+            self.tell(Event::UndoStarted { step: *step });
+        }
         let facts = Facts::of(self.plan, self.events);
-        let performed = tokio::select! {
-            biased;
-            performed = world.perform(&undo, &facts) => performed,
-            () = wished(wishes, Wish::leaves) => return,
-        };
-        match performed {
-            Ok(learnt) => self.tell(Event::Undone { step, learnt }),
-            Err(failure) => {
-                self.tell(Event::UndoFailed { step, failure });
-                world.pause(Duration::from_millis(300)).await;
+        let what: Vec<&Step> = undos.iter().map(|(_, undo)| undo).collect();
+        let mut results = InOrder::default();
+        let mut failed = false;
+        let mut performed = pin!(world.perform(&what, &facts));
+        loop {
+            let (index, result) = tokio::select! {
+                biased;
+                next = performed.next() => match next {
+                    Some(ended) => ended,
+                    None => break,
+                },
+                () = wished(wishes, Wish::leaves) => break,
+            };
+            results.add(index, result);
+            while let Some((index, result)) = results.next() {
+                failed |= result.is_err();
+                self.undone(undos[index].0, result);
             }
         }
+        for (index, result) in results.rest() {
+            failed |= result.is_err();
+            self.undone(undos[index].0, result);
+        }
+        if failed {
+            world.pause(Duration::from_millis(300)).await;
+        }
+    }
+
+    fn undone(&mut self, step: usize, result: Result<Learnt, Failure>) {
+        self.tell(match result {
+            Ok(learnt) => Event::Undone { step, learnt },
+            Err(failure) => Event::UndoFailed { step, failure },
+        });
+    }
+}
+
+/// What ended in any order, told in the order of the plan.
+#[derive(Default)]
+struct InOrder {
+    ended: BTreeMap<usize, Result<Learnt, Failure>>,
+    told: usize,
+}
+
+impl InOrder {
+    fn add(&mut self, index: usize, result: Result<Learnt, Failure>) {
+        self.ended.insert(index, result);
+    }
+
+    /// Returns the next one, if all before it were told.
+    fn next(&mut self) -> Option<(usize, Result<Learnt, Failure>)> {
+        let ended = self.ended.remove(&self.told)?;
+        self.told += 1;
+        Some((self.told - 1, ended))
+    }
+
+    /// Returns what ended after one that did not.
+    fn rest(self) -> impl Iterator<Item = (usize, Result<Learnt, Failure>)> {
+        self.ended.into_iter()
     }
 }
 

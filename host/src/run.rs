@@ -225,12 +225,12 @@ fn unwound(plan: &Plan, events: &[Event]) -> Option<String> {
 }
 
 /// What a run does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Perform the step.
-    Do(usize),
-    /// Perform the undo of the step.
-    Undo(usize),
+    /// Perform these steps, in the order of the plan: one, or several that go beside one another.
+    Do(Vec<usize>),
+    /// Perform the undo of these steps, last to first.
+    Undo(Vec<usize>),
     /// Nothing: the run is over.
     Done(Outcome),
     /// Nothing: this step, or its undo, needs a person.
@@ -349,7 +349,9 @@ impl<'a> State<'a> {
         }
         // A resumed run starts a step again that was started or had failed: every effect may run twice.
         self.move_to(step, &[Status::Todo, Status::Started, Status::Failed], Status::Started)?;
-        match (0..step).find(|earlier| !self.passed(*earlier)) {
+        let beside =
+            |earlier: usize| self.status[earlier] == Status::Started && self.beside(earlier).any(|other| other == step);
+        match (0..step).find(|earlier| !self.passed(*earlier) && !beside(*earlier)) {
             Some(earlier) => Err(format!("step {step} starts before step {earlier} is done")),
             None => Ok(()),
         }
@@ -430,19 +432,32 @@ impl<'a> State<'a> {
         match (0..self.status.len()).find(|step| !self.passed(*step)) {
             None => Next::Done(Outcome::Swapped),
             Some(step) if self.status[step] == Status::Failed => Next::Stuck(step),
-            Some(step) => Next::Do(step),
+            Some(step) => Next::Do(self.beside(step).filter(|step| self.is_to_do(*step)).collect()),
         }
     }
 
+    fn is_to_do(&self, step: usize) -> bool {
+        matches!(self.status[step], Status::Todo | Status::Started)
+    }
+
+    /// Returns the step and those after it that go beside it.
+    fn beside(&self, step: usize) -> impl Iterator<Item = usize> {
+        let steps = &self.plan.steps;
+        (step..steps.len()).take_while(move |other| *other == step || steps[*other].goes_beside(&steps[step]))
+    }
+
     fn next_undo(&self) -> Next {
-        let last =
-            (0..self.status.len()).rev().find(|step| self.holds(*step) && self.plan.steps[*step].undo().is_some());
-        match last {
+        let steps = &self.plan.steps;
+        let is_held = |step: &usize| self.holds(*step) && steps[*step].undo().is_some();
+        let given_up = |step: usize| matches!(self.status[step], Status::UndoFailed { tries } if tries >= UNDO_TRIES);
+        match (0..steps.len()).rev().find(is_held) {
             None => Next::Done(Outcome::RolledBack),
-            Some(step) => match self.status[step] {
-                Status::UndoFailed { tries } if tries >= UNDO_TRIES => Next::Stuck(step),
-                _ => Next::Undo(step),
-            },
+            Some(last) if given_up(last) => Next::Stuck(last),
+            Some(last) => {
+                let beside =
+                    (0..=last).rev().take_while(|step| *step == last || steps[*step].goes_beside(&steps[last]));
+                Next::Undo(beside.filter(|step| is_held(step) && !given_up(*step)).collect())
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! ```text
-//! World         performs one step: what the executor knows
+//! World         performs steps: what the executor knows
 //! Engine        containers and images
 //! Orchestrator  makes containers of a service, and does what belongs to their starts and stops
 //! Edge          who sends requests to a service, and to whom
@@ -21,6 +21,8 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::Stream;
+
 use crate::model::{
     Check, Container, ContainerFacts, Ending, Failure, Former, Image, InjectedFile, LifecycleCommand, Moment, Obeying,
     Output, Phase, Place, Route, RouteFile, ServiceName,
@@ -30,10 +32,16 @@ use crate::run::{Facts, Learnt};
 
 /// What can perform steps.
 pub trait World {
-    /// Performs one step; every step may be performed twice.
+    /// Performs one step, or several that go beside one another ([`Step::goes_beside`]) or their undos; every step may be
+    /// performed twice. Tells of each as it ends, in any order, by its place among them. Where one fails others may not be
+    /// begun: nothing is told of those.
     ///
-    /// The future may be dropped where [`Step::interruptible`] says so; the run is then unwound.
-    fn perform(&self, step: &Step, facts: &Facts) -> impl Future<Output = Result<Learnt, Failure>>;
+    /// The stream may be dropped where [`Step::interruptible`] says so; the run is then unwound.
+    fn perform<'a>(
+        &'a self,
+        steps: &'a [&'a Step],
+        facts: &'a Facts,
+    ) -> impl Stream<Item = (usize, Result<Learnt, Failure>)> + 'a;
 
     /// Makes sure that the run still holds its services; fails with who has them now.
     ///
@@ -112,9 +120,9 @@ pub trait Orchestrator {
     /// the container, and nowhere else.
     type Values: Default;
 
-    /// Has containers of the service made, without starting any, until there are `total`. Touches no other container. May
+    /// Has containers of services made, without starting any, until there are so many of each. Touches no other container. May
     /// run twice; after a failure some may have been made.
-    fn create(&self, service: &ServiceName, total: usize) -> impl Future<Output = Result<(), Failure>>;
+    fn create(&self, totals: &[(&ServiceName, usize)]) -> impl Future<Output = Result<(), Failure>>;
 
     /// Reads the values of a service, and those of these variables.
     fn values(
@@ -152,9 +160,13 @@ pub trait Orchestrator {
     ) -> impl Future<Output = Result<Ran, Failure>>;
 }
 
-/// What an edge is told.
+/// What an edge is told of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Publication {
+pub struct Publication<'a> {
+    /// The service.
+    pub service: &'a ServiceName,
+    /// The edge.
+    pub front: &'a Front,
     /// What its file says from then on.
     pub content: Content,
     /// What becomes of swap's own settings of it.
@@ -188,15 +200,15 @@ pub enum OwnSettings {
     Gone,
 }
 
-impl Publication {
-    /// A route and nothing else.
-    pub fn route(route: Route, backup: bool) -> Self {
-        Self { content: Content::Route { route, backup }, settings: OwnSettings::Stay }
+impl<'a> Publication<'a> {
+    /// This content and nothing else.
+    pub fn content(service: &'a ServiceName, front: &'a Front, content: Content) -> Self {
+        Self { service, front, content, settings: OwnSettings::Stay }
     }
 
-    /// This content and nothing else.
-    pub fn content(content: Content) -> Self {
-        Self { content, settings: OwnSettings::Stay }
+    /// A route and nothing else.
+    pub fn route(service: &'a ServiceName, front: &'a Front, route: Route, backup: bool) -> Self {
+        Self::content(service, front, Content::Route { route, backup })
     }
 
     /// The same with other settings.
@@ -225,14 +237,10 @@ pub trait Edge {
     /// Tells whether a route can have a backup there.
     fn offers_backup(&self, front: &Front) -> bool;
 
-    /// Tells the edge where requests go from now on, durably, and makes sure that it obeys. Returns who may obey what was
-    /// there before. After a failure what was there before is there again, if that could be done.
-    fn publish(
-        &self,
-        service: &ServiceName,
-        front: &Front,
-        publication: &Publication,
-    ) -> impl Future<Output = Result<Former, Failure>>;
+    /// Tells edges where requests go from now on, durably, and makes sure that they obey: one edge obeys all that concerns it
+    /// at one moment, or nothing of it. Returns for each, in their order, who may obey what was there before. After a failure
+    /// what was there before is there again, if that could be done.
+    fn publish(&self, publications: &[Publication<'_>]) -> impl Future<Output = Vec<Result<Former, Failure>>>;
 
     /// Writes a route durably without telling the edge, by address, or at rest where it is told who obeys it.
     fn write(

@@ -150,7 +150,7 @@ fn is_found(mistake: &str, lies: Lies, change: fn(&mut Plan)) {
 
 #[track_caller]
 fn is_found_in(stories: &[Story], mistake: &str) {
-    const RUNS: u64 = 100_000;
+    const RUNS: u64 = 400_000;
     match first_wrong(stories, 0..RUNS).0 {
         Some(seed) => {
             let story = story_of(stories, seed);

@@ -178,7 +178,6 @@ fn several_services_are_unwound_together() {
           create      worker: [project]-worker-2 from [project]-app ([id])  [time]
           start       app: [project]-app-2 runs  [time]
           start       worker: [project]-worker-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
           healthy     failed: candidate `[project]-worker-2` exited with code 7  [time]
           stop        worker: what was started is stopped  [time]
           stop        app: what was started is stopped  [time]

@@ -5,7 +5,7 @@
 #
 #   TASK              `write`: only the files. `switch`: nginx is tested, told, and watched until new workers obey them
 #   FOLDER            swap's folder
-#   OWN               the file that is this run's alone: its upstream
+#   OWN               the files that are this run's alone, its upstreams, with blanks between them
 #   TUNING            the file that is everybody's
 #   FIRST_LINE        how each upstream of swap's begins
 #   SYNC              not empty if `sync` takes a file
@@ -34,7 +34,7 @@ each() {
     # What stands beside a file matches no `*.conf`. Two runs at once never write one upstream; beside the tuning file each has
     # names of its own.
     FILE=$FOLDER/$1 BESIDE=$FOLDER/.$1
-    if [ "$1" = "$TUNING" ]; then BESIDE=$BESIDE.$OWN; fi
+    if [ "$1" = "$TUNING" ]; then BESIDE=$BESIDE.${OWN%% *}; fi
     "$CALL" "$1" "$2" "$3" || return 1
     shift 3
     LEFT=$((LEFT - 1))
@@ -63,7 +63,7 @@ prepare() {
 # Tells whether no other upstream of swap's is in the folder: their reloads rely on the tuning file.
 alone() {
   for F in "$FOLDER"/*.conf; do
-    case ${F##*/} in "$TUNING"|"$OWN") continue;; esac
+    case " $TUNING $OWN " in *" ${F##*/} "*) continue;; esac
     LINE=
     { IFS= read -r LINE < "$F"; } 2>/dev/null
     case $LINE in "$FIRST_LINE"*) return 1;; esac

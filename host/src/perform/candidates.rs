@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 
 use super::performer::Performer;
 use crate::model::{Container, ContainerFacts, ContainerStatus, Failure, ServiceName};
@@ -35,6 +35,15 @@ impl Site {
     }
 }
 
+/// A service that gets candidates.
+pub(super) struct Create<'a> {
+    pub(super) service: &'a ServiceName,
+    /// How many.
+    pub(super) count: usize,
+    /// The ids of the containers that were there before.
+    pub(super) known: &'a [String],
+}
+
 impl<P: Ports> Performer<'_, P> {
     /// Returns the candidates as the engine sees them: whatever belongs to the service and was not there before.
     async fn not_known(&self, service: &ServiceName, known: &[String]) -> Result<Vec<ContainerFacts>, Failure> {
@@ -42,20 +51,36 @@ impl<P: Ports> Performer<'_, P> {
         Ok(all.into_iter().filter(|seen| !known.contains(&seen.id)).collect())
     }
 
+    /// Has compose create all that is missing in one call. Tells of each service that has its candidates or can't have them; of
+    /// none that was not asked for because another one's could not be looked for.
+    ///
     /// Twice: compose counts what exists, so a second time creates only what is missing; what is there is adopted.
-    pub(super) async fn create(
-        &self,
-        service: &ServiceName,
-        count: usize,
-        known: &[String],
-    ) -> Result<Learnt, Failure> {
-        let mut candidates = self.not_known(service, known).await?;
-        if candidates.len() < count {
-            let there = self.ports.engine().of_service(&self.plan.project, service).await?.len();
-            self.ports.orchestrator().create(service, there + count - candidates.len()).await?;
-            candidates = self.not_known(service, known).await?;
+    pub(super) async fn create(&self, created: &[Create<'_>]) -> Vec<(usize, Result<Learnt, Failure>)> {
+        let engine = self.ports.engine();
+        let there = join_all(created.iter().map(async |create| {
+            let all = engine.of_service(&self.plan.project, create.service).await?;
+            let candidates = all.iter().filter(|seen| !create.known.contains(&seen.id)).count();
+            Ok((candidates < create.count).then(|| (create.service, all.len() + create.count - candidates)))
+        }))
+        .await;
+        if there.iter().any(Result::is_err) {
+            let failed = there.into_iter().enumerate();
+            return failed.filter_map(|(index, there)| Some((index, Err(there.err()?)))).collect();
         }
-        if candidates.len() != count {
+        let totals: Vec<(&ServiceName, usize)> = there.into_iter().flatten().flatten().collect();
+        if !totals.is_empty()
+            && let Err(failure) = self.ports.orchestrator().create(&totals).await
+        {
+            return vec![(0, Err(failure))];
+        }
+        let learnt = created.iter().map(|create| self.created(create));
+        join_all(learnt).await.into_iter().enumerate().collect()
+    }
+
+    /// Returns the candidates of a service as they were created.
+    async fn created(&self, Create { service, count, known }: &Create<'_>) -> Result<Learnt, Failure> {
+        let candidates = self.not_known(service, known).await?;
+        if candidates.len() != *count {
             return Err(Failure::new(format!(
                 "compose was asked for {count} new containers of `{service}` and {} are there: {}",
                 candidates.len(),

@@ -4,30 +4,46 @@
 //! must not name one. And a name finds candidates that are not ready, so what it reads during a run must not be a name. The
 //! file changes between the two without a reload: the running nginx obeys the same addresses all along.
 
+use futures_util::future::join_all;
+
 use super::performer::Performer;
 use crate::model::{Container, Failure, Obeying, Route, ServiceName, Target};
 use crate::plan::Front;
 use crate::run::{Facts, Learnt};
 use crate::world::{Content, Edge, OwnSettings, Ports, Publication};
 
+/// A service whose live containers an edge is to name.
+pub(super) struct Adopt<'a> {
+    pub(super) service: &'a ServiceName,
+    pub(super) front: &'a Front,
+    pub(super) live: &'a [Container],
+}
+
 impl<P: Ports> Performer<'_, P> {
-    /// Twice: the same bytes are written, and nginx reloads where it does not obey them already.
-    pub(super) async fn adopt(
-        &self,
-        service: &ServiceName,
-        front: &Front,
-        live: &[Container],
-    ) -> Result<Learnt, Failure> {
-        let route = self.route(service, live);
-        if front.is_obeyed()
-            && let Some(obeying) = self.obeyed_before(front)
-            && self.owner_now(service, front).await?.is_none()
-            && self.write_unseen(service, front, &route, &obeying).await?
-        {
-            return Ok(Learnt::Nothing);
+    /// Twice: the same bytes are written, and nginx reloads where it does not obey them already. Tells of each service.
+    pub(super) async fn adopt(&self, adopted: &[Adopt<'_>]) -> Vec<Result<Learnt, Failure>> {
+        let unseen = join_all(adopted.iter().map(|adopt| self.adopt_unseen(adopt))).await;
+        let told = adopted.iter().zip(&unseen).filter(|(_, unseen)| matches!(unseen, Ok(false)));
+        let wanted = join_all(told.map(|(Adopt { service, front, live }, _)| {
+            let publication = Publication::route(service, front, self.route(service, live), true);
+            self.owned(publication.with(OwnSettings::Set))
+        }));
+        let mut changed = self.change_each(wanted.await).await.into_iter();
+        let end = |unseen: Result<bool, Failure>| match unseen? {
+            true => Ok(Learnt::Nothing),
+            false => changed.next().map_or(Ok(Learnt::Nothing), |former| former.map(|_| Learnt::Nothing)),
+        };
+        unseen.into_iter().map(end).collect()
+    }
+
+    /// Names the live containers in the file alone, where the edge obeys these addresses already; tells whether it is so.
+    async fn adopt_unseen(&self, Adopt { service, front, live }: &Adopt<'_>) -> Result<bool, Failure> {
+        if !front.is_obeyed() {
+            return Ok(false);
         }
-        self.change(service, front, &Publication::route(route, true).with(OwnSettings::Set)).await?;
-        Ok(Learnt::Nothing)
+        let Some(obeying) = self.obeyed_before(front) else { return Ok(false) };
+        Ok(self.owner_now(service, front).await?.is_none()
+            && self.write_unseen(service, front, &self.route(service, live), &obeying).await?)
     }
 
     /// Writes a route if the edge still obeys what it obeyed then, was not started or made to read its files since and is not
@@ -55,7 +71,7 @@ impl<P: Ports> Performer<'_, P> {
             // Another project has made a file of that name since, which is not ours to remove.
             return Ok(Learnt::Nothing);
         }
-        self.change(service, front, &Publication::content(Content::Before).with(OwnSettings::Gone)).await?;
+        self.change(Publication::content(service, front, Content::Before).with(OwnSettings::Gone)).await?;
         Ok(Learnt::Nothing)
     }
 
@@ -93,7 +109,7 @@ impl<P: Ports> Performer<'_, P> {
         if live.is_empty() {
             return Ok(());
         }
-        self.change(service, front, &Publication::route(self.route(service, &live), true)).await?;
+        self.change(Publication::route(service, front, self.route(service, &live), true)).await?;
         Ok(())
     }
 
@@ -139,25 +155,25 @@ impl<P: Ports> Performer<'_, P> {
         Ok(Content::Route { route: self.route(service, &located), backup: true })
     }
 
-    /// Gives the upstream the backup that the switch has left out, now that the service's name finds nobody but the candidates:
-    /// a container that somebody makes without swap is found again. Costs a reload, by which an nginx that resolves names loses
-    /// nothing. Twice: what has a backup stays as it is.
-    pub(super) async fn give_backup(
+    /// Returns what gives the upstream the backup that the switch has left out, now that the service's name finds nobody but the
+    /// candidates: a container that somebody makes without swap is found again. Costs a reload, by which an nginx that resolves
+    /// names loses nothing. `None`: it has one, or none can be. Twice: what has a backup stays as it is.
+    pub(super) async fn missing_backup<'p>(
         &self,
-        service: &ServiceName,
-        front: &Front,
+        service: &'p ServiceName,
+        front: &'p Front,
         live: &[Container],
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Publication<'p>>, Failure> {
         let edge = self.ports.edge();
         let wanted = self.route(service, live);
         if !edge.offers_backup(front) || wanted.targets.len() < live.len() {
-            return Ok(());
+            return Ok(None);
         }
         let said = edge.published(service, front).await?.and_then(|file| file.said);
-        if said.is_some_and(|said| !said.has_backup) {
-            self.change(service, front, &Publication::route(wanted, true)).await?;
+        match said.is_some_and(|said| !said.has_backup) {
+            true => self.owned(Publication::route(service, front, wanted, true)).await.map(Some),
+            false => Ok(None),
         }
-        Ok(())
     }
 
     /// Returns the route of this run to containers, as far as they have an address.

@@ -6,13 +6,27 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::performer::Performer;
 use crate::model::{Container, ContainerStatus, Failure, OldVolumes, ServiceName};
-use crate::plan::{Front, names};
+use crate::plan::{Front, Keep, names};
 use crate::run::{Facts, Learnt};
 use crate::world::{Engine, Ports, Publication};
 
 /// A connection that somebody opens at the moment in which a container is connected anew is tried again by the kernel after a
 /// second: until then the container must still be there.
 const TRIED_AGAIN: Duration = Duration::from_millis(1100);
+
+/// A service whose old containers go.
+pub(super) struct Retire<'a> {
+    pub(super) service: &'a ServiceName,
+    pub(super) old: &'a [Container],
+    pub(super) grace: Option<Duration>,
+    pub(super) front: Option<&'a Front>,
+    /// Containers that did not run when the run began.
+    pub(super) leftovers: &'a [Container],
+    pub(super) old_volumes: OldVolumes,
+    pub(super) keep: Option<&'a Keep>,
+    /// The networks in which the old ones lose the service's names first.
+    pub(super) unnamed: &'a [String],
+}
 
 impl<P: Ports> Performer<'_, P> {
     /// Twice: a stopped container stays stopped. The file names them: the operator has settled that there is a gap.
@@ -39,7 +53,7 @@ impl<P: Ports> Performer<'_, P> {
         let located = try_join_all(old.iter().map(|container| self.located(container, Some(&reach)))).await?;
         // A container that was stopped may have got another address.
         if located.iter().zip(old).any(|(now, then)| now.address != then.address) {
-            self.change(service, front, &Publication::route(self.route(service, &located), true)).await?;
+            self.change(Publication::route(service, front, self.route(service, &located), true)).await?;
         }
         Ok(Learnt::Nothing)
     }
@@ -97,24 +111,60 @@ impl<P: Ports> Performer<'_, P> {
         Ok(())
     }
 
+    /// Retires services beside one another; what one nginx must be told then it is told once. Tells of each.
+    ///
     /// Twice: what is stopped stays stopped, what is gone stays gone.
-    pub(super) async fn retire(
-        &self,
-        service: &ServiceName,
-        old: &[Container],
-        (grace, old_volumes): (Option<Duration>, OldVolumes),
-        front: Option<&Front>,
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
-        // The engine keeps a volume that another container uses.
-        self.end(old, grace, true, Some(old_volumes == OldVolumes::Remove)).await?;
-        if let Some(front) = front
-            && let Err(failure) = self.give_backup(service, front, facts.candidates(service)).await
-        {
-            // The candidates serve all the same, and the next swap writes the file anew.
-            self.display.remark(&format!("{}: `{}` has no backup", failure.what, front.file(service)));
+    pub(super) async fn retire(&self, retired: &[Retire<'_>], facts: &Facts) -> Vec<Result<Learnt, Failure>> {
+        let ended = join_all(retired.iter().map(|retire| self.end_old(retire, facts))).await;
+        self.give_backups(
+            retired.iter().zip(&ended).filter(|(_, ended)| ended.is_ok()).map(|(retire, _)| retire),
+            facts,
+        )
+        .await;
+        let cleared = retired.iter().zip(ended).map(async |(retire, ended)| {
+            ended?;
+            self.clear_away(retire.service, retire.leftovers, retire.front).await
+        });
+        join_all(cleared).await
+    }
+
+    /// Stops and removes the old containers of a service, where the candidates run and nobody is sent to the old ones any more.
+    async fn end_old(&self, retire: &Retire<'_>, facts: &Facts) -> Result<(), Failure> {
+        let Retire { service, old, front, .. } = *retire;
+        let candidates = facts.candidates(service);
+        self.must_run(candidates).await?;
+        let end = async {
+            self.make_way(service, old, retire.unnamed, front, facts).await?;
+            // That may have taken a while, in which others can do much.
+            self.must_run(candidates).await?;
+            // The engine keeps a volume that another container uses.
+            self.end(old, retire.grace, true, Some(retire.old_volumes == OldVolumes::Remove)).await
+        };
+        let Some(keep) = retire.keep else { return end.await };
+        // Before the container goes: until then its image can't be pruned.
+        self.keep(keep, old, candidates).await;
+        tokio::join!(end, self.forget(service, keep)).0
+    }
+
+    async fn give_backups<'r>(&self, retired: impl Iterator<Item = &'r Retire<'r>>, facts: &Facts) {
+        let mut wanted = Vec::new();
+        let mut fronts = Vec::new();
+        for Retire { service, front, .. } in retired {
+            let Some(front) = front else { continue };
+            match self.missing_backup(service, front, facts.candidates(service)).await.transpose() {
+                Some(publication) => {
+                    wanted.push(publication);
+                    fronts.push((service, front));
+                }
+                None => {}
+            }
         }
-        Ok(Learnt::Nothing)
+        for (failure, (service, front)) in self.change_each(wanted).await.into_iter().zip(fronts) {
+            if let Err(failure) = failure {
+                // The candidates serve all the same, and the next swap writes the file anew.
+                self.display.remark(&format!("{}: `{}` has no backup", failure.what, front.file(service)));
+            }
+        }
     }
 
     /// Removes containers that did not run when the run began: compose counts them, and would start them in the old version.

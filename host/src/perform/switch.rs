@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::health;
 use super::performer::Performer;
 use crate::model::{Container, Failure, Former, ServiceName};
@@ -14,6 +16,23 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// So many times they are looked at again where nothing at all is seen.
 const LOOKS: u32 = 3;
 
+/// A service whose candidates an edge is to send requests to.
+pub(super) struct Switch<'a> {
+    pub(super) service: &'a ServiceName,
+    pub(super) front: &'a Front,
+    /// Whether somebody judges the candidates while the old containers still run.
+    pub(super) judged: bool,
+}
+
+/// A service whose old containers an edge is to send requests to again.
+pub(super) struct SwitchBack<'a> {
+    pub(super) service: &'a ServiceName,
+    pub(super) front: &'a Front,
+    pub(super) to: &'a [Container],
+    /// How long requests at the candidates may go on.
+    pub(super) drain: Duration,
+}
+
 impl<P: Ports> Performer<'_, P> {
     /// Returns the project that the upstream file belongs to now, where that is another one: while a run was dead, others may
     /// have taken the name.
@@ -22,28 +41,61 @@ impl<P: Ports> Performer<'_, P> {
         Ok(owner.filter(|owner| *owner != self.plan.project))
     }
 
-    /// Tells an edge where requests go and makes it obey, unless the file is another project's by now.
-    pub(super) async fn change(
-        &self,
-        service: &ServiceName,
-        front: &Front,
-        publication: &Publication,
-    ) -> Result<Former, Failure> {
-        if let Some(owner) = self.owner_now(service, front).await? {
-            return Err(Failure::new(format!("`{}` belongs to project `{owner}` now", front.file(service)))
-                .hint("see `swap doctor` for how two projects share an nginx"));
+    /// Fails where the file that is to change is another project's by now.
+    pub(super) async fn owned<'p>(&self, publication: Publication<'p>) -> Result<Publication<'p>, Failure> {
+        let Publication { service, front, .. } = publication;
+        match self.owner_now(service, front).await? {
+            Some(owner) => Err(Failure::new(format!("`{}` belongs to project `{owner}` now", front.file(service)))
+                .hint("see `swap doctor` for how two projects share an nginx")),
+            None => Ok(publication),
         }
-        self.ports.edge().publish(service, front, publication).await
     }
 
-    /// Twice: the same bytes are written and nginx reloads once more.
-    pub(super) async fn switch(
+    /// Tells an edge where requests go and makes it obey, unless the file is another project's by now.
+    pub(super) async fn change(&self, publication: Publication<'_>) -> Result<Former, Failure> {
+        let changed = self.change_each(vec![self.owned(publication).await]).await;
+        changed.into_iter().next().unwrap_or_else(|| Err(Failure::new("internal: an edge has not answered")))
+    }
+
+    /// Tells edges where requests go and makes them obey, as far as that is not refused already.
+    pub(super) async fn change_each(
         &self,
-        service: &ServiceName,
-        front: &Front,
-        judged: bool,
+        wanted: Vec<Result<Publication<'_>, Failure>>,
+    ) -> Vec<Result<Former, Failure>> {
+        let publications: Vec<Publication<'_>> =
+            wanted.iter().filter_map(|wanted| wanted.as_ref().ok()).cloned().collect();
+        let published = match publications.is_empty() {
+            true => Vec::new(),
+            false => self.ports.edge().publish(&publications).await,
+        };
+        let mut published = published.into_iter();
+        let unanswered = || Err(Failure::new("internal: an edge has not answered"));
+        wanted.into_iter().map(|wanted| wanted.and_then(|_| published.next().unwrap_or_else(unanswered))).collect()
+    }
+
+    /// Switches all services or, where one of them is not ready for it, none. Tells of each that was switched or refused, by its
+    /// place. Twice: the same bytes are written and nginx reloads once more.
+    pub(super) async fn switch(&self, switched: &[Switch<'_>], facts: &Facts) -> Vec<(usize, Result<Former, Failure>)> {
+        let ready = join_all(switched.iter().map(|switch| self.ready(switch, facts))).await;
+        if ready.iter().any(Result::is_err) {
+            let refused = ready.into_iter().enumerate();
+            return refused.filter_map(|(index, ready)| Some((index, Err(ready.err()?)))).collect();
+        }
+        let formers = self.change_each(ready).await;
+        for (Switch { service, .. }, _) in switched.iter().zip(&formers).filter(|(_, former)| former.is_ok()) {
+            if let Some(probe) = self.probes.get(*service) {
+                probe.switched();
+            }
+        }
+        formers.into_iter().enumerate().collect()
+    }
+
+    /// Returns what an edge is told where the candidates of a service can be switched to.
+    async fn ready<'p>(
+        &self,
+        Switch { service, front, judged }: &Switch<'p>,
         facts: &Facts,
-    ) -> Result<Former, Failure> {
+    ) -> Result<Publication<'p>, Failure> {
         let candidates = facts.candidates(service);
         if let Some(lost) = candidates.iter().find(|candidate| candidate.address.is_none()) {
             return Err(Failure::new(format!("candidate `{}` has no address that nginx could use", lost.name)));
@@ -51,12 +103,8 @@ impl<P: Ports> Performer<'_, P> {
         self.must_run_on(candidates).await?;
         health::before_switch(self, service, facts).await?;
         // The backup finds the old containers too as long as they run, and what it hides can't be judged.
-        let publication = Publication::route(self.route(service, candidates), !judged).with(OwnSettings::Set);
-        let former = self.change(service, front, &publication).await?;
-        if let Some(probe) = self.probes.get(service) {
-            probe.switched();
-        }
-        Ok(former)
+        let publication = Publication::route(service, front, self.route(service, candidates), !judged);
+        self.owned(publication.with(OwnSettings::Set)).await
     }
 
     /// Twice: as for the switch.
@@ -64,14 +112,25 @@ impl<P: Ports> Performer<'_, P> {
     /// Waits until no nginx worker uses the candidates, because they are stopped next.
     pub(super) async fn switch_back(
         &self,
-        service: &ServiceName,
-        front: &Front,
-        to: &[Container],
-        drain: Duration,
+        switched: &[SwitchBack<'_>],
+        facts: &Facts,
+    ) -> Vec<(usize, Result<Learnt, Failure>)> {
+        let wanted = switched.iter().map(|SwitchBack { service, front, to, .. }| async {
+            let content = self.content_before(service, front, to).await?;
+            self.owned(Publication::content(service, front, content)).await
+        });
+        let formers = self.change_each(join_all(wanted).await).await;
+        let ended =
+            switched.iter().zip(formers).map(async |(back, former)| self.end_switch_back(back, former?, facts).await);
+        join_all(ended).await.into_iter().enumerate().collect()
+    }
+
+    async fn end_switch_back(
+        &self,
+        SwitchBack { service, front, to, drain }: &SwitchBack<'_>,
+        former: Former,
         facts: &Facts,
     ) -> Result<Learnt, Failure> {
-        let content = self.content_before(service, front, to).await?;
-        let former = self.change(service, front, &Publication::content(content)).await?;
         if !self.is_down(service) {
             self.display.note(&format!("{service}: {} serves again", names(to)));
         }
@@ -79,8 +138,8 @@ impl<P: Ports> Performer<'_, P> {
         if self.any_runs(facts.candidates(service)).await.unwrap_or(true) {
             // Requests that are still at the candidates after that are cut: they are to go.
             let note = |left| format!("{left} nginx workers still use the candidates");
-            let deadline = self.ports.now() + drain;
-            if self.await_left(service, front, &former, drain, note).await.is_err() {
+            let deadline = self.ports.now() + *drain;
+            if self.await_left(service, front, &former, *drain, note).await.is_err() {
                 self.ports.sleep(deadline.saturating_sub(self.ports.now())).await;
             }
         }
@@ -154,7 +213,8 @@ impl<P: Ports> Performer<'_, P> {
     /// Drains where nobody knows the workers that served the old containers, because the journal was lost: nginx is told
     /// once more what it knows, and all workers from before are waited for.
     pub(super) async fn drain_anew(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<(), Failure> {
-        let former = self.switch(service, front, false, facts).await?;
+        let again = Switch { service, front, judged: false };
+        let former = self.change(self.ready(&again, facts).await?).await?;
         let timeout = self.plan.steps.iter().find_map(|step| match step {
             Step::Drain { service: of, timeout, .. } if of == service => Some(*timeout),
             _ => None,

@@ -522,6 +522,27 @@ impl Step {
         )
     }
 
+    /// Tells whether the step is performed beside another one: the same, for another service.
+    ///
+    /// What is short and what is waited for goes beside one another, so that several services take little more time than one. What
+    /// people have written, hooks and commands, is asked in the order of the services.
+    pub fn goes_beside(&self, other: &Step) -> bool {
+        let is_open = matches!(
+            self,
+            Step::Adopt { .. }
+                | Step::Create { .. }
+                | Step::Start { .. }
+                | Step::AwaitHealthy { .. }
+                | Step::Announce { .. }
+                | Step::Switch { .. }
+                | Step::Watch { .. }
+                | Step::Drain { .. }
+                | Step::Retire { .. }
+                | Step::Rest { .. }
+        );
+        is_open && self.verb() == other.verb()
+    }
+
     /// Tells whether a failure is reported and nothing else: the swap has happened.
     pub fn may_fail(&self) -> bool {
         matches!(self, Step::Rest { .. } | Step::Finish { .. } | Step::PreStop { committed: true, .. })

@@ -63,8 +63,8 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
         let alone = traces.old_there == 0 && traces.candidates_run > 0 && (traces.names_others || !fronted);
         by_all || alone
     });
-    // Services are retired in their order, one after the other. With stop-first the old ones lie still long before the commit.
-    let retiring = all().next().is_some_and(|(planned, traces)| {
+    // Services are retired beside one another. With stop-first the old ones lie still long before the commit.
+    let retiring = all().any(|(planned, traces)| {
         // What had died before the run says nothing by not running, either.
         let left = if stops_first(&planned.name) || planned.down { traces.old_there } else { traces.old_run };
         left < planned.live.len()

@@ -107,10 +107,15 @@ fn done_below(step: usize) -> String {
     (0..step).map(|step| format!("start {step}, done {step}, ")).collect()
 }
 
+/// Returns the verbs of steps, as `start start` where they go beside one another.
+fn verbs(plan: &Plan, steps: &[usize]) -> String {
+    steps.iter().map(|step| plan.steps[*step].verb()).collect::<Vec<_>>().join(" ")
+}
+
 fn next_text(plan: &Plan, events: &[Event]) -> String {
     match decide(plan, events) {
-        Ok(Next::Do(step)) => format!("do {}", plan.steps[step].verb()),
-        Ok(Next::Undo(step)) => format!("undo {}", plan.steps[step].verb()),
+        Ok(Next::Do(steps)) => format!("do {}", verbs(plan, &steps)),
+        Ok(Next::Undo(steps)) => format!("undo {}", verbs(plan, &steps)),
         Ok(Next::Stuck(step)) => format!("stuck at {}", plan.steps[step].verb()),
         Ok(Next::Done(outcome)) => format!("{outcome:?}"),
         Err(illegal) => illegal.to_string(),
@@ -127,13 +132,19 @@ pub(super) fn rest(plan: &Plan, mut events: Vec<Event>) -> String {
     let mut verbs = Vec::new();
     loop {
         match decide(plan, &events).expect("the events are legal") {
-            Next::Do(step) => {
-                verbs.push(plan.steps[step].verb().to_owned());
-                events.extend([Event::Started { step }, Event::Done { step, learnt: Learnt::Nothing }]);
+            Next::Do(steps) => {
+                events.extend(steps.iter().map(|step| Event::Started { step: *step }));
+                for step in steps {
+                    verbs.push(plan.steps[step].verb().to_owned());
+                    events.push(Event::Done { step, learnt: Learnt::Nothing });
+                }
             }
-            Next::Undo(step) => {
-                verbs.push(plan.steps[step].undo().expect("it has an undo").verb().to_owned());
-                events.extend([Event::UndoStarted { step }, Event::Undone { step, learnt: Learnt::Nothing }]);
+            Next::Undo(steps) => {
+                events.extend(steps.iter().map(|step| Event::UndoStarted { step: *step }));
+                for step in steps {
+                    verbs.push(plan.steps[step].undo().expect("it has an undo").verb().to_owned());
+                    events.push(Event::Undone { step, learnt: Learnt::Nothing });
+                }
             }
             Next::Stuck(step) => return format!("{} STUCK at {}", verbs.join(" "), plan.steps[step].verb()),
             Next::Done(outcome) => return format!("{} {outcome:?}", verbs.join(" ")).trim().to_owned(),
@@ -350,26 +361,27 @@ fn the_facts_are_the_last_that_were_learnt() {
     assert_eq!(facts.candidates(&name("other")), []);
 }
 
+/// What may follow where steps begin beside one another: some of them have begun, or all, and one of them ends in one way or
+/// another.
+fn begun(steps: &[usize], start: impl Fn(usize) -> Event, ends: [&dyn Fn(usize) -> Event; 2]) -> Vec<Vec<Event>> {
+    let started: Vec<Event> = steps.iter().map(|step| start(*step)).collect();
+    let some = (1..=started.len()).map(|count| started[..count].to_vec());
+    let one = steps.iter().flat_map(|step| ends.map(|end| [&started[..], &[end(*step)]].concat()));
+    some.chain(one).collect()
+}
+
 /// Every event that may follow: what the next step or undo comes to, a signal, and a process that takes the run up.
 fn successors(plan: &Plan, events: &[Event]) -> Vec<Vec<Event>> {
     let failure = || Failure::new(FAILED);
     let mut next: Vec<Vec<Event>> = match decide(plan, events).expect("the events are legal") {
-        Next::Do(step) => {
-            let started = Event::Started { step };
-            let done = Event::Done { step, learnt: Learnt::Nothing };
-            vec![
-                vec![started.clone()],
-                vec![started.clone(), done],
-                vec![started, Event::Failed { step, failure: failure() }],
-            ]
+        Next::Do(steps) => {
+            let done = |step| Event::Done { step, learnt: Learnt::Nothing };
+            begun(&steps, |step| Event::Started { step }, [&done, &|step| Event::Failed { step, failure: failure() }])
         }
-        Next::Undo(step) => {
-            let started = Event::UndoStarted { step };
-            vec![
-                vec![started.clone()],
-                vec![started.clone(), Event::Undone { step, learnt: Learnt::Nothing }],
-                vec![started, Event::UndoFailed { step, failure: failure() }],
-            ]
+        Next::Undo(steps) => {
+            let undone = |step| Event::Undone { step, learnt: Learnt::Nothing };
+            let failed = |step| Event::UndoFailed { step, failure: failure() };
+            begun(&steps, |step| Event::UndoStarted { step }, [&undone, &failed])
         }
         Next::Done(outcome) => vec![vec![Event::Closed { outcome }]],
         Next::Stuck(_) => Vec::new(),
@@ -386,10 +398,13 @@ fn check_state(plan: &Plan, events: &[Event]) {
     assert!(!(state.committed() && state.unwinding()), "unwound after the commit: {events:?}");
     let retired = at(|step| matches!(step, Step::Retire { .. })).any(|step| state.holds(step));
     assert!(!retired || state.committed(), "retired before the commit: {events:?}");
-    if let Next::Undo(step) = next {
-        assert!(state.unwinding() && plan.steps[step].undo().is_some(), "undone without need: {events:?}");
-        let later = (step + 1..plan.steps.len()).filter(|later| plan.steps[*later].undo().is_some());
-        assert!(later.into_iter().all(|later| !state.holds(later)), "undone in a wrong order: {events:?}");
+    if let Next::Undo(steps) = &next {
+        let undone = steps.iter().all(|step| plan.steps[*step].undo().is_some());
+        assert!(state.unwinding() && undone, "undone without need: {events:?}");
+        let last = steps[0];
+        assert!(steps.iter().all(|step| plan.steps[*step].verb() == plan.steps[last].verb()), "{events:?}");
+        let mut later = (last + 1..plan.steps.len()).filter(|later| plan.steps[*later].undo().is_some());
+        assert!(later.all(|later| !state.holds(later)), "undone in a wrong order: {events:?}");
     }
     if let Next::Stuck(step) = next {
         let destroys = matches!(plan.steps[step], Step::Retire { .. });

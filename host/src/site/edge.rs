@@ -20,6 +20,33 @@ impl Site {
     }
 }
 
+impl Site {
+    /// Publishes at one nginx, in one folder. After a failure nginx is found anew: it may have been restarted.
+    async fn publish_at(&self, publications: &[&Publication<'_>]) -> Result<Former, Failure> {
+        let Some(Publication { service, front, .. }) = publications.first() else {
+            return Err(Failure::new("internal: nothing is published"));
+        };
+        let door = self.door(service, front).await?;
+        let patience = |publication: &&Publication<'_>| self.settings(publication.service).timeouts.reload;
+        let patience = publications.iter().map(patience).max().unwrap_or_default();
+        let nginx = nginx::Nginx { patience, ..door.nginx.clone() };
+        let mut all: Vec<FileChange> = Vec::new();
+        for change in publications.iter().flat_map(|publication| changes(publication)) {
+            // swap's own settings are one file for all.
+            if !all.iter().any(|other| other.name == change.name) {
+                all.push(change);
+            }
+        }
+        match door.proxy.switch(&nginx, &all).await {
+            Ok(generation) => Ok(generation.into()),
+            Err(failure) => {
+                self.doors.forget(&front.proxy).await;
+                Err(failure.into())
+            }
+        }
+    }
+}
+
 impl Edge for Site {
     async fn published(&self, service: &ServiceName, front: &Front) -> Result<Option<RouteFile>, Failure> {
         let door = self.door(service, front).await?;
@@ -59,22 +86,23 @@ impl Edge for Site {
         front.resolver.is_some() && kept(front).allows_backup()
     }
 
-    /// After a failure nginx is found anew: it may have been restarted.
-    async fn publish(
-        &self,
-        service: &ServiceName,
-        front: &Front,
-        publication: &Publication,
-    ) -> Result<Former, Failure> {
-        let door = self.door(service, front).await?;
-        let nginx = nginx::Nginx { patience: self.settings(service).timeouts.reload, ..door.nginx.clone() };
-        match door.proxy.switch(&nginx, &changes(service, front, publication)).await {
-            Ok(generation) => Ok(generation.into()),
-            Err(failure) => {
-                self.doors.forget(&front.proxy).await;
-                Err(failure.into())
+    /// What concerns one folder of one nginx is one change of it: one test and one reload, however many services there are.
+    async fn publish(&self, publications: &[Publication<'_>]) -> Vec<Result<Former, Failure>> {
+        let mut edges: Vec<(&Front, Vec<usize>)> = Vec::new();
+        for (index, Publication { front, .. }) in publications.iter().enumerate() {
+            let same = |other: &Front| other.proxy == front.proxy && other.directory == front.directory;
+            match edges.iter_mut().find(|(other, _)| same(other)) {
+                Some((_, indices)) => indices.push(index),
+                None => edges.push((front, vec![index])),
             }
         }
+        let mut results: Vec<Option<Result<Former, Failure>>> = vec![None; publications.len()];
+        for (_, indices) in edges {
+            let at_edge: Vec<&Publication<'_>> = indices.iter().map(|index| &publications[*index]).collect();
+            let result = self.publish_at(&at_edge).await;
+            indices.into_iter().for_each(|index| results[index] = Some(result.clone()));
+        }
+        results.into_iter().flatten().collect()
     }
 
     async fn write(
@@ -174,9 +202,9 @@ fn target(Server { address, container, id }: Server) -> Target {
 }
 
 /// Returns what changes in swap's folder by a publication.
-fn changes(service: &ServiceName, front: &Front, publication: &Publication) -> Vec<FileChange> {
+fn changes(Publication { service, front, content, settings }: &Publication<'_>) -> Vec<FileChange> {
     let of_upstream = |text| FileChange::upstream(front.upstream(service), text);
-    let change = match &publication.content {
+    let change = match content {
         Content::Route { route, backup } => change_to(&upstream(service, front, route, *backup)),
         Content::Before => of_upstream(front.before.clone()),
         Content::BeforeByAddress => of_upstream(front.before.as_deref().map(|text| match nginx::parse(text) {
@@ -185,7 +213,7 @@ fn changes(service: &ServiceName, front: &Front, publication: &Publication) -> V
         })),
     };
     let tuning = |text| FileChange { name: TUNING_FILE.to_owned(), text };
-    let settings = front.tuning.as_ref().and_then(|text| match publication.settings {
+    let settings = front.tuning.as_ref().and_then(|text| match settings {
         OwnSettings::Stay => None,
         OwnSettings::Set => Some(tuning(Some(text.clone()))),
         OwnSettings::Gone => Some(tuning(None)),

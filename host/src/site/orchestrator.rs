@@ -17,8 +17,8 @@ use crate::world::{Orchestrator, Ran};
 impl Orchestrator for Site {
     type Values = Values;
 
-    async fn create(&self, service: &ServiceName, total: usize) -> Result<(), Failure> {
-        self.compose.create_candidates(service, total).await
+    async fn create(&self, totals: &[(&ServiceName, usize)]) -> Result<(), Failure> {
+        self.compose.create_candidates(totals).await
     }
 
     async fn values(&self, service: &ServiceName, variables: &[String]) -> Result<Values, Failure> {

@@ -288,6 +288,8 @@ fn driven<T>(world: &RefCell<Universe>, future: impl Future<Output = T>) -> Opti
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     loop {
+        let wakers = std::mem::take(&mut world.borrow_mut().wakers);
+        wakers.iter().for_each(Waker::wake_by_ref);
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return Some(value);
         }

@@ -7,6 +7,7 @@ use std::future::{pending, poll_fn};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::Stream;
 use swap::model::{
     Check, Container, ContainerFacts, ContainerStatus, Ending, Failure, Former as Left, Image, InjectedFile,
     LifecycleCommand, Moment, NetworkFacts, Obeying, Output, Phase, Place, Route, RouteFile, Said, ServiceName, Target,
@@ -43,9 +44,13 @@ pub struct Steps<'a, W> {
 }
 
 impl<W: World> World for Steps<'_, W> {
-    async fn perform(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
-        self.world.borrow_mut().begin(step);
-        self.performer.perform(step, facts).await
+    fn perform<'a>(
+        &'a self,
+        steps: &'a [&'a Step],
+        facts: &'a Facts,
+    ) -> impl Stream<Item = (usize, Result<Learnt, Failure>)> + 'a {
+        self.world.borrow_mut().begin(steps);
+        self.performer.perform(steps, facts)
     }
 
     async fn holds(&self) -> Result<(), Failure> {
@@ -60,21 +65,29 @@ impl<W: World> World for Steps<'_, W> {
 /// Lets others go on once.
 async fn give_way() {
     let mut gave = false;
-    poll_fn(|_| match std::mem::replace(&mut gave, true) {
+    poll_fn(|context| match std::mem::replace(&mut gave, true) {
         true => Poll::Ready(()),
-        false => Poll::Pending,
+        false => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
     })
     .await;
 }
 
 impl Universe {
-    /// A step begins.
-    fn begin(&mut self, step: &Step) {
+    /// Steps begin. Others meddle with the service of one of them.
+    fn begin(&mut self, steps: &[&Step]) {
         self.meddled = false;
-        self.verb = step.verb();
+        self.verb = steps[0].verb();
+        let died = |step: &Step| step.service().is_some_and(|name| self.services[self.index(name)].died);
+        self.rests = steps.iter().any(|step| step.verb() == "rest" || step.verb() == "switch-back" && died(step));
         self.told_edge = false;
-        self.service = step.service().map_or(0, |name| self.index(name));
-        self.tell(|| format!("  {step}"));
+        let one = if steps.len() == 1 { 0 } else { self.chance.below(steps.len()) };
+        self.service = steps[one].service().map_or(0, |name| self.index(name));
+        for step in steps {
+            self.tell(|| format!("  {step}"));
+        }
     }
 
     /// A point between two effects, at which anything may go wrong.
@@ -140,7 +153,7 @@ impl Universe {
 
     fn fails(&mut self, what: &str) -> Pass {
         // Where a file can't be brought to rest, that is told and nothing else.
-        self.restless |= self.verb == "rest" || self.verb == "switch-back" && self.services[self.service].died;
+        self.restless |= self.rests;
         Pass::Failed(Failure::new(what))
     }
 
@@ -377,12 +390,13 @@ impl Ports for Simulation<'_> {
 
     async fn sleep(&self, time: Duration) {
         let then = self.0.borrow().now + time.as_millis() as u64;
-        poll_fn(|_| {
+        poll_fn(|context| {
             let mut world = self.0.borrow_mut();
             if !world.dead && world.now >= then {
                 return Poll::Ready(());
             }
             world.alarm = Some(world.alarm.map_or(then, |alarm| alarm.min(then)));
+            world.wakers.push(context.waker().clone());
             Poll::Pending
         })
         .await;
@@ -518,12 +532,14 @@ impl Engine for Simulation<'_> {
 impl Orchestrator for Simulation<'_> {
     type Values = ();
 
-    async fn create(&self, service: &ServiceName, total: usize) -> Result<(), Failure> {
+    async fn create(&self, totals: &[(&ServiceName, usize)]) -> Result<(), Failure> {
         self.point("create").await?;
-        let index = self.0.borrow().index(service);
-        while self.0.borrow().services[index].containers.len() < total {
-            self.0.borrow_mut().new_container(index);
-            self.point("create").await?;
+        for (service, total) in totals {
+            let index = self.0.borrow().index(service);
+            while self.0.borrow().services[index].containers.len() < *total {
+                self.0.borrow_mut().new_container(index);
+                self.point("create").await?;
+            }
         }
         Ok(())
     }
@@ -568,6 +584,68 @@ impl Orchestrator for Simulation<'_> {
     }
 }
 
+impl Simulation<'_> {
+    async fn publish_at_once(&self, publications: &[Publication<'_>]) -> Result<Left, Failure> {
+        self.point("publish").await?;
+        let back = self.0.borrow().verb == "switch-back";
+        if back && self.0.borrow().lies.nobody_is_switched_back {
+            return Ok(self.0.borrow_mut().former());
+        }
+        let mut before = Vec::new();
+        for Publication { service, front, content, .. } in publications {
+            let (pass, goes_on) = {
+                let mut world = self.0.borrow_mut();
+                let index = world.index(service);
+                let mut file = world.file_of(front, content);
+                if back && world.lies.back_to_a_name && front.is_new() {
+                    file = None;
+                }
+                let former = std::mem::replace(&mut world.nginx.files[index], file);
+                before.push((index, former));
+                world.tell(|| "  . the upstream file is written".to_owned());
+                let pass = world.point("publish");
+                let goes_on = !matches!(pass, Pass::On) && world.chance.below(2) == 1;
+                // What comes after it in the shell's script comes without swap.
+                if goes_on && !matches!(pass, Pass::Failed(_)) {
+                    for Publication { service, front, content, .. } in &publications[before.len()..] {
+                        let index = world.index(service);
+                        world.nginx.files[index] = world.file_of(front, content);
+                    }
+                    world.obey();
+                }
+                (pass, goes_on)
+            };
+            match pass {
+                Pass::On => {}
+                Pass::Dead => pending().await,
+                Pass::Waits => {
+                    give_way().await;
+                    if goes_on {
+                        return Ok(self.0.borrow_mut().former());
+                    }
+                }
+                Pass::Failed(failure) => {
+                    let mut world = self.0.borrow_mut();
+                    match goes_on {
+                        true => before.into_iter().for_each(|(index, file)| world.nginx.files[index] = file),
+                        // What was there before could not be put back, and nobody knows what nginx has seen.
+                        false if world.chance.below(2) == 1 => world.obey(),
+                        false => {}
+                    }
+                    return Err(failure);
+                }
+            }
+        }
+        let former = {
+            let mut world = self.0.borrow_mut();
+            world.obey();
+            world.former()
+        };
+        self.point("publish").await?;
+        Ok(former)
+    }
+}
+
 impl Edge for Simulation<'_> {
     async fn published(&self, service: &ServiceName, front: &Front) -> Result<Option<RouteFile>, Failure> {
         self.point("published").await?;
@@ -605,56 +683,10 @@ impl Edge for Simulation<'_> {
         false
     }
 
-    /// The shell beside nginx goes on without swap, or does not.
-    async fn publish(&self, service: &ServiceName, front: &Front, publication: &Publication) -> Result<Left, Failure> {
-        self.point("publish").await?;
-        let (pass, before, goes_on) = {
-            let mut world = self.0.borrow_mut();
-            let index = world.index(service);
-            let back = world.verb == "switch-back";
-            if back && world.lies.nobody_is_switched_back {
-                return Ok(world.former());
-            }
-            let mut file = world.file_of(front, &publication.content);
-            if back && world.lies.back_to_a_name && front.is_new() {
-                file = None;
-            }
-            let before = std::mem::replace(&mut world.nginx.files[index], file);
-            world.tell(|| "  . the upstream file is written".to_owned());
-            let pass = world.point("publish");
-            let goes_on = !matches!(pass, Pass::On) && world.chance.below(2) == 1;
-            if goes_on && !matches!(pass, Pass::Failed(_)) {
-                world.obey();
-            }
-            (pass, (index, before), goes_on)
-        };
-        match pass {
-            Pass::On => {}
-            Pass::Dead => pending().await,
-            Pass::Waits => {
-                give_way().await;
-                if goes_on {
-                    return Ok(self.0.borrow_mut().former());
-                }
-            }
-            Pass::Failed(failure) => {
-                let mut world = self.0.borrow_mut();
-                match goes_on {
-                    true => world.nginx.files[before.0] = before.1,
-                    // What was there before could not be put back, and nobody knows what nginx has seen.
-                    false if world.chance.below(2) == 1 => world.obey(),
-                    false => {}
-                }
-                return Err(failure);
-            }
-        }
-        let former = {
-            let mut world = self.0.borrow_mut();
-            world.obey();
-            world.former()
-        };
-        self.point("publish").await?;
-        Ok(former)
+    /// The shell beside nginx goes on without swap, or does not. The files are renamed one after the other.
+    async fn publish(&self, publications: &[Publication<'_>]) -> Vec<Result<Left, Failure>> {
+        let result = self.publish_at_once(publications).await;
+        publications.iter().map(|_| result.clone()).collect()
     }
 
     async fn write(
@@ -795,11 +827,14 @@ impl Judge for Simulation<'_> {
             (container.life == Life::Running, container.ends)
         };
         let before = self.at(&candidate.id, ends);
-        poll_fn(|_| match self.at(&candidate.id, ends) {
-            _ if self.0.borrow().dead => Poll::Pending,
-            None => Poll::Ready(Ok(Ending::Gone)),
-            now if now == before && now.is_some_and(|(runs, _)| runs) => Poll::Pending,
-            Some(_) => Poll::Ready(Ok(Ending::Exited(137, None))),
+        poll_fn(|context| match self.at(&candidate.id, ends) {
+            None if !self.0.borrow().dead => Poll::Ready(Ok(Ending::Gone)),
+            now if now != before && !self.0.borrow().dead => Poll::Ready(Ok(Ending::Exited(137, None))),
+            Some((false, _)) if !self.0.borrow().dead => Poll::Ready(Ok(Ending::Exited(137, None))),
+            _ => {
+                self.0.borrow_mut().wakers.push(context.waker().clone());
+                Poll::Pending
+            }
         })
         .await
     }

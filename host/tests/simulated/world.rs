@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::task::Waker;
 
 use swap::executor::Wish;
 use swap::model::{Container, RunId, ServiceName};
@@ -238,12 +239,16 @@ pub struct Universe {
     pub verb: &'static str,
     /// The service that it is about.
     pub service: usize,
+    /// One of the steps brings a file to rest.
+    pub rests: bool,
     /// The step has told the edge where requests go.
     pub told_edge: bool,
     /// When the first of those wakes up who sleep, since they were asked for the last time.
     pub alarm: Option<u64>,
     /// Somebody who waits is ready to go on.
     pub woken: bool,
+    /// Those who wait.
+    pub wakers: Vec<Waker>,
     /// The workers that were told to end, each time that nginx was told anything: their master, and their generations.
     pub formers: Vec<(u32, Vec<u32>)>,
     /// The ids of the images that the plan names.
@@ -286,9 +291,11 @@ impl Universe {
             undisturbed: false,
             verb: "",
             service: 0,
+            rests: false,
             told_edge: false,
             alarm: None,
             woken: false,
+            wakers: Vec::new(),
             formers: Vec::new(),
             planned: BTreeMap::new(),
             meddled: false,

@@ -132,10 +132,10 @@ async fn candidates_are_created_and_nothing_else_is_touched() {
         stack.compose(&["up", "-d", "app"]);
         assert_eq!(stack.containers(), "1 running app, 1 running db", "{tool:?}");
 
-        stack.compose.create_candidates(&app(), 2).await.unwrap();
+        stack.compose.create_candidates(&[(&app(), 2)]).await.unwrap();
         assert_eq!(stack.containers(), "1 running app, 1 running db, 2 created app", "{tool:?}");
         // A second time, as a resumed run would.
-        stack.compose.create_candidates(&app(), 2).await.unwrap();
+        stack.compose.create_candidates(&[(&app(), 2)]).await.unwrap();
         assert_eq!(stack.containers(), "1 running app, 1 running db, 2 created app", "{tool:?}");
 
         // A dependency that somebody scaled and stopped stays as it is.
@@ -146,7 +146,7 @@ async fn candidates_are_created_and_nothing_else_is_touched() {
         call("docker", &["kill", &stack.container("1")]).unwrap();
         let changed = SERVICES.replace("IMAGE", &stack.image).replacen("1s", "2s", 1);
         std::fs::write(stack.folder.0.join("compose.yml"), changed).unwrap();
-        stack.compose.create_candidates(&app(), 4).await.unwrap();
+        stack.compose.create_candidates(&[(&app(), 4)]).await.unwrap();
         let four = "1 exited app, 1 exited db, 2 exited db, 2 running app, 3 created app, 4 created app";
         assert_eq!(stack.containers(), four, "{tool:?}");
 
@@ -166,7 +166,7 @@ async fn a_missing_image_is_not_built_or_pulled() {
         // 1.29 knows no pull_policy.
         let services = if tool.is_v1() { services.replace(", pull_policy: always", "") } else { services.to_owned() };
         let Some(stack) = Stack::new(&tool, &services) else { return };
-        let failure = stack.compose.create_candidates(&app(), 1).await.unwrap_err();
+        let failure = stack.compose.create_candidates(&[(&app(), 1)]).await.unwrap_err();
         let command = stack.compose.command_line(&[]);
         let pull = if tool.is_v1() { "" } else { " --pull never" };
         assert_eq!(
@@ -211,7 +211,7 @@ async fn a_one_off_container_says_what_it_did() {
             std::fs::write(stack.folder.0.join("compose.yml"), always.replace("IMAGE", &stack.image)).unwrap();
         }
         // As in a real run: the network is there.
-        stack.compose.create_candidates(&app(), 1).await.unwrap();
+        stack.compose.create_candidates(&[(&app(), 1)]).await.unwrap();
         let words = |text: &str| text.split(' ').map(str::to_owned).collect();
         let mut command =
             OneOff::new(app(), stack.project() + "-a", words("out -x err 12 err oops var KEY cat exit 12"));
@@ -233,7 +233,7 @@ async fn a_one_off_container_says_what_it_did() {
 async fn a_one_off_container_that_nobody_waits_for_has_clients_that_can_be_ended() {
     for tool in tools() {
         let Some(stack) = Stack::new(&tool, SERVICES) else { return };
-        stack.compose.create_candidates(&app(), 1).await.unwrap();
+        stack.compose.create_candidates(&[(&app(), 1)]).await.unwrap();
         let name = stack.project() + "-c";
         let command = OneOff::new(app(), name.clone(), ["out", "started", "wait"].map(str::to_owned).to_vec());
         let started = Arc::new(tokio::sync::Notify::new());

@@ -197,12 +197,13 @@ impl<'a> Files<'a> {
 
     /// Returns the script with these variables of its task.
     fn script(&self, task: &str) -> String {
-        let own = self.changes.iter().find(|change| change.name != TUNING_FILE).map_or("", |change| &change.name);
+        let own = self.changes.iter().map(|change| change.name.as_str()).filter(|name| *name != TUNING_FILE);
+        let own = own.collect::<Vec<_>>().join(" ");
         let syncs = if self.nginx.syncs_files { "1" } else { "" };
         let mut script = format!(
             "{task}FOLDER={} OWN={} TUNING={TUNING_FILE} FIRST_LINE={} SYNC={syncs}\nset -- {}",
             quote(&self.nginx.folder),
-            quote(own),
+            quote(&own),
             quote(TITLE),
             self.changes.len(),
         );

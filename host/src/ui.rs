@@ -29,7 +29,7 @@ pub use facts::{all_failed, first_failure, front_door, outcome_word, rolled_back
 pub use report::page;
 pub use spans::Told;
 pub use story::story;
-use terminal::Terminal;
+use terminal::{Going, Terminal};
 
 /// Writes to standard output. Where nobody is listening any more, as in `swap history | head`, that is no failure.
 pub fn print(text: &str) {
@@ -347,18 +347,16 @@ impl State {
             }
             Event::Started { step } => {
                 let text = plan.steps.get(*step).filter(|step| **step != Step::Commit).map(text);
-                let kept = terminal.end();
-                text.iter().for_each(|text| terminal.begin(Some(*step), text));
-                kept
+                text.map(|text| terminal.begin(Going::Step(*step), &text)).unwrap_or_default()
             }
             Event::UndoStarted { step } => {
-                let kept = terminal.end();
                 let undo = plan.steps.get(*step).and_then(Step::undo);
-                undo.iter().for_each(|undo| terminal.begin(None, &text(undo)));
-                kept
+                undo.map(|undo| terminal.begin(Going::Undo(*step), &text(&undo))).unwrap_or_default()
             }
+            Event::Done { step, .. } | Event::Failed { step, .. } => terminal.end(Going::Step(*step)),
+            Event::Undone { step, .. } | Event::UndoFailed { step, .. } => terminal.end(Going::Undo(*step)),
             Event::Closed { .. } => terminal.close(),
-            _ => terminal.end(),
+            Event::Interrupted { .. } | Event::Resumed { .. } => terminal.end_all(),
         };
         kept.iter().for_each(|line| terminal.line(line));
     }

@@ -1,4 +1,4 @@
-//! The live part of a terminal: the step that runs, why it waits, what its hooks say, and the steps to come.
+//! The live part of a terminal: the steps that run, why they wait, what their hooks say, and the steps to come.
 //!
 //! It stands below the lines that stay and is gone when the run is over.
 
@@ -12,11 +12,28 @@ use super::facts::seconds;
 /// So many of the last lines of a hook are seen while it speaks.
 const WINDOW: usize = 3;
 
+/// What is under way: a step of the plan, or its undo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Going {
+    /// The step of this index.
+    Step(usize),
+    /// The undo of the step of this index.
+    Undo(usize),
+}
+
+impl Going {
+    /// Tells whether both are steps, or both undos: only then they go beside one another.
+    fn is_like(self, other: Going) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
+    }
+}
+
 /// The live part.
 #[derive(Debug)]
 pub(super) struct Terminal {
     all: MultiProgress,
-    step: Option<ProgressBar>,
+    /// What is under way, in the order in which it began.
+    going: Vec<(Going, ProgressBar)>,
     /// Why it waits.
     reason: Option<ProgressBar>,
     lines: VecDeque<ProgressBar>,
@@ -32,7 +49,7 @@ impl Terminal {
     pub fn new(target: ProgressDrawTarget, color: bool, ticks: bool) -> Self {
         Self {
             all: MultiProgress::with_draw_target(target),
-            step: None,
+            going: Vec::new(),
             reason: None,
             lines: VecDeque::new(),
             said: Vec::new(),
@@ -58,31 +75,34 @@ impl Terminal {
         }
     }
 
-    /// Shows that a step runs; `index` is none for an undo, before which no step is to come any more.
-    pub fn begin(&mut self, index: Option<usize>, text: &str) {
-        self.end();
+    /// Shows that a step runs, or an undo, before which no step is to come any more. Returns what is to be kept of what ended
+    /// without a word.
+    pub fn begin(&mut self, going: Going, text: &str) -> Vec<String> {
+        let beside = self.going.iter().all(|(other, _)| other.is_like(going) && *other != going);
+        let kept = if beside { Vec::new() } else { self.end_all() };
         while let Some((of, bar)) = self.to_come.pop_front() {
-            if index.is_some_and(|index| of > index) {
+            if matches!(going, Going::Step(index) if of > index) {
                 self.to_come.push_front((of, bar));
                 break;
             }
             self.all.remove(&bar);
         }
         let bar = self.bar("  {spinner:.cyan} {wide_msg} {took:.dim}", "  {spinner} {wide_msg} {took}");
-        let bar = self.all.insert(0, bar);
+        let bar = self.all.insert(self.going.len(), bar);
         bar.set_message(text.to_owned());
         if self.ticks {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
         bar.tick();
-        self.step = Some(bar);
+        self.going.push((going, bar));
+        kept
     }
 
     /// Shows why the step waits, in place of the reason before.
     pub fn waits(&mut self, why: &str) {
-        if self.reason.is_none() && self.step.is_some() {
+        if self.reason.is_none() && !self.going.is_empty() {
             let bar = self.bar("      {wide_msg:.yellow}", "      {wide_msg}");
-            self.reason = Some(self.all.insert(1, bar));
+            self.reason = Some(self.all.insert(self.going.len(), bar));
         }
         if let Some(reason) = &self.reason {
             reason.set_message(why.to_owned());
@@ -91,12 +111,12 @@ impl Terminal {
 
     /// Shows a line of a hook or a command; the last few are seen.
     pub fn says(&mut self, line: &str) {
-        if self.step.is_none() {
+        if self.going.is_empty() {
             return self.line(&format!("    {line}"));
         }
         self.said.push(line.to_owned());
         let bar = self.bar("    │ {wide_msg:.dim}", "    │ {wide_msg}");
-        let place = 1 + usize::from(self.reason.is_some()) + self.lines.len();
+        let place = self.going.len() + usize::from(self.reason.is_some()) + self.lines.len();
         let bar = self.all.insert(place, bar);
         bar.set_message(line.to_owned());
         self.lines.push_back(bar);
@@ -107,9 +127,22 @@ impl Terminal {
         }
     }
 
-    /// Ends the step. Returns what its hooks said: all of it if it is short, else its last lines and how many there were.
-    pub fn end(&mut self) -> Vec<String> {
-        let bars = self.step.take().into_iter().chain(self.reason.take()).chain(self.lines.drain(..));
+    /// Ends a step, or an undo. Returns what hooks said: all of it if it is short, else its last lines and how many there were.
+    pub fn end(&mut self, going: Going) -> Vec<String> {
+        if let Some(index) = self.going.iter().position(|(other, _)| *other == going) {
+            self.all.remove(&self.going.remove(index).1);
+        }
+        self.fold()
+    }
+
+    /// Ends all that is under way.
+    pub fn end_all(&mut self) -> Vec<String> {
+        self.going.drain(..).for_each(|(_, bar)| self.all.remove(&bar));
+        self.fold()
+    }
+
+    fn fold(&mut self) -> Vec<String> {
+        let bars = self.reason.take().into_iter().chain(self.lines.drain(..));
         for bar in bars {
             self.all.remove(&bar);
         }
@@ -124,7 +157,7 @@ impl Terminal {
 
     /// Takes the live part away.
     pub fn close(&mut self) -> Vec<String> {
-        let kept = self.end();
+        let kept = self.end_all();
         self.to_come.drain(..).for_each(|(_, bar)| self.all.remove(&bar));
         // What was removed is still on the screen until something is drawn again.
         let _ = self.all.clear();
@@ -185,7 +218,7 @@ mod tests {
             ]
             .into_iter(),
         );
-        terminal.begin(Some(1), "healthy     app: until GET /up");
+        terminal.begin(Going::Step(1), "healthy     app: until GET /up");
         terminal.waits("not yet: GET /up answered 503, attempt 1");
         terminal.waits("not yet: GET /up answered 503, attempt 2");
         (1..=5).for_each(|number| terminal.says(&format!("judge (health): line {number}")));
@@ -199,10 +232,10 @@ mod tests {
              \u{20}   │ judge (health): line 4\n    │ judge (health): line 5\n\
              \u{20} · switch      app: a text that is too long for this termin"
         );
-        let kept = terminal.end();
+        let kept = terminal.end(Going::Step(1));
         assert_eq!(kept[..2], ["    │ … 2 lines before these: `swap logs`", "    │ judge (health): line 3"]);
         kept.iter().for_each(|line| terminal.line(line));
-        terminal.begin(None, "remove      app: remove what was created");
+        terminal.begin(Going::Undo(0), "remove      app: remove what was created");
         step(Duration::from_millis(30));
         terminal.waits("soon");
         assert!(terminal.close().is_empty());
@@ -210,5 +243,33 @@ mod tests {
             shown(&term),
             "swap app (project demo, run r)\n    │ … 2 lines before these: `swap logs`\n    │ judge (health): line 3\n    │ judge (health): line 4\n    │ judge (health): line 5"
         );
+    }
+
+    #[test]
+    fn steps_that_go_beside_one_another_end_one_by_one() {
+        let term = InMemoryTerm::new(20, 60);
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(term.clone()), 255);
+        let mut terminal = Terminal::new(target, false, false);
+        terminal.plan([(0, "healthy     app"), (1, "healthy     web"), (2, "switch      app")].into_iter());
+        terminal.begin(Going::Step(0), "healthy     app: until GET /up");
+        terminal.begin(Going::Step(1), "healthy     web: until GET /up");
+        std::thread::sleep(Duration::from_millis(30));
+        terminal.waits("web: not yet");
+        assert_eq!(
+            shown(&term),
+            "  ⠋ healthy     app: until GET /up\n  ⠋ healthy     web: until GET /up\n      web: not yet\n  · switch      app"
+        );
+        terminal.end(Going::Step(0));
+        std::thread::sleep(Duration::from_millis(30));
+        terminal.waits("web: not yet, attempt 2");
+        assert_eq!(
+            shown(&term),
+            "  ⠋ healthy     web: until GET /up\n      web: not yet, attempt 2\n  · switch      app"
+        );
+        // Nobody has told how the other one ended.
+        terminal.begin(Going::Undo(1), "stop        web: stop what was started");
+        std::thread::sleep(Duration::from_millis(30));
+        terminal.waits("soon");
+        assert_eq!(shown(&term), "  ⠋ stop        web: stop what was started\n      soon");
     }
 }

@@ -65,8 +65,7 @@ impl<P: Ports> Performer<'_, P> {
     /// connected.
     ///
     /// The engine can't name a connected container anew, so it is disconnected for a tenth of a second. It gets the address
-    /// that it had, because the engine gives the lowest free one, and what it has open goes on. One after the other, because
-    /// two at once could change addresses.
+    /// that it had, because the engine gives the lowest free one, and what it has open goes on.
     pub(super) async fn announce(
         &self,
         service: &ServiceName,
@@ -104,8 +103,7 @@ impl<P: Ports> Performer<'_, P> {
         if has_names(there, &place.aliases) {
             return Ok(());
         }
-        self.ports.engine().disconnect(&candidate.id, network).await?;
-        self.ports.engine().connect(&candidate.id, &place).await?;
+        self.reconnect(&candidate.id, network, &place).await?;
         let after = self.ports.engine().inspect(&candidate.id).await?.ok_or_else(|| gone(candidate))?;
         let (then, now) = (there, after.networks.get(network));
         match (then.and_then(|then| then.ip), now.and_then(|now| now.ip)) {
@@ -130,16 +128,16 @@ impl<P: Ports> Performer<'_, P> {
         old: &Container,
         seen: &ContainerFacts,
     ) -> Result<(), Failure> {
-        let engine = self.ports.engine();
         for Place { network, aliases, .. } in self.announced(service) {
             let there = seen.networks.get(network);
             if has_names(there, aliases) {
                 continue;
             }
-            if there.is_some() {
-                engine.disconnect(&old.id, network).await?;
+            let place = self.place(old, service, network, &Facts::default());
+            match there {
+                Some(_) => self.reconnect(&old.id, network, &place).await?,
+                None => self.ports.engine().connect(&old.id, &place).await?,
             }
-            engine.connect(&old.id, &self.place(old, service, network, &Facts::default())).await?;
         }
         Ok(())
     }
@@ -147,15 +145,23 @@ impl<P: Ports> Performer<'_, P> {
     /// Takes the service's names in a network from an old container, so that nobody finds it while it stops; answers whether it
     /// had them. What it has open goes on: it gets its address back, as in [`announce`](Self::announce).
     pub(super) async fn unname(&self, old: &Container, network: &str) -> Result<bool, Failure> {
-        let engine = self.ports.engine();
-        let Some(seen) = engine.inspect(&old.id).await?.filter(ContainerFacts::runs) else { return Ok(false) };
+        let Some(seen) = self.ports.engine().inspect(&old.id).await?.filter(ContainerFacts::runs) else {
+            return Ok(false);
+        };
         let Some(there) = seen.networks.get(network) else { return Ok(false) };
         if there.place.of_service(&seen.name, &seen.id).aliases.is_empty() {
             return Ok(false);
         }
-        engine.disconnect(&old.id, network).await?;
-        engine.connect(&old.id, &there.place.unnamed()).await?;
+        self.reconnect(&old.id, network, &there.place.unnamed()).await?;
         Ok(true)
+    }
+
+    /// Gives a container another place in a network in which it is. One at a time, for whatever service: two at once would get
+    /// the addresses that they have just given back, each the other one's.
+    async fn reconnect(&self, id: &str, network: &str, place: &Place) -> Result<(), Failure> {
+        let _alone = self.reconnects.lock().await;
+        self.ports.engine().disconnect(id, network).await?;
+        self.ports.engine().connect(id, place).await
     }
 }
 

@@ -79,23 +79,21 @@ impl<P: Ports> Performer<'_, P> {
         if located.is_empty() { Err(nothing_left(service, old)) } else { Ok(located) }
     }
 
-    /// Makes sure that nobody is sent to the old containers any more: neither by nginx nor by the service's names.
+    /// Makes sure that nginx sends nobody to the old containers any more, and that the candidates run.
+    async fn leave(&self, Retire { service, old, front, .. }: &Retire<'_>, facts: &Facts) -> Result<(), Failure> {
+        self.must_run(facts.candidates(service)).await?;
+        let Some(front) = front else { return Ok(()) };
+        self.refuse_if_named(service, front, old, true).await?;
+        if !facts.former.contains_key(*service) && self.any_runs(old).await? {
+            self.drain_anew(service, front, facts).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes the service's names from the old containers, so that nobody is sent to them by those; tells whether any had one.
     ///
     /// Twice: what has lost the names stays without them.
-    pub(super) async fn make_way(
-        &self,
-        service: &ServiceName,
-        old: &[Container],
-        unnamed: &[String],
-        front: Option<&Front>,
-        facts: &Facts,
-    ) -> Result<(), Failure> {
-        if let Some(front) = front {
-            self.refuse_if_named(service, front, old, true).await?;
-            if !facts.former.contains_key(service) && self.any_runs(old).await? {
-                self.drain_anew(service, front, facts).await?;
-            }
-        }
+    async fn take_names(&self, Retire { service, old, unnamed, .. }: &Retire<'_>) -> Result<bool, Failure> {
         let mut taken = false;
         for (container, network) in old.iter().flat_map(|old| unnamed.iter().map(move |network| (old, network))) {
             self.ports.holds().await?;
@@ -105,17 +103,30 @@ impl<P: Ports> Performer<'_, P> {
                 Err(failure) => self.display.remark(&format!("{service}: {}", failure.what)),
             }
         }
-        if taken {
-            self.ports.sleep(TRIED_AGAIN).await;
-        }
-        Ok(())
+        Ok(taken)
     }
 
     /// Retires services beside one another; what one nginx must be told then it is told once. Tells of each.
     ///
     /// Twice: what is stopped stays stopped, what is gone stays gone.
     pub(super) async fn retire(&self, retired: &[Retire<'_>], facts: &Facts) -> Vec<Result<Learnt, Failure>> {
-        let ended = join_all(retired.iter().map(|retire| self.end_old(retire, facts))).await;
+        let mut left = join_all(retired.iter().map(|retire| self.leave(retire, facts))).await;
+        let mut taken = false;
+        for (retire, left) in retired.iter().zip(&mut left).filter(|(_, left)| left.is_ok()) {
+            // Before any of them stops: each is to get back the address that it has given.
+            match self.take_names(retire).await {
+                Ok(did) => taken |= did,
+                Err(failure) => *left = Err(failure),
+            }
+        }
+        if taken {
+            self.ports.sleep(TRIED_AGAIN).await;
+        }
+        let ended = retired.iter().zip(left).map(async |(retire, left)| {
+            left?;
+            self.end_old(retire, facts).await
+        });
+        let ended = join_all(ended).await;
         self.give_backups(
             retired.iter().zip(&ended).filter(|(_, ended)| ended.is_ok()).map(|(retire, _)| retire),
             facts,
@@ -128,18 +139,14 @@ impl<P: Ports> Performer<'_, P> {
         join_all(cleared).await
     }
 
-    /// Stops and removes the old containers of a service, where the candidates run and nobody is sent to the old ones any more.
+    /// Stops and removes the old containers of a service.
     async fn end_old(&self, retire: &Retire<'_>, facts: &Facts) -> Result<(), Failure> {
-        let Retire { service, old, front, .. } = *retire;
+        let Retire { service, old, .. } = *retire;
         let candidates = facts.candidates(service);
+        // It may have taken a while to come here, in which others can do much.
         self.must_run(candidates).await?;
-        let end = async {
-            self.make_way(service, old, retire.unnamed, front, facts).await?;
-            // That may have taken a while, in which others can do much.
-            self.must_run(candidates).await?;
-            // The engine keeps a volume that another container uses.
-            self.end(old, retire.grace, true, Some(retire.old_volumes == OldVolumes::Remove)).await
-        };
+        // The engine keeps a volume that another container uses.
+        let end = self.end(old, retire.grace, true, Some(retire.old_volumes == OldVolumes::Remove));
         let Some(keep) = retire.keep else { return end.await };
         // Before the container goes: until then its image can't be pruned.
         self.keep(keep, old, candidates).await;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
+use tokio::sync::Mutex;
 
 use crate::measure::probe::Probe;
 use crate::model::{Container, Failure, ServiceName};
@@ -21,12 +22,14 @@ pub struct Performer<'a, P> {
     pub(super) display: Display,
     /// One probe for each URL that a service of the plan names.
     pub(super) probes: BTreeMap<ServiceName, Arc<Probe>>,
+    /// Held by who takes a container out of a network for a moment.
+    pub(super) reconnects: Mutex<()>,
 }
 
 impl<'a, P> Performer<'a, P> {
     /// Makes the performer of a plan, whose front doors nobody measures.
     pub fn new(ports: P, plan: &'a Plan, display: Display) -> Self {
-        Self { ports, plan, display, probes: BTreeMap::new() }
+        Self { ports, plan, display, probes: BTreeMap::new(), reconnects: Mutex::default() }
     }
 
     /// Returns what the probes have counted up to now.

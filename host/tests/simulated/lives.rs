@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use swap::claim::{settled_by_others, traces};
 use swap::executor::{self, End};
@@ -281,26 +283,49 @@ thread_local! {
     static DISPLAY: Display = Display::new(Format::Text, Volume::Quiet);
 }
 
+/// Whether somebody who waits can go on.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Returns what the future comes to; `None`: swap was killed, or the future waits for ever.
 ///
 /// In this world everything is ready at once, but for who sleeps: when all do, the clock goes on to when the first one wakes up.
 fn driven<T>(world: &RefCell<Universe>, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut nobody_sleeps = false;
     loop {
-        let wakers = std::mem::take(&mut world.borrow_mut().wakers);
-        wakers.iter().for_each(Waker::wake_by_ref);
+        woken.0.store(false, Ordering::Relaxed);
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return Some(value);
         }
-        let mut world = world.borrow_mut();
-        let alarm = world.alarm.take();
-        if world.dead {
+        let mut now = world.borrow_mut();
+        if now.dead {
             return None;
         }
-        if !std::mem::take(&mut world.woken) {
-            world.now = world.now.max(alarm?);
+        if woken.0.load(Ordering::Relaxed) {
+            continue;
         }
+        match now.alarm.take() {
+            Some(alarm) => {
+                now.now = now.now.max(alarm);
+                nobody_sleeps = false;
+            }
+            // Those who wait for what others do look once more.
+            None if !nobody_sleeps => nobody_sleeps = true,
+            None => return None,
+        }
+        let wakers = std::mem::take(&mut now.wakers);
+        drop(now);
+        wakers.iter().for_each(Waker::wake_by_ref);
     }
 }
 

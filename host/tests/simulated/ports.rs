@@ -145,7 +145,6 @@ impl Universe {
             return self.fails("it fails for good");
         }
         if waits {
-            self.woken = true;
             return Pass::Waits;
         }
         Pass::On

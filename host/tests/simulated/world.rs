@@ -245,8 +245,6 @@ pub struct Universe {
     pub told_edge: bool,
     /// When the first of those wakes up who sleep, since they were asked for the last time.
     pub alarm: Option<u64>,
-    /// Somebody who waits is ready to go on.
-    pub woken: bool,
     /// Those who wait.
     pub wakers: Vec<Waker>,
     /// The workers that were told to end, each time that nginx was told anything: their master, and their generations.
@@ -294,7 +292,6 @@ impl Universe {
             rests: false,
             told_edge: false,
             alarm: None,
-            woken: false,
             wakers: Vec::new(),
             formers: Vec::new(),
             planned: BTreeMap::new(),

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
@@ -28,6 +30,8 @@ const SERVERS: [usize; 3] = [1, 1000, 5000];
 const HOOKS: [usize; 3] = [1, 10, 50];
 /// How many services are swapped by one command.
 const TOGETHER: [usize; 2] = [1, 5];
+/// A process that takes a second and a half to end when it is asked to.
+const SLOW_TO_STOP: &str = "command: [sh, -c, \"trap 'sleep 1.5; exit' TERM; ./serve & while :; do sleep 0.1; done\"]";
 /// How many containers a service has.
 const REPLICAS: [usize; 3] = [1, 5, 10];
 
@@ -40,7 +44,7 @@ struct Arguments {
     /// How often each command is run; fewer times where that takes long.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Only what grows so: `services`, `servers`, `hooks`, `together` or `replicas`.
+    /// Only what grows so: `services`, `servers`, `hooks`, `together`, `stops` or `replicas`; or `tools`.
     #[arg(long)]
     only: Option<String>,
 }
@@ -100,11 +104,20 @@ fn main() -> Result<()> {
         rows.extend(arguments.hooks(hooks)?);
     }
     print(&rows, &["plan app"], &arguments.swaps);
+    if wanted("tools") {
+        arguments.tools()?;
+    }
     let mut rows = Vec::new();
     for services in TOGETHER.into_iter().filter(|_| wanted("together")) {
         let names: Vec<String> = (0..services).map(app).collect();
-        let stack = together(services).up();
+        let stack = together(services, "").up();
         rows.push(arguments.swapped(&stack, &format!("{} in one command", counted(services, "service")), &names)?);
+    }
+    for services in TOGETHER.into_iter().filter(|_| wanted("stops")) {
+        let names: Vec<String> = (0..services).map(app).collect();
+        let stack = together(services, SLOW_TO_STOP).up();
+        let what = format!("{} in one command, stops of 1.5 s", counted(services, "service"));
+        rows.push(arguments.swapped(&stack, &what, &names)?);
     }
     for replicas in REPLICAS.into_iter().filter(|_| wanted("replicas")) {
         let stack = Stack::builder().scale("app", replicas).up();
@@ -168,6 +181,36 @@ impl Arguments {
             compose: Some(self.compose(stack)?),
             took: figures.into_iter().map(|(name, took)| (("swap".to_owned(), name), took)).collect(),
         })
+    }
+
+    /// Measures what compose, the engine and nginx take for what a swap of one service has them do, without swap, in turns with
+    /// whole swaps; and prints how much more a swap takes.
+    fn tools(&self) -> Result<()> {
+        let stack = together(1, "").up();
+        let (mut alone, mut swapped) = (Vec::new(), BTreeMap::<String, Vec<Duration>>::new());
+        for round in 0..=self.rounds {
+            let took = tools_alone(&stack)?;
+            if round > 0 {
+                alone.push(took);
+            }
+            for swap in &self.swaps {
+                // nginx was told by others: what that costs the next swap is no part of it.
+                call(&stack, swap, &["app"], &[])?;
+                let took = call(&stack, swap, &["app"], &[])?.context("a swap took too long")?;
+                if round > 0 {
+                    swapped.entry(swap.name.clone()).or_default().push(took);
+                }
+            }
+        }
+        let alone = median(alone);
+        println!("| one service | s | above the tools |\n|---|--:|--:|");
+        println!("| compose, engine and nginx alone | {:.3} | |", alone.as_secs_f64());
+        for (name, times) in swapped {
+            let took = median(times).as_secs_f64();
+            println!("| `swap`, {name} | {took:.3} | {:.3} |", took - alone.as_secs_f64());
+        }
+        println!();
+        Ok(())
     }
 
     fn compose(&self, stack: &Stack) -> Result<Duration> {
@@ -247,18 +290,21 @@ fn served(servers: usize) -> Builder {
 }
 
 /// A stack with so many services that are swapped by one command.
-fn together(services: usize) -> Builder {
+///
+/// `line` stands at each of them.
+fn together(services: usize, line: &str) -> Builder {
     let (mut more, mut servers) = (String::new(), String::new());
     for number in 1..services {
         let name = app(number);
         let _ = write!(
             more,
-            "\n  {name}:\n    image: [project]-app\n    stop_grace_period: 2s\n    x-swap: {{ health: ./healthcheck }}\n"
+            "\n  {name}:\n    image: [project]-app\n    stop_grace_period: 10s\n    x-swap: {{ health: ./healthcheck }}\n    {line}\n"
         );
         let _ = writeln!(servers, "        location /{name}/ {{ proxy_pass http://{name}/; }}");
     }
+    let builder = if line.is_empty() { Stack::builder() } else { Stack::builder().app_line(line) };
     let depends = (1..services).map(|number| format!("      - {}\n", app(number))).collect::<String>();
-    Stack::builder()
+    builder
         .compose("      - app\n", &format!("      - app\n{depends}"))
         .compose("\nvolumes:\n", &format!("{more}\nvolumes:\n"))
         .nginx("        location / {\n", &format!("{servers}        location / {{\n"))
@@ -279,6 +325,77 @@ fn many_hooks(stack: &Stack, count: usize) -> Result<()> {
         fs::write(stack.path(&format!("hooks/hook-{number:02}.wasm")), bytes)?;
     }
     Ok(())
+}
+
+/// Does by the tools alone what a swap of the service `app` has them do: compose reads the project and creates a container, the
+/// engine starts it, its health command agrees, nginx tests its files and reads them, and its former workers are waited for, the
+/// engine stops the former container and removes it. The engine is asked by its API, so that no other program's start counts.
+fn tools_alone(stack: &Stack) -> Result<Duration> {
+    let former = stack.containers("app").remove(0);
+    let nginx = stack.containers("nginx").remove(0);
+    let tool = compose_tool();
+    let compose = |words: &[&str]| -> Result<()> {
+        let mut command = Command::new(&tool[0]);
+        command.args(&tool[1..]).args(words).current_dir(stack.path(".")).stdin(Stdio::null());
+        ensure!(command.stdout(Stdio::null()).stderr(Stdio::null()).status()?.success(), "compose {words:?} failed");
+        Ok(())
+    };
+    let begun = Instant::now();
+    compose(&["config", "--format", "json"])?;
+    compose(&["up", "--no-start", "--no-recreate", "--no-build", "--no-deps", "--scale", "app=2", "app"])?;
+    let mut took = begun.elapsed();
+    // To ask who is new is no part of it.
+    let candidate = stack.containers("app").into_iter().find(|container| container.id != former.id);
+    let candidate = candidate.context("compose has created nothing")?;
+    let begun = Instant::now();
+    engine("POST", &format!("/containers/{}/start", candidate.id))?;
+    while exec(&candidate.id, &["./healthcheck"])? != 0 {
+        ensure!(begun.elapsed() < LIMIT, "the candidate does not get healthy");
+    }
+    // nginx's former workers take a tenth of a second to leave when nobody uses them.
+    let workers = "grep -l '^nginx: worker process' /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3";
+    let script = format!(
+        "nginx -t 2>/dev/null || exit 1; old=$({workers}); nginx -s reload; \
+         for pid in $old; do while [ -e /proc/$pid ] && ! grep -q '^State:.Z' /proc/$pid/status 2>/dev/null; do sleep 0.004; done; done"
+    );
+    ensure!(exec(&nginx.id, &["sh", "-c", &script])? == 0, "nginx does not reload");
+    engine("POST", &format!("/containers/{}/stop", former.id))?;
+    engine("DELETE", &format!("/containers/{}", former.id))?;
+    took += begun.elapsed();
+    Ok(took)
+}
+
+/// Runs a command in a container and returns its exit code.
+fn exec(container: &str, words: &[&str]) -> Result<i64> {
+    let created =
+        ask("POST", &format!("/containers/{container}/exec"), &serde_json::json!({ "Cmd": words }).to_string())?;
+    let id = created["Id"].as_str().context("an exec without an id")?.to_owned();
+    // It is answered when the command has ended, because its output is asked for.
+    ask("POST", &format!("/exec/{id}/start"), "{\"Detach\":false,\"Tty\":false}")?;
+    ask("GET", &format!("/exec/{id}/json"), "")?["ExitCode"].as_i64().context("an exec without an exit code")
+}
+
+fn engine(method: &str, path: &str) -> Result<()> {
+    ask(method, path, "").map(drop)
+}
+
+/// Asks the engine at its usual socket. An answer that is no JSON is null.
+fn ask(method: &str, path: &str, body: &str) -> Result<serde_json::Value> {
+    let mut socket = UnixStream::connect("/var/run/docker.sock").context("the engine's socket")?;
+    write!(
+        socket,
+        "{method} /v1.41{path} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, rest) = answer.split_once("\r\n\r\n").context("half an answer")?;
+    let code = head.split(' ').nth(1).and_then(|code| code.parse::<u16>().ok()).context("no status")?;
+    ensure!(code < 400, "{method} {path}: {head}\n{rest}");
+    let json = rest.find('{').and_then(|begin| rest.rfind('}').map(|end| &rest[begin..=end]));
+    Ok(json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default())
 }
 
 /// Runs a command of swap; `None`: it was ended because it took too long.

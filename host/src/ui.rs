@@ -463,4 +463,6 @@ fn step_of(event: &Event) -> Option<usize> {
 }
 
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod tests;

@@ -113,7 +113,7 @@ pub async fn run(
             Next::Stuck(step) => {
                 let step = &plan.steps[step];
                 let unwinding = State::of(plan, run.events)?.unwinding();
-                let stuck = if unwinding { step.undo().unwrap_or_else(|| step.clone()) } else { step.clone() };
+                let stuck = if unwinding { plan.undo(step).unwrap_or_else(|| step.clone()) } else { step.clone() };
                 return Ok(End::Stuck(stuck));
             }
             Next::Done(outcome) => {
@@ -196,7 +196,7 @@ impl<R: Record> Run<'_, R> {
     }
 
     async fn undo(&mut self, step: usize, world: &impl World, wishes: &mut Wishes) {
-        let Some(undo) = self.plan.steps[step].undo() else { return };
+        let Some(undo) = self.plan.undo(&self.plan.steps[step]) else { return };
         self.tell(Event::UndoStarted { step });
         let facts = Facts::of(self.plan, self.events);
         let performed = tokio::select! {

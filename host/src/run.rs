@@ -435,8 +435,9 @@ impl<'a> State<'a> {
     }
 
     fn next_undo(&self) -> Next {
-        let last =
-            (0..self.status.len()).rev().find(|step| self.holds(*step) && self.plan.steps[*step].undo().is_some());
+        let last = (0..self.status.len())
+            .rev()
+            .find(|step| self.holds(*step) && self.plan.undo(&self.plan.steps[*step]).is_some());
         match last {
             None => Next::Done(Outcome::RolledBack),
             Some(step) => match self.status[step] {

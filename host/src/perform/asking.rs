@@ -24,7 +24,7 @@ use crate::hooks::{
 use crate::measure::probe::Probe;
 use crate::model::{Captured, Container, Failure, Phase, RunId, ServiceName, Settings};
 use crate::os::token;
-use crate::plan::{Plan, PlannedService, Step};
+use crate::plan::{Plan, PlannedService};
 use crate::run::{Facts, Learnt};
 use crate::site::{Site, http_client};
 use crate::store::Store;
@@ -98,7 +98,8 @@ impl Real<'_> {
     }
 
     fn limits(&self, service: &ServiceName) -> Limits {
-        Limits { deadline: self.site.settings(service).timeouts.hook, ..Limits::default() }
+        let usual = Limits::default();
+        Limits { deadline: self.plan.service(service).map_or(usual.deadline, |of| of.hook_timeout), ..usual }
     }
 
     fn context(
@@ -152,10 +153,7 @@ impl Real<'_> {
     }
 
     fn capabilities(&self, service: &ServiceName) -> Arc<dyn Capabilities> {
-        let front = self.plan.steps.iter().find_map(|step| match step {
-            Step::Switch { service: of, front, .. } if of == service => Some(front),
-            _ => None,
-        });
+        let planned = self.plan.service(service);
         Arc::new(Reality {
             docker: self.site.docker.clone(),
             compose: self.site.compose.clone(),
@@ -164,8 +162,8 @@ impl Real<'_> {
             run: self.plan.run.clone(),
             notes: Notes::of(self.site.folder().path(), &self.plan.run),
             services: self.site.services(),
-            port: front.map(|front| front.port).or(self.site.settings(service).port),
-            proxy: front.and_then(|front| front.container.clone()),
+            port: planned.and_then(|of| of.port),
+            proxy: planned.and_then(|of| of.front.as_ref()?.container.clone()),
             folder: self.site.folder().path().to_path_buf(),
             probe: self.probes.get(service).cloned(),
             clients: Mutex::default(),
@@ -181,15 +179,14 @@ impl Site {
     pub fn hooks_of(&self, plan: &Plan, service: &ServiceName) -> Result<Arc<Hooks>, Failure> {
         let all = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
         let hooks = all.get(service).cloned().unwrap_or_default();
-        let planned = plan.steps.iter().filter(|step| step.service() == Some(service)).flat_map(Step::hooks);
-        let digests = plan.services.iter().find(|planned| planned.name == *service).map(|planned| &planned.hooks);
-        for name in planned {
+        let Some(planned) = plan.service(service) else { return Ok(hooks) };
+        for name in planned.hooks.values().flatten() {
             let Some(hook) = hooks.iter().find(|hook| hook.name() == name) else {
                 let what = format!("the run of `{service}` needs the hook `{name}`, which is not given");
                 return Err(Failure::new(what).hint(format!("name it again: `swap --hooks {name}.wasm …`")));
             };
             // Journals of before know no digests.
-            let began_with = digests.and_then(|digests| digests.get(&name)).filter(|digest| *digest != hook.digest());
+            let began_with = planned.digests.get(name).filter(|digest| *digest != hook.digest());
             if let Some(digest) = began_with {
                 let what = format!("the run of `{service}` began with another component of the hook `{name}`");
                 return Err(Failure::new(what).hint(format!(

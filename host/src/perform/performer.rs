@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 
 use crate::measure::probe::Probe;
 use crate::model::{Container, Failure, ServiceName};
-use crate::plan::{Plan, PlannedService, Reach, Step};
+use crate::plan::{Plan, PlannedService, Reach};
 use crate::run::trace::Probed;
 use crate::site::containers::container;
 use crate::ui::Display;
@@ -45,7 +45,7 @@ impl<'a, P> Performer<'a, P> {
 
     /// Tells whether the old containers of a service are stopped before its candidates start.
     pub(super) fn stops_first(&self, service: &ServiceName) -> bool {
-        self.plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service))
+        self.planned(service).is_some_and(PlannedService::stops_first)
     }
 }
 

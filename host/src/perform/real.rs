@@ -9,7 +9,7 @@ use crate::claim::Held;
 use crate::docker::Docker;
 use crate::measure::probe::Probe;
 use crate::model::{Failure, PROBE_RATE, Phase, ServiceName};
-use crate::plan::{Plan, Step};
+use crate::plan::Plan;
 use crate::site::Site;
 use crate::ui::Display;
 use crate::world::Ports;
@@ -46,13 +46,11 @@ impl<'a> Real<'a> {
 
     /// Begins to measure the front doors that the plan names.
     fn measure(&mut self) {
-        for step in &self.plan.steps {
-            let Step::Switch { service, front, .. } = step else { continue };
+        for of in &self.plan.services {
+            let Some(front) = &of.front else { continue };
             let Some(url) = &front.probe else { continue };
-            let live = self.plan.services.iter().find(|planned| planned.name == *service);
-            let live = live.map_or(&[][..], |planned| &planned.live);
-            match Probe::start(url, front.probe_way.as_ref(), front.probe_rate.unwrap_or(PROBE_RATE), live) {
-                Ok(probe) => drop(self.probes.insert(service.clone(), Arc::new(probe))),
+            match Probe::start(url, front.probe_way.as_ref(), front.probe_rate.unwrap_or(PROBE_RATE), &of.live) {
+                Ok(probe) => drop(self.probes.insert(of.name.clone(), Arc::new(probe))),
                 // Hooks that need its numbers are told that there are none.
                 Err(failure) => self.display.remark(&failure.what),
             }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::health;
 use super::performer::Performer;
-use crate::model::{Failure, Phase};
-use crate::plan::Step;
+use crate::model::{Failure, Phase, ServiceName};
+use crate::plan::{Front, PlannedService, Step};
 use crate::run::{Facts, Learnt};
 use crate::world::{Judge, Ports, World};
 
@@ -15,71 +15,57 @@ impl<P: Ports> World for Performer<'_, P> {
         let judge = self.ports.judge();
         // No hook begins beside a command that was given up, least of all its undo. Other steps need not wait: scripts in one
         // container do by themselves, and what runs in a candidate goes with it.
-        if !step.hooks().is_empty() {
+        if !self.plan.hooks(step).is_empty() {
             judge.given_up_is_over().await?;
         }
+        let Some(service) = step.service() else { return self.commit(facts).await };
+        let of = self.planned(service).ok_or_else(|| unplanned(service))?;
+        let (front, reach, lifecycle) = (of.front.as_ref(), of.reach(), &of.lifecycle);
+        let before = || of.retag.as_ref().and_then(|retag| retag.before.as_deref());
         match step {
-            Step::Tag { name, image, before, .. } => self.tag(name, image, before.as_deref()).await,
-            Step::TagBack { name, image, before, .. } => self.tag_back(name, image, before.as_deref()).await,
-            Step::PreStart { service, hooks, .. } => {
-                if !hooks.is_empty() {
+            Step::Commit => self.commit(facts).await,
+            Step::Tag { .. } => self.tag(&of.image.name, &of.image.id, before()).await,
+            Step::TagBack { .. } => self.tag_back(&of.image.name, &of.image.id, before()).await,
+            Step::PreStart { .. } => {
+                if !of.hooks(Phase::PreStart).is_empty() {
                     self.must_be_named(service).await?;
                 }
                 judge.ask(Phase::PreStart, service, facts).await
             }
-            Step::Adopt { service, front, live, .. } => self.adopt(service, front, live).await,
-            Step::Release { service, front } => self.release(service, front).await,
-            Step::Create { service, count, known, .. } => self.create(service, *count, known).await,
-            Step::Init { service, commands, timeout } => self.init(service, commands, *timeout, facts).await,
-            Step::EndInit { service, count } => self.end_init(service, *count).await,
-            Step::Inject { service, files } => self.inject(service, files, facts).await,
-            Step::PostStart { service, commands, timeout, .. } => {
-                self.post_start(service, commands, *timeout, facts).await
+            Step::Adopt { .. } => self.adopt(service, nginx(of)?, &of.live).await,
+            Step::Release { .. } => self.release(service, nginx(of)?).await,
+            Step::Create { .. } => self.create(service, of.count, &of.known).await,
+            Step::Init { .. } => self.init(service, &lifecycle.pre_start, of.hook_timeout, facts).await,
+            Step::EndInit { .. } => self.end_init(service, lifecycle.pre_start.len()).await,
+            Step::Inject { .. } => self.inject(service, &lifecycle.files, facts).await,
+            Step::PostStart { .. } => self.post_start(service, &lifecycle.post_start, of.hook_timeout, facts).await,
+            Step::PostStartOld { .. } => {
+                self.post_start_old(service, &of.live, &lifecycle.post_start, of.hook_timeout).await
             }
-            Step::PostStartOld { service, old, commands, timeout } => {
-                self.post_start_old(service, old, commands, *timeout).await
+            Step::PreStop { committed, .. } => self.pre_stop(of, *committed, facts).await,
+            Step::PreStopCandidates { .. } => {
+                self.pre_stop_candidates(service, &lifecycle.pre_stop, of.hook_timeout, facts).await
             }
-            Step::PreStop { .. } => self.pre_stop(step, facts).await,
-            Step::PreStopCandidates { service, commands, timeout } => {
-                self.pre_stop_candidates(service, commands, *timeout, facts).await
+            Step::StopOld { .. } => self.stop_old(&of.live, of.grace).await,
+            Step::Start { .. } => self.start(service, &of.networks, reach.as_ref(), &of.unnamed(), facts).await,
+            Step::Announce { .. } => self.announce(service, &of.places(), reach.as_ref(), facts).await,
+            Step::AwaitHealthy { .. } => health::await_healthy(self, of, facts).await,
+            Step::PreSwap { .. } => judge.ask(Phase::PreSwap, service, facts).await,
+            Step::Switch { .. } => {
+                let generation = self.switch(service, nginx(of)?, of.judged, facts).await?;
+                Ok(Learnt::Former { generation })
             }
-            Step::StopOld { old, grace, .. } => self.stop_old(old, *grace).await,
-            Step::Start { service, networks, reach, unnamed, .. } => {
-                self.start(service, networks, reach.as_ref(), unnamed, facts).await
-            }
-            Step::Announce { service, places, reach, .. } => {
-                self.announce(service, places, reach.as_ref(), facts).await
-            }
-            Step::AwaitHealthy { .. } => health::await_healthy(self, step, facts).await,
-            Step::PreSwap { service, .. } => judge.ask(Phase::PreSwap, service, facts).await,
-            Step::Switch { service, front, judged, .. } => {
-                self.switch(service, front, *judged, facts).await.map(|generation| Learnt::Former { generation })
-            }
-            Step::PostSwap { service, .. } => judge.ask(Phase::PostSwap, service, facts).await,
-            Step::Watch { service, time, .. } => health::watch(self, service, *time, facts).await,
-            Step::Drain { service, front, timeout, .. } => self.drain(service, front, *timeout, facts).await,
-            Step::Commit => self.commit(facts).await,
-            Step::Retire { service, old, grace, front, leftovers, old_volumes, keep, unnamed, .. } => {
-                self.must_run(facts.candidates(service)).await?;
-                let retire = async {
-                    self.make_way(service, old, unnamed, front.as_deref(), facts).await?;
-                    // That may have taken a while, in which others can do much.
-                    self.must_run(facts.candidates(service)).await?;
-                    self.retire(service, old, (*grace, *old_volumes), front.as_deref(), facts).await?;
-                    self.clear_away(service, leftovers, front.as_deref()).await
-                };
-                let Some(keep) = keep else { return retire.await };
-                // Before the container goes: until then its image can't be pruned.
-                self.keep(keep, old, facts.candidates(service)).await;
-                tokio::join!(retire, self.forget(service, keep)).0
-            }
-            Step::Rest { service, front } => self.rest(service, front, facts).await,
-            Step::Finish { service, .. } => judge.ask(Phase::Finish, service, facts).await,
-            Step::Rollback { service, .. } => judge.ask(Phase::Rollback, service, facts).await,
-            Step::RemoveCandidates { service, known } => self.remove_candidates(service, known, facts).await,
-            Step::StartOld { service, old, front } => self.start_old(service, old, front.as_deref()).await,
-            Step::StopCandidates { service, grace } => self.stop_candidates(service, *grace, facts).await,
-            Step::SwitchBack { service, front, to, drain } => self.switch_back(service, front, to, *drain, facts).await,
+            Step::PostSwap { .. } => judge.ask(Phase::PostSwap, service, facts).await,
+            Step::Watch { .. } => health::watch(self, of, facts).await,
+            Step::Drain { .. } => self.drain(service, nginx(of)?, of.drain_timeout, facts).await,
+            Step::Retire { .. } => self.replaced(of, facts).await,
+            Step::Rest { .. } => self.rest(service, nginx(of)?, facts).await,
+            Step::Finish { .. } => judge.ask(Phase::Finish, service, facts).await,
+            Step::Rollback { .. } => judge.ask(Phase::Rollback, service, facts).await,
+            Step::RemoveCandidates { .. } => self.remove_candidates(service, &of.known, facts).await,
+            Step::StartOld { .. } => self.start_old(service, &of.live, front).await,
+            Step::StopCandidates { .. } => self.stop_candidates(service, of.unwind_grace, facts).await,
+            Step::SwitchBack { .. } => self.switch_back(service, nginx(of)?, &of.live, of.drain_timeout, facts).await,
         }
     }
 
@@ -92,7 +78,34 @@ impl<P: Ports> World for Performer<'_, P> {
     }
 }
 
+/// Returns the nginx that a step is about.
+fn nginx(of: &PlannedService) -> Result<&Front, Failure> {
+    of.front.as_ref().ok_or_else(|| Failure::new(format!("internal: no nginx is planned before `{}`", of.name)))
+}
+
+fn unplanned(service: &ServiceName) -> Failure {
+    Failure::new(format!("internal: the plan has a step of `{service}`, and not the service"))
+}
+
 impl<P: Ports> Performer<'_, P> {
+    /// Retires the old containers of a service.
+    async fn replaced(&self, of: &PlannedService, facts: &Facts) -> Result<Learnt, Failure> {
+        let (service, front, old) = (&of.name, of.front.as_ref(), of.old());
+        let candidates = facts.candidates(service);
+        self.must_run(candidates).await?;
+        let retire = async {
+            self.make_way(service, &old, &of.unnamed(), front, facts).await?;
+            // That may have taken a while, in which others can do much.
+            self.must_run(candidates).await?;
+            self.retire(service, &old, (of.grace, of.old_volumes), front, facts).await?;
+            self.clear_away(service, &of.stopped, front).await
+        };
+        let Some(keep) = &of.keep else { return retire.await };
+        // Before the container goes: until then its image can't be pruned.
+        self.keep(keep, &old, candidates).await;
+        tokio::join!(retire, self.forget(service, keep)).0
+    }
+
     /// From here on the run only goes forward, so what it goes forward to must run.
     async fn commit(&self, facts: &Facts) -> Result<Learnt, Failure> {
         for planned in &self.plan.services {

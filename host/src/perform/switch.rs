@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::health;
 use super::performer::Performer;
 use crate::model::{Container, Failure, Former, ServiceName};
-use crate::plan::{Front, Step, names};
+use crate::plan::{Front, names};
 use crate::run::{Facts, Learnt};
 use crate::world::{Edge, OwnSettings, Ports, Publication};
 
@@ -155,10 +155,7 @@ impl<P: Ports> Performer<'_, P> {
     /// once more what it knows, and all workers from before are waited for.
     pub(super) async fn drain_anew(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<(), Failure> {
         let former = self.switch(service, front, false, facts).await?;
-        let timeout = self.plan.steps.iter().find_map(|step| match step {
-            Step::Drain { service: of, timeout, .. } if of == service => Some(*timeout),
-            _ => None,
-        });
-        self.drain_of(service, front, timeout.unwrap_or_default(), &former).await
+        let timeout = self.planned(service).map_or(Duration::ZERO, |of| of.drain_timeout);
+        self.drain_of(service, front, timeout, &former).await
     }
 }

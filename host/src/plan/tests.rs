@@ -50,6 +50,7 @@ fn front() -> Front {
         resolver: None,
         network: Some("demo_default".to_owned()),
         port: 9000,
+        reload: Duration::ZERO,
         probe: None,
         probe_rate: None,
         probe_way: None,
@@ -386,7 +387,7 @@ plan for app of project demo: 10 steps
         let seen = ObservedService { called_in: called.clone(), settings, ..app() };
         let plan = outcome(vec![seen]).expect("it is not refused");
         assert!(!plan.to_string().contains("announce"), "{plan}");
-        assert!(plan.steps.iter().all(|step| !matches!(step, Step::Start { unnamed, .. } if !unnamed.is_empty())));
+        assert!(plan.services.iter().all(|planned| planned.unnamed().is_empty()));
     }
 }
 
@@ -394,11 +395,7 @@ plan for app of project demo: 10 steps
 fn as_many_are_made_as_the_file_wants_or_run() {
     let noted = |seen: ObservedService| {
         let plan = outcome(vec![seen]).expect("it is not refused");
-        let count = plan.steps.iter().find_map(|step| match step {
-            Step::Create { count, .. } => Some(*count),
-            _ => None,
-        });
-        format!("{} made; {}", count.unwrap_or_default(), plan.notices.join("; "))
+        format!("{} made; {}", plan.services[0].count, plan.notices.join("; "))
     };
     let with = |replicas, live: Vec<Container>| ObservedService { replicas, live, ..app() };
     let two = || vec![container("app", 1), container("app", 2)];
@@ -544,10 +541,7 @@ note: demo-app-1 does not run: nobody serves until the candidates are live
 fn a_name_of_the_version_before_stays_for_the_way_back() {
     let kept = |settings: Settings| {
         let plan = outcome(vec![ObservedService { settings, ..app() }]).expect("a plan");
-        plan.steps.into_iter().find_map(|step| match step {
-            Step::Retire { keep, .. } => keep.map(|keep| *keep),
-            _ => None,
-        })
+        plan.services.into_iter().find_map(|planned| planned.keep)
     };
     let replaced = Replaced {
         run: RunId("20260131-154502-9f3a".to_owned()),
@@ -711,7 +705,8 @@ fn every_undo_is_printed_like_a_step() {
         .steps
         .iter()
         .map(|step| {
-            format!("{:<11} {}", step.verb(), step.undo().map_or_else(|| "-".to_owned(), |undo| undo.to_string()))
+            let undo = plan.undo(step).map_or_else(|| "-".to_owned(), |undo| plan.text(&undo));
+            format!("{:<11} {undo}", step.verb())
         })
         .collect();
     assert_eq!(
@@ -737,7 +732,7 @@ fn what_is_destroyed_or_announced_has_no_undo() {
     let hooks = vec![hook("tell", &[Phase::Finish])];
     let plan = outcome(vec![ObservedService { hooks, lifecycle: lifecycle(), ..app() }]).expect("a plan");
     let commit = plan.steps.iter().position(|step| *step == Step::Commit).expect("a commit");
-    assert!(plan.steps[commit..].iter().all(|step| step.undo().is_none()));
+    assert!(plan.steps[commit..].iter().all(|step| plan.undo(step).is_none()));
     assert!(
         plan.steps[commit..]
             .iter()
@@ -812,7 +807,8 @@ plan for jobs of project demo: 10 steps
 ",
     );
     let plan = outcome(vec![service]).expect("a plan");
-    let undone: String = plan.steps.iter().rev().filter_map(Step::undo).map(|step| format!("{step}\n")).collect();
+    let undo = plan.steps.iter().rev().filter_map(|step| plan.undo(step));
+    let undone: String = undo.map(|step| plan.text(&step) + "\n").collect();
     assert_eq!(
         undone,
         "\

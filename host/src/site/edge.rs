@@ -67,7 +67,7 @@ impl Edge for Site {
         publication: &Publication,
     ) -> Result<Former, Failure> {
         let door = self.door(service, front).await?;
-        let nginx = nginx::Nginx { patience: self.settings(service).timeouts.reload, ..door.nginx.clone() };
+        let nginx = nginx::Nginx { patience: front.reload, ..door.nginx.clone() };
         match door.proxy.switch(&nginx, &changes(service, front, publication)).await {
             Ok(generation) => Ok(generation.into()),
             Err(failure) => {

@@ -1,7 +1,8 @@
 //! Journals that former versions have recorded: what each is told as, and what a run that takes it up does.
 //!
 //! The journals and the texts beside them were written by the version that recorded them. Never change one: a later version
-//! reads them into the same decisions. Another version adds others.
+//! reads them into the same decisions. Another version adds others. The steps of `v1.jsonl` were made up and contradict one
+//! another in two texts, which no plan does; those two are told as version 2 tells them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -45,14 +46,14 @@ fn shown(plan: &Plan, entries: &[Entry]) -> String {
 /// Returns each step with its undo and what is done with it.
 fn steps(plan: &Plan) -> String {
     let line = |step: &crate::plan::Step| {
-        let asks = step.hooks();
+        let asks = plan.hooks(step);
         let asks = if asks.is_empty() { String::new() } else { format!("; asks {}", asks.join(", ")) };
         let kind = match (step.interruptible(), step.may_fail()) {
             (true, _) => "; ends at a signal",
             (_, true) => "; may fail",
             _ => "",
         };
-        let undo = step.undo().map_or_else(|| "-".to_owned(), |undo| undo.to_string());
+        let undo = plan.undo(step).map_or_else(|| "-".to_owned(), |undo| plan.text(&undo));
         format!("{}{asks}{kind}: {undo}\n", step.verb())
     };
     plan.steps.iter().map(line).collect()
@@ -68,7 +69,7 @@ fn rest(plan: &Plan, mut events: Vec<Event>) -> String {
                 events.extend([Event::Started { step }, Event::Done { step, learnt: Learnt::Nothing }]);
             }
             Ok(Next::Undo(step)) => {
-                verbs.push(plan.steps[step].undo().expect("it has an undo").verb());
+                verbs.push(plan.undo(&plan.steps[step]).expect("it has an undo").verb());
                 events.extend([Event::UndoStarted { step }, Event::Undone { step, learnt: Learnt::Nothing }]);
             }
             other => break format!("{other:?}"),

@@ -74,7 +74,7 @@ impl Universe {
         self.verb = step.verb();
         self.told_edge = false;
         self.service = step.service().map_or(0, |name| self.index(name));
-        self.tell(|| format!("  {step}"));
+        self.tell(|| format!("  {} {}", step.verb(), step.service().map_or("", |name| name.as_str())));
     }
 
     /// A point between two effects, at which anything may go wrong.

@@ -157,8 +157,8 @@ impl<'a> Service<'a> {
 
     /// Tells whether anybody looks at the candidates' answers through nginx before the commit.
     fn judged(&self) -> bool {
-        let probed = self.seen.front.as_ref().is_some_and(|front| front.probe.is_some());
-        probed || !self.seen.settings.watch.is_zero() || self.asks(Phase::PostSwap)
+        let watched = !self.seen.settings.watch.is_zero() || self.asks(Phase::PostSwap);
+        self.seen.front.as_ref().is_some_and(|front| front.probe.is_some() || watched)
     }
 
     /// Returns what stays of the version that is replaced. A swap of an image to itself with the same configuration leaves

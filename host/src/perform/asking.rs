@@ -94,7 +94,7 @@ impl Real<'_> {
     }
 
     fn hooks(&self, service: &ServiceName) -> Result<Arc<Hooks>, Failure> {
-        self.site.hooks_of(self.plan, service)
+        asked_by(self.plan, service, self.hooks.get(service).cloned().unwrap_or_default())
     }
 
     fn limits(&self, service: &ServiceName) -> Limits {
@@ -171,31 +171,37 @@ impl Real<'_> {
     }
 }
 
+/// Returns hooks if they are those that a run asks of a service.
+///
+/// # Errors
+/// One that the plan names is missing, or is another component than the run began with.
+fn asked_by(plan: &Plan, service: &ServiceName, hooks: Arc<Hooks>) -> Result<Arc<Hooks>, Failure> {
+    let Some(planned) = plan.service(service) else { return Ok(hooks) };
+    for name in planned.hooks.values().flatten() {
+        let Some(hook) = hooks.iter().find(|hook| hook.name() == name) else {
+            let what = format!("the run of `{service}` needs the hook `{name}`, which is not given");
+            return Err(Failure::new(what).hint(format!("name it again: `swap --hooks {name}.wasm …`")));
+        };
+        // Journals of before know no digests.
+        let began_with = planned.digests.get(name).filter(|digest| *digest != hook.digest());
+        if let Some(digest) = began_with {
+            let what = format!("the run of `{service}` began with another component of the hook `{name}`");
+            return Err(Failure::new(what).hint(format!(
+                "put back the file with the digest {digest} (now: {}); `swap hooks inspect FILE` shows it",
+                hook.digest()
+            )));
+        }
+    }
+    Ok(hooks)
+}
+
 impl Site {
     /// Returns the hooks of a service.
     ///
     /// # Errors
     /// One that the plan names was not loaded, or is another component than the run began with.
     pub fn hooks_of(&self, plan: &Plan, service: &ServiceName) -> Result<Arc<Hooks>, Failure> {
-        let all = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
-        let hooks = all.get(service).cloned().unwrap_or_default();
-        let Some(planned) = plan.service(service) else { return Ok(hooks) };
-        for name in planned.hooks.values().flatten() {
-            let Some(hook) = hooks.iter().find(|hook| hook.name() == name) else {
-                let what = format!("the run of `{service}` needs the hook `{name}`, which is not given");
-                return Err(Failure::new(what).hint(format!("name it again: `swap --hooks {name}.wasm …`")));
-            };
-            // Journals of before know no digests.
-            let began_with = planned.digests.get(name).filter(|digest| *digest != hook.digest());
-            if let Some(digest) = began_with {
-                let what = format!("the run of `{service}` began with another component of the hook `{name}`");
-                return Err(Failure::new(what).hint(format!(
-                    "put back the file with the digest {digest} (now: {}); `swap hooks inspect FILE` shows it",
-                    hook.digest()
-                )));
-            }
-        }
-        Ok(hooks)
+        asked_by(plan, service, self.loaded_hooks().remove(service).unwrap_or_default())
     }
 
     /// Asks one phase of a hook about what runs now, as if the live containers were the candidates. Changes nothing
@@ -214,7 +220,7 @@ impl Site {
             failures.into_iter().next().unwrap_or_else(|| Failure::new("nothing could be planned"))
         })?;
         let held = self.hold_nothing(display);
-        let live = Real::new(self, &plan, &held, display.clone());
+        let live = Real::new(self, &plan, &held, self.loaded_hooks(), display.clone());
         if live.hooks(service)?.of(phase).next().is_none() {
             return Err(Failure::new(format!("the hook does not implement the phase `{phase}`"))
                 .hint("`swap hooks inspect FILE` lists its phases"));

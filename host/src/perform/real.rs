@@ -9,6 +9,7 @@ use crate::claim::Held;
 use crate::docker::Docker;
 use crate::measure::probe::Probe;
 use crate::model::{Failure, PROBE_RATE, Phase, ServiceName};
+use crate::observe::hooks::LoadedHooks;
 use crate::plan::Plan;
 use crate::site::Site;
 use crate::ui::Display;
@@ -19,6 +20,8 @@ pub struct Real<'a> {
     pub(super) site: &'a Site,
     pub(super) plan: &'a Plan,
     pub(super) display: Display,
+    /// The hooks that are asked, by service.
+    pub(super) hooks: LoadedHooks,
     held: &'a Held,
     /// One probe for each URL that a service of the plan names.
     pub(super) probes: BTreeMap<ServiceName, Arc<Probe>>,
@@ -31,12 +34,13 @@ pub struct Real<'a> {
 
 impl<'a> Real<'a> {
     /// Makes the world of a plan, whose front doors nobody measures.
-    pub(super) fn new(site: &'a Site, plan: &'a Plan, held: &'a Held, display: Display) -> Self {
+    pub(super) fn new(site: &'a Site, plan: &'a Plan, held: &'a Held, hooks: LoadedHooks, display: Display) -> Self {
         Self {
             site,
             plan,
             held,
             display,
+            hooks,
             probes: BTreeMap::new(),
             usual: Usual::default(),
             entered: Entered::default(),
@@ -67,7 +71,7 @@ impl Site {
         display: &Display,
         fresh: bool,
     ) -> Performer<'a, Real<'a>> {
-        let mut real = Real::new(self, plan, held, display.clone());
+        let mut real = Real::new(self, plan, held, self.loaded_hooks(), display.clone());
         if fresh {
             real.measure();
         }

@@ -58,7 +58,7 @@ impl<P: Ports> World for Performer<'_, P> {
             Step::PostSwap { .. } => judge.ask(Phase::PostSwap, service, facts).await,
             Step::Watch { .. } => health::watch(self, of, facts).await,
             Step::Drain { .. } => self.drain(service, nginx(of)?, of.drain_timeout, facts).await,
-            Step::Retire { .. } => self.replaced(of, facts).await,
+            Step::Retire { .. } => self.retire_service(of, facts).await,
             Step::Rest { .. } => self.rest(service, nginx(of)?, facts).await,
             Step::Finish { .. } => judge.ask(Phase::Finish, service, facts).await,
             Step::Rollback { .. } => judge.ask(Phase::Rollback, service, facts).await,
@@ -88,8 +88,8 @@ fn unplanned(service: &ServiceName) -> Failure {
 }
 
 impl<P: Ports> Performer<'_, P> {
-    /// Retires the old containers of a service.
-    async fn replaced(&self, of: &PlannedService, facts: &Facts) -> Result<Learnt, Failure> {
+    /// Retires all that is to go of a service, and keeps a name for the way back.
+    async fn retire_service(&self, of: &PlannedService, facts: &Facts) -> Result<Learnt, Failure> {
         let (service, front, old) = (&of.name, of.front.as_ref(), of.old());
         let candidates = facts.candidates(service);
         self.must_run(candidates).await?;

@@ -116,7 +116,7 @@ pub async fn run(
             Next::Stuck(step) => {
                 let step = &plan.steps[step];
                 let unwinding = State::of(plan, run.events)?.unwinding();
-                let stuck = if unwinding { step.undo().unwrap_or_else(|| step.clone()) } else { step.clone() };
+                let stuck = if unwinding { plan.undo(step).unwrap_or_else(|| step.clone()) } else { step.clone() };
                 return Ok(End::Stuck(stuck));
             }
             Next::Done(outcome) => {
@@ -239,7 +239,7 @@ impl<R: Record> Run<'_, R> {
 
     async fn undo(&mut self, steps: &[usize], world: &impl World, wishes: &mut Wishes) {
         let undos: Vec<(usize, Step)> =
-            steps.iter().filter_map(|step| Some((*step, self.plan.steps[*step].undo()?))).collect();
+            steps.iter().filter_map(|step| Some((*step, self.plan.undo(&self.plan.steps[*step])?))).collect();
         for (step, _) in &undos {
             self.tell(Event::UndoStarted { step: *step });
         }

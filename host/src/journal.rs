@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use crate::failpoint;
 use crate::model::{Failure, RunId, ServiceName};
 use crate::os;
-use crate::plan::Plan;
+use crate::plan::{Plan, VERSION};
 use crate::run::trace::Traced;
 use crate::run::{Entry, Event};
 
@@ -40,9 +40,6 @@ const UNWRITTEN: &str = "new";
 
 /// How old a journal without a plan is when its run must be dead.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
-
-/// The version of the journal's lines; a reader refuses a later one.
-const VERSION: u32 = 1;
 
 /// The folder of one project on one engine.
 #[derive(Debug, Clone)]
@@ -312,7 +309,8 @@ impl Recorded {
     }
 }
 
-/// Parses a journal's text. A last line without its end is what a crash leaves.
+/// Parses a journal's text. A last line without its end is what a crash leaves. What a former version wrote is returned in the
+/// form of this one.
 pub fn parse(text: &str) -> Result<Vec<Entry>, String> {
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let lines = whole.lines().enumerate().filter(|(_, line)| !line.is_empty());
@@ -322,7 +320,7 @@ pub fn parse(text: &str) -> Result<Vec<Entry>, String> {
             if entry.v > VERSION {
                 return Err(format!("line {}: written by a later swap (version {})", index + 1, entry.v));
             }
-            Ok(entry)
+            Ok(Entry { v: VERSION, ..entry })
         })
         .collect()
 }
@@ -589,7 +587,7 @@ mod tests {
 
     #[test]
     fn whatever_a_journal_holds_is_read_decided_and_told_without_a_panic() {
-        let corpus = [include_str!("../tests/journals/v1.jsonl")];
+        let corpus = [include_str!("../tests/journals/v1.jsonl"), include_str!("../tests/journals/v2.jsonl")];
         crate::mutated::texts(&corpus, |text| {
             let Ok(entries) = parse(text) else { return };
             let plan = entries.iter().find_map(|entry| match &entry.event {
@@ -608,15 +606,14 @@ mod tests {
 
     #[test]
     fn a_torn_last_line_is_passed_over_and_a_broken_one_is_not() {
-        let line = r#"{"v":1,"at_ms":5,"event":"started","step":0}"#;
-        let entry = Entry { v: 1, at_ms: 5, event: Event::Started { step: 0 } };
+        let line = r#"{"v":2,"at_ms":5,"event":"started","step":0}"#;
+        let entry = Entry { v: 2, at_ms: 5, event: Event::Started { step: 0 } };
         assert_eq!(parse(&format!("{line}\n{}", &line[..20])), Ok(vec![entry.clone()]));
         assert_eq!(parse(&format!("{line}\n{line}")), Ok(vec![entry]));
         assert_eq!(parse(""), Ok(vec![]));
         assert!(parse("nonsense\n").is_err());
-        assert_eq!(
-            parse(&format!("{}\n", line.replace("\"v\":1", "\"v\":2"))),
-            Err("line 1: written by a later swap (version 2)".to_owned())
-        );
+        let of_version = |v: u32| parse(&format!("{}\n", line.replace("\"v\":2", &format!("\"v\":{v}"))));
+        assert_eq!(of_version(1), parse(&format!("{line}\n")));
+        assert_eq!(of_version(3), Err("line 1: written by a later swap (version 3)".to_owned()));
     }
 }

@@ -9,43 +9,75 @@
 //! make        what was observed → the plan
 //! refuse      what was observed → what prevents it, what should be known
 //! print       the plan → text
-//! observed  steps  back    the data
+//! v1          a plan of version 1 → the plan
+//! observed  service  steps  back    the data
 //! ```
 
 mod make;
 mod observed;
 mod print;
 mod refuse;
+mod service;
 mod steps;
+mod v1;
 
 pub mod back;
 
-use std::collections::BTreeMap;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use serde::{Deserialize, Serialize};
-
-use crate::model::{Check, Container, Image, RunId, ServiceName};
+use crate::model::{RunId, ServiceName};
 
 pub use back::{Keep, Replaced};
 pub use make::plan;
 pub use observed::{AnonymousVolume, CalledIn, Front, Observed, ObservedService, ProbeWay, Reach, Retag, Sidecar};
 pub use print::names;
 pub use refuse::{port, refusals, single, unshared};
+pub use service::PlannedService;
 pub use steps::Step;
+
+/// The version of plans, and of the journals that they stand in: a reader takes former ones too, and refuses a later one.
+///
+/// In version 1 each step held what it needs.
+pub const VERSION: u32 = 2;
 
 /// The ordered steps of one swap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Plan {
+    /// The version of this form.
+    pub v: u32,
     /// The run that executes it.
     pub run: RunId,
     /// The compose project's name.
     pub project: String,
-    /// The services, with the containers that were live when the run began.
+    /// The services, with all that their steps need.
     pub services: Vec<PlannedService>,
     /// The steps, first to last.
     pub steps: Vec<Step>,
     /// What the operator should know, and that does not prevent the swap.
     pub notices: Vec<String>,
+}
+
+impl Serialize for Plan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+/// Wherever a plan is read, in a journal or in the copy that the engine keeps, it may be one of a former version.
+impl<'de> Deserialize<'de> for Plan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let read = match value.get("v").map(serde_json::Value::as_u64) {
+            None => v1::read(value),
+            Some(Some(v)) if v > u64::from(VERSION) => {
+                return Err(D::Error::custom(format!("written by a later swap (version {v})")));
+            }
+            Some(_) => Self::deserialize(value),
+        };
+        read.map_err(D::Error::custom)
+    }
 }
 
 impl Plan {
@@ -54,58 +86,28 @@ impl Plan {
         self.services.iter().find(|planned| planned.name == *name)
     }
 
-    /// Tells whether the candidates of a service are watched before the commit.
-    pub fn watches(&self, service: &ServiceName) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Watch { service: of, .. } if of == service))
-    }
-
-    /// Tells whether nothing but the probe judges in the watch what a service answers: no health hook, no command, no page. An
-    /// open port is no answer, because the kernel opens it.
-    pub fn judged_by_probe_alone(&self, service: &ServiceName) -> bool {
-        let probed = self.steps.iter().any(
-            |step| matches!(step, Step::Switch { service: of, front, .. } if of == service && front.probe.is_some()),
-        );
-        let judged = self.steps.iter().any(|step| {
-            matches!(step, Step::AwaitHealthy { service: of, checks, hooks, .. }
-                if of == service && (!hooks.is_empty() || checks.iter().any(Check::asks)))
-        });
-        probed && !judged
-    }
-}
-
-impl Plan {
     /// Returns the nginx before each service that has one, with its service.
     pub fn fronts(&self) -> impl Iterator<Item = (&ServiceName, &Front)> {
-        self.steps.iter().filter_map(|step| match step {
-            Step::Switch { service, front, .. } => Some((service, front.as_ref())),
-            _ => None,
-        })
+        self.services.iter().filter_map(|planned| planned.front.as_ref().map(|front| (&planned.name, front)))
     }
 
     /// Returns the nginx before a service; `None` for a worker.
     pub fn front(&self, service: &ServiceName) -> Option<&Front> {
-        self.fronts().find(|(of, _)| *of == service).map(|(_, front)| front)
+        self.service(service)?.front.as_ref()
     }
-}
 
-/// A service in a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedService {
-    /// Its name.
-    pub name: ServiceName,
-    /// The containers that were live when the run began.
-    pub live: Vec<Container>,
-    /// The image that the candidates are made of.
-    pub image: Image,
-    /// Whether those that were live had died when the run began: what unwinds to them does not make them run.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub down: bool,
-    /// What the live containers were created from, as `demo-app`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub live_image: String,
-    /// The digests of the hooks' components by the hooks' names: who goes on with the run asks the same ones.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub hooks: BTreeMap<String, String>,
+    /// Returns the step that undoes this one, done or half done; `None` where there is nothing to undo.
+    pub fn undo(&self, step: &Step) -> Option<Step> {
+        step.undo(self.service(step.service()?)?)
+    }
+
+    /// Returns the hooks that a step or its undo asks.
+    pub fn hooks<'a>(&'a self, step: &Step) -> Vec<&'a str> {
+        let planned = step.service().and_then(|service| self.service(service));
+        let hooks =
+            planned.into_iter().flat_map(|planned| step.phases().iter().flat_map(|phase| planned.hooks(*phase)));
+        hooks.map(String::as_str).collect()
+    }
 }
 
 /// Returns the name of the container for a command of `Step::Init`: whoever takes the run up finds it again.

@@ -448,7 +448,7 @@ impl<'a> State<'a> {
 
     fn next_undo(&self) -> Next {
         let steps = &self.plan.steps;
-        let is_held = |step: &usize| self.holds(*step) && steps[*step].undo().is_some();
+        let is_held = |step: &usize| self.holds(*step) && self.plan.undo(&steps[*step]).is_some();
         let given_up = |step: usize| matches!(self.status[step], Status::UndoFailed { tries } if tries >= UNDO_TRIES);
         match (0..steps.len()).rev().find(is_held) {
             None => Next::Done(Outcome::RolledBack),

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::model::{Failure, Phase};
 use crate::os::token;
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Step, VERSION};
 use crate::run::trace::{Probed, Trace};
 use crate::run::{Entry, Event, Facts};
 use crate::text::printable;
@@ -182,20 +182,20 @@ impl Display {
                 plan.notices.iter().for_each(|notice| state.say(&format!("note: {notice}")));
             }
             Event::Done { learnt, .. } => {
-                if let Some(line) = what.and_then(|what| fact(what, learnt, &Facts::of(plan, events))) {
+                if let Some(line) = what.and_then(|what| fact(plan, what, learnt, &Facts::of(plan, events))) {
                     state.step_line(&line, elapsed, true);
                 }
             }
             Event::Undone { learnt, .. } => {
-                if let Some(undo) = what.and_then(Step::undo)
-                    && let Some(line) = fact(&undo, learnt, &Facts::of(plan, events))
+                if let Some(undo) = what.and_then(|what| plan.undo(what))
+                    && let Some(line) = fact(plan, &undo, learnt, &Facts::of(plan, events))
                 {
                     state.step_line(&line, elapsed, true);
                 }
             }
             Event::Failed { failure, .. } => state.failed_line(what, failure, elapsed),
             Event::UndoFailed { failure, .. } => {
-                state.failed_line(what.and_then(Step::undo).as_ref(), failure, elapsed)
+                state.failed_line(what.and_then(|what| plan.undo(what)).as_ref(), failure, elapsed)
             }
             Event::Interrupted { signal } => {
                 let is_commit = |step: &usize| plan.steps.get(*step) == Some(&Step::Commit);
@@ -297,7 +297,7 @@ impl Display {
     pub fn failure(&self, failure: &Failure) {
         let mut state = self.state();
         if self.format == Format::Json {
-            return state.json(&serde_json::json!({ "v": 1, "event": "error", "failure": failure }));
+            return state.json(&serde_json::json!({ "v": VERSION, "event": "error", "failure": failure }));
         }
         state.close();
         state.say(failure_text(failure).trim_end_matches('\n'));
@@ -337,21 +337,21 @@ impl State {
     fn live(&mut self, plan: &Plan, entry: &Entry) {
         self.close_group();
         let Face::Terminal(terminal) = &mut self.face else { return };
-        let text = |step: &Step| step.to_string();
         let kept = match &entry.event {
             Event::Planned { plan } => {
-                let texts: Vec<String> = plan.steps.iter().map(text).collect();
+                let texts: Vec<String> = plan.steps.iter().map(|step| plan.text(step)).collect();
                 let to_come = texts.iter().enumerate().filter(|(index, _)| plan.steps[*index] != Step::Commit);
                 terminal.plan(to_come.map(|(index, text)| (index, text.as_str())));
                 Vec::new()
             }
             Event::Started { step } => {
-                let text = plan.steps.get(*step).filter(|step| **step != Step::Commit).map(text);
+                let begun = plan.steps.get(*step).filter(|step| **step != Step::Commit);
+                let text = begun.map(|step| plan.text(step));
                 text.map(|text| terminal.begin(Going::Step(*step), &text)).unwrap_or_default()
             }
             Event::UndoStarted { step } => {
-                let undo = plan.steps.get(*step).and_then(Step::undo);
-                undo.map(|undo| terminal.begin(Going::Undo(*step), &text(&undo))).unwrap_or_default()
+                let undo = plan.steps.get(*step).and_then(|step| plan.undo(step));
+                undo.map(|undo| terminal.begin(Going::Undo(*step), &plan.text(&undo))).unwrap_or_default()
             }
             Event::Done { step, .. } | Event::Failed { step, .. } => terminal.end(Going::Step(*step)),
             Event::Undone { step, .. } | Event::UndoFailed { step, .. } => terminal.end(Going::Undo(*step)),
@@ -424,7 +424,7 @@ impl State {
     }
 
     fn json_note(&mut self, mut note: serde_json::Value) {
-        note["v"] = 1.into();
+        note["v"] = VERSION.into();
         note["at_ms"] = jiff::Timestamp::now().as_millisecond().into();
         note["event"] = "note".into();
         self.json(&note);
@@ -460,5 +460,7 @@ fn step_of(event: &Event) -> Option<usize> {
     }
 }
 
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod tests;

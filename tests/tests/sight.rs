@@ -98,7 +98,7 @@ fn a_swap_is_seen_afterwards_and_its_report_opens_in_a_browser() {
     shows(
         &stack.swap(["report", "--output", "json"]).expect_exit(2),
         expect![[r#"
-        > {"event":"error","failure":{"hint":"`swap logs --output json` prints the events","what":"a report is a page for people"},"v":1}
+        > {"event":"error","failure":{"hint":"`swap logs --output json` prints the events","what":"a report is a page for people"},"v":2}
     "#]],
     );
     opens(&file);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::model::{ContainerFacts, ContainerStatus, Failure, ServiceName};
-use crate::plan::{Plan, PlannedService, Step};
+use crate::plan::{Plan, PlannedService};
 use crate::run::Traces;
 use crate::site::containers::container;
 use crate::text::short;
@@ -42,8 +42,8 @@ async fn traces_in(
 ) -> Result<Traces, Failure> {
     let service = &planned.name;
     let seen = engine.of_service(&plan.project, service).await?;
-    let front = plan.front(service);
-    let created = created_by(plan, planned, &seen);
+    let front = planned.front.as_ref();
+    let created = created_by(planned, &seen);
     let place = |seen: &&ContainerFacts| {
         let address =
             front.and_then(|front| Some(SocketAddr::new(seen.address(front.network.as_deref())?, front.port)));
@@ -74,12 +74,7 @@ async fn traces_in(
 /// Returns what the run must have created: of the containers that were not there before, those of its image, and those that
 /// were never started, because somebody may have built between plan and creation; no more than it wanted. compose numbers
 /// upwards, so what others have added since comes later.
-fn created_by<'a>(plan: &Plan, planned: &PlannedService, seen: &'a [ContainerFacts]) -> Vec<&'a ContainerFacts> {
-    let created = plan.steps.iter().find_map(|step| match step {
-        Step::Create { service, count, known, image, .. } if *service == planned.name => Some((*count, known, image)),
-        _ => None,
-    });
-    let Some((count, known, image)) = created else { return Vec::new() };
-    let made = |seen: &&ContainerFacts| seen.image == image.id || seen.state == ContainerStatus::Created;
-    seen.iter().filter(|seen| !known.contains(&seen.id)).filter(made).take(count).collect()
+fn created_by<'a>(of: &PlannedService, seen: &'a [ContainerFacts]) -> Vec<&'a ContainerFacts> {
+    let made = |seen: &&ContainerFacts| seen.image == of.image.id || seen.state == ContainerStatus::Created;
+    seen.iter().filter(|seen| !of.known.contains(&seen.id)).filter(made).take(of.count).collect()
 }

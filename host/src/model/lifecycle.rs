@@ -6,15 +6,27 @@ use serde::{Deserialize, Serialize};
 
 /// What a service asks for around the start and the stop of its containers. Values are never in it, only their names.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Lifecycle {
     /// The files that are put into a container before it starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<InjectedFile>,
     /// `pre_start`: commands in containers of their own, before the service's own starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pre_start: Vec<LifecycleCommand>,
     /// `post_start`: commands in the container as soon as it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub post_start: Vec<LifecycleCommand>,
     /// `pre_stop`: commands in the container before it is asked to stop.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pre_stop: Vec<LifecycleCommand>,
+}
+
+impl Lifecycle {
+    /// Tells whether it asks for nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A list of commands of a service, by compose's word for it.

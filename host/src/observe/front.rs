@@ -134,6 +134,7 @@ impl Site {
             asks_dns,
             network,
             port,
+            reload: observed.settings.timeouts.reload,
             probe: None,
             probe_rate: observed.settings.probe_rate,
             probe_way: None,

@@ -1,18 +1,29 @@
 //! The hooks of a service, loaded once.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
 
 use crate::hooks::{self, Hooks};
 use crate::model::{Failure, HookSpec, LoadedHook, ServiceName};
 use crate::site::Site;
 
+/// The loaded hooks of each service.
+pub type LoadedHooks = BTreeMap<ServiceName, Arc<Hooks>>;
+
+/// Tells whether one of the hooks asks for the probe's numbers.
+pub fn ask_for_numbers(hooks: &Hooks) -> bool {
+    hooks.iter().any(|hook| hook.imports().iter().any(|import| import.contains("metrics")))
+}
+
 impl Site {
+    /// Returns the hooks that were loaded, for a run that is about to begin.
+    pub(crate) fn loaded_hooks(&self) -> LoadedHooks {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Tells whether a hook of the service asks for the probe's numbers.
     pub(crate) fn is_judged_by_hooks(&self, service: &ServiceName) -> bool {
-        let all = self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut imports =
-            all.get(service).into_iter().flat_map(|hooks| hooks.iter()).flat_map(|hook| hook.imports().to_vec());
-        imports.any(|import| import.contains("metrics"))
+        self.loaded_hooks().get(service).is_some_and(|hooks| ask_for_numbers(hooks))
     }
 
     /// Returns what all hooks are compiled by.
@@ -31,7 +42,7 @@ impl Site {
         let specs = hooks::expand(&here, specs)?;
         let loaded = apart(move || Hooks::load(&engine, &specs)).await?;
         let names = loaded.loaded();
-        let mut all = self.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(service.clone(), Arc::new(loaded));
         Ok(names)
     }

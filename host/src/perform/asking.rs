@@ -24,7 +24,7 @@ use crate::hooks::{
 use crate::measure::probe::Probe;
 use crate::model::{Captured, Container, Failure, Phase, RunId, ServiceName, Settings};
 use crate::os::token;
-use crate::plan::{Plan, PlannedService, Step};
+use crate::plan::{Plan, PlannedService};
 use crate::run::{Facts, Learnt};
 use crate::site::{Site, http_client};
 use crate::store::Store;
@@ -94,11 +94,12 @@ impl Real<'_> {
     }
 
     fn hooks(&self, service: &ServiceName) -> Result<Arc<Hooks>, Failure> {
-        self.site.hooks_of(self.plan, service)
+        asked_by(self.plan, service, self.hooks.get(service).cloned().unwrap_or_default())
     }
 
     fn limits(&self, service: &ServiceName) -> Limits {
-        Limits { deadline: self.site.settings(service).timeouts.hook, ..Limits::default() }
+        let usual = Limits::default();
+        Limits { deadline: self.plan.service(service).map_or(usual.deadline, |of| of.hook_timeout), ..usual }
     }
 
     fn context(
@@ -152,10 +153,7 @@ impl Real<'_> {
     }
 
     fn capabilities(&self, service: &ServiceName) -> Arc<dyn Capabilities> {
-        let front = self.plan.steps.iter().find_map(|step| match step {
-            Step::Switch { service: of, front, .. } if of == service => Some(front),
-            _ => None,
-        });
+        let planned = self.plan.service(service);
         Arc::new(Reality {
             docker: self.site.docker.clone(),
             compose: self.site.compose.clone(),
@@ -164,13 +162,37 @@ impl Real<'_> {
             run: self.plan.run.clone(),
             notes: Notes::of(self.site.folder().path(), &self.plan.run),
             services: self.site.services(),
-            port: front.map(|front| front.port).or(self.site.settings(service).port),
-            proxy: front.and_then(|front| front.container.clone()),
+            port: planned.and_then(|of| of.port),
+            proxy: planned.and_then(|of| of.front.as_ref()?.container.clone()),
             folder: self.site.folder().path().to_path_buf(),
             probe: self.probes.get(service).cloned(),
             clients: Mutex::default(),
         })
     }
+}
+
+/// Returns hooks if they are those that a run asks of a service.
+///
+/// # Errors
+/// One that the plan names is missing, or is another component than the run began with.
+fn asked_by(plan: &Plan, service: &ServiceName, hooks: Arc<Hooks>) -> Result<Arc<Hooks>, Failure> {
+    let Some(planned) = plan.service(service) else { return Ok(hooks) };
+    for name in planned.hooks.values().flatten() {
+        let Some(hook) = hooks.iter().find(|hook| hook.name() == name) else {
+            let what = format!("the run of `{service}` needs the hook `{name}`, which is not given");
+            return Err(Failure::new(what).hint(format!("name it again: `swap --hooks {name}.wasm …`")));
+        };
+        // Journals of before know no digests.
+        let began_with = planned.digests.get(name).filter(|digest| *digest != hook.digest());
+        if let Some(digest) = began_with {
+            let what = format!("the run of `{service}` began with another component of the hook `{name}`");
+            return Err(Failure::new(what).hint(format!(
+                "put back the file with the digest {digest} (now: {}); `swap hooks inspect FILE` shows it",
+                hook.digest()
+            )));
+        }
+    }
+    Ok(hooks)
 }
 
 impl Site {
@@ -179,26 +201,7 @@ impl Site {
     /// # Errors
     /// One that the plan names was not loaded, or is another component than the run began with.
     pub fn hooks_of(&self, plan: &Plan, service: &ServiceName) -> Result<Arc<Hooks>, Failure> {
-        let all = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
-        let hooks = all.get(service).cloned().unwrap_or_default();
-        let planned = plan.steps.iter().filter(|step| step.service() == Some(service)).flat_map(Step::hooks);
-        let digests = plan.services.iter().find(|planned| planned.name == *service).map(|planned| &planned.hooks);
-        for name in planned {
-            let Some(hook) = hooks.iter().find(|hook| hook.name() == name) else {
-                let what = format!("the run of `{service}` needs the hook `{name}`, which is not given");
-                return Err(Failure::new(what).hint(format!("name it again: `swap --hooks {name}.wasm …`")));
-            };
-            // Journals of before know no digests.
-            let began_with = digests.and_then(|digests| digests.get(&name)).filter(|digest| *digest != hook.digest());
-            if let Some(digest) = began_with {
-                let what = format!("the run of `{service}` began with another component of the hook `{name}`");
-                return Err(Failure::new(what).hint(format!(
-                    "put back the file with the digest {digest} (now: {}); `swap hooks inspect FILE` shows it",
-                    hook.digest()
-                )));
-            }
-        }
-        Ok(hooks)
+        asked_by(plan, service, self.loaded_hooks().remove(service).unwrap_or_default())
     }
 
     /// Asks one phase of a hook about what runs now, as if the live containers were the candidates. Changes nothing
@@ -217,7 +220,7 @@ impl Site {
             failures.into_iter().next().unwrap_or_else(|| Failure::new("nothing could be planned"))
         })?;
         let held = self.hold_nothing(display);
-        let live = Real::new(self, &plan, &held, display.clone());
+        let live = Real::new(self, &plan, &held, self.loaded_hooks(), display.clone());
         if live.hooks(service)?.of(phase).next().is_none() {
             return Err(Failure::new(format!("the hook does not implement the phase `{phase}`"))
                 .hint("`swap hooks inspect FILE` lists its phases"));

@@ -6,7 +6,7 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::performer::Performer;
 use crate::model::{Container, ContainerFacts, ContainerStatus, Failure, ServiceName};
-use crate::plan::{Plan, Reach, Step};
+use crate::plan::{Plan, PlannedService, Reach, Step};
 use crate::run::{Event, Facts, Learnt};
 use crate::site::Site;
 use crate::site::containers::container;
@@ -35,15 +35,6 @@ impl Site {
     }
 }
 
-/// A service that gets candidates.
-pub(super) struct Create<'a> {
-    pub(super) service: &'a ServiceName,
-    /// How many.
-    pub(super) count: usize,
-    /// The ids of the containers that were there before.
-    pub(super) known: &'a [String],
-}
-
 impl<P: Ports> Performer<'_, P> {
     /// Returns the candidates as the engine sees them: whatever belongs to the service and was not there before.
     async fn not_known(&self, service: &ServiceName, known: &[String]) -> Result<Vec<ContainerFacts>, Failure> {
@@ -55,12 +46,12 @@ impl<P: Ports> Performer<'_, P> {
     /// none that was not asked for because another one's could not be looked for.
     ///
     /// Twice: compose counts what exists, so a second time creates only what is missing; what is there is adopted.
-    pub(super) async fn create(&self, created: &[Create<'_>]) -> Vec<(usize, Result<Learnt, Failure>)> {
+    pub(super) async fn create(&self, created: &[&PlannedService]) -> Vec<(usize, Result<Learnt, Failure>)> {
         let engine = self.ports.engine();
-        let there = join_all(created.iter().map(async |create| {
-            let all = engine.of_service(&self.plan.project, create.service).await?;
-            let candidates = all.iter().filter(|seen| !create.known.contains(&seen.id)).count();
-            Ok((candidates < create.count).then(|| (create.service, all.len() + create.count - candidates)))
+        let there = join_all(created.iter().map(async |of| {
+            let all = engine.of_service(&self.plan.project, &of.name).await?;
+            let candidates = all.iter().filter(|seen| !of.known.contains(&seen.id)).count();
+            Ok((candidates < of.count).then(|| (&of.name, all.len() + of.count - candidates)))
         }))
         .await;
         if there.iter().any(Result::is_err) {
@@ -73,14 +64,15 @@ impl<P: Ports> Performer<'_, P> {
         {
             return vec![(0, Err(failure))];
         }
-        let learnt = created.iter().map(|create| self.created(create));
+        let learnt = created.iter().map(|of| self.created(of));
         join_all(learnt).await.into_iter().enumerate().collect()
     }
 
     /// Returns the candidates of a service as they were created.
-    async fn created(&self, Create { service, count, known }: &Create<'_>) -> Result<Learnt, Failure> {
-        let candidates = self.not_known(service, known).await?;
-        if candidates.len() != *count {
+    async fn created(&self, of: &PlannedService) -> Result<Learnt, Failure> {
+        let (service, count) = (&of.name, of.count);
+        let candidates = self.not_known(service, &of.known).await?;
+        if candidates.len() != count {
             return Err(Failure::new(format!(
                 "compose was asked for {count} new containers of `{service}` and {} are there: {}",
                 candidates.len(),

@@ -11,7 +11,7 @@ use crate::docker::{self, Command, Docker, ExecError, Inside, Listening, probe};
 use crate::hooks::{Health, Pending};
 use crate::model::{Check, Container, Failure, ServiceName, meant};
 use crate::nginx::Connected;
-use crate::plan::{Front, Step};
+use crate::plan::Front;
 use crate::run::Facts;
 use crate::text::printable;
 use crate::world::{Patience, Round};
@@ -359,13 +359,10 @@ impl Asker<'_> {
 
     /// Asks from the proxy's side where this machine can't reach the candidate, else from inside of it.
     async fn http_inside(&self, path: &str, port: u16, host: &str) -> Result<u16, String> {
-        let proxy = self.real.plan.steps.iter().find_map(|step| match step {
-            Step::Switch { service, front, .. } if *service == self.of.service => front.container.clone(),
-            _ => None,
-        });
+        let proxy = self.of.front.as_ref().and_then(|front| front.container.as_ref());
         let mut places = Vec::new();
         if let (Some(proxy), Some(address)) = (proxy, self.of.candidate.address) {
-            places.push((proxy.id, format!("http://{address}{path}")));
+            places.push((proxy.id.clone(), format!("http://{address}{path}")));
         }
         places.push((self.of.candidate.id.clone(), format!("http://127.0.0.1:{port}{path}")));
         for (id, url) in places {

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use super::performer::Performer;
 use crate::measure::probe::Probe;
 use crate::model::{Check, Container, Ending, Failure, ServiceName};
-use crate::plan::{Front, Step};
+use crate::plan::PlannedService;
 use crate::run::{Facts, Learnt};
 use crate::ui::front_door;
 use crate::world::{Engine, Judge, Patience, Ports, Round};
@@ -30,38 +30,15 @@ const WATCH_PAUSE: Duration = Duration::from_millis(250);
 /// Waits until all candidates are healthy. Twice: a healthy candidate is healthy again.
 pub async fn await_healthy<P: Ports>(
     performer: &Performer<'_, P>,
-    step: &Step,
+    of: &PlannedService,
     facts: &Facts,
 ) -> Result<Learnt, Failure> {
-    let Step::AwaitHealthy { service, checks, port, successes, stays, timeout, front, .. } = step else {
-        return Err(Failure::new("internal: not a health step"));
-    };
-    let each = facts.candidates(service).iter().map(|candidate| async {
-        let candidate = Candidate::new(performer, service, candidate, checks, *port, front.as_deref()).await?;
-        candidate.until_healthy(*successes, *stays, *timeout, facts).await
+    let each = facts.candidates(&of.name).iter().map(|candidate| async {
+        let candidate = Candidate::new(performer, of, candidate, &of.checks).await?;
+        candidate.until_healthy(of.successes, of.stays, of.health_timeout, facts).await
     });
     try_join_all(each).await?;
     Ok(Learnt::Nothing)
-}
-
-/// What was asked of the candidates of a service until they were healthy.
-struct Asked<'a> {
-    checks: &'a [Check],
-    port: Option<u16>,
-    timeout: Duration,
-    front: Option<&'a Front>,
-}
-
-impl<'a> Asked<'a> {
-    /// Returns what the plan says; `None`: it awaits nothing of this service.
-    fn of<P>(performer: &'a Performer<'_, P>, service: &ServiceName) -> Option<Self> {
-        performer.plan.steps.iter().find_map(|step| match step {
-            Step::AwaitHealthy { service: of, checks, port, timeout, front, .. } if of == service => {
-                Some(Asked { checks, port: *port, timeout: *timeout, front: front.as_deref() })
-            }
-            _ => None,
-        })
-    }
 }
 
 /// Asks all checks of the candidates once more, until they agree. Twice: a healthy candidate is healthy again.
@@ -70,13 +47,13 @@ pub async fn still_healthy<P: Ports>(
     service: &ServiceName,
     facts: &Facts,
 ) -> Result<(), Failure> {
-    let Some(Asked { checks, port, timeout, front }) = Asked::of(performer, service) else { return Ok(()) };
+    let Some(of) = performer.planned(service) else { return Ok(()) };
     // That it has run for a while was seen when it became healthy.
-    let checks: Vec<Check> = checks.iter().filter(|check| !matches!(check, Check::Running(_))).cloned().collect();
+    let checks: Vec<Check> = of.checks.iter().filter(|check| !matches!(check, Check::Running(_))).cloned().collect();
     let each = facts.candidates(service).iter().map(|candidate| async {
-        let candidate = Candidate::new(performer, service, candidate, &checks, port, front).await?;
+        let candidate = Candidate::new(performer, of, candidate, &checks).await?;
         // That it stays healthy was seen, too.
-        candidate.until_healthy(1, Duration::ZERO, timeout, facts).await
+        candidate.until_healthy(1, Duration::ZERO, of.health_timeout, facts).await
     });
     try_join_all(each).await.map(drop)
 }
@@ -84,15 +61,13 @@ pub async fn still_healthy<P: Ports>(
 /// Lets the live candidates run for a time and judges them. Twice: the time begins again.
 pub async fn watch<P: Ports>(
     performer: &Performer<'_, P>,
-    service: &ServiceName,
-    time: Duration,
+    of: &PlannedService,
     facts: &Facts,
 ) -> Result<Learnt, Failure> {
-    let (checks, port, front) =
-        Asked::of(performer, service).map_or((&[][..], None, None), |asked| (asked.checks, asked.port, asked.front));
+    let service = &of.name;
     let each = facts.candidates(service).iter().map(|candidate| async {
-        let candidate = Candidate::new(performer, service, candidate, checks, port, front).await?;
-        candidate.watch(time, facts).await
+        let candidate = Candidate::new(performer, of, candidate, &of.checks).await?;
+        candidate.watch(of.watch, facts).await
     });
     let shown = shown(performer, service, performer.probes.get(service));
     let probe = judging_probe(performer, service);
@@ -103,7 +78,7 @@ pub async fn watch<P: Ports>(
         judged = try_join_all(each) => {
             judged?;
             let astray = astray(performer, service, facts).await;
-            astray.or_else(|| probe?.worse_at_last(performer.plan.judged_by_probe_alone(service)))
+            astray.or_else(|| probe?.worse_at_last(of.is_judged_by_probe_alone()))
         }
     };
     match watched {
@@ -120,10 +95,9 @@ pub async fn still_well<P: Ports>(
     facts: &Facts,
 ) -> Result<(), Failure> {
     let astray = astray(performer, service, facts).await;
-    let Some(probe) = judging_probe(performer, service).filter(|_| performer.plan.watches(service)) else {
-        return Ok(());
-    };
-    match astray.or_else(|| probe.worse_at_last(performer.plan.judged_by_probe_alone(service))) {
+    let watched = performer.planned(service).filter(|of| of.is_watched());
+    let (Some(of), Some(probe)) = (watched, judging_probe(performer, service)) else { return Ok(()) };
+    match astray.or_else(|| probe.worse_at_last(of.is_judged_by_probe_alone())) {
         Some(why) => Err(front_door_failed(performer, service, why, facts).await),
         None => Ok(()),
     }
@@ -136,7 +110,8 @@ pub async fn before_switch<P: Ports>(
     facts: &Facts,
 ) -> Result<(), Failure> {
     let Some(probe) = performer.probes.get(service) else { return Ok(()) };
-    if probe.unanswered() && performer.plan.watches(service) && performer.plan.judged_by_probe_alone(service) {
+    let alone = performer.planned(service).is_some_and(|of| of.is_watched() && of.is_judged_by_probe_alone());
+    if alone && probe.unanswered() {
         let what = "nothing but the probe judges the watch, and none of its requests was answered before the switch";
         return Err(Failure::new(what).hint("`--watch 0s` swaps without a watch"));
     }
@@ -214,13 +189,12 @@ struct Candidate<'a, P: Ports> {
 impl<'a, P: Ports> Candidate<'a, P> {
     async fn new(
         performer: &'a Performer<'a, P>,
-        service: &ServiceName,
+        of: &PlannedService,
         container: &'a Container,
         checks: &[Check],
-        port: Option<u16>,
-        front: Option<&Front>,
     ) -> Result<Self, Failure> {
-        let checks = performer.ports.judge().checks(service, container, checks, port, front).await?;
+        let front = of.front.as_ref();
+        let checks = performer.ports.judge().checks(&of.name, container, checks, of.port, front).await?;
         Ok(Self { performer, container, checks, began: performer.ports.now() })
     }
 

@@ -4,6 +4,7 @@ use super::checks::{Asker, Checks};
 use super::real::Real;
 use crate::hooks::Stage;
 use crate::model::{Check, Container, Ending, Failure, Phase, ServiceName};
+use crate::observe::hooks::ask_for_numbers;
 use crate::plan::Front;
 use crate::run::{Facts, Learnt};
 use crate::world::{Judge, Patience, Round};
@@ -50,6 +51,6 @@ impl Judge for Real<'_> {
     }
 
     fn weighs_numbers(&self, service: &ServiceName) -> bool {
-        self.site.is_judged_by_hooks(service)
+        self.hooks.get(service).is_some_and(|hooks| ask_for_numbers(hooks))
     }
 }

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use super::performer::Performer;
 use crate::model::{Container, Failure, InjectedFile, LifecycleCommand, Moment, Output, ServiceName};
-use crate::plan::{Step, init_name};
+use crate::plan::{PlannedService, init_name};
 use crate::run::{Facts, Learnt};
 use crate::world::{Engine, Orchestrator, Ports, Ran};
 
@@ -89,21 +89,24 @@ impl<P: Ports> Performer<'_, P> {
     /// Twice: the commands run once more in those that still run; what has stopped is left alone.
     ///
     /// After the commit nothing is run in a container that gets requests: the same is looked at as before it is stopped.
-    pub(super) async fn pre_stop(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
-        let Step::PreStop { service, old, commands, front, committed, timeout: limit, .. } = step else {
-            return Err(Failure::new("internal: pre_stop was asked to perform another step"));
-        };
+    pub(super) async fn pre_stop(
+        &self,
+        of: &PlannedService,
+        committed: bool,
+        facts: &Facts,
+    ) -> Result<Learnt, Failure> {
+        let (service, commands) = (&of.name, &of.lifecycle.pre_stop);
         if commands.is_empty() {
             return Ok(Learnt::Nothing);
         }
-        if *committed {
+        if committed {
             self.must_run(facts.candidates(service)).await?;
-        }
-        if let Some(front) = front {
-            self.refuse_if_named(service, front, old, true).await?;
+            if let Some(front) = &of.front {
+                self.refuse_if_named(service, front, &of.live, true).await?;
+            }
         }
         let values = self.values(service, commands).await?;
-        self.run_in_all(old, Moment::PreStop, commands, &values, *limit).await.map(|()| Learnt::Nothing)
+        self.run_in_all(&of.live, Moment::PreStop, commands, &values, of.hook_timeout).await.map(|()| Learnt::Nothing)
     }
 
     /// Twice: as for the old containers. A failure is told and holds nothing up: the candidates go in any case.

@@ -3,7 +3,7 @@
 use super::health;
 use super::performer::{Performer, gone};
 use crate::model::{Container, ContainerFacts, Failure, NetworkFacts, Place, ServiceName};
-use crate::plan::{Reach, Step};
+use crate::plan::Reach;
 use crate::run::{Facts, Learnt};
 use crate::world::{Engine, Ports};
 
@@ -46,19 +46,15 @@ impl<P: Ports> Performer<'_, P> {
         if let Some(place) = recorded {
             return place.clone();
         }
-        match self.announced(service).iter().find(|place| place.network == network) {
+        match self.called_in(service).find(|place| place.network == network) {
             Some(place) => Place { aliases: own(&place.aliases), ..place.clone() },
             None => Place { network: network.to_owned(), aliases: own(&[service.to_string()]), ..Place::default() },
         }
     }
 
     /// Returns the places in which a service's containers have names that others call.
-    fn announced(&self, service: &ServiceName) -> &[Place] {
-        let places = self.plan.steps.iter().find_map(|step| match step {
-            Step::Announce { service: of, places, .. } if of == service => Some(places.as_slice()),
-            _ => None,
-        });
-        places.unwrap_or_default()
+    fn called_in(&self, service: &ServiceName) -> impl Iterator<Item = &Place> {
+        self.planned(service).into_iter().flat_map(|of| &of.called_in).map(|called| &called.place)
     }
 
     /// Twice: who has the names already keeps its place; one that is not connected, because a run ended in between, is
@@ -128,7 +124,7 @@ impl<P: Ports> Performer<'_, P> {
         old: &Container,
         seen: &ContainerFacts,
     ) -> Result<(), Failure> {
-        for Place { network, aliases, .. } in self.announced(service) {
+        for Place { network, aliases, .. } in self.called_in(service) {
             let there = seen.networks.get(network);
             if has_names(there, aliases) {
                 continue;

@@ -6,27 +6,20 @@
 
 use futures_util::future::join_all;
 
-use super::performer::Performer;
+use super::performer::{Performer, nginx};
 use crate::model::{Container, Failure, Obeying, Route, ServiceName, Target};
-use crate::plan::Front;
+use crate::plan::{Front, PlannedService};
 use crate::run::{Facts, Learnt};
 use crate::world::{Content, Edge, OwnSettings, Ports, Publication};
 
-/// A service whose live containers an edge is to name.
-pub(super) struct Adopt<'a> {
-    pub(super) service: &'a ServiceName,
-    pub(super) front: &'a Front,
-    pub(super) live: &'a [Container],
-}
-
 impl<P: Ports> Performer<'_, P> {
     /// Twice: the same bytes are written, and nginx reloads where it does not obey them already. Tells of each service.
-    pub(super) async fn adopt(&self, adopted: &[Adopt<'_>]) -> Vec<Result<Learnt, Failure>> {
-        let unseen = join_all(adopted.iter().map(|adopt| self.adopt_unseen(adopt))).await;
+    pub(super) async fn adopt(&self, adopted: &[&PlannedService]) -> Vec<Result<Learnt, Failure>> {
+        let unseen = join_all(adopted.iter().map(|of| self.adopt_unseen(of))).await;
         let told = adopted.iter().zip(&unseen).filter(|(_, unseen)| matches!(unseen, Ok(false)));
-        let wanted = join_all(told.map(|(Adopt { service, front, live }, _)| {
-            let publication = Publication::route(service, front, self.route(service, live), true);
-            self.owned(publication.with(OwnSettings::Set))
+        let wanted = join_all(told.map(|(of, _)| async {
+            let publication = Publication::route(&of.name, nginx(of)?, self.route(&of.name, &of.live), true);
+            self.owned(publication.with(OwnSettings::Set)).await
         }));
         let mut changed = self.change_each(wanted.await).await.into_iter();
         let end = |unseen: Result<bool, Failure>| match unseen? {
@@ -37,13 +30,14 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// Names the live containers in the file alone, where the edge obeys these addresses already; tells whether it is so.
-    async fn adopt_unseen(&self, Adopt { service, front, live }: &Adopt<'_>) -> Result<bool, Failure> {
+    async fn adopt_unseen(&self, of: &PlannedService) -> Result<bool, Failure> {
+        let (service, front) = (&of.name, nginx(of)?);
         if !front.is_obeyed() {
             return Ok(false);
         }
         let Some(obeying) = self.obeyed_before(front) else { return Ok(false) };
         Ok(self.owner_now(service, front).await?.is_none()
-            && self.write_unseen(service, front, &self.route(service, live), &obeying).await?)
+            && self.write_unseen(service, front, &self.route(service, &of.live), &obeying).await?)
     }
 
     /// Writes a route if the edge still obeys what it obeyed then, was not started or made to read its files since and is not

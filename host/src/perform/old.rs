@@ -6,27 +6,13 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::performer::Performer;
 use crate::model::{Container, ContainerStatus, Failure, OldVolumes, ServiceName};
-use crate::plan::{Front, Keep, names};
+use crate::plan::{Front, PlannedService, names};
 use crate::run::{Facts, Learnt};
 use crate::world::{Engine, Ports, Publication};
 
 /// A connection that somebody opens at the moment in which a container is connected anew is tried again by the kernel after a
 /// second: until then the container must still be there.
 const TRIED_AGAIN: Duration = Duration::from_millis(1100);
-
-/// A service whose old containers go.
-pub(super) struct Retire<'a> {
-    pub(super) service: &'a ServiceName,
-    pub(super) old: &'a [Container],
-    pub(super) grace: Option<Duration>,
-    pub(super) front: Option<&'a Front>,
-    /// Containers that did not run when the run began.
-    pub(super) leftovers: &'a [Container],
-    pub(super) old_volumes: OldVolumes,
-    pub(super) keep: Option<&'a Keep>,
-    /// The networks in which the old ones lose the service's names first.
-    pub(super) unnamed: &'a [String],
-}
 
 impl<P: Ports> Performer<'_, P> {
     /// Twice: a stopped container stays stopped. The file names them: the operator has settled that there is a gap.
@@ -80,11 +66,13 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// Makes sure that nginx sends nobody to the old containers any more, and that the candidates run.
-    async fn leave(&self, Retire { service, old, front, .. }: &Retire<'_>, facts: &Facts) -> Result<(), Failure> {
+    async fn leave(&self, of: &PlannedService, facts: &Facts) -> Result<(), Failure> {
+        let service = &of.name;
         self.must_run(facts.candidates(service)).await?;
-        let Some(front) = front else { return Ok(()) };
-        self.refuse_if_named(service, front, old, true).await?;
-        if !facts.former.contains_key(*service) && self.any_runs(old).await? {
+        let Some(front) = &of.front else { return Ok(()) };
+        let old = of.old();
+        self.refuse_if_named(service, front, &old, true).await?;
+        if !facts.former.contains_key(service) && self.any_runs(&old).await? {
             self.drain_anew(service, front, facts).await?;
         }
         Ok(())
@@ -93,7 +81,8 @@ impl<P: Ports> Performer<'_, P> {
     /// Takes the service's names from the old containers, so that nobody is sent to them by those; tells whether any had one.
     ///
     /// Twice: what has lost the names stays without them.
-    async fn take_names(&self, Retire { service, old, unnamed, .. }: &Retire<'_>) -> Result<bool, Failure> {
+    async fn take_names(&self, of: &PlannedService) -> Result<bool, Failure> {
+        let (service, old, unnamed) = (&of.name, of.old(), of.unnamed());
         let mut taken = false;
         for (container, network) in old.iter().flat_map(|old| unnamed.iter().map(move |network| (old, network))) {
             self.ports.holds().await?;
@@ -109,12 +98,12 @@ impl<P: Ports> Performer<'_, P> {
     /// Retires services beside one another; what one nginx must be told then it is told once. Tells of each.
     ///
     /// Twice: what is stopped stays stopped, what is gone stays gone.
-    pub(super) async fn retire(&self, retired: &[Retire<'_>], facts: &Facts) -> Vec<Result<Learnt, Failure>> {
-        let mut left = join_all(retired.iter().map(|retire| self.leave(retire, facts))).await;
+    pub(super) async fn retire(&self, retired: &[&PlannedService], facts: &Facts) -> Vec<Result<Learnt, Failure>> {
+        let mut left = join_all(retired.iter().map(|of| self.leave(of, facts))).await;
         let mut taken = false;
-        for (retire, left) in retired.iter().zip(&mut left).filter(|(_, left)| left.is_ok()) {
+        for (of, left) in retired.iter().zip(&mut left).filter(|(_, left)| left.is_ok()) {
             // Before any of them stops: each is to get back the address that it has given.
-            match self.take_names(retire).await {
+            match self.take_names(of).await {
                 Ok(did) => taken |= did,
                 Err(failure) => *left = Err(failure),
             }
@@ -122,42 +111,39 @@ impl<P: Ports> Performer<'_, P> {
         if taken {
             self.ports.sleep(TRIED_AGAIN).await;
         }
-        let ended = retired.iter().zip(left).map(async |(retire, left)| {
+        let ended = retired.iter().zip(left).map(async |(of, left)| {
             left?;
-            self.end_old(retire, facts).await
+            self.end_old(of, facts).await
         });
         let ended = join_all(ended).await;
-        self.give_backups(
-            retired.iter().zip(&ended).filter(|(_, ended)| ended.is_ok()).map(|(retire, _)| retire),
-            facts,
-        )
-        .await;
-        let cleared = retired.iter().zip(ended).map(async |(retire, ended)| {
+        self.give_backups(retired.iter().zip(&ended).filter(|(_, ended)| ended.is_ok()).map(|(of, _)| *of), facts)
+            .await;
+        let cleared = retired.iter().zip(ended).map(async |(of, ended)| {
             ended?;
-            self.clear_away(retire.service, retire.leftovers, retire.front).await
+            self.clear_away(&of.name, &of.stopped, of.front.as_ref()).await
         });
         join_all(cleared).await
     }
 
     /// Stops and removes the old containers of a service.
-    async fn end_old(&self, retire: &Retire<'_>, facts: &Facts) -> Result<(), Failure> {
-        let Retire { service, old, .. } = *retire;
+    async fn end_old(&self, of: &PlannedService, facts: &Facts) -> Result<(), Failure> {
+        let (service, old) = (&of.name, of.old());
         let candidates = facts.candidates(service);
         // It may have taken a while to come here, in which others can do much.
         self.must_run(candidates).await?;
         // The engine keeps a volume that another container uses.
-        let end = self.end(old, retire.grace, true, Some(retire.old_volumes == OldVolumes::Remove));
-        let Some(keep) = retire.keep else { return end.await };
+        let end = self.end(&old, of.grace, true, Some(of.old_volumes == OldVolumes::Remove));
+        let Some(keep) = &of.keep else { return end.await };
         // Before the container goes: until then its image can't be pruned.
-        self.keep(keep, old, candidates).await;
+        self.keep(keep, &old, candidates).await;
         tokio::join!(end, self.forget(service, keep)).0
     }
 
-    async fn give_backups<'r>(&self, retired: impl Iterator<Item = &'r Retire<'r>>, facts: &Facts) {
+    async fn give_backups<'r>(&self, retired: impl Iterator<Item = &'r PlannedService>, facts: &Facts) {
         let mut wanted = Vec::new();
         let mut fronts = Vec::new();
-        for Retire { service, front, .. } in retired {
-            let Some(front) = front else { continue };
+        for of in retired {
+            let (service, Some(front)) = (&of.name, &of.front) else { continue };
             match self.missing_backup(service, front, facts.candidates(service)).await.transpose() {
                 Some(publication) => {
                     wanted.push(publication);

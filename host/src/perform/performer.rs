@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use crate::measure::probe::Probe;
 use crate::model::{Container, Failure, ServiceName};
-use crate::plan::{Plan, PlannedService, Reach, Step};
+use crate::plan::{Front, Plan, PlannedService, Reach};
 use crate::run::trace::Probed;
 use crate::site::containers::container;
 use crate::ui::Display;
@@ -48,7 +48,7 @@ impl<'a, P> Performer<'a, P> {
 
     /// Tells whether the old containers of a service are stopped before its candidates start.
     pub(super) fn stops_first(&self, service: &ServiceName) -> bool {
-        self.plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service))
+        self.planned(service).is_some_and(PlannedService::stops_first)
     }
 }
 
@@ -96,6 +96,15 @@ impl<P: Ports> Performer<'_, P> {
         }
         Ok(())
     }
+}
+
+/// Returns the nginx that a step of a service is about.
+pub(super) fn nginx(of: &PlannedService) -> Result<&Front, Failure> {
+    of.front.as_ref().ok_or_else(|| Failure::new(format!("internal: no nginx is planned before `{}`", of.name)))
+}
+
+pub(super) fn unplanned(service: &ServiceName) -> Failure {
+    Failure::new(format!("internal: the plan has a step of `{service}`, and not the service"))
 }
 
 pub(super) fn gone(candidate: &Container) -> Failure {

@@ -9,7 +9,8 @@ use crate::claim::Held;
 use crate::docker::Docker;
 use crate::measure::probe::Probe;
 use crate::model::{Failure, PROBE_RATE, Phase, ServiceName};
-use crate::plan::{Plan, Step};
+use crate::observe::hooks::LoadedHooks;
+use crate::plan::Plan;
 use crate::site::Site;
 use crate::ui::Display;
 use crate::world::Ports;
@@ -19,6 +20,8 @@ pub struct Real<'a> {
     pub(super) site: &'a Site,
     pub(super) plan: &'a Plan,
     pub(super) display: Display,
+    /// The hooks that are asked, by service.
+    pub(super) hooks: LoadedHooks,
     held: &'a Held,
     /// One probe for each URL that a service of the plan names.
     pub(super) probes: BTreeMap<ServiceName, Arc<Probe>>,
@@ -31,12 +34,13 @@ pub struct Real<'a> {
 
 impl<'a> Real<'a> {
     /// Makes the world of a plan, whose front doors nobody measures.
-    pub(super) fn new(site: &'a Site, plan: &'a Plan, held: &'a Held, display: Display) -> Self {
+    pub(super) fn new(site: &'a Site, plan: &'a Plan, held: &'a Held, hooks: LoadedHooks, display: Display) -> Self {
         Self {
             site,
             plan,
             held,
             display,
+            hooks,
             probes: BTreeMap::new(),
             usual: Usual::default(),
             entered: Entered::default(),
@@ -46,13 +50,11 @@ impl<'a> Real<'a> {
 
     /// Begins to measure the front doors that the plan names.
     fn measure(&mut self) {
-        for step in &self.plan.steps {
-            let Step::Switch { service, front, .. } = step else { continue };
+        for of in &self.plan.services {
+            let Some(front) = &of.front else { continue };
             let Some(url) = &front.probe else { continue };
-            let live = self.plan.services.iter().find(|planned| planned.name == *service);
-            let live = live.map_or(&[][..], |planned| &planned.live);
-            match Probe::start(url, front.probe_way.as_ref(), front.probe_rate.unwrap_or(PROBE_RATE), live) {
-                Ok(probe) => drop(self.probes.insert(service.clone(), Arc::new(probe))),
+            match Probe::start(url, front.probe_way.as_ref(), front.probe_rate.unwrap_or(PROBE_RATE), &of.live) {
+                Ok(probe) => drop(self.probes.insert(of.name.clone(), Arc::new(probe))),
                 // Hooks that need its numbers are told that there are none.
                 Err(failure) => self.display.remark(&failure.what),
             }
@@ -69,7 +71,7 @@ impl Site {
         display: &Display,
         fresh: bool,
     ) -> Performer<'a, Real<'a>> {
-        let mut real = Real::new(self, plan, held, display.clone());
+        let mut real = Real::new(self, plan, held, self.loaded_hooks(), display.clone());
         if fresh {
             real.measure();
         }

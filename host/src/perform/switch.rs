@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::health;
-use super::performer::Performer;
-use crate::model::{Container, Failure, Former, ServiceName};
-use crate::plan::{Front, Step, names};
+use super::performer::{Performer, nginx, unplanned};
+use crate::model::{Failure, Former, ServiceName};
+use crate::plan::{Front, PlannedService, names};
 use crate::run::{Facts, Learnt};
 use crate::world::{Edge, OwnSettings, Ports, Publication};
 
@@ -15,23 +15,6 @@ use crate::world::{Edge, OwnSettings, Ports, Publication};
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// So many times they are looked at again where nothing at all is seen.
 const LOOKS: u32 = 3;
-
-/// A service whose candidates an edge is to send requests to.
-pub(super) struct Switch<'a> {
-    pub(super) service: &'a ServiceName,
-    pub(super) front: &'a Front,
-    /// Whether somebody judges the candidates while the old containers still run.
-    pub(super) judged: bool,
-}
-
-/// A service whose old containers an edge is to send requests to again.
-pub(super) struct SwitchBack<'a> {
-    pub(super) service: &'a ServiceName,
-    pub(super) front: &'a Front,
-    pub(super) to: &'a [Container],
-    /// How long requests at the candidates may go on.
-    pub(super) drain: Duration,
-}
 
 impl<P: Ports> Performer<'_, P> {
     /// Returns the project that the upstream file belongs to now, where that is another one: while a run was dead, others may
@@ -75,27 +58,29 @@ impl<P: Ports> Performer<'_, P> {
 
     /// Switches all services or, where one of them is not ready for it, none. Tells of each that was switched or refused, by its
     /// place. Twice: the same bytes are written and nginx reloads once more.
-    pub(super) async fn switch(&self, switched: &[Switch<'_>], facts: &Facts) -> Vec<(usize, Result<Former, Failure>)> {
-        let ready = join_all(switched.iter().map(|switch| self.ready(switch, facts))).await;
+    pub(super) async fn switch(
+        &self,
+        switched: &[&PlannedService],
+        facts: &Facts,
+    ) -> Vec<(usize, Result<Former, Failure>)> {
+        let ready = join_all(switched.iter().map(|of| self.ready(of, of.judged, facts))).await;
         if ready.iter().any(Result::is_err) {
             let refused = ready.into_iter().enumerate();
             return refused.filter_map(|(index, ready)| Some((index, Err(ready.err()?)))).collect();
         }
         let formers = self.change_each(ready).await;
-        for (Switch { service, .. }, _) in switched.iter().zip(&formers).filter(|(_, former)| former.is_ok()) {
-            if let Some(probe) = self.probes.get(*service) {
+        for (of, _) in switched.iter().zip(&formers).filter(|(_, former)| former.is_ok()) {
+            if let Some(probe) = self.probes.get(&of.name) {
                 probe.switched();
             }
         }
         formers.into_iter().enumerate().collect()
     }
 
-    /// Returns what an edge is told where the candidates of a service can be switched to.
-    async fn ready<'p>(
-        &self,
-        Switch { service, front, judged }: &Switch<'p>,
-        facts: &Facts,
-    ) -> Result<Publication<'p>, Failure> {
+    /// Returns what an edge is told where the candidates of a service can be switched to. `judged`: somebody judges them while the
+    /// old containers still run.
+    async fn ready<'p>(&self, of: &'p PlannedService, judged: bool, facts: &Facts) -> Result<Publication<'p>, Failure> {
+        let (service, front) = (&of.name, nginx(of)?);
         let candidates = facts.candidates(service);
         if let Some(lost) = candidates.iter().find(|candidate| candidate.address.is_none()) {
             return Err(Failure::new(format!("candidate `{}` has no address that nginx could use", lost.name)));
@@ -112,34 +97,31 @@ impl<P: Ports> Performer<'_, P> {
     /// Waits until no nginx worker uses the candidates, because they are stopped next.
     pub(super) async fn switch_back(
         &self,
-        switched: &[SwitchBack<'_>],
+        switched: &[&PlannedService],
         facts: &Facts,
     ) -> Vec<(usize, Result<Learnt, Failure>)> {
-        let wanted = switched.iter().map(|SwitchBack { service, front, to, .. }| async {
-            let content = self.content_before(service, front, to).await?;
+        let wanted = switched.iter().map(|of| async {
+            let (service, front) = (&of.name, nginx(of)?);
+            let content = self.content_before(service, front, &of.live).await?;
             self.owned(Publication::content(service, front, content)).await
         });
         let formers = self.change_each(join_all(wanted).await).await;
         let ended =
-            switched.iter().zip(formers).map(async |(back, former)| self.end_switch_back(back, former?, facts).await);
+            switched.iter().zip(formers).map(async |(of, former)| self.end_switch_back(of, former?, facts).await);
         join_all(ended).await.into_iter().enumerate().collect()
     }
 
-    async fn end_switch_back(
-        &self,
-        SwitchBack { service, front, to, drain }: &SwitchBack<'_>,
-        former: Former,
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+    async fn end_switch_back(&self, of: &PlannedService, former: Former, facts: &Facts) -> Result<Learnt, Failure> {
+        let (service, front, drain) = (&of.name, nginx(of)?, of.drain_timeout);
         if !self.is_down(service) {
-            self.display.note(&format!("{service}: {} serves again", names(to)));
+            self.display.note(&format!("{service}: {} serves again", names(&of.live)));
         }
         // Where nobody knows whether one runs, they are waited for.
         if self.any_runs(facts.candidates(service)).await.unwrap_or(true) {
             // Requests that are still at the candidates after that are cut: they are to go.
             let note = |left| format!("{left} nginx workers still use the candidates");
-            let deadline = self.ports.now() + *drain;
-            if self.await_left(service, front, &former, *drain, note).await.is_err() {
+            let deadline = self.ports.now() + drain;
+            if self.await_left(service, front, &former, drain, note).await.is_err() {
                 self.ports.sleep(deadline.saturating_sub(self.ports.now())).await;
             }
         }
@@ -213,12 +195,8 @@ impl<P: Ports> Performer<'_, P> {
     /// Drains where nobody knows the workers that served the old containers, because the journal was lost: nginx is told
     /// once more what it knows, and all workers from before are waited for.
     pub(super) async fn drain_anew(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<(), Failure> {
-        let again = Switch { service, front, judged: false };
-        let former = self.change(self.ready(&again, facts).await?).await?;
-        let timeout = self.plan.steps.iter().find_map(|step| match step {
-            Step::Drain { service: of, timeout, .. } if of == service => Some(*timeout),
-            _ => None,
-        });
-        self.drain_of(service, front, timeout.unwrap_or_default(), &former).await
+        let of = self.planned(service).ok_or_else(|| unplanned(service))?;
+        let former = self.change(self.ready(of, false, facts).await?).await?;
+        self.drain_of(service, front, of.drain_timeout, &former).await
     }
 }

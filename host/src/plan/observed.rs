@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Check, Container, Failure, FixedAddress, FixedPort, Image, Lifecycle, LoadedHook, Phase, Place, ProxyChoice,
-    Reaches, ServiceName, Settings,
+    Reaches, ServiceName, Settings, millis,
 };
 
 /// Everything that a plan depends on, as it was when the run began.
@@ -162,7 +162,7 @@ pub struct AnonymousVolume {
 }
 
 /// A network in which other containers could call the service by its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalledIn {
     /// The place of the newest live container there, without what is its own.
     pub place: Place,
@@ -171,7 +171,7 @@ pub struct CalledIn {
 }
 
 /// That the name of a service's image must be given to another image first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retag {
     /// The id of the image that the name stands for now; `None`: there is none.
     pub before: Option<String>,
@@ -218,6 +218,10 @@ pub struct Front {
     pub network: Option<String>,
     /// The port of the service that nginx talks to.
     pub port: u16,
+    /// How long it may take to read its configuration anew; zero: what follows from the time that it took when it was asked
+    /// for it.
+    #[serde(default, with = "millis", skip_serializing_if = "Duration::is_zero")]
+    pub reload: Duration,
     /// What is asked for through the front door all through the run; `None`: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
-use super::Plan;
+use super::observed::Front;
 use super::steps::Step;
-use crate::model::{Check, Container, InjectedFile, OldVolumes, Place, list_commands};
+use super::{Plan, PlannedService};
+use crate::model::{Check, Container, Image, InjectedFile, Lifecycle, OldVolumes, Phase, Place, list_commands};
 use crate::text::{printable, short};
 
 impl fmt::Display for Plan {
@@ -21,7 +22,7 @@ impl fmt::Display for Plan {
             self.steps.len()
         )?;
         for (index, step) in self.steps.iter().enumerate() {
-            writeln!(f, "{:>3}  {}", index + 1, printable(&step.to_string()))?;
+            writeln!(f, "{:>3}  {}", index + 1, printable(&self.text(step)))?;
         }
         for notice in &self.notices {
             writeln!(f, "note: {}", printable(notice))?;
@@ -30,181 +31,168 @@ impl fmt::Display for Plan {
     }
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<11} ", self.verb())?;
-        match self {
-            Step::Tag { service, name, image, before: Some(before) } => write!(
-                f,
-                "{service}: {name} stands for {} instead of {} (compose creates by this name, now and at the next `up`)",
-                short(image),
-                short(before)
-            ),
-            Step::Tag { service, name, image, before: None } => {
-                write!(f, "{service}: {name} stands for {} (compose creates by this name)", short(image))
-            }
-            Step::TagBack { service, name, before, .. } => match before {
-                Some(before) => write!(f, "{service}: {name} stands for {} again", short(before)),
-                None => write!(f, "{service}: nothing is called {name} again"),
+impl Plan {
+    /// Returns a step of the plan, or the undo of one, as people read it: what is done, with what, and why.
+    pub fn text(&self, step: &Step) -> String {
+        let what = match step.service() {
+            None => "from here the run only goes forward".to_owned(),
+            Some(name) => match self.service(name) {
+                Some(planned) => format!("{name}: {}", text(step, planned)),
+                None => name.to_string(),
             },
-            Step::PreStart { service, hooks, .. } if hooks.is_empty() => {
-                write!(f, "{service}: nothing to ask (hooks wait for a rollback)")
-            }
-            Step::PreStart { service, hooks, .. } => {
-                write!(f, "{service}: ask {} (before anything is created)", hooks.join(", "))
-            }
-            Step::Adopt { service, front, live, .. } => {
-                let (file, live) = (front.file(service), names(live));
-                match front.is_obeyed() {
-                    true => write!(f, "{service}: {file} names {live}, as nginx has it already"),
-                    false => write!(f, "{service}: {file} names {live}, so that no reload finds what is not ready"),
-                }
-            }
-            Step::Release { service, front } => match front.before {
-                Some(_) => write!(f, "{service}: {} is again as it was", front.file(service)),
-                None => write!(f, "{service}: remove {} again", front.file(service)),
-            },
-            Step::Create { service, count, beside, image, .. } => write!(
-                f,
-                "{service}: {} from {} ({}) beside {} (compose creates, so that compose owns)",
-                candidates(*count),
-                image.name,
-                short(&image.id),
-                beside.join(", ")
-            ),
-            Step::StopOld { service, old, grace, .. } => write!(
-                f,
-                "{service}: stop {}, {} (order: stop-first, two must never run: a gap begins)",
-                names(old),
-                grace_text(grace)
-            ),
-            Step::Init { service, commands, .. } => write!(
-                f,
-                "{service}: run {}, each in a container of its own beside what was created (pre_start)",
-                list_commands(commands)
-            ),
-            Step::Inject { service, files } => {
-                let files: Vec<String> = files.iter().map(InjectedFile::to_string).collect();
-                write!(f, "{service}: put {} into what was created", files.join(", "))
-            }
-            Step::PostStart { service, commands, .. } if commands.is_empty() => {
-                write!(f, "{service}: nothing to run (pre_stop waits for an unwinding)")
-            }
-            Step::PostStart { service, commands, .. } => {
-                write!(f, "{service}: run {} in what was started (post_start)", list_commands(commands))
-            }
-            Step::PreStop { service, commands, .. } if commands.is_empty() => {
-                write!(f, "{service}: nothing to run (post_start waits for an unwinding)")
-            }
-            Step::PreStop { service, old, commands, .. } => {
-                write!(
-                    f,
-                    "{service}: run {} in {} (pre_stop, before it is stopped)",
-                    list_commands(commands),
-                    names(old)
-                )
-            }
-            Step::Start { service, networks, unnamed, .. } => {
-                write!(f, "{service}: start what was created, in {}", networks.join(", "))?;
-                match &unnamed[..] {
-                    [] => Ok(()),
-                    _ if unnamed == networks => write!(f, ", not yet by the service's name"),
-                    some => write!(f, ", in {} not yet by the service's name", some.join(", ")),
-                }
-            }
-            Step::Announce { service, places, callers, .. } => write!(
-                f,
-                "{service}: connect the candidates again, as {}, for {}, and check once more (nobody calls what is not healthy)",
-                called(places),
-                callers.join(", "),
-            ),
-            Step::AwaitHealthy { service, checks, successes, stays, hooks, timeout, .. } => {
-                let mut what: Vec<String> = checks.iter().map(Check::to_string).collect();
-                what.extend(hooks.iter().map(|hook| format!("hook {hook}")));
-                write!(f, "{service}: until {}", what.join(" and "))?;
-                if *successes > 1 {
-                    write!(f, ", {successes} times in a row")?;
-                }
-                if !stays.is_zero() {
-                    write!(f, ", and stays so for {}", format_duration(*stays))?;
-                }
-                write!(f, ", at most {} (nothing unhealthy gets requests)", format_duration(*timeout))
-            }
-            Step::PreSwap { service, hooks } => {
-                write!(f, "{service}: ask {} (last veto before the switch)", hooks.join(", "))
-            }
-            Step::Switch { service, front, from, .. } => write!(
-                f,
-                "{service}: {} names the candidates instead of {}, test, reload {}, confirm",
-                front.file(service),
-                names(from),
-                front.proxy
-            ),
-            Step::PostSwap { service, hooks } => {
-                write!(f, "{service}: ask {} (candidates live, old still runs)", hooks.join(", "))
-            }
-            Step::Watch { service, time, hooks } => {
-                write!(f, "{service}: both run for {}", format_duration(*time))?;
-                if !hooks.is_empty() {
-                    write!(f, ", judged by {}", hooks.join(", "))?;
-                }
-                write!(f, " (a bad candidate is switched back)")
-            }
-            Step::Drain { service, from, timeout, .. } => write!(
-                f,
-                "{service}: until no nginx worker uses {}, at most {}",
-                names(from),
-                format_duration(*timeout)
-            ),
-            Step::Commit => write!(f, "from here the run only goes forward"),
-            Step::Retire { service, old, grace, leftovers, volumes, old_volumes, unnamed, .. } => {
-                write!(f, "{service}: ")?;
-                if !unnamed.is_empty() {
-                    write!(f, "take the service's names in {} from the old, ", unnamed.join(" and "))?;
-                }
-                write!(f, "stop and remove {}, {}", names(old), grace_text(grace))?;
-                if !leftovers.is_empty() {
-                    write!(f, ", and what does not run: {}", names(leftovers))?;
-                }
-                if !volumes.is_empty() && *old_volumes == OldVolumes::Remove {
-                    write!(f, ", with their anonymous volumes")?;
-                }
-                write!(f, " (replaced by the candidates)")
-            }
-            Step::Rest { service, front } => match front.named(service) {
-                Some(name) => write!(
-                    f,
-                    "{service}: {} names {name}, for the next start of nginx (no reload)",
-                    front.file(service)
-                ),
-                None => write!(f, "{service}: {} is at rest", front.file(service)),
-            },
-            Step::Finish { service, hooks } => write!(f, "{service}: ask {} (swapped)", hooks.join(", ")),
-            Step::Rollback { service, hooks } => write!(f, "{service}: ask {} (unwinding)", hooks.join(", ")),
-            Step::RemoveCandidates { service, .. } => write!(f, "{service}: remove what was created"),
-            Step::EndInit { service, .. } => write!(f, "{service}: remove the containers of pre_start"),
-            Step::PreStopCandidates { service, commands, .. } => {
-                write!(
-                    f,
-                    "{service}: run {} in what was started (pre_stop, before it is stopped)",
-                    list_commands(commands)
-                )
-            }
-            Step::PostStartOld { service, old, commands, .. } => {
-                write!(
-                    f,
-                    "{service}: run {} in {} (post_start, as it serves again)",
-                    list_commands(commands),
-                    names(old)
-                )
-            }
-            Step::StartOld { service, old, .. } => write!(f, "{service}: start {} again", names(old)),
-            Step::StopCandidates { service, .. } => write!(f, "{service}: stop what was started"),
-            Step::SwitchBack { service, front, to, .. } => {
-                write!(f, "{service}: {} names {} again, test, reload, confirm", front.file(service), names(to))
-            }
-        }
+        };
+        format!("{:<11} {what}", step.verb())
     }
+}
+
+/// Returns what a step does with its service. Long, because it has a line or two for each kind of step.
+fn text(step: &Step, of: &PlannedService) -> String {
+    let Lifecycle { files, pre_start, post_start, pre_stop } = &of.lifecycle;
+    let hooks = |phase| of.hooks(phase).join(", ");
+    let live = names(&of.live);
+    match step {
+        Step::Commit => String::new(),
+        Step::Tag { .. } | Step::TagBack { .. } => retagged(step, of),
+        Step::Adopt { .. }
+        | Step::Release { .. }
+        | Step::Switch { .. }
+        | Step::Rest { .. }
+        | Step::SwitchBack { .. } => of.front.as_ref().map_or_else(String::new, |front| at_nginx(step, of, front)),
+        Step::PreStart { .. } if of.hooks(Phase::PreStart).is_empty() => {
+            "nothing to ask (hooks wait for a rollback)".to_owned()
+        }
+        Step::PreStart { .. } => format!("ask {} (before anything is created)", hooks(Phase::PreStart)),
+        Step::Create { .. } => format!(
+            "{} from {} ({}) beside {live} (compose creates, so that compose owns)",
+            candidates(of.count),
+            of.image.name,
+            short(&of.image.id)
+        ),
+        Step::StopOld { .. } => {
+            format!("stop {live}, {} (order: stop-first, two must never run: a gap begins)", grace_text(of.grace))
+        }
+        Step::Init { .. } => format!(
+            "run {}, each in a container of its own beside what was created (pre_start)",
+            list_commands(pre_start)
+        ),
+        Step::Inject { .. } => {
+            let files: Vec<String> = files.iter().map(InjectedFile::to_string).collect();
+            format!("put {} into what was created", files.join(", "))
+        }
+        Step::Start { .. } => started(of),
+        Step::PostStart { .. } if post_start.is_empty() => {
+            "nothing to run (pre_stop waits for an unwinding)".to_owned()
+        }
+        Step::PostStart { .. } => format!("run {} in what was started (post_start)", list_commands(post_start)),
+        Step::AwaitHealthy { .. } => healthy(of),
+        Step::Announce { .. } => format!(
+            "connect the candidates again, as {}, for {}, and check once more (nobody calls what is not healthy)",
+            called(&of.places()),
+            of.callers().join(", "),
+        ),
+        Step::PreSwap { .. } => format!("ask {} (last veto before the switch)", hooks(Phase::PreSwap)),
+        Step::PostSwap { .. } => format!("ask {} (candidates live, old still runs)", hooks(Phase::PostSwap)),
+        Step::Watch { .. } => {
+            let judged = match of.hooks(Phase::Health) {
+                [] => String::new(),
+                hooks => format!(", judged by {}", hooks.join(", ")),
+            };
+            format!("both run for {}{judged} (a bad candidate is switched back)", format_duration(of.watch))
+        }
+        Step::Drain { .. } => {
+            format!("until no nginx worker uses {live}, at most {}", format_duration(of.drain_timeout))
+        }
+        Step::PreStop { .. } if pre_stop.is_empty() => "nothing to run (post_start waits for an unwinding)".to_owned(),
+        Step::PreStop { .. } => {
+            format!("run {} in {live} (pre_stop, before it is stopped)", list_commands(pre_stop))
+        }
+        Step::Retire { .. } => retired(of),
+        Step::Finish { .. } => format!("ask {} (swapped)", hooks(Phase::Finish)),
+        Step::Rollback { .. } => format!("ask {} (unwinding)", hooks(Phase::Rollback)),
+        Step::RemoveCandidates { .. } => "remove what was created".to_owned(),
+        Step::EndInit { .. } => "remove the containers of pre_start".to_owned(),
+        Step::PreStopCandidates { .. } => {
+            format!("run {} in what was started (pre_stop, before it is stopped)", list_commands(pre_stop))
+        }
+        Step::PostStartOld { .. } => {
+            format!("run {} in {live} (post_start, as it serves again)", list_commands(post_start))
+        }
+        Step::StartOld { .. } => format!("start {live} again"),
+        Step::StopCandidates { .. } => "stop what was started".to_owned(),
+    }
+}
+
+/// Returns what a step does with the upstream file of its service.
+fn at_nginx(step: &Step, of: &PlannedService, front: &Front) -> String {
+    let (file, live) = (front.file(&of.name), names(&of.live));
+    match step {
+        Step::Adopt { .. } if front.is_obeyed() => format!("{file} names {live}, as nginx has it already"),
+        Step::Adopt { .. } => format!("{file} names {live}, so that no reload finds what is not ready"),
+        Step::Release { .. } if front.before.is_some() => format!("{file} is again as it was"),
+        Step::Release { .. } => format!("remove {file} again"),
+        Step::Switch { .. } => {
+            format!("{file} names the candidates instead of {live}, test, reload {}, confirm", front.proxy)
+        }
+        Step::Rest { .. } => match front.named(&of.name) {
+            Some(name) => format!("{file} names {name}, for the next start of nginx (no reload)"),
+            None => format!("{file} is at rest"),
+        },
+        _ => format!("{file} names {live} again, test, reload, confirm"),
+    }
+}
+
+/// Returns what a step does with the name of the service's image.
+fn retagged(step: &Step, of: &PlannedService) -> String {
+    let Image { name, id } = &of.image;
+    let before = of.retag.as_ref().and_then(|retag| retag.before.as_deref()).map(short);
+    match (step, before) {
+        (Step::Tag { .. }, Some(before)) => format!(
+            "{name} stands for {} instead of {before} (compose creates by this name, now and at the next `up`)",
+            short(id)
+        ),
+        (Step::Tag { .. }, None) => format!("{name} stands for {} (compose creates by this name)", short(id)),
+        (_, Some(before)) => format!("{name} stands for {before} again"),
+        (_, None) => format!("nothing is called {name} again"),
+    }
+}
+
+fn started(of: &PlannedService) -> String {
+    let unnamed = of.unnamed();
+    let names = match &unnamed[..] {
+        [] => String::new(),
+        _ if unnamed == of.networks => ", not yet by the service's name".to_owned(),
+        some => format!(", in {} not yet by the service's name", some.join(", ")),
+    };
+    format!("start what was created, in {}{names}", of.networks.join(", "))
+}
+
+fn healthy(of: &PlannedService) -> String {
+    let mut what: Vec<String> = of.checks.iter().map(Check::to_string).collect();
+    what.extend(of.hooks(Phase::Health).iter().map(|hook| format!("hook {hook}")));
+    let mut text = format!("until {}", what.join(" and "));
+    if of.successes > 1 {
+        text += &format!(", {} times in a row", of.successes);
+    }
+    if !of.stays.is_zero() {
+        text += &format!(", and stays so for {}", format_duration(of.stays));
+    }
+    text + &format!(", at most {} (nothing unhealthy gets requests)", format_duration(of.health_timeout))
+}
+
+fn retired(of: &PlannedService) -> String {
+    let mut text = String::new();
+    let unnamed = of.unnamed();
+    if !unnamed.is_empty() {
+        text += &format!("take the service's names in {} from the old, ", unnamed.join(" and "));
+    }
+    text += &format!("stop and remove {}, {}", names(&of.old()), grace_text(of.grace));
+    if !of.stopped.is_empty() {
+        text += &format!(", and what does not run: {}", names(&of.stopped));
+    }
+    if !of.volumes.is_empty() && of.old_volumes == OldVolumes::Remove {
+        text += ", with their anonymous volumes";
+    }
+    text + " (replaced by the candidates)"
 }
 
 /// Returns the names of the containers, as `demo-app-1, demo-app-2`.
@@ -226,9 +214,9 @@ fn called(places: &[Place]) -> String {
     places.iter().map(place).collect::<Vec<_>>().join(" and ")
 }
 
-fn grace_text(grace: &Option<Duration>) -> String {
+fn grace_text(grace: Option<Duration>) -> String {
     match grace {
-        Some(grace) => format!("grace {}", format_duration(*grace)),
+        Some(grace) => format!("grace {}", format_duration(grace)),
         None => "grace 10s".to_owned(),
     }
 }

@@ -50,6 +50,7 @@ fn front() -> Front {
         resolver: None,
         network: Some("demo_default".to_owned()),
         port: 9000,
+        reload: Duration::ZERO,
         probe: None,
         probe_rate: None,
         probe_way: None,
@@ -386,7 +387,7 @@ plan for app of project demo: 10 steps
         let seen = ObservedService { called_in: called.clone(), settings, ..app() };
         let plan = outcome(vec![seen]).expect("it is not refused");
         assert!(!plan.to_string().contains("announce"), "{plan}");
-        assert!(plan.steps.iter().all(|step| !matches!(step, Step::Start { unnamed, .. } if !unnamed.is_empty())));
+        assert!(plan.services.iter().all(|planned| planned.unnamed().is_empty()));
     }
 }
 
@@ -394,11 +395,7 @@ plan for app of project demo: 10 steps
 fn as_many_are_made_as_the_file_wants_or_run() {
     let noted = |seen: ObservedService| {
         let plan = outcome(vec![seen]).expect("it is not refused");
-        let count = plan.steps.iter().find_map(|step| match step {
-            Step::Create { count, .. } => Some(*count),
-            _ => None,
-        });
-        format!("{} made; {}", count.unwrap_or_default(), plan.notices.join("; "))
+        format!("{} made; {}", plan.services[0].count, plan.notices.join("; "))
     };
     let with = |replicas, live: Vec<Container>| ObservedService { replicas, live, ..app() };
     let two = || vec![container("app", 1), container("app", 2)];
@@ -544,10 +541,7 @@ note: demo-app-1 does not run: nobody serves until the candidates are live
 fn a_name_of_the_version_before_stays_for_the_way_back() {
     let kept = |settings: Settings| {
         let plan = outcome(vec![ObservedService { settings, ..app() }]).expect("a plan");
-        plan.steps.into_iter().find_map(|step| match step {
-            Step::Retire { keep, .. } => keep.map(|keep| *keep),
-            _ => None,
-        })
+        plan.services.into_iter().find_map(|planned| planned.keep)
     };
     let replaced = Replaced {
         run: RunId("20260131-154502-9f3a".to_owned()),
@@ -711,7 +705,8 @@ fn every_undo_is_printed_like_a_step() {
         .steps
         .iter()
         .map(|step| {
-            format!("{:<11} {}", step.verb(), step.undo().map_or_else(|| "-".to_owned(), |undo| undo.to_string()))
+            let undo = plan.undo(step).map_or_else(|| "-".to_owned(), |undo| plan.text(&undo));
+            format!("{:<11} {undo}", step.verb())
         })
         .collect();
     assert_eq!(
@@ -737,7 +732,7 @@ fn what_is_destroyed_or_announced_has_no_undo() {
     let hooks = vec![hook("tell", &[Phase::Finish])];
     let plan = outcome(vec![ObservedService { hooks, lifecycle: lifecycle(), ..app() }]).expect("a plan");
     let commit = plan.steps.iter().position(|step| *step == Step::Commit).expect("a commit");
-    assert!(plan.steps[commit..].iter().all(|step| step.undo().is_none()));
+    assert!(plan.steps[commit..].iter().all(|step| plan.undo(step).is_none()));
     assert!(
         plan.steps[commit..]
             .iter()
@@ -812,7 +807,8 @@ plan for jobs of project demo: 10 steps
 ",
     );
     let plan = outcome(vec![service]).expect("a plan");
-    let undone: String = plan.steps.iter().rev().filter_map(Step::undo).map(|step| format!("{step}\n")).collect();
+    let undo = plan.steps.iter().rev().filter_map(|step| plan.undo(step));
+    let undone: String = undo.map(|step| plan.text(&step) + "\n").collect();
     assert_eq!(
         undone,
         "\
@@ -825,4 +821,100 @@ remove      jobs: remove what was created
 ",
         "\n{undone}"
     );
+}
+
+/// Journals of version 1, and the services as they were observed for those runs.
+fn recorded() -> [(&'static str, Vec<ObservedService>); 4] {
+    let digest = |name: &str, phases: &[Phase]| LoadedHook { digest: format!("sha256:{name}"), ..hook(name, phases) };
+    let hooks = vec![digest("migrate", &[Phase::PreStart, Phase::Rollback]), digest("judge", &Phase::ALL)];
+    let networks = ["demo_back", "demo_default"].map(str::to_owned).to_vec();
+    let second = Duration::from_secs;
+    let timeouts = Timeouts { health: second(20), drain: second(12), hook: second(40), ..Timeouts::default() };
+    let stop_first = ObservedService {
+        settings: Settings { order: Order::StopFirst, timeouts, ..Settings::default() },
+        lifecycle: lifecycle(),
+        hooks: hooks.clone(),
+        grace: Some(second(90)),
+        front: Some(Front {
+            current: false,
+            obeyed: false,
+            tuning: Some("keepalive_min_timeout 5s;\n".to_owned()),
+            ..front()
+        }),
+        live_image: "demo-app".to_owned(),
+        networks: networks.clone(),
+        live: vec![container("app", 1), container("app", 2)],
+        ..back()
+    };
+    let reaches = Reaches::Live { proof: "seen".to_owned() };
+    let resolved = Front {
+        before: Some("upstream app {\n    server app:9000;\n}\n".to_owned()),
+        resolver: "127.0.0.11".parse().ok(),
+        dns_name: "app-main".parse().ok(),
+        place: Some("/srv/swap".to_owned()),
+        probe_rate: Some(20),
+        probe_way: Some(ProbeWay { at: "127.0.0.1:8080".parse().ok(), any_certificate: false, reaches }),
+        ..front()
+    };
+    let everything = ObservedService {
+        settings: Settings {
+            watch: second(5),
+            successes: 3,
+            health: vec![Check::Http("/up".to_owned()), Check::Shell("./check --deep".to_owned())],
+            anonymous_volumes: OldVolumes::Remove,
+            keep: Some(5),
+            timeouts,
+            ..Settings::default()
+        },
+        lifecycle: lifecycle(),
+        hooks,
+        called_in: vec![
+            called_in("demo_default", &["app", "shop"], &["demo-db-1", "demo-jobs-1"]),
+            called_in("demo_back", &["app"], &["demo-db-1", "demo-jobs-1"]),
+        ],
+        networks,
+        stopped: vec![container("app", 3)],
+        left_behind: vec![container("app", 4)],
+        anonymous_volumes: vec![volume("/data", "8c1f")],
+        healthcheck: Some(vec!["CMD".to_owned(), "true".to_owned()]),
+        front: Some(Front {
+            upstream: "shop-app".parse().ok(),
+            probe: Some("http://door/up".to_owned()),
+            ..resolved.clone()
+        }),
+        ..app()
+    };
+    let usual = Timeouts { hook: Timeouts::default().hook, ..timeouts };
+    let beside = ObservedService {
+        settings: Settings { timeouts: usual, ..Settings::default() },
+        front: Some(resolved),
+        ..app()
+    };
+    let jobs = ObservedService {
+        settings: Settings { watch: second(2), port: Some(7000), ..Settings::default() },
+        lifecycle: Lifecycle { pre_stop: lifecycle().pre_stop, ..Lifecycle::default() },
+        hooks: vec![digest("undo", &[Phase::Rollback])],
+        grace: Some(second(600)),
+        anonymous_volumes: vec![volume("/spool", "77ab")],
+        called_in: vec![called_in("demo_default", &["jobs"], &["demo-db-1"])],
+        ..worker("jobs")
+    };
+    let dead = ObservedService { down: true, front: Some(Front { current: false, ..front() }), ..back() };
+    [
+        (include_str!("../../tests/journals/v1-stop-first.jsonl"), vec![stop_first]),
+        (include_str!("../../tests/journals/v1-lifecycle.jsonl"), vec![everything]),
+        (include_str!("../../tests/journals/v1-worker.jsonl"), vec![beside, jobs]),
+        (include_str!("../../tests/journals/v1-down.jsonl"), vec![dead]),
+    ]
+}
+
+/// Version 1 did not say in which network a caller is, and the time of hooks only where the lifecycle has commands.
+#[test]
+fn plans_of_version_1_say_what_is_planned_today() {
+    for (journal, services) in recorded() {
+        let first = journal.lines().next().expect("a line");
+        let line: serde_json::Value = serde_json::from_str(first).expect("JSON");
+        let plan: Plan = serde_json::from_value(line["plan"].clone()).expect("a plan");
+        assert_eq!(plan, outcome(services).expect("a plan"));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Event, Goal, Learnt};
 use crate::model::{Container, ServiceName};
-use crate::plan::{Plan, PlannedService, Step};
+use crate::plan::{Front, Plan, PlannedService, Step};
 
 /// What is left of a run in one service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,9 +38,8 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     let nothing = Traces::default();
     // The file comes before the candidates and goes after them. Where there is none, others have made what looks like one.
     let adopts = |service: &ServiceName| {
-        plan.steps
-            .iter()
-            .any(|step| matches!(step, Step::Adopt { service: of, front, .. } if of == service && front.is_new()))
+        let adopts = |step: &Step| matches!(step, Step::Adopt { service: of } if of == service);
+        plan.front(service).is_some_and(Front::is_new) && plan.steps.iter().any(adopts)
     };
     let traces: BTreeMap<&ServiceName, Traces> = traces
         .iter()
@@ -50,15 +49,10 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
         })
         .collect();
     let of = |service: &ServiceName| traces.get(service).unwrap_or(&nothing);
-    let wanted = |service: &ServiceName| count(plan, service);
     let all = || plan.services.iter().map(|planned| (planned, of(&planned.name)));
-    let fronted = |service: &ServiceName| plan.steps.iter().any(|step| is_switch(step, service));
-    let stops_first = |service: &ServiceName| {
-        plan.steps.iter().any(|step| matches!(step, Step::StopOld { service: of, .. } if of == service))
-    };
     let replaced = all().all(|(planned, traces)| {
-        let fronted = fronted(&planned.name);
-        let by_all = traces.candidates_run == wanted(&planned.name) && (traces.names_candidates || !fronted);
+        let fronted = planned.front.is_some();
+        let by_all = traces.candidates_run == planned.count && (traces.names_candidates || !fronted);
         // Others may have removed a candidate since. Where all old ones are gone, those that are left are what there is.
         let alone = traces.old_there == 0 && traces.candidates_run > 0 && (traces.names_others || !fronted);
         by_all || alone
@@ -66,18 +60,18 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     // Services are retired beside one another. With stop-first the old ones lie still long before the commit.
     let retiring = all().any(|(planned, traces)| {
         // What had died before the run says nothing by not running, either.
-        let left = if stops_first(&planned.name) || planned.down { traces.old_there } else { traces.old_run };
+        let left = if planned.stops_first() || planned.down { traces.old_there } else { traces.old_run };
         left < planned.live.len()
     });
     let forward = replaced && retiring;
     // A candidate that was never started gets no requests. One that was may have ended after the switch, and even where
     // the file names the old ones again nginx may not have read it since.
-    let switched = all().all(|(planned, traces)| traces.candidates_started == wanted(&planned.name))
+    let switched = all().all(|(planned, traces)| traces.candidates_started == planned.count)
         || all().any(|(_, traces)| traces.names_others);
     // What is there and is not of its making was made by others since. With stop-first the old ones may lie still though their
     // candidates are gone already: a run that was unwound before and could not write it down.
     let lies_still = |planned: &PlannedService, traces: &Traces| {
-        stops_first(&planned.name) && !planned.down && traces.old_run < traces.old_there
+        planned.stops_first() && !planned.down && traces.old_run < traces.old_there
     };
     let created = all()
         .any(|(planned, traces)| !traces.candidates.is_empty() || traces.names_others || lies_still(planned, traces));
@@ -86,9 +80,7 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     for (step, what) in plan.steps.iter().enumerate() {
         let learnt = match what {
             Step::Create { .. } if !created => break,
-            Step::Create { service, .. } | Step::Start { service, .. } => {
-                Learnt::candidates(of(service).candidates.clone())
-            }
+            Step::Create { service } | Step::Start { service } => Learnt::candidates(of(service).candidates.clone()),
             // Nobody can tell how far it came; it must be done before a candidate starts.
             Step::Init { .. } | Step::Inject { .. } if !started => {
                 events.push(Event::Started { step });
@@ -101,7 +93,7 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
         };
         events.extend([Event::Started { step }, Event::Done { step, learnt }]);
     }
-    if all().any(|(planned, traces)| traces.candidates.len() != wanted(&planned.name)) {
+    if all().any(|(planned, traces)| traces.candidates.len() != planned.count) {
         // There is nothing to go forward to.
         events.push(Event::Interrupted { signal: "the loss of its journal".to_owned() });
     }
@@ -109,19 +101,6 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
         events.push(Event::Resumed { goal: Goal::Forward });
     }
     events
-}
-
-/// Returns how many candidates the run makes of a service.
-fn count(plan: &Plan, service: &ServiceName) -> usize {
-    let count = plan.steps.iter().find_map(|step| match step {
-        Step::Create { service: of, count, .. } if of == service => Some(*count),
-        _ => None,
-    });
-    count.unwrap_or_default()
-}
-
-fn is_switch(step: &Step, service: &ServiceName) -> bool {
-    matches!(step, Step::Switch { service: of, .. } if of == service)
 }
 
 #[cfg(test)]
@@ -189,11 +168,7 @@ mod tests {
         // Of two that were live one still runs, and nobody knows who removed the other.
         let mut plan = app();
         plan.services[0].live.push(container("second"));
-        for step in &mut plan.steps {
-            if let Step::Create { count, .. } = step {
-                *count = 2;
-            }
-        }
+        plan.services[0].count = 2;
         let service = plan.services[0].name.clone();
         let replicas = Traces { candidates: vec![container("a"), container("b")], ..switched() };
         let replicas = Traces { candidates_started: 2, candidates_run: 2, ..replicas };

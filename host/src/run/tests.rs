@@ -6,8 +6,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::model::{Check, Image, LoadedHook, OldVolumes, Order, Phase, Place, ProxyChoice, RunId, Settings};
-use crate::plan::{Front, Observed, ObservedService, Reach, plan};
+use crate::model::{
+    Check, FileKind, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook, OldVolumes, Order, Phase, Place,
+    ProxyChoice, Reaches, RunId, Settings,
+};
+use crate::plan::{
+    CalledIn, Front, Keep, Observed, ObservedService, PlannedService, ProbeWay, Replaced, Retag, VERSION, plan,
+};
 
 fn name(text: &str) -> ServiceName {
     text.parse().expect("a name")
@@ -39,6 +44,7 @@ fn front() -> Front {
         resolver: "127.0.0.11".parse().ok(),
         network: Some("demo_default".to_owned()),
         port: 80,
+        reload: Duration::ZERO,
         probe: None,
         probe_rate: None,
         probe_way: None,
@@ -142,7 +148,7 @@ pub(super) fn rest(plan: &Plan, mut events: Vec<Event>) -> String {
             Next::Undo(steps) => {
                 events.extend(steps.iter().map(|step| Event::UndoStarted { step: *step }));
                 for step in steps {
-                    verbs.push(plan.steps[step].undo().expect("it has an undo").verb().to_owned());
+                    verbs.push(plan.undo(&plan.steps[step]).expect("it has an undo").verb().to_owned());
                     events.push(Event::Undone { step, learnt: Learnt::Nothing });
                 }
             }
@@ -399,11 +405,11 @@ fn check_state(plan: &Plan, events: &[Event]) {
     let retired = at(|step| matches!(step, Step::Retire { .. })).any(|step| state.holds(step));
     assert!(!retired || state.committed(), "retired before the commit: {events:?}");
     if let Next::Undo(steps) = &next {
-        let undone = steps.iter().all(|step| plan.steps[*step].undo().is_some());
+        let undone = steps.iter().all(|step| plan.undo(&plan.steps[*step]).is_some());
         assert!(state.unwinding() && undone, "undone without need: {events:?}");
         let last = steps[0];
         assert!(steps.iter().all(|step| plan.steps[*step].verb() == plan.steps[last].verb()), "{events:?}");
-        let mut later = (last + 1..plan.steps.len()).filter(|later| plan.steps[*later].undo().is_some());
+        let mut later = (last + 1..plan.steps.len()).filter(|later| plan.undo(&plan.steps[*later]).is_some());
         assert!(later.all(|later| !state.holds(later)), "undone in a wrong order: {events:?}");
     }
     if let Next::Stuck(step) = next {
@@ -413,7 +419,7 @@ fn check_state(plan: &Plan, events: &[Event]) {
     match next {
         Next::Done(Outcome::Swapped) => assert!(state.committed(), "swapped without a commit: {events:?}"),
         Next::Done(Outcome::RolledBack) => {
-            let undone = (0..plan.steps.len()).all(|step| plan.steps[step].undo().is_none() || !state.holds(step));
+            let undone = (0..plan.steps.len()).all(|step| plan.undo(&plan.steps[step]).is_none() || !state.holds(step));
             assert!(undone, "rolled back and something holds: {events:?}");
         }
         _ => {}
@@ -463,88 +469,169 @@ fn every_reachable_state_is_sound_and_comes_to_rest() {
     println!("{all} states, all of them: no bound was needed");
 }
 
-/// Returns one of each event, with one of each step.
-fn one_of_each() -> Vec<Event> {
-    let service = || name("app");
-    let old = || vec![container("old")];
-    let front = || Box::new(front());
-    let hooks = || vec!["judge".to_owned()];
-    let image = || Image { name: "demo-app".to_owned(), id: "sha256:2".to_owned() };
-    let checks = vec![
+/// Returns a service with something of everything that a plan can say of one.
+fn planned_service() -> PlannedService {
+    let second = Duration::from_secs(1);
+    let command = LifecycleCommand {
+        words: vec!["./warm".to_owned()],
+        user: Some("www".to_owned()),
+        privileged: true,
+        folder: Some("/srv".to_owned()),
+        environment: vec!["TOKEN".to_owned()],
+        image: Some("tools:1".to_owned()),
+    };
+    let file = InjectedFile {
+        kind: FileKind::Secret,
+        name: "db".to_owned(),
+        variable: Some("DB".to_owned()),
+        target: "/run/secrets/db".to_owned(),
+        uid: None,
+        gid: Some(33),
+        mode: 0o440,
+    };
+    let replaced =
+        Replaced { run: RunId("20260131-154502-9f3a".to_owned()), by: "2".to_owned(), image: "sha256:1".to_owned() };
+    PlannedService {
+        name: name("app"),
+        live: vec![container("old")],
+        down: true,
+        live_image: "demo-app".to_owned(),
+        left_behind: vec![container("left")],
+        stopped: vec![container("stopped")],
+        known: ["old", "left", "stopped"].map(str::to_owned).to_vec(),
+        image: Image { name: "demo-app".to_owned(), id: "sha256:2".to_owned() },
+        retag: Some(Retag { before: Some("sha256:3".to_owned()) }),
+        count: 1,
+        order: Order::StopFirst,
+        networks: vec!["demo_default".to_owned()],
+        called_in: vec![CalledIn { place: place(), callers: vec!["demo-db-1".to_owned()] }],
+        lifecycle: Lifecycle {
+            files: vec![file],
+            pre_start: vec![command.clone()],
+            post_start: vec![command.clone()],
+            pre_stop: vec![command],
+        },
+        checks: checks(),
+        port: Some(80),
+        successes: 3,
+        stays: second,
+        health_timeout: second,
+        hooks: Phase::ALL.map(|phase| (phase, vec!["judge".to_owned()])).into(),
+        digests: [("judge".to_owned(), "sha256:4".to_owned())].into(),
+        hook_timeout: second,
+        front: Some(Front {
+            place: Some("/srv/swap".to_owned()),
+            upstream: Some(name("shop")),
+            written_by_others: true,
+            dns_name: Some(name("app-main")),
+            current: true,
+            obeyed: true,
+            asks_dns: true,
+            reload: second,
+            probe: Some("http://door/".to_owned()),
+            probe_rate: Some(20),
+            probe_way: Some(ProbeWay {
+                at: "127.0.0.1:8080".parse().ok(),
+                any_certificate: true,
+                reaches: Reaches::Live { proof: "seen".to_owned() },
+            }),
+            ..front()
+        }),
+        judged: true,
+        watch: second,
+        drain_timeout: second,
+        grace: Some(second),
+        unwind_grace: Some(second),
+        volumes: vec!["8c1f".to_owned()],
+        old_volumes: OldVolumes::Remove,
+        keep: Some(Keep { repository: "swap-keep/demo/app".to_owned(), replaced, count: 3 }),
+    }
+}
+
+/// Returns one of each check but that of nginx.
+fn checks() -> Vec<Check> {
+    vec![
         Check::Docker(vec!["true".to_owned()]),
         Check::Command(vec!["php".to_owned(), "check.php".to_owned()]),
         Check::Shell("./check".to_owned()),
         Check::Http("/up".to_owned()),
         Check::Tcp,
         Check::Running(Duration::from_secs(1)),
-    ];
-    let second = Duration::from_secs(1);
-    let grace = Some(second);
-    let steps = vec![
-        Step::PreStart { service: service(), hooks: hooks(), rollback: hooks() },
-        Step::Create { service: service(), count: 1, known: hooks(), beside: hooks(), image: image() },
-        Step::StopOld { service: service(), old: old(), grace: None, front: None },
-        Step::Start {
-            service: service(),
-            networks: hooks(),
-            reach: Some(Reach { network: Some("demo_default".to_owned()), port: 80 }),
-            grace,
-            unnamed: Vec::new(),
-        },
-        Step::AwaitHealthy {
-            service: service(),
-            checks,
-            port: Some(80),
-            successes: 1,
-            hooks: hooks(),
-            timeout: second,
-            stays: Duration::ZERO,
-            front: None,
-        },
-        Step::PreSwap { service: service(), hooks: hooks() },
-        Step::Switch { service: service(), front: front(), from: old(), drain: second, judged: false },
-        Step::PostSwap { service: service(), hooks: hooks() },
-        Step::Watch { service: service(), time: second, hooks: hooks() },
-        Step::Drain { service: service(), front: front(), from: old(), timeout: second },
+    ]
+}
+
+fn place() -> Place {
+    Place {
+        network: "demo_default".to_owned(),
+        aliases: vec!["demo-app-2".to_owned(), "app".to_owned()],
+        links: vec!["demo-db-1:db".to_owned()],
+        ipv4: Some("172.18.0.9".to_owned()),
+        ipv6: Some("fd00::9".to_owned()),
+        link_local: vec!["169.254.8.8".to_owned()],
+        mac: Some("02:42:ac:12:00:09".to_owned()),
+        driver_options: [("com.example".to_owned(), "1".to_owned())].into(),
+        gateway_priority: Some(7),
+    }
+}
+
+/// Returns one of each step, those that undo others too.
+fn one_of_each_step() -> Vec<Step> {
+    let service = || name("app");
+    vec![
+        Step::PreStart { service: service() },
+        Step::Create { service: service() },
+        Step::StopOld { service: service() },
+        Step::Start { service: service() },
+        Step::AwaitHealthy { service: service() },
+        Step::PreSwap { service: service() },
+        Step::Switch { service: service() },
+        Step::PostSwap { service: service() },
+        Step::Watch { service: service() },
+        Step::Drain { service: service() },
         Step::Commit,
-        Step::Retire {
-            service: service(),
-            old: old(),
-            grace,
-            front: Some(front()),
-            leftovers: Vec::new(),
-            volumes: Vec::new(),
-            old_volumes: OldVolumes::Keep,
-            keep: None,
-            unnamed: Vec::new(),
-        },
-        Step::Finish { service: service(), hooks: hooks() },
-        Step::Rollback { service: service(), hooks: hooks() },
-        Step::RemoveCandidates { service: service(), known: hooks() },
-        Step::StartOld { service: service(), old: old(), front: Some(front()) },
-        Step::StopCandidates { service: service(), grace },
-        Step::SwitchBack { service: service(), front: front(), to: old(), drain: second },
-    ];
+        Step::Retire { service: service() },
+        Step::Finish { service: service() },
+        Step::Tag { service: service() },
+        Step::Adopt { service: service() },
+        Step::PreStop { service: service(), committed: false },
+        Step::Init { service: service() },
+        Step::Inject { service: service() },
+        Step::PostStart { service: service() },
+        Step::Announce { service: service() },
+        Step::PreStop { service: service(), committed: true },
+        Step::Rest { service: service() },
+        Step::TagBack { service: service() },
+        Step::Rollback { service: service() },
+        Step::Release { service: service() },
+        Step::RemoveCandidates { service: service() },
+        Step::EndInit { service: service() },
+        Step::PreStopCandidates { service: service() },
+        Step::PostStartOld { service: service() },
+        Step::StartOld { service: service() },
+        Step::StopCandidates { service: service() },
+        Step::SwitchBack { service: service() },
+    ]
+}
+
+/// Returns one of each event, with one of each step.
+fn one_of_each() -> Vec<Event> {
     let plan = Plan {
+        v: VERSION,
         run: RunId("20260131-154502-9f3a".to_owned()),
         project: "demo".to_owned(),
-        services: vec![crate::plan::PlannedService {
-            name: service(),
-            live: old(),
-            image: image(),
-            down: false,
-            live_image: String::new(),
-            hooks: BTreeMap::new(),
-        }],
-        steps,
+        services: vec![planned_service()],
+        steps: one_of_each_step(),
         notices: vec!["left alone".to_owned()],
     };
+    [vec![Event::Planned { plan }], one_of_each_but_the_plan()].concat()
+}
+
+fn one_of_each_but_the_plan() -> Vec<Event> {
     let process = |pid: u32| json!({ "pid": pid, "start": 123_456 });
     let generation = Former(json!({ "boot": "5f2d", "master": process(1), "workers": [process(7)] }));
     let failure =
         || Failure::new("candidate is not healthy").hint("see its log").tail(["connection refused".to_owned()]);
     vec![
-        Event::Planned { plan },
         Event::Started { step: 0 },
         Event::Done { step: 0, learnt: Learnt::Nothing },
         Event::Done { step: 1, learnt: Learnt::candidates(vec![container("new")]) },
@@ -561,13 +648,13 @@ fn one_of_each() -> Vec<Event> {
     ]
 }
 
-fn entries() -> Vec<Entry> {
-    one_of_each().into_iter().zip(1_769_874_302_000..).map(|(event, at_ms)| Entry { v: 1, at_ms, event }).collect()
+fn entries(v: u32) -> Vec<Entry> {
+    one_of_each().into_iter().zip(1_769_874_302_000..).map(|(event, at_ms)| Entry { v, at_ms, event }).collect()
 }
 
 #[test]
 fn every_event_and_step_comes_back_from_a_journal() {
-    for entry in entries() {
+    for entry in entries(VERSION) {
         let line = serde_json::to_string(&entry).expect("it can be written");
         assert!(!line.contains('\n'), "{line}");
         assert_eq!(serde_json::from_str::<Entry>(&line).expect(&line), entry);
@@ -577,102 +664,74 @@ fn every_event_and_step_comes_back_from_a_journal() {
 /// What was added since is read back too, and left out where it says nothing.
 #[test]
 fn what_later_versions_added_comes_back_from_a_journal() {
-    let place = Place {
-        network: "demo_default".to_owned(),
-        aliases: vec!["demo-app-2".to_owned(), "app".to_owned()],
-        links: vec!["demo-db-1:db".to_owned()],
-        ipv4: Some("172.18.0.9".to_owned()),
-        ipv6: Some("fd00::9".to_owned()),
-        link_local: vec!["169.254.8.8".to_owned()],
-        mac: Some("02:42:ac:12:00:09".to_owned()),
-        driver_options: [("com.example".to_owned(), "1".to_owned())].into(),
-        gateway_priority: Some(7),
-    };
-    let announce = Step::Announce {
-        service: name("app"),
-        places: vec![place.clone()],
-        callers: vec!["demo-db-1".to_owned()],
-        reach: Some(Reach { network: Some("demo_default".to_owned()), port: 80 }),
-    };
-    let text = serde_json::to_string(&announce).expect("it can be written");
-    assert_eq!(serde_json::from_str::<Step>(&text).expect(&text), announce);
     let learnt =
-        Learnt::Candidates { containers: vec![container("new")], places: [("new".to_owned(), vec![place])].into() };
+        Learnt::Candidates { containers: vec![container("new")], places: [("new".to_owned(), vec![place()])].into() };
     let text = serde_json::to_string(&learnt).expect("it can be written");
     assert_eq!(serde_json::from_str::<Learnt>(&text).expect(&text), learnt);
     assert!(!serde_json::to_string(&Learnt::candidates(Vec::new())).expect("it can be written").contains("places"));
 }
 
 #[test]
-fn what_version_1_did_not_know_comes_back_too() {
-    let (service, run) = (name("app"), RunId("20260131-154502-9f3a".to_owned()));
-    let (image, before) = ("sha256:1".to_owned(), Some("sha256:2".to_owned()));
-    let tag = Step::Tag { service: service.clone(), name: "demo-app".to_owned(), image: image.clone(), before };
-    let keep = crate::plan::Keep {
-        repository: "swap-keep/demo/app".to_owned(),
-        replaced: crate::plan::Replaced { run, by: "2".to_owned(), image },
-        count: 3,
-    };
-    let retire = Step::Retire {
-        service,
-        old: vec![container("old")],
-        grace: None,
-        front: None,
-        leftovers: Vec::new(),
-        volumes: Vec::new(),
-        old_volumes: OldVolumes::Keep,
-        keep: Some(Box::new(keep)),
-        unnamed: vec!["demo_default".to_owned()],
-    };
-    for step in [tag.undo().expect("an undo"), tag, retire] {
-        let text = serde_json::to_string(&step).expect("it can be written");
-        assert_eq!(serde_json::from_str::<Step>(&text).expect(&text), step);
-    }
+fn a_plan_of_a_later_version_is_refused() {
+    let plan = serde_json::to_string(&app()).expect("it can be written");
+    let later = plan.replacen("{\"v\":2", "{\"v\":3", 1);
+    let refused = serde_json::from_str::<Plan>(&later).expect_err("it is refused");
+    assert_eq!(refused.to_string(), "written by a later swap (version 3)");
+}
+
+fn read(journal: &str) -> Vec<Entry> {
+    journal.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
 /// A journal of this version, which every later one must read. Never change the file: add another for another version.
+const V2: &str = include_str!("../../tests/journals/v2.jsonl");
+
+#[test]
+fn journals_of_version_2_are_read_for_ever() {
+    assert_eq!(read(V2), entries(2));
+}
+
+/// A journal of version 1. Its steps were made up, one of each kind, and say things that no plan says.
 const V1: &str = include_str!("../../tests/journals/v1.jsonl");
 
 #[test]
 fn journals_of_version_1_are_read_for_ever() {
-    let read: Vec<Entry> = V1.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    assert_eq!(read, entries());
-}
-
-#[test]
-fn steps_of_the_lifecycle_come_back_from_a_journal() {
-    let command = crate::model::LifecycleCommand {
-        words: vec!["./warm".to_owned()],
-        environment: vec!["TOKEN".to_owned()],
-        ..Default::default()
+    let second = Duration::from_secs(1);
+    let judge = || vec!["judge".to_owned()];
+    let app = PlannedService {
+        down: false,
+        live_image: String::new(),
+        left_behind: Vec::new(),
+        stopped: Vec::new(),
+        known: judge(),
+        retag: None,
+        networks: judge(),
+        called_in: Vec::new(),
+        lifecycle: Lifecycle::default(),
+        successes: 1,
+        stays: Duration::ZERO,
+        digests: BTreeMap::new(),
+        hook_timeout: Duration::from_secs(300),
+        front: Some(front()),
+        judged: false,
+        grace: Some(second),
+        volumes: Vec::new(),
+        old_volumes: OldVolumes::Keep,
+        keep: None,
+        ..planned_service()
     };
-    let file = crate::model::InjectedFile {
-        kind: crate::model::FileKind::Secret,
-        name: "db".to_owned(),
-        variable: Some("DB".to_owned()),
-        target: "/run/secrets/db".to_owned(),
-        uid: None,
-        gid: Some(33),
-        mode: 0o440,
+    let verbs = "pre-start create stop-old start healthy pre-swap switch post-swap watch drain commit retire finish \
+                 rollback remove start-old stop switch-back";
+    let of_verb = |verb: &str| one_of_each_step().into_iter().find(|step| step.verb() == verb).expect(verb);
+    let plan = Plan {
+        v: VERSION,
+        run: RunId("20260131-154502-9f3a".to_owned()),
+        project: "demo".to_owned(),
+        services: vec![app],
+        steps: verbs.split_whitespace().map(of_verb).collect(),
+        notices: vec!["left alone".to_owned()],
     };
-    let (service, commands, timeout) = (name("app"), vec![command], Duration::from_secs(1));
-    let old = vec![container("old")];
-    let post_start =
-        Step::PostStart { service: service.clone(), commands: commands.clone(), pre_stop: commands.clone(), timeout };
-    let pre_stop = Step::PreStop {
-        service: service.clone(),
-        old,
-        commands: commands.clone(),
-        post_start: commands.clone(),
-        front: None,
-        committed: false,
-        timeout,
-    };
-    let init = Step::Init { service: service.clone(), commands, timeout };
-    let undone: Vec<Step> = [&init, &post_start, &pre_stop].into_iter().filter_map(Step::undo).collect();
-    assert_eq!(undone.len(), 3);
-    for step in [init, Step::Inject { service, files: vec![file] }, post_start, pre_stop].into_iter().chain(undone) {
-        let line = serde_json::to_string(&step).expect("it can be written");
-        assert_eq!(serde_json::from_str::<Step>(&line).expect(&line), step);
-    }
+    let events = [vec![Event::Planned { plan }], one_of_each_but_the_plan()].concat();
+    let entries = events.into_iter().zip(1_769_874_302_000..).map(|(event, at_ms)| Entry { v: 1, at_ms, event });
+    assert_eq!(read(V1), entries.collect::<Vec<Entry>>());
 }

@@ -10,7 +10,7 @@ use crate::claim::Held;
 use crate::executor::{self, End, Record};
 use crate::journal::{Journal, Recorded};
 use crate::model::Failure;
-use crate::plan::Plan;
+use crate::plan::{Plan, VERSION};
 use crate::run::{Entry, Event, Goal};
 use crate::ui::Display;
 
@@ -33,7 +33,7 @@ impl Record for Recorder {
     fn record(&mut self, plan: &Plan, event: &Event) -> Result<(), Failure> {
         let appended = self.journal.append(event);
         let entry =
-            appended.as_ref().cloned().unwrap_or_else(|_| Entry { v: 1, at_ms: now_ms(), event: event.clone() });
+            appended.as_ref().cloned().unwrap_or_else(|_| Entry { v: VERSION, at_ms: now_ms(), event: event.clone() });
         self.entries.push(entry.clone());
         let events: Vec<Event> = self.entries.iter().map(|entry| entry.event.clone()).collect();
         self.display.show(plan, &events, &entry);

@@ -27,8 +27,7 @@ impl Site {
             return Err(Failure::new("internal: nothing is published"));
         };
         let door = self.door(service, front).await?;
-        let patience = |publication: &&Publication<'_>| self.settings(publication.service).timeouts.reload;
-        let patience = publications.iter().map(patience).max().unwrap_or_default();
+        let patience = publications.iter().map(|publication| publication.front.reload).max().unwrap_or_default();
         let nginx = nginx::Nginx { patience, ..door.nginx.clone() };
         let mut all: Vec<FileChange> = Vec::new();
         for change in publications.iter().flat_map(|publication| changes(publication)) {

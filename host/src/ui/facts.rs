@@ -2,103 +2,112 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Container, Failure, InjectedFile, OldVolumes, list_commands};
-use crate::plan::{Plan, PlannedService, Step, names};
+use crate::model::{Container, Failure, InjectedFile, Lifecycle, OldVolumes, Phase, list_commands};
+use crate::plan::{Front, Plan, PlannedService, Step, names};
 use crate::run::trace::{Probed, Reached};
 use crate::run::{Entry, Event, Facts, Learnt, Outcome};
 use crate::text::short;
 
 /// Returns what a step that is done has brought about; `None` for steps that nobody needs to see.
-pub(super) fn fact(step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String> {
-    let new = |service| names(facts.candidates(service));
-    let text = match step {
-        Step::Tag { service, name, image, .. } => format!("{service}: {name} stands for {}", short(image)),
-        Step::TagBack { service, name, before: Some(before), .. } => {
-            format!("{service}: {name} stands for {} again", short(before))
+pub(super) fn fact(plan: &Plan, step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String> {
+    let planned = plan.service(step.service()?)?;
+    let text = brought(step, planned, learnt, facts)?;
+    Some(format!("{:<11} {}: {text}", step.verb(), planned.name))
+}
+
+/// Returns the same of a service, without its name. Long, because it has a line or two for each kind of step.
+fn brought(step: &Step, of: &PlannedService, learnt: &Learnt, facts: &Facts) -> Option<String> {
+    let Lifecycle { files, pre_start, post_start, pre_stop } = &of.lifecycle;
+    let new = || names(facts.candidates(&of.name));
+    let agreed = |phase| format!("{} agreed", of.hooks(phase).join(", "));
+    let live = names(&of.live);
+    Some(match step {
+        Step::Commit | Step::Rest { .. } => return None,
+        Step::Tag { .. } => format!("{} stands for {}", of.image.name, short(&of.image.id)),
+        Step::TagBack { .. } => match of.retag.as_ref().and_then(|retag| retag.before.as_deref()) {
+            Some(before) => format!("{} stands for {} again", of.image.name, short(before)),
+            None => format!("nothing is called {} again", of.image.name),
+        },
+        Step::PreStart { .. } if of.hooks(Phase::PreStart).is_empty() => return None,
+        Step::PreStart { .. } => agreed(Phase::PreStart),
+        Step::PreSwap { .. } => agreed(Phase::PreSwap),
+        Step::PostSwap { .. } => agreed(Phase::PostSwap),
+        Step::Finish { .. } => agreed(Phase::Finish),
+        Step::Rollback { .. } => match learnt {
+            Learnt::Disagreed { hooks } => disagreed(of.hooks(Phase::Rollback), hooks),
+            _ => agreed(Phase::Rollback),
+        },
+        Step::Adopt { .. } | Step::Release { .. } | Step::Switch { .. } | Step::SwitchBack { .. } => {
+            return at_nginx(step, of, of.front.as_ref()?, facts);
         }
-        Step::TagBack { service, name, before: None, .. } => format!("{service}: nothing is called {name} again"),
-        Step::PreStart { hooks, .. } if hooks.is_empty() => return None,
-        Step::Rollback { service, hooks } if matches!(learnt, Learnt::Disagreed { .. }) => {
-            let Learnt::Disagreed { hooks: failed } = learnt else { return None };
-            let (agreed, failed): (Vec<_>, Vec<_>) = hooks.iter().partition(|hook| !failed.contains(hook));
-            let list = |hooks: Vec<&String>| hooks.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let agreed = if agreed.is_empty() { String::new() } else { format!("; {} agreed", list(agreed)) };
-            format!("{service}: {} failed{agreed}", list(failed))
-        }
-        Step::PreStart { service, hooks, .. }
-        | Step::PreSwap { service, hooks }
-        | Step::PostSwap { service, hooks }
-        | Step::Rollback { service, hooks }
-        | Step::Finish { service, hooks } => format!("{service}: {} agreed", hooks.join(", ")),
-        Step::Adopt { front, .. } if front.is_obeyed() => return None,
-        Step::Adopt { service, front, live, .. } => {
-            format!("{service}: {} names {}", front.file(service), with_addresses(live))
-        }
-        Step::Release { service, front } if front.before.is_some() => {
-            format!("{service}: {} is again as it was", front.file(service))
-        }
-        Step::Release { service, front } => format!("{service}: {} is removed again", front.file(service)),
-        Step::Create { service, image, .. } => {
+        Step::Create { .. } => {
             let created = match learnt {
                 Learnt::Candidates { containers, .. } => names(containers),
-                _ => new(service),
+                _ => new(),
             };
-            format!("{service}: {created} from {} ({})", image.name, short(&image.id))
+            format!("{created} from {} ({})", of.image.name, short(&of.image.id))
         }
-        Step::StopOld { service, old, .. } => format!("{service}: {} stopped, nobody serves", names(old)),
-        Step::Init { service, commands, .. } => format!("{service}: {} did its work", list_commands(commands)),
-        Step::Inject { service, files } => {
+        Step::StopOld { .. } => format!("{live} stopped, nobody serves"),
+        Step::Init { .. } => format!("{} did its work", list_commands(pre_start)),
+        Step::Inject { .. } => {
             let files: Vec<String> = files.iter().map(InjectedFile::to_string).collect();
-            format!("{service}: {} has {}", new(service), files.join(", "))
+            format!("{} has {}", new(), files.join(", "))
         }
-        Step::PostStart { commands, .. } | Step::PreStop { commands, .. } if commands.is_empty() => return None,
-        Step::PostStart { service, commands, .. } => {
-            format!("{service}: {} did its work in {}", list_commands(commands), new(service))
+        Step::PostStart { .. } if post_start.is_empty() => return None,
+        Step::PostStart { .. } => format!("{} did its work in {}", list_commands(post_start), new()),
+        Step::PreStop { .. } if pre_stop.is_empty() => return None,
+        Step::PreStop { .. } => format!("{} did its work in {live}", list_commands(pre_stop)),
+        Step::Start { .. } => format!("{} runs", new()),
+        Step::AwaitHealthy { .. } => format!("{} is healthy", new()),
+        Step::Announce { .. } => format!("{} is found by the service's name in {}", new(), of.unnamed().join(", ")),
+        Step::Watch { .. } => format!("{} did well", new()),
+        Step::Drain { .. } => format!("nothing uses {live} any more"),
+        Step::Retire { .. } => retired(of),
+        Step::RemoveCandidates { .. } => "what was created is removed".to_owned(),
+        Step::EndInit { .. } => "no container of pre_start is left".to_owned(),
+        Step::PreStopCandidates { .. } => format!("{} was run in what is stopped", list_commands(pre_stop)),
+        Step::PostStartOld { .. } => format!("{} was run in {live}", list_commands(post_start)),
+        Step::StartOld { .. } => format!("{live} runs again"),
+        Step::StopCandidates { .. } => "what was started is stopped".to_owned(),
+    })
+}
+
+/// Returns what has come of the upstream file of a service.
+fn at_nginx(step: &Step, of: &PlannedService, front: &Front, facts: &Facts) -> Option<String> {
+    let file = front.file(&of.name);
+    Some(match step {
+        Step::Adopt { .. } if front.is_obeyed() => return None,
+        Step::Adopt { .. } => format!("{file} names {}", with_addresses(&of.live)),
+        Step::Release { .. } if front.before.is_some() => format!("{file} is again as it was"),
+        Step::Release { .. } => format!("{file} is removed again"),
+        Step::SwitchBack { .. } => {
+            format!("{} sends new requests to {} again", front.proxy, with_addresses(&of.live))
         }
-        Step::PreStop { service, old, commands, .. } => {
-            format!("{service}: {} did its work in {}", list_commands(commands), names(old))
+        _ => format!("{} sends new requests to {}", front.proxy, with_addresses(facts.candidates(&of.name))),
+    })
+}
+
+/// Returns which of the hooks failed, and which did not.
+fn disagreed(hooks: &[String], failed: &[String]) -> String {
+    let (agreed, failed): (Vec<_>, Vec<_>) = hooks.iter().partition(|hook| !failed.contains(hook));
+    let list = |hooks: Vec<&String>| hooks.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let agreed = if agreed.is_empty() { String::new() } else { format!("; {} agreed", list(agreed)) };
+    format!("{} failed{agreed}", list(failed))
+}
+
+fn retired(of: &PlannedService) -> String {
+    let mut text = format!("{} stopped and removed", names(&of.old()));
+    if !of.stopped.is_empty() {
+        text += &format!(", {} removed", names(&of.stopped));
+    }
+    match (&of.volumes[..], of.old_volumes) {
+        ([], _) => {}
+        (_, OldVolumes::Remove) => text += ", with their anonymous volumes",
+        (kept, OldVolumes::Keep) => {
+            text += &format!(", their anonymous volumes are kept (`docker volume rm {}`)", kept.join(" "));
         }
-        Step::Start { service, .. } => format!("{service}: {} runs", new(service)),
-        Step::AwaitHealthy { service, .. } => format!("{service}: {} is healthy", new(service)),
-        Step::Announce { service, places, .. } => {
-            let networks: Vec<&str> = places.iter().map(|place| place.network.as_str()).collect();
-            format!("{service}: {} is found by the service's name in {}", new(service), networks.join(", "))
-        }
-        Step::Switch { service, front, .. } => {
-            format!("{service}: {} sends new requests to {}", front.proxy, with_addresses(facts.candidates(service)))
-        }
-        Step::Watch { service, .. } => format!("{service}: {} did well", new(service)),
-        Step::Drain { service, from, .. } => format!("{service}: nothing uses {} any more", names(from)),
-        Step::Commit | Step::Rest { .. } => return None,
-        Step::Retire { service, old, leftovers, volumes, old_volumes, .. } => {
-            let mut text = format!("{service}: {} stopped and removed", names(old));
-            if !leftovers.is_empty() {
-                text += &format!(", {} removed", names(leftovers));
-            }
-            match (&volumes[..], old_volumes) {
-                ([], _) => {}
-                (_, OldVolumes::Remove) => text += ", with their anonymous volumes",
-                (kept, OldVolumes::Keep) => {
-                    text += &format!(", their anonymous volumes are kept (`docker volume rm {}`)", kept.join(" "));
-                }
-            }
-            text
-        }
-        Step::RemoveCandidates { service, .. } => format!("{service}: what was created is removed"),
-        Step::EndInit { service, .. } => format!("{service}: no container of pre_start is left"),
-        Step::PreStopCandidates { service, commands, .. } => {
-            format!("{service}: {} was run in what is stopped", list_commands(commands))
-        }
-        Step::PostStartOld { service, old, commands, .. } => {
-            format!("{service}: {} was run in {}", list_commands(commands), names(old))
-        }
-        Step::StartOld { service, old, .. } => format!("{service}: {} runs again", names(old)),
-        Step::StopCandidates { service, .. } => format!("{service}: what was started is stopped"),
-        Step::SwitchBack { service, front, to, .. } => {
-            format!("{service}: {} sends new requests to {} again", front.proxy, with_addresses(to))
-        }
-    };
-    Some(format!("{:<11} {text}", step.verb()))
+    }
+    text
 }
 
 fn with_addresses(containers: &[Container]) -> String {

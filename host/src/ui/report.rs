@@ -201,7 +201,7 @@ fn step_row(told: &Told, span: &Span, scale: &Scale) -> Markup {
         Ending::Failed(_) => ("bad", "✗", "failed"),
         Ending::Left => ("open", "…", "left"),
     };
-    let planned = span.step.to_string();
+    let planned = told.plan.text(&span.step);
     html! {
         tr {
             td class="number" { (seconds(span.began - told.began())) }

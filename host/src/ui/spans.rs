@@ -113,6 +113,7 @@ impl Told<'_> {
             }
         };
         let step = |index: &usize| self.plan.steps.get(*index).cloned();
+        let undo = |index: &usize| self.plan.undo(self.plan.steps.get(*index)?);
         for (place, entry) in self.entries.iter().enumerate() {
             let at = entry.at_ms;
             // What another process takes up was left when the first one said its last.
@@ -128,15 +129,14 @@ impl Told<'_> {
                 }
                 Event::UndoStarted { step: index } => {
                     close(&mut open, left, Ending::Left);
-                    open = step(index).and_then(|step| step.undo()).map(|undo| (undo, true, place, at));
+                    open = undo(index).map(|undo| (undo, true, place, at));
                 }
                 Event::Done { step: index, learnt } => {
-                    let done = step(index).and_then(|step| fact(&step, learnt, &facts));
+                    let done = step(index).and_then(|step| fact(self.plan, &step, learnt, &facts));
                     close(&mut open, at, Ending::Done(done));
                 }
                 Event::Undone { step: index, learnt } => {
-                    let undo = step(index).and_then(|step| step.undo());
-                    let done = undo.and_then(|undo| fact(&undo, learnt, &facts));
+                    let done = undo(index).and_then(|undo| fact(self.plan, &undo, learnt, &facts));
                     close(&mut open, at, Ending::Done(done));
                 }
                 Event::Failed { step: index, failure } => {

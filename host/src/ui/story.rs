@@ -67,7 +67,7 @@ fn at(told: &Told, at_ms: i64) -> String {
 }
 
 fn span_lines(told: &Told, span: &Span, lines: &mut Vec<String>) {
-    lines.push(format!("{}  {}", at(told, span.began), span.step));
+    lines.push(format!("{}  {}", at(told, span.began), told.plan.text(&span.step)));
     for Said { at: said_at, by, text, waiting } in &span.said {
         let by = by.as_ref().map(|by| format!("{by}: ")).unwrap_or_default();
         let waits = if *waiting { "waits: " } else { "" };

@@ -25,11 +25,11 @@ impl Written {
     }
 }
 
-/// Every kind of event of the first version, as a journal has them.
-const V1: &str = include_str!("../../tests/journals/v1.jsonl");
+/// Every kind of event, as a journal has them.
+const RECORDED: &str = include_str!("../../tests/journals/v2.jsonl");
 
-fn v1() -> (Plan, Vec<Entry>) {
-    let entries: Vec<Entry> = V1.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+fn recorded() -> (Plan, Vec<Entry>) {
+    let entries: Vec<Entry> = RECORDED.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let Event::Planned { plan } = entries[0].event.clone() else { panic!("no plan") };
     (plan, entries)
 }
@@ -50,13 +50,13 @@ fn probed() -> Probed {
 fn run(face: Face, volume: Volume) -> (String, String) {
     let (err, out) = (Written::default(), Written::default());
     let display = Display::with(Format::Text, volume, face, Box::new(err.clone()), Box::new(out.clone()));
-    let (mut plan, _) = v1();
+    let (mut plan, _) = recorded();
     plan.steps.truncate(2);
     plan.notices.clear();
     let mut events = Vec::new();
     let mut show = |at_ms: i64, event: Event| {
         events.push(event.clone());
-        display.show(&plan, &events, &Entry { v: 1, at_ms, event });
+        display.show(&plan, &events, &Entry { v: VERSION, at_ms, event });
     };
     show(0, Event::Planned { plan: plan.clone() });
     show(5, Event::Started { step: 0 });
@@ -133,13 +133,13 @@ fn a_terminal_shows_what_goes_on_meanwhile() {
     let face = Face::Terminal(Terminal::new(target, false, false));
     let nowhere = || Box::new(Written::default());
     let display = Display::with(Format::Text, Volume::Normal, face, nowhere(), nowhere());
-    let (mut plan, _) = v1();
+    let (mut plan, _) = recorded();
     plan.steps.truncate(2);
     plan.notices.clear();
     let mut events = Vec::new();
     for event in [Event::Planned { plan: plan.clone() }, Event::Started { step: 0 }] {
         events.push(event.clone());
-        display.show(&plan, &events, &Entry { v: 1, at_ms: 0, event });
+        display.show(&plan, &events, &Entry { v: VERSION, at_ms: 0, event });
     }
     // The library draws no faster than a screen can show.
     std::thread::sleep(std::time::Duration::from_millis(30));
@@ -149,7 +149,7 @@ fn a_terminal_shows_what_goes_on_meanwhile() {
     let expected = [
         "swap app (project demo, run 20260131-154502-9f3a)",
         "      front door: 2 requests, 0 failed, p99 4.1 ms (before 3.9)",
-        "  · create      app: 1 candidate from demo-app (2) beside judge (compose creates",
+        "  · create      app: 1 candidate from demo-app (2) beside demo-old (compose crea",
     ];
     assert_eq!(lines, expected);
 }
@@ -183,7 +183,7 @@ hint: look at its log
 fn all_json() -> Vec<serde_json::Value> {
     let out = Written::default();
     let display = Display::with(Format::Json, Volume::Normal, Face::Plain, Box::new(io::sink()), Box::new(out.clone()));
-    let (plan, entries) = v1();
+    let (plan, entries) = recorded();
     let mut events = Vec::new();
     for entry in &entries {
         events.push(entry.event.clone());
@@ -213,7 +213,7 @@ fn every_json_line_is_as_the_schema_says() {
             panic!("{line}\n{error:#}");
         }
     }
-    let wrong = serde_json::json!({ "v": 1, "event": "done", "at_ms": 1, "run": "r" });
+    let wrong = serde_json::json!({ "v": VERSION, "event": "done", "at_ms": 1, "run": "r" });
     assert!(schemas.validate(&wrong, compiled).is_err(), "the schema lets a step without its index pass");
 }
 
@@ -271,14 +271,14 @@ fn a_run_that_goes_on_in_another_process_is_shown_too() {
     let (err, out) = (Written::default(), Written::default());
     let display =
         Display::with(Format::Text, Volume::Normal, Face::Plain, Box::new(err.clone()), Box::new(out.clone()));
-    let (mut plan, _) = v1();
+    let (mut plan, _) = recorded();
     plan.run = RunId("r".to_owned());
     for event in [
         Event::Resumed { goal: Goal::Back },
         Event::Interrupted { signal: "SIGINT".to_owned() },
         Event::Closed { outcome: Outcome::RolledBack },
     ] {
-        display.show(&plan, std::slice::from_ref(&event), &Entry { v: 1, at_ms: 0, event: event.clone() });
+        display.show(&plan, std::slice::from_ref(&event), &Entry { v: VERSION, at_ms: 0, event: event.clone() });
     }
     assert_eq!(err.text(), "SIGINT: unwinding, nothing is left behind (once more leaves the run as it is)\n");
     assert_eq!(out.text(), "");
@@ -289,11 +289,11 @@ fn an_interrupt_after_the_commit_says_that_the_run_goes_on() {
     let err = Written::default();
     let display =
         Display::with(Format::Text, Volume::Normal, Face::Plain, Box::new(err.clone()), Box::new(Written::default()));
-    let (plan, _) = v1();
+    let (plan, _) = recorded();
     let step = plan.steps.iter().position(|step| *step == Step::Commit).unwrap();
     let interrupted = Event::Interrupted { signal: "SIGINT".to_owned() };
     let events = [Event::Done { step, learnt: Learnt::Nothing }, interrupted.clone()];
-    display.show(&plan, &events, &Entry { v: 1, at_ms: 0, event: interrupted });
+    display.show(&plan, &events, &Entry { v: VERSION, at_ms: 0, event: interrupted });
     let expected = "SIGINT: too late to unwind, the run goes on to its end (once more leaves the run as it is)\n";
     assert_eq!(err.text(), expected);
 }

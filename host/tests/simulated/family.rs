@@ -263,6 +263,7 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 resolver: None,
                 network: None,
                 port: 80,
+                reload: Duration::ZERO,
                 probe: None,
                 probe_rate: None,
                 probe_way: None,

@@ -239,6 +239,7 @@ fn first_process(world: &RefCell<Universe>, plan: &Plan) -> Ending {
     }
     // What the plan is, the simulated journal need not remember.
     let hollow = Plan {
+        v: plan.v,
         run: plan.run.clone(),
         project: String::new(),
         services: Vec::new(),

@@ -86,7 +86,7 @@ impl Universe {
         let one = if steps.len() == 1 { 0 } else { self.chance.below(steps.len()) };
         self.service = steps[one].service().map_or(0, |name| self.index(name));
         for step in steps {
-            self.tell(|| format!("  {step}"));
+            self.tell(|| format!("  {} {}", step.verb(), step.service().map_or("", |name| name.as_str())));
         }
     }
 

@@ -7,7 +7,7 @@ use std::task::Waker;
 
 use swap::executor::Wish;
 use swap::model::{Container, RunId, ServiceName};
-use swap::plan::{Plan, Step};
+use swap::plan::Plan;
 use swap::run::{Event, Outcome};
 use tokio::sync::watch;
 
@@ -525,10 +525,7 @@ impl Universe {
                 wrong.push(format!("`{name}` has containers of both versions: {here:?}"));
             }
             // Whatever others did to the containers, they did nothing to the name; where they built, it is theirs.
-            let tag = plan.steps.iter().find_map(|step| match step {
-                Step::Tag { service, image, before, .. } if service == name => Some((Some(image), before.as_ref())),
-                _ => None,
-            });
+            let tag = planned.retag.as_ref().map(|retag| (Some(&planned.image.id), retag.before.as_ref()));
             if let Some((after, before)) = tag {
                 let named = format!("sha256:{}", service.image);
                 let wanted = if outcome == Outcome::Swapped { after } else { before };
@@ -573,7 +570,7 @@ impl Universe {
                 }
                 if self.nginx.files[index].as_ref().is_some_and(|file| file.rest.is_none())
                     && !self.restless
-                    && (outcome == Outcome::Swapped || !has_left_behind(plan, name))
+                    && (outcome == Outcome::Swapped || planned.down || planned.left_behind.is_empty())
                     && !service.containers.iter().any(|c| bystander(&c) && c.life == Life::Running)
                 {
                     wrong.push(format!("the upstream of `{name}` names addresses when nothing is at work"));
@@ -613,13 +610,6 @@ impl Universe {
         }
         seen.insert(hasher.finish());
     }
-}
-
-/// Tells whether a run that died had left containers: a run that is unwound leaves the file by address then, as it was.
-fn has_left_behind(plan: &Plan, name: &ServiceName) -> bool {
-    plan.steps.iter().any(
-        |step| matches!(step, Step::Adopt { service, left_behind, .. } if service == name && !left_behind.is_empty()),
-    )
 }
 
 /// The run that is simulated.

@@ -27,6 +27,7 @@ fn service(name: &str) -> ServiceFacts {
         resolver: None,
         network: None,
         port: 8000,
+        reload: Duration::ZERO,
         probe: None,
         probe_rate: None,
         probe_way: None,

@@ -13,6 +13,7 @@ mod simulated {
     pub mod family;
     pub mod foreign;
     pub mod lives;
+    pub mod machine;
     pub mod ports;
     pub mod record;
     pub mod world;

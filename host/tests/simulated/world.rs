@@ -212,6 +212,10 @@ pub struct Disk {
     pub doubtful: Vec<Event>,
     /// Whether the journal has got the name of one that is over.
     pub closed: bool,
+    /// Whether its run was forgotten: others had settled what runs.
+    pub forgotten: bool,
+    /// Whether the services are held.
+    pub held: bool,
     /// Whether any write failed.
     pub lost: bool,
     pub full: bool,
@@ -232,8 +236,6 @@ pub struct Universe {
     pub lost: bool,
     /// The kind of call that fails until swap is started again.
     pub broken: Option<&'static str>,
-    /// Nothing goes wrong, and no time passes: somebody only looks.
-    pub undisturbed: bool,
     /// The step that is performed, by its verb.
     pub verb: &'static str,
     /// The service that it is about.
@@ -283,7 +285,6 @@ impl Universe {
             dead: false,
             lost: false,
             broken: None,
-            undisturbed: false,
             verb: "",
             service: 0,
             told_edge: false,
@@ -499,7 +500,7 @@ impl Universe {
     pub fn check_rest(&mut self, plan: &Plan, outcome: Outcome) {
         self.check();
         let mut wrong = Vec::new();
-        if !self.disk.closed && !self.disk.lost {
+        if !self.disk.closed && !self.disk.durable.is_empty() && !self.disk.lost {
             wrong.push("the journal is open".to_owned());
         }
         for planned in &plan.services {

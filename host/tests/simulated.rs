@@ -199,6 +199,18 @@ fn a_commit_before_the_switch_is_found() {
 }
 
 #[test]
+fn a_commit_before_the_drain_is_found() {
+    // Nobody is hurt, because the old are retired after the drain all the same; but what fails in it can't be unwound any more.
+    is_found("commit before the drain", Lies::default(), |plan| move_before(plan, is_commit, is_drain));
+}
+
+#[test]
+fn a_plan_that_the_engine_keeps_is_found_and_forgotten() {
+    is_found("no copy is found", Lies { no_copy_is_found: true, ..Lies::default() }, unchanged);
+    is_found("copies stay", Lies { copies_stay: true, ..Lies::default() }, unchanged);
+}
+
+#[test]
 fn a_commit_after_the_old_are_gone_is_found() {
     is_found("commit after retiring", Lies::default(), |plan| move_before(plan, is_retire, is_commit));
 }

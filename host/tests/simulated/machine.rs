@@ -207,12 +207,15 @@ impl<'a> Journals for Machine<'a> {
 impl Copies for Machine<'_> {
     async fn copies(&self) -> Result<Vec<PlanCopy>, Failure> {
         self.ports.point("copies").await?;
+        if self.world.borrow().lies.no_copy_is_found {
+            return Ok(Vec::new());
+        }
         let runs = self.runs.borrow();
         Ok(runs.copies.iter().map(|run| PlanCopy { run: run.clone(), plan: Ok(runs.plan(run)) }).collect())
     }
 
     async fn forget(&self, run: &RunId) {
-        if self.ports.point("forget").await.is_ok() {
+        if self.ports.point("forget").await.is_ok() && !self.world.borrow().lies.copies_stay {
             self.runs.borrow_mut().copies.retain(|copy| copy != run);
         }
     }

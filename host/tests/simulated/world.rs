@@ -49,6 +49,10 @@ pub struct Lies {
     pub files_never_rest: bool,
     /// A file that comes to rest tells of nginx's workers as they are after it was written.
     pub marks_come_late: bool,
+    /// The engine tells of no copy of a plan: nobody learns of a run whose journal is lost.
+    pub no_copy_is_found: bool,
+    /// The engine keeps the copy of a plan whose run is over.
+    pub copies_stay: bool,
     /// Who waits for former workers is told that they can't be looked at. That is no lie but a trouble.
     pub waits_fail: bool,
     /// The engine does not answer once the edge is switched back. That is no lie either.

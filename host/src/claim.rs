@@ -14,5 +14,6 @@ pub(crate) mod holder;
 pub(crate) mod lock;
 mod traces;
 
+pub use copy::{Copies, PlanCopy, runs_without_journal};
 pub use lock::{Held, Holding, NotHeld};
-pub use traces::{settled_by_others, traces};
+pub use traces::{settled_by_others, still_as_planned, traces};

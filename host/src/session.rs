@@ -8,83 +8,74 @@
 //! ```text
 //! context   what a session is about, and what the operator wants of it
 //! outcome   what it came to
-//! claim     the services that a run is about are held, and everything is known that is unfinished there
-//! leftover  runs that another process left: unwound, finished, taken up or forgotten
+//! ports     what its course asks of the world
+//! course    its decisions and their order: claim → clean up → plan → run
+//! project   those ports over one project
 //! planning  what is observed → a plan
-//! running   a plan is performed, recorded and told
 //! report    what is to be told of a run when it has ended (pure)
 //! bench     swaps of an image to itself, again and again under a load
 //! ```
 
 mod bench;
-mod claim;
 mod context;
-mod leftover;
+mod course;
 mod outcome;
 mod planning;
+mod ports;
+mod project;
 mod report;
-mod running;
 
-use self::running::Begin;
-use crate::claim::Held;
-use crate::model::ServiceName;
-use crate::run::Goal;
+use std::sync::Arc;
+
+use crate::model::{ServiceName, unknown_service};
 
 pub use bench::{Bench, Load, Measured, Measurements};
 pub use context::{Options, Session, Targets};
+pub use course::Course;
 pub use outcome::{Done, NotDone, Ran};
 pub use planning::plan;
+pub use ports::{Claims, Journals, LeftRun, Ports, RunJournal};
+pub use project::ENDED_WITHIN;
 pub use report::Report;
-pub use running::ENDED_WITHIN;
 
 impl Session<'_> {
     /// Swaps services, after whatever was left unfinished there is cleaned up.
     pub async fn swap(&self, targets: &Targets) -> Result<Done, NotDone> {
-        let held = self.hold(&targets.services).await?;
-        let done = self.swap_held(targets, &held).await;
-        held.release().await;
-        done
+        let plan = async { plan(self.site, self.options, targets).await.map(Arc::new) };
+        self.course().swap(&targets.services, plan).await
     }
 
     /// Goes on with the newest unfinished run of a service.
     pub async fn resume(&self, service: &ServiceName) -> Result<Done, NotDone> {
-        let (recorded, held) = self.unfinished(service).await?;
-        let done = match &recorded {
-            Some(recorded) => self.take_up(recorded, Goal::Forward, &held).await,
-            None => Ok(Done::Nothing(format!("nothing to resume: no run of `{service}` is unfinished"))),
-        };
-        held.release().await;
-        done
+        self.must_know(service)?;
+        self.course().resume(service).await
     }
 
     /// Unwinds the newest unfinished run of a service; without one, swaps back to what the last swap has replaced.
     ///
     /// With `to` it swaps to the version that this names, after whatever was unfinished is cleaned up.
     pub async fn roll_back(&self, service: &ServiceName, to: Option<&str>) -> Result<Done, NotDone> {
-        let (recorded, held) = self.unfinished(service).await?;
-        let done = match (&recorded, to) {
-            (Some(recorded), None) => self.take_up(recorded, Goal::Back, &held).await,
-            _ => self.go_back(service, to, &held).await,
+        self.must_know(service)?;
+        let plan = async {
+            let (text, plan) = planning::plan_back(self.site, self.options, service, to).await?;
+            self.display.say(&text);
+            Ok(Arc::new(plan))
         };
-        held.release().await;
-        done
+        self.course().roll_back(service, to.is_some(), plan).await
     }
 
-    async fn swap_held(&self, targets: &Targets, held: &Held) -> Result<Done, NotDone> {
-        if let Some(ran) = self.clean_up(&targets.services, held).await? {
-            return Ok(Done::ran(ran));
-        }
-        let plan = self.unless_interrupted(plan(self.site, self.options, targets)).await?;
-        self.execute(plan, Begin::Fresh, held, self.began_ms).await.map(Done::ran)
+    /// Begins the course of this session.
+    fn course(&self) -> Course<'_, Self> {
+        self.site.expect_run();
+        Course::new(self, self.display, self.wishes.clone(), self.began_ms)
     }
 
-    /// Swaps back to the version that was replaced by what serves now, or to the one that is named.
-    async fn go_back(&self, service: &ServiceName, to: Option<&str>, held: &Held) -> Result<Done, NotDone> {
-        if let Some(ran) = self.clean_up(std::slice::from_ref(service), held).await? {
-            return Ok(Done::ran(ran));
+    /// Fails for a service that the project has not.
+    fn must_know(&self, service: &ServiceName) -> Result<(), NotDone> {
+        let known = self.site.services();
+        match known.contains(service) {
+            true => Ok(()),
+            false => Err(NotDone::Unknown(unknown_service(service.as_str(), &known))),
         }
-        let (text, plan) = self.unless_interrupted(planning::plan_back(self.site, self.options, service, to)).await?;
-        self.display.say(&text);
-        self.execute(plan, Begin::Fresh, held, self.began_ms).await.map(Done::ran)
     }
 }

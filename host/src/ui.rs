@@ -217,8 +217,11 @@ impl Display {
 
     /// Shows why a step waits, or what it does meanwhile.
     pub fn note(&self, text: &str) {
-        let text = printable(text);
         let mut state = self.state();
+        if state.keeper.is_none() && self.volume == Volume::Quiet && self.format == Format::Text {
+            return;
+        }
+        let text = printable(text);
         state.keep(|| Trace::Waiting { text: text.clone() });
         match (self.format, self.volume) {
             (Format::Json, _) => state.json_note(serde_json::json!({ "kind": "waiting", "text": text })),

@@ -1,19 +1,18 @@
 //! Runs whose journal is lost, or on another machine: the engine keeps a copy of each plan until its run is over.
 //!
-//! The copy is a label of an empty volume. With it and what the world is like, [`presume`] tells what the run must have
+//! The copy is a label of an empty volume. With it and what the world is like, [`presume`](crate::run::presume) tells what the run must have
 //! done; that becomes a journal here, and the run is finished or unwound as any other.
+
+use std::sync::Arc;
 
 use super::holder::PROJECT;
 use super::lock::Held;
-use super::traces::{settled_by_others, traces};
 use crate::docker::{Mark, NoMark};
 use crate::journal::Past;
 use crate::model::{Failure, RunId, ServiceName};
 use crate::plan::Plan;
-use crate::run::presume;
 use crate::site::Site;
 use crate::ui::Display;
-use crate::world::Edge;
 
 /// The label that names the run: of the copy of its plan, and of the one-off containers of its hooks.
 pub(crate) const RUN: &str = "swap.run";
@@ -40,61 +39,64 @@ impl Site {
             display.note(&format!("the engine keeps no copy of the plan: {}", failure.what));
         }
     }
+}
+
+/// A copy of a plan that the engine keeps.
+#[derive(Debug, Clone)]
+pub struct PlanCopy {
+    /// Whose plan it is.
+    pub run: RunId,
+    /// The plan, where it can be read.
+    pub plan: Result<Arc<Plan>, Failure>,
+}
+
+/// The copies of plans that the engine keeps, beside what is known here of their runs.
+pub trait Copies {
+    /// Returns the copies of the project's runs.
+    fn copies(&self) -> impl Future<Output = Result<Vec<PlanCopy>, Failure>>;
 
     /// Removes the copy of a run that is over. One that stays is found to be over by whoever swaps next.
-    pub async fn unpublish(&self, run: &RunId) {
+    fn forget(&self, run: &RunId) -> impl Future<Output = ()>;
+
+    /// Tells what is known here of a run.
+    fn past(&self, run: &RunId) -> Past;
+}
+
+impl Copies for Site {
+    async fn copies(&self) -> Result<Vec<PlanCopy>, Failure> {
+        let marks = self.docker.marks(PROJECT, &self.project.name).await?;
+        let copy = |mark: &Mark| Some(PlanCopy { run: RunId(mark.labels.get(RUN)?.clone()), plan: plan_of(mark) });
+        Ok(marks.iter().filter_map(copy).collect())
+    }
+
+    async fn forget(&self, run: &RunId) {
         let _ = self.docker.unmark(&name_of(run)).await;
     }
 
-    /// Returns the plans of the runs of these services that are not over and have no journal here.
-    ///
-    /// One of them may be at work right now: only for who holds its services it is unfinished.
-    pub async fn runs_without_journal(&self, services: &[ServiceName]) -> Result<Vec<Plan>, Failure> {
-        let mut plans = Vec::new();
-        for mark in self.docker.marks(PROJECT, &self.project.name).await? {
-            let Some(run) = mark.labels.get(RUN).map(|run| RunId(run.clone())) else { continue };
-            match self.folder().past(&run) {
-                Past::Open => {}
-                Past::Over => self.unpublish(&run).await,
-                Past::Unknown => plans.push(plan_of(&mark)?),
-            }
-        }
-        plans.retain(|plan| plan.services.iter().any(|planned| services.contains(&planned.name)));
-        Ok(plans)
-    }
-
-    /// Makes a journal here for a run that has none. To be called by who holds its services.
-    pub async fn presume(&self, plan: &Plan, display: &Display) -> Result<(), Failure> {
-        display.say(&format!("run {} has no journal here: what it did is told by what is there", plan.run));
-        self.folder().write(&plan.run, &presume(plan, &traces(&self.docker, self, plan).await?))
-    }
-
-    /// Tells whether a run that is to go back can go nowhere, because nothing that was live when it began is there any
-    /// more: others have settled since what runs.
-    pub async fn settled_by_others(&self, plan: &Plan) -> Result<bool, Failure> {
-        settled_by_others(&self.docker, plan).await
-    }
-
-    /// Makes sure that the upstream files are as they were when the plan was made: until they are held, another project that
-    /// writes into the same folder may change them.
-    pub async fn still_as_planned(&self, plan: &Plan) -> Result<(), Failure> {
-        for (service, front) in plan.fronts() {
-            let now = self.published(service, front).await?;
-            if now.map(|file| file.text) != front.before {
-                return Err(Failure::new(format!(
-                    "another run changed `{}` while this one looked at it",
-                    front.file(service)
-                ))
-                .hint(format!("nothing was changed; `swap plan {service}` tells what would be done now")));
-            }
-        }
-        Ok(())
+    fn past(&self, run: &RunId) -> Past {
+        self.folder().past(run)
     }
 }
 
-fn plan_of(mark: &Mark) -> Result<Plan, Failure> {
+/// Returns the plans of the runs of these services that are not over and have no journal here.
+///
+/// One of them may be at work right now: only for who holds its services it is unfinished.
+pub async fn runs_without_journal(copies: &impl Copies, services: &[ServiceName]) -> Result<Vec<Arc<Plan>>, Failure> {
+    let mut plans = Vec::new();
+    for copy in copies.copies().await? {
+        match copies.past(&copy.run) {
+            Past::Open => {}
+            Past::Over => copies.forget(&copy.run).await,
+            Past::Unknown => plans.push(copy.plan?),
+        }
+    }
+    plans.retain(|plan| plan.services.iter().any(|planned| services.contains(&planned.name)));
+    Ok(plans)
+}
+
+fn plan_of(mark: &Mark) -> Result<Arc<Plan>, Failure> {
     let text = mark.labels.get(PLAN).map(String::as_str).unwrap_or_default();
-    serde_json::from_str(text).map_err(|error| {
+    serde_json::from_str(text).map(Arc::new).map_err(|error| {
         Failure::new(format!("volume `{}` tells of a run that this swap can't read: {error}", mark.name))
             .hint(format!("resume that run with the swap that began it, or `docker volume rm {}`", mark.name))
     })

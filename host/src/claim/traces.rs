@@ -34,6 +34,22 @@ pub async fn settled_by_others(engine: &impl Engine, plan: &Plan) -> Result<bool
     Ok(true)
 }
 
+/// Makes sure that the upstream files are as they were when the plan was made: until they are held, another project that
+/// writes into the same folder may change them.
+pub async fn still_as_planned(edge: &impl Edge, plan: &Plan) -> Result<(), Failure> {
+    for (service, front) in plan.fronts() {
+        let now = edge.published(service, front).await?;
+        if now.map(|file| file.text) != front.before {
+            return Err(Failure::new(format!(
+                "another run changed `{}` while this one looked at it",
+                front.file(service)
+            ))
+            .hint(format!("nothing was changed; `swap plan {service}` tells what would be done now")));
+        }
+    }
+    Ok(())
+}
+
 async fn traces_in(
     engine: &impl Engine,
     edge: &impl Edge,

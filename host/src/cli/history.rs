@@ -4,7 +4,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
 use super::arguments::Flags;
-use crate::claim::Holding;
+use crate::claim::{Holding, runs_without_journal};
 use crate::error::{Ended, Exit};
 use crate::journal::Recorded;
 use crate::model::{Failure, ServiceName, unknown_service};
@@ -84,7 +84,7 @@ async fn status_lines(site: &Site, wanted: &[ServiceName]) -> Result<Vec<StatusL
     // What somebody is at work on is his.
     let is_free = |service: &ServiceName| holders.get(service).is_none_or(|holder| holder.dead);
     let free: Vec<ServiceName> = wanted.iter().filter(|service| is_free(service)).cloned().collect();
-    let elsewhere = if free.is_empty() { Vec::new() } else { site.runs_without_journal(&free).await? };
+    let elsewhere = if free.is_empty() { Vec::new() } else { runs_without_journal(site, &free).await? };
     let runs = recorded(site)?;
     let mut lines = Vec::new();
     for (service, mut status) in wanted.iter().zip(statuses) {

@@ -8,7 +8,6 @@ use super::performer::Performer;
 use crate::model::{Container, ContainerFacts, ContainerStatus, Failure, ServiceName};
 use crate::plan::{Plan, PlannedService, Reach, Step};
 use crate::run::{Event, Facts, Learnt};
-use crate::site::Site;
 use crate::site::containers::container;
 use crate::world::{Engine, Orchestrator, Ports};
 
@@ -26,13 +25,6 @@ pub async fn candidates_run(engine: &impl Engine, plan: &Plan, events: &[Event])
         }
     }
     true
-}
-
-impl Site {
-    /// Tells whether every candidate that the run has started still runs; without any, there is nothing to contradict.
-    pub async fn candidates_run(&self, plan: &Plan, events: &[Event]) -> bool {
-        candidates_run(&self.docker, plan, events).await
-    }
 }
 
 impl<P: Ports> Performer<'_, P> {

@@ -1,5 +1,6 @@
 //! Swaps of an image to itself, again and again under a load, and what the load saw.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,11 +8,10 @@ use serde::Serialize;
 use super::context::{Session, Targets, now_ms};
 use super::outcome::{NotDone, Ran};
 use super::planning::{self, plan};
-use super::running::Begin;
 use crate::claim::Held;
 use crate::executor::End;
 use crate::measure::{Loader, Seen};
-use crate::model::{Failure, ServiceName, unknown_service};
+use crate::model::{Failure, ServiceName};
 use crate::run::Outcome;
 
 /// How long is measured without any swap before the first one.
@@ -93,11 +93,8 @@ impl Session<'_> {
     /// Swaps the service's present image to itself again and again under a load and returns what the load saw. `say` is told
     /// how far it is.
     pub async fn bench(&self, service: &ServiceName, load: Load, say: impl Fn(&str)) -> Result<Bench, NotDone> {
-        let known = self.site.services();
-        if !known.contains(service) {
-            return Err(NotDone::Unknown(unknown_service(service.as_str(), &known)));
-        }
-        let held = self.hold(std::slice::from_ref(service)).await?;
+        self.must_know(service)?;
+        let held = self.course().hold(std::slice::from_ref(service)).await?;
         let measured = self.measure(service, load, &held, say).await;
         held.release().await;
         match measured {
@@ -149,8 +146,9 @@ impl Session<'_> {
     async fn swap_to_itself(&self, service: &ServiceName, held: &Held) -> Result<(), Stop> {
         let began_ms = now_ms();
         let targets = Targets { services: vec![service.clone()], health: None };
-        let plan = self.unless_interrupted(plan(self.site, self.options, &targets)).await?;
-        let ran = self.execute(plan, Begin::Fresh, held, began_ms).await?;
+        let course = self.course();
+        let plan = course.unless_interrupted(plan(self.site, self.options, &targets)).await?;
+        let ran = course.begin(Arc::new(plan), held, began_ms).await?;
         if ran.end == End::Over(Outcome::Swapped) { Ok(()) } else { Err(Stop::Ran(Box::new(ran))) }
     }
 }

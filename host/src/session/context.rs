@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::outcome::NotDone;
-use crate::executor::{self, Wishes};
+use crate::executor::Wishes;
 use crate::model::{Check, Overrides, ServiceName};
+use crate::plan::Plan;
 use crate::site::Site;
 use crate::ui::Display;
 
@@ -43,21 +43,19 @@ impl<'a> Session<'a> {
     pub fn new(site: &'a Site, options: &'a Options, wishes: Wishes, display: &'a Display, began_ms: i64) -> Self {
         Self { site, options, wishes, display, began_ms }
     }
-
-    /// Gives something up that changes nothing when a signal comes: what is held must be let go.
-    pub(super) async fn unless_interrupted<T>(
-        &self,
-        work: impl Future<Output = Result<T, NotDone>>,
-    ) -> Result<T, NotDone> {
-        let mut wishes = self.wishes.clone();
-        tokio::select! {
-            worked = work => worked,
-            signal = executor::interrupted(&mut wishes) => Err(NotDone::Interrupted(signal)),
-        }
-    }
 }
 
 /// Returns the time, in milliseconds since 1970.
 pub(super) fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
+}
+
+/// Returns the services that a plan is about.
+pub(super) fn services_of(plan: &Plan) -> Vec<ServiceName> {
+    plan.services.iter().map(|planned| planned.name.clone()).collect()
+}
+
+/// Returns the services as they are typed.
+pub(super) fn join(services: &[ServiceName]) -> String {
+    services.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(" ")
 }

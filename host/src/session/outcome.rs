@@ -1,5 +1,7 @@
 //! What a session came to.
 
+use std::sync::Arc;
+
 use crate::executor::End;
 use crate::model::Failure;
 use crate::plan::Plan;
@@ -25,7 +27,7 @@ impl Done {
 #[derive(Debug)]
 pub struct Ran {
     /// What was to be done.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// How it was left.
     pub end: End,
     /// All that is recorded of it, also by processes before.

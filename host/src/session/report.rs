@@ -1,6 +1,6 @@
 //! What is to be told of a run when it has ended. Pure.
 
-use super::claim::{join, services_of};
+use super::context::{join, services_of};
 use super::outcome::Ran;
 use crate::executor::End;
 use crate::model::Failure;
@@ -70,6 +70,8 @@ fn serves(plan: &Plan, entries: &[Entry]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::plan::Step;
 
@@ -80,6 +82,7 @@ mod tests {
     fn every_end_says_how_things_are_and_what_to_type() {
         let entries: Vec<Entry> = V1.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let Event::Planned { plan } = entries[0].event.clone() else { panic!("no plan") };
+        let plan = Arc::new(plan);
         let check = |end: End, count: usize, expected: &str| {
             let (plan, entries) = (plan.clone(), entries[..count].to_vec());
             let Report { failure, lines } = Ran { plan, end, entries, running: Vec::new(), began_ms: 0 }.report();

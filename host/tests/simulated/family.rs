@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use swap::model::{
     Failure, FileKind, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook, Order, Phase, Place, ProxyChoice,
-    Settings, Timeouts,
+    RunId, Settings, Timeouts,
 };
 use swap::plan::{CalledIn, Front, Observed, ObservedService, Plan, Retag, plan};
 
 use super::chance::Chance;
-use super::world::{File, Lies, Life, NETWORK, Server, Service, Simulated, Universe, run_id};
+use super::world::{File, Lies, Life, NETWORK, Server, Service, Simulated, Universe};
 
 /// One kind of project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,9 +197,9 @@ pub fn new_version(world: &mut Universe) {
     }
 }
 
-/// Returns the plan for the world as it is.
-pub fn planned(family: &Family, world: &Universe) -> Result<Plan, Vec<Failure>> {
-    plan(run_id(), &observe(family, world))
+/// Returns the plan of a run for the world as it is.
+pub fn planned(run: RunId, family: &Family, world: &Universe) -> Result<Plan, Vec<Failure>> {
+    plan(run, &observe(family, world))
 }
 
 fn observe(family: &Family, world: &Universe) -> Observed {

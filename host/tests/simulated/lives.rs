@@ -7,42 +7,43 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use swap::claim::{settled_by_others, traces};
-use swap::executor::{self, End};
-use swap::perform::{Performer, candidates_run};
+use swap::executor::End;
+use swap::model::{RunId, ServiceName};
 use swap::plan::Plan;
-use swap::run::{Event, Goal, IllegalEvent, Outcome, State, presume};
-use swap::ui::{Display, Format, Volume};
+use swap::run::{Event, Outcome, State};
+use swap::session::{Course, Done, NotDone};
+use swap::ui::Display;
 
 use super::chance::Chance;
 use super::family::{Family, begin, new_version, planned};
-use super::ports::{Simulation, Steps};
-use super::record::Recorder;
-use super::world::{Lies, Universe};
+use super::machine::{DISPLAY, Machine};
+use super::world::{Lies, Universe, run_id};
 
-/// How one process ended.
-#[derive(Debug, PartialEq, Eq)]
-enum Ending {
-    Killed,
-    Executor(End),
-    Illegal(IllegalEvent),
-    /// The first line could not be written, so nothing was done.
-    NotBegun,
+/// How one process ended; `None`: it was killed.
+type Ending = Option<Result<Done, NotDone>>;
+
+/// Returns an ending in a word.
+fn word(ending: &Ending) -> &'static str {
+    match ending {
+        None => "killed",
+        Some(Ok(Done::Ran(ran))) => match ran.end {
+            End::Over(Outcome::Swapped) => "swapped",
+            End::Over(Outcome::RolledBack) => "rolled back",
+            End::Stuck(_) => "stuck",
+            End::Left => "left",
+            End::Lost(_) => "lost",
+        },
+        Some(Ok(Done::Nothing(_))) => "forgotten",
+        Some(Err(_)) => "not begun",
+    }
 }
 
-impl Ending {
-    fn word(&self) -> &'static str {
-        match self {
-            Ending::Killed => "killed",
-            Ending::Executor(End::Over(Outcome::Swapped)) => "swapped",
-            Ending::Executor(End::Over(Outcome::RolledBack)) => "rolled back",
-            Ending::Executor(End::Stuck(_)) => "stuck",
-            Ending::Executor(End::Left) => "left",
-            Ending::Executor(End::Lost(_)) => "lost",
-            Ending::Illegal(_) => "illegal",
-            Ending::NotBegun => "not begun",
-        }
-    }
+/// What is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Command {
+    Swap,
+    Resume,
+    Rollback,
 }
 
 /// What becomes of a run that did not come to its end.
@@ -50,7 +51,7 @@ impl Ending {
 pub enum Then {
     /// `swap resume`, always.
     Forward,
-    /// `swap rollback`, or `swap`, which unwinds first.
+    /// `swap rollback`.
     Back,
     /// `swap` on another machine, or here after the journal was lost: what was done is presumed, and unwound.
     WithoutJournal,
@@ -63,7 +64,7 @@ pub struct Story {
     family: Family,
     then: Then,
     lies: Lies,
-    plan: Plan,
+    plan: Arc<Plan>,
 }
 
 /// How the processes of all runs ended, and how many they were.
@@ -105,12 +106,12 @@ const TRIES: usize = 3;
 impl Story {
     /// A run of a project's plan, changed to see whether that is noticed.
     pub fn new(family: Family, then: Then, lies: Lies, change: fn(&mut Plan)) -> Self {
-        let mut plan = match planned(&family, &begin(&family, Chance::Calm, lies)) {
+        let mut plan = match planned(run_id(), &family, &begin(&family, Chance::Calm, lies)) {
             Ok(plan) => plan,
             Err(refused) => panic!("`{}` is refused: {refused:?}", family.name),
         };
         change(&mut plan);
-        Self { family, then, lies, plan }
+        Self { family, then, lies, plan: Arc::new(plan) }
     }
 
     /// Returns what the project is called.
@@ -128,41 +129,29 @@ impl Story {
         }
         let world = RefCell::new(world);
         let mut endings = Vec::new();
-        self.lives(&world, &self.plan, &mut endings);
+        self.lives(&Machine::new(&world, &self.plan), &mut endings);
         let mut world = world.into_inner();
         Told { endings, violation: world.violation.take(), story: world.story.take().unwrap_or_default(), world }
     }
 
-    fn lives(&self, world: &RefCell<Universe>, plan: &Plan, endings: &mut Vec<&'static str>) {
-        let mut ending = first_process(world, plan);
+    fn lives(&self, machine: &Machine<'_>, endings: &mut Vec<&'static str>) {
+        let world = machine.world;
+        let mut ending = self.process(machine, Command::Swap, || Some(Arc::clone(&self.plan)));
         let mut tries = 0;
-        let outcome = loop {
-            let mut now = world.borrow_mut();
-            endings.push(ending.word());
-            now.tell(|| format!("→ {ending:?}"));
-            if now.violation.is_some() {
+        loop {
+            endings.push(word(&ending));
+            world.borrow_mut().tell(|| format!("→ {ending:?}"));
+            self.judge(world, &ending);
+            if world.borrow().violation.is_some() {
                 return;
             }
-            match &ending {
-                Ending::Executor(End::Over(outcome)) if now.disk.closed || now.disk.durable.is_empty() => {
-                    break *outcome;
-                }
-                Ending::Executor(End::Stuck(step)) if !MAY_BE_STUCK.contains(&step.verb()) => {
-                    return now.violate(format!("stuck at {}, where a failure must unwind", step.verb()));
-                }
-                Ending::Illegal(illegal) => return now.violate(format!("{illegal}")),
-                Ending::NotBegun if now.disk.durable.is_empty() => break Outcome::RolledBack,
-                _ => {}
+            world.borrow_mut().settle();
+            if !machine.has_left() {
+                break;
             }
-            now.settle();
-            if now.disk.durable.is_empty() {
-                // Nothing was recorded, so nothing was done; the journal is discarded.
-                now.disk.closed = true;
-                break Outcome::RolledBack;
-            }
-            if tries == TRIES {
-                let excused = now.disturbed();
-                if !excused {
+            let mut now = world.borrow_mut();
+            if tries >= TRIES + machine.others_left() {
+                if !now.disturbed() {
                     now.violate(format!("not over after all was well: {ending:?}"));
                 }
                 return;
@@ -171,38 +160,110 @@ impl Story {
             if tries == TRIES && matches!(now.chance, Chance::Random { .. }) {
                 now.chance = Chance::Calm;
             }
-            let (back, loses) = match self.then {
-                Then::Forward => (false, false),
-                Then::Back => (true, false),
-                Then::WithoutJournal => (true, true),
-                Then::Either => (now.chance.below(2) == 1, now.chance.below(6) == 5),
+            let (command, loses) = match self.then {
+                Then::Forward => (Command::Resume, false),
+                Then::Back => (Command::Rollback, false),
+                Then::WithoutJournal => (Command::Swap, true),
+                Then::Either => {
+                    let commands = [Command::Resume, Command::Resume, Command::Rollback, Command::Swap];
+                    (commands[now.chance.below(commands.len())], now.chance.below(6) == 5)
+                }
             };
+            now.tell(|| format!("{command:?}"));
             drop(now);
             if loses {
-                lose_journal(world, plan);
+                machine.lose_journals();
             }
-            let Some((goal, committed)) = goal(world, plan, back) else {
-                // Others have settled what runs: the run is forgotten.
-                if !world.borrow().disturbed() {
-                    world.borrow_mut().violate("a run is forgotten that nobody disturbed".to_owned());
-                }
-                return;
-            };
-            ending = process(world, plan, Event::Resumed { goal });
-            if let (Goal::Back, false, Ending::Executor(End::Over(Outcome::Swapped))) = (goal, committed, &ending) {
-                let closed = world.borrow().disk.durable.iter().any(|event| matches!(event, Event::Closed { .. }));
-                if !closed {
-                    world.borrow_mut().violate("swapped where it was to go back".to_owned());
-                }
-            }
+            ending = self.take_up(machine, command);
+        }
+        self.check_rest(machine);
+        self.swap_again(machine);
+    }
+
+    /// Simulates a process that takes up what is left.
+    fn take_up(&self, machine: &Machine<'_>, command: Command) -> Ending {
+        let world = machine.world;
+        let plan = machine.plan_at_hand();
+        let may_end_swapped = {
+            let before = &world.borrow().disk.durable;
+            let closed = matches!(before.last(), None | Some(Event::Closed { .. }));
+            closed || State::of(&plan, before).is_ok_and(|state| state.committed())
         };
-        world.borrow_mut().check_rest(plan, outcome);
-        self.swap_again(world);
+        let ending = self.process(machine, command, || self.plan_anew(machine));
+        let mut now = world.borrow_mut();
+        match &ending {
+            Some(Ok(Done::Ran(ran)))
+                if command == Command::Rollback && ran.end == End::Over(Outcome::Swapped) && !may_end_swapped =>
+            {
+                now.violate("swapped where it was to go back".to_owned());
+            }
+            Some(Ok(Done::Nothing(text))) if !now.disk.forgotten => now.violate(format!("something is left: {text}")),
+            _ => {}
+        }
+        drop(now);
+        ending
+    }
+
+    /// What was left is cleaned up, as `swap` does first. Some then swap to the same version again.
+    fn plan_anew(&self, machine: &Machine<'_>) -> Option<Arc<Plan>> {
+        // Who was killed by its last write comes here, and nothing comes of it.
+        if machine.world.borrow().dead {
+            return None;
+        }
+        self.check_rest(machine);
+        let mut now = machine.world.borrow_mut();
+        if now.dead || now.disturbed() || now.chance.below(4) < 3 {
+            return None;
+        }
+        let plan = planned(another_run(&machine.plan_at_hand().run), &self.family, &now);
+        if plan.is_err() {
+            now.violate(format!("after all was cleaned up a swap is refused: {plan:?}"));
+        }
+        now.restless = false;
+        plan.ok().map(Arc::new)
+    }
+
+    /// Checks how a process has ended.
+    fn judge(&self, world: &RefCell<Universe>, ending: &Ending) {
+        let mut now = world.borrow_mut();
+        if ending.is_some() && now.disk.held {
+            now.violate("the services are not let go".to_owned());
+        }
+        match ending {
+            None if !now.dead => now.violate("the run waits for ever".to_owned()),
+            Some(Ok(Done::Ran(ran))) => {
+                if let End::Stuck(step) = &ran.end
+                    && !MAY_BE_STUCK.contains(&step.verb())
+                {
+                    now.violate(format!("stuck at {}, where a failure must unwind", step.verb()));
+                }
+            }
+            Some(Err(NotDone::Defect(failure))) => now.violate(failure.what.clone()),
+            _ => {}
+        }
+    }
+
+    /// Checks the world when no run is left.
+    fn check_rest(&self, machine: &Machine<'_>) {
+        let mut now = machine.world.borrow_mut();
+        if now.disk.forgotten {
+            // Others have settled what runs.
+            if !now.disturbed() {
+                now.violate("a run is forgotten that nobody disturbed".to_owned());
+            }
+            return;
+        }
+        let outcome = now.disk.durable.iter().chain(&now.disk.doubtful).rev().find_map(|event| match event {
+            Event::Closed { outcome } => Some(*outcome),
+            _ => None,
+        });
+        // Of a run without a journal nothing was done.
+        now.check_rest(&machine.plan_at_hand(), outcome.unwrap_or(Outcome::RolledBack));
     }
 
     /// After everything a swap of the next version must simply work.
-    fn swap_again(&self, world: &RefCell<Universe>) {
-        let mut now = world.borrow_mut();
+    fn swap_again(&self, machine: &Machine<'_>) {
+        let mut now = machine.world.borrow_mut();
         if now.disturbed()
             || now.violation.is_some()
             || matches!(now.chance, Chance::Script { .. })
@@ -210,78 +271,61 @@ impl Story {
         {
             return;
         }
-        now.settle();
         now.now += 100_000;
         now.chance = Chance::Calm;
-        now.disk = Default::default();
         now.restless = false;
         now.services.iter_mut().for_each(|service| service.warm_up = Some(100));
         new_version(&mut now);
         now.tell(|| "swap again".to_owned());
-        let plan = match planned(&self.family, &now) {
-            Ok(plan) => plan,
+        let plan = match planned(another_run(&machine.plan_at_hand().run), &self.family, &now) {
+            Ok(plan) => Arc::new(plan),
             Err(refused) => return now.violate(format!("the next swap is refused: {refused:?}")),
         };
         drop(now);
-        match first_process(world, &plan) {
-            Ending::Executor(End::Over(Outcome::Swapped)) => world.borrow_mut().check_rest(&plan, Outcome::Swapped),
-            other => world.borrow_mut().violate(format!("the next swap ended so: {other:?}")),
+        let ending = self.process(machine, Command::Swap, || Some(Arc::clone(&plan)));
+        let mut now = machine.world.borrow_mut();
+        match ending {
+            Some(Ok(Done::Ran(ran))) if ran.end == End::Over(Outcome::Swapped) => {
+                now.check_rest(&plan, Outcome::Swapped);
+                if machine.keeps_copies() {
+                    now.violate("the engine keeps the plan of a run that is over".to_owned());
+                }
+            }
+            other => now.violate(format!("the next swap ended so: {other:?}")),
         }
+    }
+
+    /// Simulates one process. `plan` makes the plan of a new run, when the process comes so far.
+    fn process(&self, machine: &Machine<'_>, command: Command, plan: impl FnOnce() -> Option<Arc<Plan>>) -> Ending {
+        let (services, wishes) = {
+            let mut world = machine.world.borrow_mut();
+            world.verb = "";
+            let services: Vec<ServiceName> = world.services.iter().map(|service| service.name.clone()).collect();
+            (services, world.wishes.subscribe())
+        };
+        let plan = async {
+            let plan = plan().ok_or(NotDone::Refused(Vec::new()))?;
+            machine.planned(&plan);
+            Ok(plan)
+        };
+        DISPLAY.with(|display: &Display| {
+            let course = Course::new(machine, display, wishes, 0);
+            let session = async {
+                match command {
+                    Command::Swap => course.swap(&services, plan).await,
+                    Command::Resume => course.resume(&services[0]).await,
+                    Command::Rollback => course.roll_back(&services[0], false, plan).await,
+                }
+            };
+            driven(machine.world, session)
+        })
     }
 }
 
-/// Simulates the process that begins the run.
-fn first_process(world: &RefCell<Universe>, plan: &Plan) -> Ending {
-    {
-        let mut world = world.borrow_mut();
-        world.planned = plan.services.iter().map(|service| (service.name.clone(), service.image.id.clone())).collect();
-        world.tell(|| plan.to_string());
-    }
-    // What the plan is, the simulated journal need not remember.
-    let hollow = Plan {
-        v: plan.v,
-        run: plan.run.clone(),
-        project: String::new(),
-        services: Vec::new(),
-        steps: Vec::new(),
-        notices: Vec::new(),
-    };
-    process(world, plan, Event::Planned { plan: hollow })
-}
-
-/// Simulates one process that begins the run or takes it up.
-fn process(world: &RefCell<Universe>, plan: &Plan, first: Event) -> Ending {
-    let mut events = world.borrow().disk.durable.clone();
-    if world.borrow_mut().record(&first).is_err() {
-        let mut world = world.borrow_mut();
-        if world.disk.durable.is_empty() {
-            world.disk.doubtful.clear();
-            world.disk.closed = true;
-        }
-        return Ending::NotBegun;
-    }
-    events.push(first);
-    let mut wishes = world.borrow().wishes.subscribe();
-    let performer = Performer::new(Simulation(world), plan, DISPLAY.with(Display::clone));
-    let steps = Steps { performer, world };
-    let mut recorder = Recorder(world);
-    let ended = driven(world, executor::run(plan, &mut events, &steps, &mut recorder, &mut wishes));
-    if world.borrow().dead {
-        return Ending::Killed;
-    }
-    match ended {
-        None => {
-            world.borrow_mut().violate("the run waits for ever".to_owned());
-            Ending::Killed
-        }
-        Some(Ok(end)) => Ending::Executor(end),
-        Some(Err(illegal)) => Ending::Illegal(illegal),
-    }
-}
-
-thread_local! {
-    /// What the steps remark is not looked at.
-    static DISPLAY: Display = Display::new(Format::Text, Volume::Quiet);
+/// Returns the name of the run after this one.
+fn another_run(run: &RunId) -> RunId {
+    let second: u32 = run.0[13..15].parse().unwrap_or_default();
+    RunId(format!("{}{:02}{}", &run.0[..13], second + 1, &run.0[15..]))
 }
 
 /// Whether somebody who waits can go on.
@@ -305,12 +349,14 @@ fn driven<T>(world: &RefCell<Universe>, future: impl Future<Output = T>) -> Opti
     let mut nobody_sleeps = false;
     loop {
         woken.0.store(false, Ordering::Relaxed);
-        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return Some(value);
-        }
+        let polled = future.as_mut().poll(&mut context);
         let mut now = world.borrow_mut();
+        // Who is killed by a write goes on to its next call, but nobody learns anything of it.
         if now.dead {
             return None;
+        }
+        if let Poll::Ready(value) = polled {
+            return Some(value);
         }
         if woken.0.load(Ordering::Relaxed) {
             continue;
@@ -328,39 +374,4 @@ fn driven<T>(world: &RefCell<Universe>, future: impl Future<Output = T>) -> Opti
         drop(now);
         wakers.iter().for_each(Waker::wake_by_ref);
     }
-}
-
-/// Looks at the world without anything that goes wrong.
-fn looked<'a, T, F: Future<Output = T>>(world: &'a RefCell<Universe>, look: impl FnOnce(Simulation<'a>) -> F) -> T {
-    world.borrow_mut().undisturbed = true;
-    let seen = driven(world, look(Simulation(world)));
-    world.borrow_mut().undisturbed = false;
-    seen.unwrap_or_else(|| panic!("who only looks waits for ever"))
-}
-
-/// Nobody has the journal any more: the copy of the plan on the engine and the world tell what it must have said.
-fn lose_journal(world: &RefCell<Universe>, plan: &Plan) {
-    world.borrow_mut().tell(|| "(the journal is lost)".to_owned());
-    let left = looked(world, |world| async move { traces(&world, &world, plan).await });
-    let left = left.unwrap_or_else(|failure| panic!("who only looks is refused: {failure}"));
-    let mut world = world.borrow_mut();
-    world.disk.durable = presume(plan, &left);
-    world.disk.doubtful.clear();
-}
-
-/// Returns where a run is to go that is taken up, as the commands settle it, and whether it has committed; `None`: nowhere.
-fn goal(world: &RefCell<Universe>, plan: &Plan, back: bool) -> Option<(Goal, bool)> {
-    let events = world.borrow().disk.durable.clone();
-    let presumed_forward = matches!(events.last(), Some(Event::Resumed { goal: Goal::Forward }));
-    let forward = (!back || presumed_forward)
-        && looked(world, |world| async move { candidates_run(&world, plan, &events).await });
-    let mut now = world.borrow_mut();
-    let committed = State::of(plan, &now.disk.durable).is_ok_and(|state| state.committed());
-    now.disk.closed = false;
-    drop(now);
-    if forward {
-        return Some((Goal::Forward, committed));
-    }
-    let settled = !committed && looked(world, |world| async move { settled_by_others(&world, plan).await == Ok(true) });
-    (!settled).then_some((Goal::Back, committed))
 }

@@ -50,6 +50,10 @@ pub struct Lies {
     pub files_never_rest: bool,
     /// A file that comes to rest tells of nginx's workers as they are after it was written.
     pub marks_come_late: bool,
+    /// The engine tells of no copy of a plan: nobody learns of a run whose journal is lost.
+    pub no_copy_is_found: bool,
+    /// The engine keeps the copy of a plan whose run is over.
+    pub copies_stay: bool,
     /// Who waits for former workers is told that they can't be looked at. That is no lie but a trouble.
     pub waits_fail: bool,
     /// The engine does not answer once the edge is switched back. That is no lie either.
@@ -213,6 +217,10 @@ pub struct Disk {
     pub doubtful: Vec<Event>,
     /// Whether the journal has got the name of one that is over.
     pub closed: bool,
+    /// Whether its run was forgotten: others had settled what runs.
+    pub forgotten: bool,
+    /// Whether the services are held.
+    pub held: bool,
     /// Whether any write failed.
     pub lost: bool,
     pub full: bool,
@@ -233,8 +241,6 @@ pub struct Universe {
     pub lost: bool,
     /// The kind of call that fails until swap is started again.
     pub broken: Option<&'static str>,
-    /// Nothing goes wrong, and no time passes: somebody only looks.
-    pub undisturbed: bool,
     /// The step that is performed, by its verb.
     pub verb: &'static str,
     /// The service that it is about.
@@ -286,7 +292,6 @@ impl Universe {
             dead: false,
             lost: false,
             broken: None,
-            undisturbed: false,
             verb: "",
             service: 0,
             rests: false,
@@ -503,7 +508,7 @@ impl Universe {
     pub fn check_rest(&mut self, plan: &Plan, outcome: Outcome) {
         self.check();
         let mut wrong = Vec::new();
-        if !self.disk.closed && !self.disk.lost {
+        if !self.disk.closed && !self.disk.durable.is_empty() && !self.disk.lost {
             wrong.push("the journal is open".to_owned());
         }
         for planned in &plan.services {

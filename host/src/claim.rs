@@ -15,5 +15,5 @@ pub(crate) mod lock;
 mod traces;
 
 pub use copy::{Copies, PlanCopy, runs_without_journal};
-pub use lock::{Held, Holding, NotHeld};
+pub use lock::{Claim, Holding, NotHeld};
 pub use traces::{settled_by_others, still_as_planned, traces};

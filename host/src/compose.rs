@@ -106,7 +106,7 @@ impl Compose {
 
     /// Returns the name that the project has by the usual rules, without asking the tool: good for looking ahead.
     pub fn likely_name(&self) -> String {
-        place::Place::find(&self.options, &self.working_directory(), self.tool.is_v1()).name
+        place::ProjectPlace::find(&self.options, &self.working_directory(), self.tool.is_v1()).name
     }
 
     /// Returns the folder in which compose runs: the one that the options name, else this process's.

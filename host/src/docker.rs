@@ -31,16 +31,14 @@ use std::time::Duration;
 use crate::model::Failure;
 use crate::text::printable;
 
-pub use crate::model::{
-    ContainerFacts as Seen, ContainerStatus as State, Ending, Mount, NetworkFacts as Network, Published, Share,
-};
+pub use crate::model::{ContainerFacts, ContainerStatus, Ending, Mount, NetworkFacts, Published, Share};
 pub use aside::Aside;
 pub use containers::{Gathering, Listed, Stats};
 pub use endpoint::{Address, Endpoint};
 pub use exec::{Command, ExecError, Stream};
 pub use files::Owned;
 pub use logs::LogMark;
-pub use probe::{Inside, Listening, Reach};
+pub use probe::{ConnectResult, Inside, Listening};
 pub use reaper::{End, Marked};
 pub use received::Received;
 pub use shell::Shell;

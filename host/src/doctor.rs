@@ -11,4 +11,4 @@ mod examine;
 mod findings;
 
 pub use examine::examine;
-pub use findings::{Facts, Finding, Severity, findings, text as findings_text, verdict};
+pub use findings::{DoctorFacts, Finding, Severity, findings, text as findings_text, verdict};

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::model::Failure;
 use crate::plan::{Plan, Step};
-use crate::run::{Event, Facts, IllegalEvent, Learnt, Next, Outcome, State, decide};
+use crate::run::{Event, IllegalEvent, Next, Outcome, RunFacts, RunState, StepResult, decide};
 use crate::world::World;
 
 /// Where events go: journal and display.
@@ -115,7 +115,7 @@ pub async fn run(
             Next::Undo(steps) => run.undo(&steps, world, wishes).await,
             Next::Stuck(step) => {
                 let step = &plan.steps[step];
-                let unwinding = State::of(plan, run.events)?.unwinding();
+                let unwinding = RunState::of(plan, run.events)?.unwinding();
                 let stuck = if unwinding { plan.undo(step).unwrap_or_else(|| step.clone()) } else { step.clone() };
                 return Ok(End::Stuck(stuck));
             }
@@ -163,7 +163,7 @@ impl<R: Record> Run<'_, R> {
                 return None;
             }
         }
-        let facts = Facts::of(self.plan, self.events);
+        let facts = RunFacts::of(self.plan, self.events);
         let what: Vec<&Step> = steps.iter().map(|step| &self.plan.steps[*step]).collect();
         let interruptible = what.iter().all(|step| step.interruptible());
         let stops = if interruptible { Wish::interrupts } else { Wish::leaves };
@@ -201,7 +201,7 @@ impl<R: Record> Run<'_, R> {
     }
 
     /// Records how a step ended.
-    fn ended(&mut self, step: usize, result: Result<Learnt, Failure>) -> Option<End> {
+    fn ended(&mut self, step: usize, result: Result<StepResult, Failure>) -> Option<End> {
         match result {
             Ok(learnt) => self.done(step, learnt),
             // What several services met together is told once.
@@ -219,7 +219,7 @@ impl<R: Record> Run<'_, R> {
     }
 
     /// Records that a step is done. The next step would rely on what is not durable, so a loss is a failure of the step.
-    fn done(&mut self, step: usize, learnt: Learnt) -> Option<End> {
+    fn done(&mut self, step: usize, learnt: StepResult) -> Option<End> {
         let done = Event::Done { step, learnt };
         let lost = self.record.record(self.plan, &done).err().filter(|_| !self.committed());
         if lost.is_some() && self.plan.steps[step] == Step::Commit {
@@ -234,7 +234,7 @@ impl<R: Record> Run<'_, R> {
     }
 
     fn committed(&self) -> bool {
-        State::of(self.plan, self.events).is_ok_and(|state| state.committed())
+        RunState::of(self.plan, self.events).is_ok_and(|state| state.committed())
     }
 
     async fn undo(&mut self, steps: &[usize], world: &impl World, wishes: &mut Wishes) {
@@ -243,7 +243,7 @@ impl<R: Record> Run<'_, R> {
         for (step, _) in &undos {
             self.tell(Event::UndoStarted { step: *step });
         }
-        let facts = Facts::of(self.plan, self.events);
+        let facts = RunFacts::of(self.plan, self.events);
         let what: Vec<&Step> = undos.iter().map(|(_, undo)| undo).collect();
         let mut results = InOrder::default();
         let mut failed = false;
@@ -272,7 +272,7 @@ impl<R: Record> Run<'_, R> {
         }
     }
 
-    fn undone(&mut self, step: usize, result: Result<Learnt, Failure>) {
+    fn undone(&mut self, step: usize, result: Result<StepResult, Failure>) {
         self.tell(match result {
             Ok(learnt) => Event::Undone { step, learnt },
             Err(failure) => Event::UndoFailed { step, failure },
@@ -283,24 +283,24 @@ impl<R: Record> Run<'_, R> {
 /// What ended in any order, told in the order of the plan.
 #[derive(Default)]
 struct InOrder {
-    ended: BTreeMap<usize, Result<Learnt, Failure>>,
+    ended: BTreeMap<usize, Result<StepResult, Failure>>,
     told: usize,
 }
 
 impl InOrder {
-    fn add(&mut self, index: usize, result: Result<Learnt, Failure>) {
+    fn add(&mut self, index: usize, result: Result<StepResult, Failure>) {
         self.ended.insert(index, result);
     }
 
     /// Returns the next one, if all before it were told.
-    fn next(&mut self) -> Option<(usize, Result<Learnt, Failure>)> {
+    fn next(&mut self) -> Option<(usize, Result<StepResult, Failure>)> {
         let ended = self.ended.remove(&self.told)?;
         self.told += 1;
         Some((self.told - 1, ended))
     }
 
     /// Returns what ended after one that did not.
-    fn rest(self) -> impl Iterator<Item = (usize, Result<Learnt, Failure>)> {
+    fn rest(self) -> impl Iterator<Item = (usize, Result<StepResult, Failure>)> {
         self.ended.into_iter()
     }
 }

@@ -597,7 +597,7 @@ mod tests {
             let Some(plan) = plan else { return };
             let events: Vec<Event> = entries.into_iter().map(|entry| entry.event).collect();
             let _ = crate::run::decide(&plan, &events);
-            let _ = crate::run::Facts::of(&plan, &events);
+            let _ = crate::run::RunFacts::of(&plan, &events);
             for line in plan.to_string().lines() {
                 crate::mutated::harmless_line("a line of the plan", line);
             }

@@ -16,4 +16,4 @@ mod script;
 mod visitor;
 pub(crate) mod way;
 
-pub use loader::{Loader, Seen};
+pub use loader::{LoadFigures, Loader};

@@ -26,7 +26,7 @@ pub use lifecycle::{FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment,
 pub use names::{RunId, ServiceName, list_services, meant, unknown_service};
 pub use output::{Captured, Output};
 pub use overrides::Overrides;
-pub use route::{Former, Obeying, Route, RouteFile, Said, Target};
+pub use route::{FormerRoute, ObeyedMark, Route, RouteFile, RouteStatement, Target};
 pub use settings::{
     Check, Dns, Harm, HookSpec, KEEP, MOST_KEPT, MOST_PROBE_RATE, OldVolumes, Order, PROBE_RATE, ProxyChoice, Settings,
     Timeouts, probe_url,
@@ -87,7 +87,7 @@ pub struct Image {
 /// A container's place in a network as it was asked for, so that it can be given again: nothing that the engine has chosen.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Place {
+pub struct NetworkPlace {
     /// The network's name.
     pub network: String,
     /// The names by which other containers of the network find it, beside its own name and its short id.
@@ -116,7 +116,7 @@ pub struct Place {
     pub gateway_priority: Option<i64>,
 }
 
-impl Place {
+impl NetworkPlace {
     /// Returns the place without the names that others could have too: by its own name and id it is always found.
     pub fn unnamed(&self) -> Self {
         Self { aliases: Vec::new(), ..self.clone() }

@@ -45,8 +45,8 @@ pub use doors::{Door, Passes};
 pub use edit::{ConfigFile, MAIN, Proposal, Source, assembled, configuration, files_of, first_file, propose};
 pub use folder::{Folder, Mount};
 pub use local::{LocalShell, runs_here};
-pub use proxy::{FileChange, Nginx, Observation, Place, Proxy, Said, SwitchFailure, Worker, reasons};
-pub use reach::{Names, Pass, Reach, reach};
+pub use proxy::{FileChange, Home, Nginx, NginxAnswer, Observation, Proxy, SwitchFailure, Worker, reasons};
+pub use reach::{Names, Pass, ServiceWays, reach};
 pub use tuning::{TUNING_FILE, render as tuning_text};
 pub use upstream::{
     Fallback, Kept, NotParsed, Obeyed, Rest, Server, UpstreamFile, file_name, is_ours, owner, parse, render,

@@ -30,7 +30,9 @@ use crate::model::{RunId, ServiceName};
 
 pub use back::{Keep, Replaced};
 pub use make::plan;
-pub use observed::{AnonymousVolume, CalledIn, Front, Observed, ObservedService, ProbeWay, Reach, Retag, Sidecar};
+pub use observed::{
+    AnonymousVolume, CalledIn, Front, NetworkPort, Observed, ObservedService, ProbeWay, Retag, Sidecar,
+};
 pub use print::names;
 pub use refuse::{port, refusals, single, unshared};
 pub use service::PlannedService;

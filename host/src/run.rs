@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Container, Failure, Former, Place, ServiceName};
+use crate::model::{Container, Failure, FormerRoute, NetworkPlace, ServiceName};
 use crate::plan::{Plan, Step};
 
 pub use presume::{Traces, presume};
@@ -37,8 +37,8 @@ pub enum Event {
         /// Which step.
         step: usize,
         /// What later steps need to know of it.
-        #[serde(default, skip_serializing_if = "Learnt::is_nothing")]
-        learnt: Learnt,
+        #[serde(default, skip_serializing_if = "StepResult::is_nothing")]
+        learnt: StepResult,
     },
     /// The effect of a step failed, perhaps half-way.
     Failed {
@@ -57,8 +57,8 @@ pub enum Event {
         /// Which step is undone.
         step: usize,
         /// What the operator needs to know of it.
-        #[serde(default, skip_serializing_if = "Learnt::is_nothing")]
-        learnt: Learnt,
+        #[serde(default, skip_serializing_if = "StepResult::is_nothing")]
+        learnt: StepResult,
     },
     /// The undo of a step failed.
     UndoFailed {
@@ -137,7 +137,7 @@ pub enum Outcome {
 /// What a step found out that later steps need.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Learnt {
+pub enum StepResult {
     /// Nothing.
     #[default]
     Nothing,
@@ -147,12 +147,12 @@ pub enum Learnt {
         containers: Vec<Container>,
         /// The places in their networks that each was created with, by its id.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        places: BTreeMap<String, Vec<Place>>,
+        places: BTreeMap<String, Vec<NetworkPlace>>,
     },
     /// Who may still send requests to the old containers.
-    Former {
+    FormerRoute {
         /// What the edge says of them.
-        generation: Former,
+        generation: FormerRoute,
     },
     /// Hooks that failed where that holds nothing up: what they were asked to undo may be left.
     Disagreed {
@@ -161,31 +161,31 @@ pub enum Learnt {
     },
 }
 
-impl Learnt {
+impl StepResult {
     /// The candidates as they are now.
     pub fn candidates(containers: Vec<Container>) -> Self {
-        Learnt::Candidates { containers, places: BTreeMap::new() }
+        StepResult::Candidates { containers, places: BTreeMap::new() }
     }
 
     fn is_nothing(&self) -> bool {
-        *self == Learnt::Nothing
+        *self == StepResult::Nothing
     }
 }
 
 /// What the events of a run tell about the world, for the steps that follow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct RunFacts {
     /// The candidates of each service.
     pub candidates: BTreeMap<ServiceName, Vec<Container>>,
     /// The places in their networks that candidates were created with, by their ids.
-    pub places: BTreeMap<String, Vec<Place>>,
+    pub places: BTreeMap<String, Vec<NetworkPlace>>,
     /// Who may still send requests to each service's old containers.
-    pub former: BTreeMap<ServiceName, Former>,
+    pub former: BTreeMap<ServiceName, FormerRoute>,
     /// What made the run unwind, if it does.
     pub unwound: Option<String>,
 }
 
-impl Facts {
+impl RunFacts {
     /// Collects what the run's events tell.
     pub fn of(plan: &Plan, events: &[Event]) -> Self {
         let mut facts = Self { unwound: unwound(plan, events), ..Self::default() };
@@ -193,12 +193,12 @@ impl Facts {
             let Event::Done { step, learnt } = event else { continue };
             let Some(service) = plan.steps.get(*step).and_then(Step::service) else { continue };
             match learnt {
-                Learnt::Nothing | Learnt::Disagreed { .. } => {}
-                Learnt::Candidates { containers, places } => {
+                StepResult::Nothing | StepResult::Disagreed { .. } => {}
+                StepResult::Candidates { containers, places } => {
                     facts.candidates.insert(service.clone(), containers.clone());
                     facts.places.extend(places.clone());
                 }
-                Learnt::Former { generation } => {
+                StepResult::FormerRoute { generation } => {
                     facts.former.insert(service.clone(), generation.clone());
                 }
             }
@@ -261,14 +261,14 @@ pub struct IllegalEvent {
 
 /// The state of a run, folded from its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State<'a> {
+pub struct RunState<'a> {
     plan: &'a Plan,
     status: Vec<Status>,
     back: bool,
     closed: Option<Outcome>,
 }
 
-impl<'a> State<'a> {
+impl<'a> RunState<'a> {
     /// Folds the events of a run.
     pub fn of(plan: &'a Plan, events: &[Event]) -> Result<Self, IllegalEvent> {
         let mut state = Self { plan, status: vec![Status::Todo; plan.steps.len()], back: false, closed: None };
@@ -464,7 +464,7 @@ impl<'a> State<'a> {
 
 /// Returns what a run does next, after the events so far.
 pub fn decide(plan: &Plan, events: &[Event]) -> Result<Next, IllegalEvent> {
-    State::of(plan, events).map(|state| state.next())
+    RunState::of(plan, events).map(|state| state.next())
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ use crate::model::{ServiceName, unknown_service};
 pub use bench::{Bench, Load, Measured, Measurements};
 pub use context::{Options, Session, Targets};
 pub use course::Course;
-pub use outcome::{Done, NotDone, Ran};
+pub use outcome::{Done, NotDone, RunResult};
 pub use planning::plan;
 pub use ports::{Claims, Journals, LeftRun, Ports, RunJournal};
 pub use project::ENDED_WITHIN;

@@ -24,7 +24,7 @@ use tokio::sync::OnceCell;
 use self::containers::is_nginx;
 use self::front::FrontDoors;
 use crate::compose::{Compose, Options, Project, Service, Tool};
-use crate::docker::{Docker, Endpoint, Engine, Seen};
+use crate::docker::{ContainerFacts, Docker, Endpoint, Engine};
 use crate::hooks::{self, Hooks};
 use crate::journal::Folder;
 use crate::model::{Failure, ServiceName, Settings};
@@ -41,8 +41,8 @@ pub(crate) struct Choice {
 
 /// Chooses the tool that made the project's containers: 1.x and what came after it hash a service's configuration each in its
 /// own way, so that the next `up` of one recreates what the other has made.
-pub(crate) fn choose(found: &Tool, seen: &[Seen]) -> Choice {
-    let versions = seen.iter().filter_map(Seen::compose_version);
+pub(crate) fn choose(found: &Tool, seen: &[ContainerFacts]) -> Choice {
+    let versions = seen.iter().filter_map(ContainerFacts::compose_version);
     let (old, new): (Vec<&str>, Vec<&str>) = versions.partition(|version| version.starts_with("1."));
     // Where some were made by each, who swapped with the wrong one made the fewer.
     let v1 = !old.is_empty() && old.len() >= new.len();
@@ -80,7 +80,7 @@ pub struct Site {
     /// What the next call of the tool that made the containers would do to those of this run, where that is another one.
     pub(crate) other_tool: Option<String>,
     /// The project's containers as they were when this was opened.
-    seen: Option<Vec<Seen>>,
+    seen: Option<Vec<ContainerFacts>>,
     folder: Folder,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct Connection {
     /// What the project is called by the usual rules.
     guess: String,
     /// The containers of the project of that name; `None`: the engine does not tell.
-    seen: Option<Vec<Seen>>,
+    seen: Option<Vec<ContainerFacts>>,
 }
 
 impl Connection {
@@ -121,7 +121,7 @@ impl Connection {
     }
 
     /// Returns the containers of the project of this name.
-    pub async fn containers(&self, project: &str) -> Option<Vec<Seen>> {
+    pub async fn containers(&self, project: &str) -> Option<Vec<ContainerFacts>> {
         match &self.seen {
             Some(seen) if self.guess == project => Some(seen.clone()),
             _ => self.docker.of_project(project).await.ok(),
@@ -173,7 +173,7 @@ impl Site {
 
     /// Returns the project's containers as they were when this was opened: for what is only told. Who changes something looks
     /// at them when he holds the services.
-    pub(crate) async fn containers(&self) -> Result<Cow<'_, [Seen]>, Failure> {
+    pub(crate) async fn containers(&self) -> Result<Cow<'_, [ContainerFacts]>, Failure> {
         match &self.seen {
             Some(seen) => Ok(Cow::Borrowed(seen)),
             None => self.docker.of_project(&self.project.name).await.map(Cow::Owned),

@@ -21,13 +21,13 @@ use crate::model::{Failure, Phase};
 use crate::os::token;
 use crate::plan::{Plan, Step, VERSION};
 use crate::run::trace::{Probed, Trace};
-use crate::run::{Entry, Event, Facts};
+use crate::run::{Entry, Event, RunFacts};
 use crate::text::printable;
 
 use facts::fact;
 pub use facts::{all_failed, first_failure, front_door, outcome_word, rolled_back, seconds, step_times, summary};
 pub use report::page;
-pub use spans::Told;
+pub use spans::RunRecord;
 pub use story::story;
 use terminal::{Going, Terminal};
 
@@ -69,10 +69,10 @@ pub enum Volume {
 pub struct Display {
     format: Format,
     volume: Volume,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<Screen>>,
 }
 
-struct State {
+struct Screen {
     face: Face,
     /// Where talk goes, where no terminal is drawn.
     err: Box<dyn Write + Send>,
@@ -96,7 +96,7 @@ enum Face {
     Actions { open: Option<String>, token: String },
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for Screen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("State").field("face", &self.face).finish_non_exhaustive()
     }
@@ -144,7 +144,7 @@ impl Display {
         err: Box<dyn Write + Send>,
         out: Box<dyn Write + Send>,
     ) -> Self {
-        let state = State { face, err, out, began: BTreeMap::new(), failed: None, keeper: None };
+        let state = Screen { face, err, out, began: BTreeMap::new(), failed: None, keeper: None };
         Self { format, volume, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -182,13 +182,13 @@ impl Display {
                 plan.notices.iter().for_each(|notice| state.say(&format!("note: {notice}")));
             }
             Event::Done { learnt, .. } => {
-                if let Some(line) = what.and_then(|what| fact(plan, what, learnt, &Facts::of(plan, events))) {
+                if let Some(line) = what.and_then(|what| fact(plan, what, learnt, &RunFacts::of(plan, events))) {
                     state.step_line(&line, elapsed, true);
                 }
             }
             Event::Undone { learnt, .. } => {
                 if let Some(undo) = what.and_then(|what| plan.undo(what))
-                    && let Some(line) = fact(plan, &undo, learnt, &Facts::of(plan, events))
+                    && let Some(line) = fact(plan, &undo, learnt, &RunFacts::of(plan, events))
                 {
                     state.step_line(&line, elapsed, true);
                 }
@@ -321,12 +321,12 @@ impl Display {
         let _ = writeln!(state.out, "{}", shown(line));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Screen> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Screen {
     /// Writes a line that stays.
     fn say(&mut self, line: &str) {
         self.close_group();

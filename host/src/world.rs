@@ -15,8 +15,8 @@
 //! There are two of each: the adapters, and the tests' simulated world, in which a run is killed, refused and half done at
 //! each call.
 //!
-//! **Invariant:** what crosses a port is data of the core; what an adapter alone understands crosses it sealed ([`Former`],
-//! [`Obeying`], [`Orchestrator::Values`], [`Judge::Checks`]).
+//! **Invariant:** what crosses a port is data of the core; what an adapter alone understands crosses it sealed ([`FormerRoute`],
+//! [`ObeyedMark`], [`Orchestrator::Values`], [`Judge::Checks`]).
 
 use std::future::Future;
 use std::time::Duration;
@@ -24,11 +24,11 @@ use std::time::Duration;
 use futures_util::Stream;
 
 use crate::model::{
-    Check, Container, ContainerFacts, Ending, Failure, Former, Image, InjectedFile, LifecycleCommand, Moment, Obeying,
-    Output, Phase, Place, Route, RouteFile, ServiceName,
+    Check, Container, ContainerFacts, Ending, Failure, FormerRoute, Image, InjectedFile, LifecycleCommand, Moment,
+    NetworkPlace, ObeyedMark, Output, Phase, Route, RouteFile, ServiceName,
 };
 use crate::plan::{Front, Step};
-use crate::run::{Facts, Learnt};
+use crate::run::{RunFacts, StepResult};
 
 /// What can perform steps.
 pub trait World {
@@ -40,8 +40,8 @@ pub trait World {
     fn perform<'a>(
         &'a self,
         steps: &'a [&'a Step],
-        facts: &'a Facts,
-    ) -> impl Stream<Item = (usize, Result<Learnt, Failure>)> + 'a;
+        facts: &'a RunFacts,
+    ) -> impl Stream<Item = (usize, Result<StepResult, Failure>)> + 'a;
 
     /// Makes sure that the run still holds its services; fails with who has them now.
     ///
@@ -77,7 +77,7 @@ pub trait Engine {
     fn disable_restart(&self, id: &str) -> impl Future<Output = Result<(), Failure>>;
 
     /// Gives a container a place in a network that it is not in.
-    fn connect(&self, id: &str, place: &Place) -> impl Future<Output = Result<(), Failure>>;
+    fn connect(&self, id: &str, place: &NetworkPlace) -> impl Future<Output = Result<(), Failure>>;
 
     /// Takes a container out of a network.
     fn disconnect(&self, id: &str, network: &str) -> impl Future<Output = Result<(), Failure>>;
@@ -103,7 +103,7 @@ pub trait Engine {
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ran {
+pub enum CommandEnd {
     /// It came to its end.
     Ended(Output),
     /// Its container does not run; says how that was seen.
@@ -157,7 +157,7 @@ pub trait Orchestrator {
         command: (usize, &LifecycleCommand),
         values: &Self::Values,
         limit: Duration,
-    ) -> impl Future<Output = Result<Ran, Failure>>;
+    ) -> impl Future<Output = Result<CommandEnd, Failure>>;
 }
 
 /// What an edge is told of a service.
@@ -240,7 +240,7 @@ pub trait Edge {
     /// Tells edges where requests go from now on, durably, and makes sure that they obey: one edge obeys all that concerns it
     /// at one moment, or nothing of it. Returns for each, in their order, who may obey what was there before. After a failure
     /// what was there before is there again, if that could be done.
-    fn publish(&self, publications: &[Publication<'_>]) -> impl Future<Output = Vec<Result<Former, Failure>>>;
+    fn publish(&self, publications: &[Publication<'_>]) -> impl Future<Output = Vec<Result<FormerRoute, Failure>>>;
 
     /// Writes a route durably without telling the edge, by address, or at rest where it is told who obeys it.
     fn write(
@@ -248,14 +248,18 @@ pub trait Edge {
         service: &ServiceName,
         front: &Front,
         route: &Route,
-        rests: Option<&Obeying>,
+        rests: Option<&ObeyedMark>,
     ) -> impl Future<Output = Result<(), Failure>>;
 
     /// Returns who obeys the edge's route now; `None`: nobody does.
-    fn obeying(&self, service: &ServiceName, front: &Front) -> impl Future<Output = Result<Option<Obeying>, Failure>>;
+    fn obeying(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+    ) -> impl Future<Output = Result<Option<ObeyedMark>, Failure>>;
 
     /// Returns a mark that is nobody's, so that the next run tells the edge in any case.
-    fn doubted(&self, obeyed: Obeying) -> Obeying;
+    fn doubted(&self, obeyed: ObeyedMark) -> ObeyedMark;
 
     /// Waits until all of the former ones have left. Fails when time is up, and says who stays. `on_wait` is told how many are
     /// left, each time that changes.
@@ -263,7 +267,7 @@ pub trait Edge {
         &self,
         service: &ServiceName,
         front: &Front,
-        former: &Former,
+        former: &FormerRoute,
         timeout: Duration,
         on_wait: &mut dyn FnMut(usize),
     ) -> impl Future<Output = Result<(), Failure>>;
@@ -273,7 +277,7 @@ pub trait Edge {
         &self,
         service: &ServiceName,
         front: &Front,
-        former: &Former,
+        former: &FormerRoute,
     ) -> impl Future<Output = Result<bool, Failure>>;
 }
 
@@ -309,7 +313,12 @@ pub trait Judge {
     fn given_up_is_over(&self) -> impl Future<Output = Result<(), Failure>>;
 
     /// Asks the hooks of a phase that is about no candidate in particular: all but `health`.
-    fn ask(&self, phase: Phase, service: &ServiceName, facts: &Facts) -> impl Future<Output = Result<Learnt, Failure>>;
+    fn ask(
+        &self,
+        phase: Phase,
+        service: &ServiceName,
+        facts: &RunFacts,
+    ) -> impl Future<Output = Result<StepResult, Failure>>;
 
     /// Gets ready to judge a candidate by these checks and the health hooks.
     fn checks(
@@ -322,7 +331,7 @@ pub trait Judge {
     ) -> impl Future<Output = Result<Self::Checks, Failure>>;
 
     /// Asks every check and every health hook once; all must agree.
-    fn round(&self, checks: &Self::Checks, patience: Patience, facts: &Facts) -> impl Future<Output = Round>;
+    fn round(&self, checks: &Self::Checks, patience: Patience, facts: &RunFacts) -> impl Future<Output = Round>;
 
     /// Returns what keeps a round from its end, where that is known.
     fn pending(&self, checks: &Self::Checks) -> Option<String>;

@@ -8,7 +8,7 @@ use swap::journal::parse;
 use swap::plan::Plan;
 use swap::run::trace::Traced;
 use swap::run::{Entry, Event};
-use swap::ui::{Told, page, story};
+use swap::ui::{RunRecord, page, story};
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/told").join(name)
@@ -19,7 +19,7 @@ fn read(name: &str) -> String {
 }
 
 /// Renders an example run, with the clock of Greenwich.
-fn told(run: &str, render: fn(&Told) -> String) -> String {
+fn told(run: &str, render: fn(&RunRecord) -> String) -> String {
     let entries: Vec<Entry> = parse(&read(&format!("{run}.jsonl"))).expect("a journal");
     let trace: Vec<Traced> = read(&format!("{run}.trace"))
         .lines()
@@ -33,11 +33,11 @@ fn told(run: &str, render: fn(&Told) -> String) -> String {
         let at = jiff::Timestamp::from_millisecond(at_ms).expect("a time");
         at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
     };
-    render(&Told { plan: &plan, entries: &entries, trace: &trace, clock: &clock })
+    render(&RunRecord { plan: &plan, entries: &entries, trace: &trace, clock: &clock })
 }
 
 #[track_caller]
-fn check(run: &str, ending: &str, render: fn(&Told) -> String) {
+fn check(run: &str, ending: &str, render: fn(&RunRecord) -> String) {
     let expected = format!("{run}.{ending}");
     let actual = told(run, render);
     if std::env::var_os("SWAP_REWRITE").is_some() {
@@ -80,7 +80,7 @@ fn a_run_that_is_not_over_and_has_no_trace_has_a_story_and_a_report() {
     for end in 1..=lines.len() {
         let entries = parse(&format!("{}\n", lines[..end].join("\n"))).expect("a journal");
         let Event::Planned { plan } = &entries[0].event else { panic!("no plan") };
-        let told = Told { plan, entries: &entries, trace: &[], clock: &|at_ms| at_ms.to_string() };
+        let told = RunRecord { plan, entries: &entries, trace: &[], clock: &|at_ms| at_ms.to_string() };
         let over = end == lines.len();
         assert_eq!(story(&told).contains("it is not over: `swap resume app` finishes"), !over, "line {end}");
         assert_eq!(page(&told).contains("unfinished</p>"), !over, "line {end}");

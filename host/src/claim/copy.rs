@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::holder::PROJECT;
-use super::lock::Held;
+use super::lock::Claim;
 use crate::docker::{Mark, NoMark};
 use crate::journal::Past;
 use crate::model::{Failure, RunId, ServiceName};
@@ -26,7 +26,7 @@ fn name_of(run: &RunId) -> String {
 
 impl Site {
     /// Leaves a copy of the plan on the engine. Where that can't be done only the journal here knows of the run.
-    pub async fn publish(&self, plan: &Plan, held: &Held, display: &Display) {
+    pub async fn publish(&self, plan: &Plan, held: &Claim, display: &Display) {
         if held.is_refused() {
             return;
         }

@@ -68,9 +68,9 @@ pub struct Holding {
     pub dead: bool,
 }
 
-/// The services that this process holds, until [`Held::release`] or its end.
+/// The services that this process holds, until [`Claim::release`] or its end.
 #[derive(Debug)]
-pub struct Held {
+pub struct Claim {
     files: Vec<journal::Lock>,
     folder: journal::Folder,
     display: Display,
@@ -80,7 +80,7 @@ pub struct Held {
     refused: bool,
 }
 
-impl Held {
+impl Claim {
     /// Holds nothing yet.
     pub(crate) fn nothing(site: &Site, display: Display) -> Self {
         let volumes = Volumes {
@@ -104,7 +104,7 @@ impl Held {
 
     /// Takes services, in a fixed order, so that two runs never wait for each other. Waits at most so long for others.
     ///
-    /// Whatever it answers, also when it is dropped, [`Held::release`] lets go of what was taken.
+    /// Whatever it answers, also when it is dropped, [`Claim::release`] lets go of what was taken.
     pub async fn take(&mut self, services: &[ServiceName], wait: Duration) -> Result<(), NotHeld> {
         let mut ordered = services.to_vec();
         ordered.sort();
@@ -367,8 +367,8 @@ async fn keep(volumes: Arc<Volumes>, mut stopped: oneshot::Receiver<()>) -> u64 
 
 impl Site {
     /// Begins to hold services: nothing yet.
-    pub fn hold_nothing(&self, display: &Display) -> Held {
-        Held::nothing(self, display.clone())
+    pub fn hold_nothing(&self, display: &Display) -> Claim {
+        Claim::nothing(self, display.clone())
     }
 
     /// Returns who holds each of these services now, on whatever machine; those that nobody holds are not in it.

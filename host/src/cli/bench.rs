@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::arguments::Flags;
 use super::{signals, swap};
 use crate::error::{Ended, Exit};
-use crate::measure::Seen;
+use crate::measure::LoadFigures;
 use crate::model::{Failure, ServiceName};
 use crate::session::{Bench, Load, Measured, Measurements, Session};
 use crate::site::{Looks, Site};
@@ -62,7 +62,7 @@ fn table(report: &Measurements) -> String {
     let rows =
         [("quiet", Some(quiet)), ("swap", Some(&swap.during)), ("script", script.as_ref().map(|way| &way.during))];
     for (name, seen) in rows {
-        let Some(Seen { requests, failed, p50_ms, p99_ms, max_ms, .. }) = seen else { continue };
+        let Some(LoadFigures { requests, failed, p50_ms, p99_ms, max_ms, .. }) = seen else { continue };
         let _ = writeln!(text, "{name:<10}{requests:>10}{failed:>8}{p50_ms:>9.1}{p99_ms:>9.1}{max_ms:>9.1}");
     }
     for (name, way) in [("swap", Some(swap)), ("script", script.as_ref())] {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn the_table_tells_drops_latency_and_time_of_both_ways() {
-        let seen = |requests, failed, p50_ms, p99_ms, max_ms| Seen {
+        let seen = |requests, failed, p50_ms, p99_ms, max_ms| LoadFigures {
             requests,
             failed,
             p50_ms,

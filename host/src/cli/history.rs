@@ -10,7 +10,7 @@ use crate::journal::Recorded;
 use crate::model::{Failure, ServiceName, unknown_service};
 use crate::observe::ServiceStatus;
 use crate::plan::names;
-use crate::run::{Entry, Event, Facts, Outcome};
+use crate::run::{Entry, Event, Outcome, RunFacts};
 use crate::site::{Looks, Site};
 use crate::text::short;
 use crate::ui::{self, Display, Format, Volume, first_failure, outcome_word, seconds, shown};
@@ -176,7 +176,7 @@ fn run_line(recorded: &Recorded) -> Option<RunLine> {
     let plan = recorded.plan()?;
     let first = recorded.entries.first()?;
     let last = recorded.entries.last()?;
-    let facts = Facts::of(plan, &recorded.events());
+    let facts = RunFacts::of(plan, &recorded.events());
     Some(RunLine {
         run: recorded.run.to_string(),
         services: plan.services.iter().map(|service| service.name.to_string()).collect(),
@@ -210,7 +210,7 @@ fn outcome(recorded: &Recorded) -> Option<Outcome> {
 /// switched to them; for a worker, when they were healthy.
 fn live_since(recorded: &Recorded, live: &[String]) -> Option<i64> {
     let plan = recorded.plan()?;
-    let facts = Facts::of(plan, &recorded.events());
+    let facts = RunFacts::of(plan, &recorded.events());
     let service = facts.candidates.iter().find(|(_, new)| new.iter().any(|new| live.contains(&new.id)))?.0;
     let done = |entry: &&Entry, verb: &str| match entry.event {
         Event::Done { step, .. } => {

@@ -10,7 +10,7 @@ use crate::journal::Recorded;
 use crate::model::{Failure, RunId};
 use crate::site::{Looks, Site};
 use crate::text::printable;
-use crate::ui::{self, Display, Format, Told, Volume};
+use crate::ui::{self, Display, Format, RunRecord, Volume};
 
 /// Tells a run as a story, or prints its events once more for a script.
 pub async fn logs(flags: &Flags, run: Option<&str>) -> Result<Exit, Ended> {
@@ -38,7 +38,7 @@ async fn tell(
     flags: &Flags,
     run: Option<&str>,
     display: &Display,
-    render: impl Fn(&Told) -> String,
+    render: impl Fn(&RunRecord) -> String,
 ) -> Result<Exit, Ended> {
     let site = Site::open(&flags.place(), Looks::AtNoNginx, display).await?;
     let runs = site.folder().list()?;
@@ -52,7 +52,7 @@ async fn tell(
         Ok(at) => at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
         Err(_) => format!("{at_ms} ms"),
     };
-    let told = Told { plan, entries: &recorded.entries, trace: &recorded.trace(), clock: &clock };
+    let told = RunRecord { plan, entries: &recorded.entries, trace: &recorded.trace(), clock: &clock };
     ui::print(&render(&told));
     Ok(Exit::Swapped)
 }

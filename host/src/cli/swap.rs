@@ -8,7 +8,7 @@ use crate::error::{Ended, Exit};
 use crate::executor::End;
 use crate::model::ServiceName;
 use crate::run::Outcome;
-use crate::session::{self, Done, Ran, Session, Targets};
+use crate::session::{self, Done, RunResult, Session, Targets};
 use crate::site::{Looks, Site};
 use crate::ui::{self, Display};
 
@@ -56,7 +56,7 @@ pub async fn rollback(flags: &Flags, service: &ServiceName, to: Option<&str>, di
 /// Tells what a session came to and returns the exit code that says the same.
 fn told(done: Done, display: &Display) -> Exit {
     match done {
-        Done::Ran(ran) => tell(&ran, display),
+        Done::Run(ran) => tell(&ran, display),
         Done::Nothing(text) => {
             display.last(&text);
             Exit::Swapped
@@ -65,7 +65,7 @@ fn told(done: Done, display: &Display) -> Exit {
 }
 
 /// Tells how a run ended and returns the exit code that says the same.
-pub(super) fn tell(ran: &Ran, display: &Display) -> Exit {
+pub(super) fn tell(ran: &RunResult, display: &Display) -> Exit {
     let report = ran.report();
     if let Some(failure) = &report.failure {
         display.failure(failure);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::place::Place;
+use super::place::ProjectPlace;
 use super::read::yaml;
 use super::settings::KEY;
 use crate::model::Failure;
@@ -20,7 +20,7 @@ const PREFIX: &str = "service.";
 ///
 /// # Errors
 /// A file is not YAML; it names the file. Files that can't be read are compose's to report.
-pub(super) fn project(place: &Place, here: &Path) -> Result<Option<String>, Failure> {
+pub(super) fn project(place: &ProjectPlace, here: &Path) -> Result<Option<String>, Failure> {
     let mut top = Value::Null;
     let mut services: Map<String, Value> = Map::new();
     let mut dropped = false;

@@ -10,7 +10,7 @@ use super::Options;
 
 /// Where the project lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ProjectPlace {
     /// The files that are merged, in order, as the user would write them; empty if compose would find none.
     pub files: Vec<PathBuf>,
     /// What relative paths in the files are relative to; absolute.
@@ -25,14 +25,14 @@ pub(super) struct Place {
 const V2_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 const V1_NAMES: [&str; 4] = ["docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml"];
 
-impl Place {
+impl ProjectPlace {
     /// Finds it from compose's flags, the environment, the `.env` file and the folders from `here` (absolute) upwards.
-    pub fn find(options: &Options, here: &Path, v1: bool) -> Place {
+    pub fn find(options: &Options, here: &Path, v1: bool) -> ProjectPlace {
         let process: BTreeMap<String, String> = env::vars().filter(|(key, _)| key.starts_with("COMPOSE_")).collect();
-        Place::find_with(options, here, v1, &process)
+        ProjectPlace::find_with(options, here, v1, &process)
     }
 
-    fn find_with(options: &Options, here: &Path, v1: bool, process: &BTreeMap<String, String>) -> Place {
+    fn find_with(options: &Options, here: &Path, v1: bool, process: &BTreeMap<String, String>) -> ProjectPlace {
         let split = |environment: &BTreeMap<String, String>| -> Vec<PathBuf> {
             let separator = environment.get("COMPOSE_PATH_SEPARATOR").map_or(":", String::as_str);
             let files = environment.get("COMPOSE_FILE").map(String::as_str).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Place {
             .cloned()
             .or_else(|| Some(directory.file_name()?.to_string_lossy().into_owned()))
             .map_or_else(|| "default".to_owned(), |name| normalised(&name));
-        Place { files, directory, env_directory, name }
+        ProjectPlace { files, directory, env_directory, name }
     }
 
     /// Returns the files as one text for messages, as `compose.yml + compose.override.yml`.
@@ -156,7 +156,7 @@ mod tests {
         (folder, Options::default())
     }
 
-    fn show(place: &Place, folder: &Path) -> String {
+    fn show(place: &ProjectPlace, folder: &Path) -> String {
         let directory = place.directory.display().to_string().replace(&*folder.display().to_string(), "$HERE");
         let files = place.files_text().replace(&*folder.display().to_string(), "$HERE");
         let _ = std::fs::remove_dir_all(folder.parent().unwrap());
@@ -171,7 +171,7 @@ mod tests {
             std::fs::create_dir_all(folder.join(sub)).unwrap();
             let process = process.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
             let here = tidy(&folder.join(sub));
-            show(&Place::find_with(&options, &here, v1, &process), &folder)
+            show(&ProjectPlace::find_with(&options, &here, v1, &process), &folder)
         };
         let plain = |_: &mut Options| {};
         let both = ["docker-compose.yml", "compose.yaml", "docker-compose.override.yml"];

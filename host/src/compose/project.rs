@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::lifecycle;
-use super::place::Place;
+use super::place::ProjectPlace;
 use crate::model::{Failure, FixedAddress, FixedPort, Lifecycle, ServiceName, Settings};
 use crate::text::{is_control, printable};
 
@@ -202,7 +202,7 @@ struct Resource {
 }
 
 /// Makes a project of what `config` printed; the services' settings are still the defaults.
-pub(super) fn parse(config: &Value, place: &Place) -> Result<Project, Failure> {
+pub(super) fn parse(config: &Value, place: &ProjectPlace) -> Result<Project, Failure> {
     let printed = config;
     // Through JSON, so that a mistake names its place in the same words for both tools.
     let config = Config::deserialize(config).map_err(|error| {
@@ -251,7 +251,7 @@ impl Service {
 }
 
 /// Refuses a name that could move a terminal's cursor or fake a line wherever it is shown.
-fn strange(place: &Place, name: &str) -> Failure {
+fn strange(place: &ProjectPlace, name: &str) -> Failure {
     Failure::new(format!("reading {}: `{}` has a control character", place.files_text(), printable(name)))
         .hint("names and paths have none")
 }

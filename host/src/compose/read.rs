@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::lifecycle::{Values, question, update_defaults};
-use super::place::Place;
+use super::place::ProjectPlace;
 use super::project::Project;
 use super::settings::{KEY, Reader, over};
 use super::{Compose, Options, overlay, process, project};
@@ -36,7 +36,7 @@ impl Compose {
     pub async fn read(&self) -> Result<Project, Failure> {
         let here = self.working_directory();
         let v1 = self.tool.is_v1();
-        let place = Place::find(&self.options, &here, v1);
+        let place = ProjectPlace::find(&self.options, &here, v1);
         if v1 {
             let (printed, overlay) = tokio::join!(self.config(&self.options, &here, None), self.overlay(&place, &here));
             let (mut config, warnings) = printed?;
@@ -56,7 +56,7 @@ impl Compose {
     }
 
     /// Reads the settings that 1.29 drops, if there are any.
-    async fn overlay(&self, place: &Place, here: &Path) -> Result<Option<Value>, Failure> {
+    async fn overlay(&self, place: &ProjectPlace, here: &Path) -> Result<Option<Value>, Failure> {
         let Some(project) = overlay::project(place, here)? else { return Ok(None) };
         let options = Options {
             files: vec!["-".into()],
@@ -85,7 +85,7 @@ impl Compose {
 
     /// Runs `config` with one more file that asks for variables.
     async fn config_with(&self, options: &Options, here: &Path, variables: &[String]) -> Result<Value, Failure> {
-        let mut files = Place::find(&self.options, here, self.tool.is_v1()).files;
+        let mut files = ProjectPlace::find(&self.options, here, self.tool.is_v1()).files;
         files.push("-".into());
         let line = if options.files.is_empty() {
             // Not by `-f`, which changes where compose looks for `.env`.
@@ -136,7 +136,7 @@ impl Compose {
             let mut what = format!("`{line}` in `{}` failed with exit code {}", directory.display(), output.code);
             if !nothing {
                 // Newer tools name a line and not its file.
-                let place = Place::find(&self.options, &self.working_directory(), self.tool.is_v1());
+                let place = ProjectPlace::find(&self.options, &self.working_directory(), self.tool.is_v1());
                 what = format!("{what} on {}", place.files_text());
             }
             return Err(Failure::new(what).hint(cure).tail(last(said)));
@@ -154,7 +154,7 @@ impl Compose {
 /// Returns the names of the services as the files themselves tell, without the compose tool. What can't be read has none.
 pub fn services_in(options: &Options) -> Vec<String> {
     let here = std::env::current_dir().unwrap_or_default();
-    let place = Place::find(options, &here, false);
+    let place = ProjectPlace::find(options, &here, false);
     let mut names = std::collections::BTreeSet::new();
     for file in &place.files {
         let text = std::fs::read_to_string(here.join(file)).unwrap_or_default();
@@ -165,7 +165,7 @@ pub fn services_in(options: &Options) -> Vec<String> {
 }
 
 /// Makes the project of the printed configuration.
-pub(super) fn assemble(config: &Value, place: &Place, warnings: Vec<String>) -> Result<Project, Failure> {
+pub(super) fn assemble(config: &Value, place: &ProjectPlace, warnings: Vec<String>) -> Result<Project, Failure> {
     let mut project = project::parse(config, place)?;
     let directory = project.directory.clone();
     let names: Vec<ServiceName> = project.services.keys().cloned().collect();

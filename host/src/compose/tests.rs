@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::place::Place;
+use super::place::ProjectPlace;
 use super::project::{Project, Service};
 use super::read::{assemble, messages, yaml};
 use super::settings::{KEY, Reader};
@@ -110,7 +110,7 @@ fn show_failure(failure: &Failure) -> String {
 
 /// Reads what a tool printed for `/srv/shop/docker-compose.yml`.
 fn read_printed(printed: &str) -> String {
-    let place = Place {
+    let place = ProjectPlace {
         files: vec!["docker-compose.yml".into()],
         directory: "/srv/shop".into(),
         env_directory: "/srv/shop".into(),
@@ -147,7 +147,7 @@ fn both_tools_mean_the_same_project() {
 fn whatever_is_printed_gives_harmless_names_or_a_refusal() {
     let shop = include_str!("testdata/shop.v2.yml");
     let corpus = [shop, include_str!("testdata/shop.v1.yml"), include_str!("testdata/plain.v2.yml")];
-    let place = Place {
+    let place = ProjectPlace {
         files: vec!["docker-compose.yml".into()],
         directory: "/srv/shop".into(),
         env_directory: "/srv/shop".into(),
@@ -672,7 +672,7 @@ async fn a_folder_without_a_compose_file_says_what_to_do() {
 
 #[test]
 fn only_what_the_old_tool_drops_is_sent_through_it_again() {
-    let place = |files: &[&str]| Place {
+    let place = |files: &[&str]| ProjectPlace {
         files: files.iter().map(PathBuf::from).collect(),
         directory: PathBuf::new(),
         env_directory: PathBuf::new(),

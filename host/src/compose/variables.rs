@@ -6,7 +6,7 @@ use std::env;
 use std::path::PathBuf;
 
 use super::Compose;
-use super::place::{Place, dotenv};
+use super::place::{ProjectPlace, dotenv};
 use super::read::yaml;
 use crate::model::ServiceName;
 
@@ -15,7 +15,7 @@ impl Compose {
     /// the files tell all of it. What the files hide (`include`, `extends`) is passed over.
     pub fn image_of_this_shell(&self, service: &ServiceName) -> Option<String> {
         let here = self.working_directory();
-        let place = Place::find(&self.options, &here, self.tool.is_v1());
+        let place = ProjectPlace::find(&self.options, &here, self.tool.is_v1());
         let image = place.files.iter().rev().find_map(|file| {
             let content = yaml(&std::fs::read_to_string(here.join(file)).ok()?).ok()?;
             Some(content.get("services")?.get(service.as_str())?.get("image")?.as_str()?.to_owned())

@@ -6,8 +6,8 @@ use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 
 use super::containers::{ONE_OFF, PROJECT, SERVICE};
-use super::{Docker, Ending, Seen, ask};
-use crate::model::{Failure, Place};
+use super::{ContainerFacts, Docker, Ending, ask};
+use crate::model::{Failure, NetworkPlace};
 use crate::text::{printable, short_or_name};
 
 /// A command in a container of its own, with the volumes and the networks of another one.
@@ -38,7 +38,7 @@ impl Docker {
     ///
     /// # Errors
     /// The container can't be made or started, or the command did not exit 0; then with its last lines. It is removed.
-    pub async fn run_aside(&self, beside: &Seen, aside: &Aside) -> Result<(), Failure> {
+    pub async fn run_aside(&self, beside: &ContainerFacts, aside: &Aside) -> Result<(), Failure> {
         self.remove_aside(&aside.name).await?;
         let id = self.create_aside(beside, aside).await?;
         let ended = self.follow_aside(beside, &id, aside).await;
@@ -53,7 +53,7 @@ impl Docker {
         self.remove(&seen.id, true).await
     }
 
-    async fn create_aside(&self, beside: &Seen, aside: &Aside) -> Result<String, Failure> {
+    async fn create_aside(&self, beside: &ContainerFacts, aside: &Aside) -> Result<String, Failure> {
         let label = |name: &str| beside.labels.get(name).map(|value| (name.to_owned(), value.clone()));
         let mut labels: HashMap<String, String> = [PROJECT, SERVICE].into_iter().filter_map(label).collect();
         labels.insert(ONE_OFF.to_owned(), "True".to_owned());
@@ -77,9 +77,9 @@ impl Docker {
         Ok(created.map_err(|fault| fault.when(format!("creating container `{}`", printable(&aside.name))))?.id)
     }
 
-    async fn follow_aside(&self, beside: &Seen, id: &str, aside: &Aside) -> Result<(), Failure> {
+    async fn follow_aside(&self, beside: &ContainerFacts, id: &str, aside: &Aside) -> Result<(), Failure> {
         for network in beside.networks.keys().filter(|network| **network != beside.network_mode) {
-            self.connect_network(id, &Place { network: network.clone(), ..Place::default() }).await?;
+            self.connect_network(id, &NetworkPlace { network: network.clone(), ..NetworkPlace::default() }).await?;
         }
         self.start(id).await?;
         let shown = || printable(&aside.command.join(" "));

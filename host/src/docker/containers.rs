@@ -19,8 +19,7 @@ use futures_util::future::try_join_all;
 use super::transport::AWAY;
 use super::{Docker, Fault, ask, ask_within};
 use crate::model::{
-    ContainerFacts as Seen, ContainerStatus as State, Ending, Failure, Mount, NetworkFacts as Network, Place,
-    Published, Share,
+    ContainerFacts, ContainerStatus, Ending, Failure, Mount, NetworkFacts, NetworkPlace, Published, Share,
 };
 use crate::text::{is_id, printable, short_or_name};
 
@@ -32,7 +31,7 @@ const NUMBER: &str = "com.docker.compose.container-number";
 const COMPOSE_VERSION: &str = "com.docker.compose.version";
 pub(super) const ONE_OFF: &str = "com.docker.compose.oneoff";
 
-impl Seen {
+impl ContainerFacts {
     /// Returns the version of the compose tool that made it, as `1.29.2`, if it noted that.
     pub fn compose_version(&self) -> Option<&str> {
         self.labels.get(COMPOSE_VERSION).map(String::as_str).filter(|version| !version.is_empty())
@@ -93,7 +92,7 @@ pub struct Stats {
 
 impl Docker {
     /// Returns all containers of a compose service, also stopped ones, by number; never one-off ones.
-    pub async fn of_service(&self, project: &str, service: &str) -> Result<Vec<Seen>, Failure> {
+    pub async fn of_service(&self, project: &str, service: &str) -> Result<Vec<ContainerFacts>, Failure> {
         let labels = vec![format!("{PROJECT}={project}"), format!("{SERVICE}={service}"), format!("{ONE_OFF}=False")];
         self.by_labels(labels)
             .await
@@ -101,7 +100,7 @@ impl Docker {
     }
 
     /// Returns all containers of a compose project, by service and number; never one-off ones.
-    pub async fn of_project(&self, project: &str) -> Result<Vec<Seen>, Failure> {
+    pub async fn of_project(&self, project: &str) -> Result<Vec<ContainerFacts>, Failure> {
         let labels = vec![format!("{PROJECT}={project}"), format!("{ONE_OFF}=False")];
         self.by_labels(labels)
             .await
@@ -109,7 +108,7 @@ impl Docker {
     }
 
     /// Returns the one-off containers of compose that have a label, `name=value`.
-    pub async fn one_offs_labelled(&self, label: &str) -> Result<Vec<Seen>, Failure> {
+    pub async fn one_offs_labelled(&self, label: &str) -> Result<Vec<ContainerFacts>, Failure> {
         let labels = vec![label.to_owned(), format!("{ONE_OFF}=True")];
         self.by_labels(labels).await.map_err(|fault| fault.when(format!("listing one-off containers with {label}")))
     }
@@ -124,24 +123,24 @@ impl Docker {
     }
 
     /// Returns all containers that have the labels, each as `name` or `name=value`.
-    async fn by_labels(&self, labels: Vec<String>) -> Result<Vec<Seen>, Fault> {
+    async fn by_labels(&self, labels: Vec<String>) -> Result<Vec<ContainerFacts>, Fault> {
         let filters = HashMap::from([("label", labels)]);
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let list = ask(self.api.list_containers(Some(options))).await?;
         let ids = list.into_iter().filter_map(|container| container.id);
         let inspected = try_join_all(ids.map(|id| async move { self.look(&id).await })).await?;
         // One that was removed in between is not there.
-        let mut seen: Vec<Seen> = inspected.into_iter().flatten().collect();
+        let mut seen: Vec<ContainerFacts> = inspected.into_iter().flatten().collect();
         seen.sort_by(|a, b| (&a.service, a.number, &a.name).cmp(&(&b.service, b.number, &b.name)));
         Ok(seen)
     }
 
     /// Returns what the engine knows of a container, by id or name; `None` if there is none.
-    pub async fn inspect(&self, id: &str) -> Result<Option<Seen>, Failure> {
+    pub async fn inspect(&self, id: &str) -> Result<Option<ContainerFacts>, Failure> {
         self.look(id).await.map_err(|fault| fault.when(format!("inspecting container `{}`", short_or_name(id))))
     }
 
-    async fn look(&self, id: &str) -> Result<Option<Seen>, Fault> {
+    async fn look(&self, id: &str) -> Result<Option<ContainerFacts>, Fault> {
         if id.is_empty() || id.contains(['/', '?', '#', '%']) {
             return Ok(None);
         }
@@ -228,7 +227,7 @@ impl Docker {
 
     /// Connects a container to a network, at this place in it. One that is connected already stays as it
     /// is (the engine refuses with "already exists"), so this may run twice.
-    pub async fn connect_network(&self, id: &str, place: &Place) -> Result<(), Failure> {
+    pub async fn connect_network(&self, id: &str, place: &NetworkPlace) -> Result<(), Failure> {
         let network = place.network.as_str();
         let settings = endpoint(place);
         let request = NetworkConnectRequest { container: id.to_owned(), endpoint_config: Some(settings) };
@@ -376,7 +375,7 @@ fn listed(summary: ContainerSummary) -> Listed {
     }
 }
 
-fn seen(answer: ContainerInspectResponse) -> Seen {
+fn seen(answer: ContainerInspectResponse) -> ContainerFacts {
     let state = answer.state.unwrap_or_default();
     let config = answer.config.unwrap_or_default();
     let host: bollard::models::HostConfig = answer.host_config.unwrap_or_default();
@@ -400,21 +399,23 @@ fn seen(answer: ContainerInspectResponse) -> Seen {
     published.sort();
     // Bound for IPv4 and for IPv6.
     published.dedup();
-    Seen {
+    ContainerFacts {
         id: answer.id.unwrap_or_default(),
         name: answer.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         service: labels.get(SERVICE).cloned().unwrap_or_default(),
         number: labels.get(NUMBER).and_then(|number| number.parse().ok()).unwrap_or(0),
         state: match state.status {
-            Some(ContainerStateStatusEnum::RUNNING) => State::Running,
-            Some(ContainerStateStatusEnum::PAUSED) => State::Paused,
-            Some(ContainerStateStatusEnum::RESTARTING) => State::Restarting,
-            Some(ContainerStateStatusEnum::REMOVING) => State::Removing,
-            Some(ContainerStateStatusEnum::EXITED) => State::Exited,
-            Some(ContainerStateStatusEnum::DEAD) => State::Dead,
+            Some(ContainerStateStatusEnum::RUNNING) => ContainerStatus::Running,
+            Some(ContainerStateStatusEnum::PAUSED) => ContainerStatus::Paused,
+            Some(ContainerStateStatusEnum::RESTARTING) => ContainerStatus::Restarting,
+            Some(ContainerStateStatusEnum::REMOVING) => ContainerStatus::Removing,
+            Some(ContainerStateStatusEnum::EXITED) => ContainerStatus::Exited,
+            Some(ContainerStateStatusEnum::DEAD) => ContainerStatus::Dead,
             // Podman has it between running and exited.
-            Some(ContainerStateStatusEnum::STOPPING) => State::Running,
-            Some(ContainerStateStatusEnum::CREATED | ContainerStateStatusEnum::EMPTY) | None => State::Created,
+            Some(ContainerStateStatusEnum::STOPPING) => ContainerStatus::Running,
+            Some(ContainerStateStatusEnum::CREATED | ContainerStateStatusEnum::EMPTY) | None => {
+                ContainerStatus::Created
+            }
         },
         exit_code: state.exit_code.unwrap_or(0),
         restarts: answer.restart_count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0),
@@ -476,7 +477,7 @@ fn shares(host: &bollard::models::HostConfig) -> Vec<Share> {
     namespaces.chain(volumes).collect()
 }
 
-fn network(name: &str, settings: EndpointSettings) -> Network {
+fn network(name: &str, settings: EndpointSettings) -> NetworkFacts {
     let ip = |text: Option<&String>| text.and_then(|text| text.parse::<IpAddr>().ok());
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let asked = settings.ipam_config.unwrap_or_default();
@@ -485,11 +486,11 @@ fn network(name: &str, settings: EndpointSettings) -> Network {
     let mac = given(settings.mac_address).filter(|_| settings.endpoint_id.as_deref().is_none_or(str::is_empty));
     let aliases = settings.aliases.unwrap_or_default();
     let links = settings.links.unwrap_or_default();
-    Network {
+    NetworkFacts {
         id: settings.network_id.unwrap_or_default(),
         ip: ip(settings.ip_address.as_ref()).or(ipv6),
         ipv6,
-        place: Place {
+        place: NetworkPlace {
             network: name.to_owned(),
             aliases: aliases.clone(),
             links: links.clone(),
@@ -506,7 +507,7 @@ fn network(name: &str, settings: EndpointSettings) -> Network {
 }
 
 /// Returns what the engine is asked for.
-fn endpoint(place: &Place) -> EndpointSettings {
+fn endpoint(place: &NetworkPlace) -> EndpointSettings {
     let list = |texts: &Vec<String>| (!texts.is_empty()).then(|| texts.clone());
     let asked = EndpointIpamConfig {
         ipv4_address: place.ipv4.clone(),

@@ -16,7 +16,7 @@ use crate::text::{printable, short_or_name};
 
 /// What a try to connect from this machine showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reach {
+pub enum ConnectResult {
     /// Somebody accepted.
     Open,
     /// The host is there and nobody listens.
@@ -48,17 +48,17 @@ pub enum Inside {
 }
 
 /// Tries to connect from this machine.
-pub async fn tcp(address: SocketAddr, limit: Duration) -> Reach {
+pub async fn tcp(address: SocketAddr, limit: Duration) -> ConnectResult {
     match tokio::time::timeout(limit, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => Reach::Open,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Reach::Refused,
-        Ok(Err(error)) => Reach::Unreachable(error.to_string()),
-        Err(_) => Reach::Unreachable(format!("no answer within {}", humantime::format_duration(limit))),
+        Ok(Ok(_)) => ConnectResult::Open,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => ConnectResult::Refused,
+        Ok(Err(error)) => ConnectResult::Unreachable(error.to_string()),
+        Err(_) => ConnectResult::Unreachable(format!("no answer within {}", humantime::format_duration(limit))),
     }
 }
 
-/// Tells within 300 ms whether this machine reaches the address at all. [`Reach::Refused`] means that it does.
-pub async fn reachable(address: SocketAddr) -> Reach {
+/// Tells within 300 ms whether this machine reaches the address at all. [`ConnectResult::Refused`] means that it does.
+pub async fn reachable(address: SocketAddr) -> ConnectResult {
     tcp(address, Duration::from_millis(300)).await
 }
 

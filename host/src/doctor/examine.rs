@@ -7,10 +7,10 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt};
 
 use super::findings::{
-    EngineFacts, Facts, HookFacts, NginxFacts, ProjectFacts, ServiceFacts, Setting, StateFacts, ToolFacts,
+    DoctorFacts, EngineFacts, HookFacts, NginxFacts, ProjectFacts, ServiceFacts, Setting, StateFacts, ToolFacts,
 };
 use crate::compose::{self, Compose, Options, Project, Tool};
-use crate::docker::Seen;
+use crate::docker::ContainerFacts;
 use crate::hooks::{self, Hooks};
 use crate::journal::Folder;
 use crate::model::{Failure, HookSpec, Overrides, ProxyChoice, ServiceName, Settings, unknown_service};
@@ -28,14 +28,14 @@ const OURS: [&str; 2] = ["keepalive_min_timeout", "client_header_timeout"];
 ///
 /// # Errors
 /// A service that was named is not one of the project's, or the engine stops to answer.
-pub async fn examine(options: &Options, wanted: &[ServiceName], overrides: &Overrides) -> Result<Facts, Failure> {
+pub async fn examine(options: &Options, wanted: &[ServiceName], overrides: &Overrides) -> Result<DoctorFacts, Failure> {
     let root = Folder::default_root();
     let state = StateFacts { room: Folder::examine(&root), path: root.clone() };
     let compose = Tool::find().map(|tool| Compose::new(tool, options.clone()));
     let guess = compose.as_ref().map(Compose::likely_name).unwrap_or_default();
     let connect = Connection::open(options, guess, Looks::AtNginx);
     let (connection, (tool, project)) = tokio::join!(connect, read(compose.as_ref().ok()));
-    let mut facts = Facts {
+    let mut facts = DoctorFacts {
         engine: connection.as_ref().map(engine_facts).map_err(Failure::clone),
         tool: compose.as_ref().map_err(Failure::clone).map(|compose| tool_facts(compose, tool)),
         project: project.as_ref().map(|project| project.as_ref().map(project_facts).map_err(Failure::clone)),
@@ -83,7 +83,7 @@ pub async fn examine(options: &Options, wanted: &[ServiceName], overrides: &Over
 }
 
 /// Looks at what the compose file says of the services, where no engine can be asked.
-fn without_engine(project: &Project, wanted: &[ServiceName], overrides: &Overrides, facts: &mut Facts) {
+fn without_engine(project: &Project, wanted: &[ServiceName], overrides: &Overrides, facts: &mut DoctorFacts) {
     for (name, service) in &project.services {
         if wanted.contains(name) || wanted.is_empty() && service.settings != Settings::default() {
             facts.services.push(unasked(name, service, overrides.over(service.settings.clone(), None)));
@@ -180,8 +180,8 @@ impl Site {
         &self,
         (known, wanted): (Vec<ServiceName>, &[ServiceName]),
         overrides: &Overrides,
-        all: &[Seen],
-        facts: &mut Facts,
+        all: &[ContainerFacts],
+        facts: &mut DoctorFacts,
     ) {
         let named = !wanted.is_empty();
         let examined = known.into_iter().filter(|name| !named || wanted.contains(name));

@@ -59,7 +59,7 @@ pub struct Finding {
 
 /// All that was found out. What could not be looked at is the failure that says why.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct DoctorFacts {
     /// The engine.
     pub engine: Result<EngineFacts, Failure>,
     /// The compose tool.
@@ -192,7 +192,7 @@ pub struct StateFacts {
 const LITTLE_ROOM: u64 = 64 << 20;
 
 /// Returns the findings in the order in which they are to be read.
-pub fn findings(facts: &Facts) -> Vec<Finding> {
+pub fn findings(facts: &DoctorFacts) -> Vec<Finding> {
     let mut list = List::default();
     engine(&facts.engine, &mut list);
     tool(&facts.tool, &mut list);
@@ -304,14 +304,14 @@ fn compose_warning(warning: &str) -> (Severity, &'static str, &'static str) {
 }
 
 /// Returns the services of which nothing is told: an nginx has a part of its own beside the services that it fronts.
-fn passed_over(facts: &Facts) -> Vec<ServiceName> {
+fn passed_over(facts: &DoctorFacts) -> Vec<ServiceName> {
     let fronts = |name: &ServiceName| {
         facts.services.iter().filter_map(|service| service.nginx.as_ref()).any(|nginx| nginx.proxy == name.as_str())
     };
     facts.passed_over.iter().filter(|name| !fronts(name)).cloned().collect()
 }
 
-fn project(facts: &Facts, list: &mut List) {
+fn project(facts: &DoctorFacts, list: &mut List) {
     let Some(project) = &facts.project else { return };
     match project {
         Ok(ProjectFacts { name, files, services, warnings }) => {
@@ -624,7 +624,7 @@ fn indented(text: &str) -> String {
     text.replace('\n', "\n                ")
 }
 
-impl Facts {
+impl DoctorFacts {
     /// Tells whether an answer was seen from each container to which nginx sends requests.
     pub fn are_answered(&self) -> bool {
         let front = |service: &&ServiceFacts| service.asked && service.observed.front.is_some();
@@ -639,7 +639,7 @@ impl Facts {
 }
 
 /// Returns the last line: how many of each kind, and what they mean. It says "ready" only where an answer was seen.
-pub fn verdict(facts: &Facts, findings: &[Finding]) -> String {
+pub fn verdict(facts: &DoctorFacts, findings: &[Finding]) -> String {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let told = |count: usize, word: &str| match count {
         0 => None,

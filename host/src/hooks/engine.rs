@@ -12,7 +12,7 @@ use wasmtime::{Config, OptLevel, RegallocAlgorithm, WasmBacktraceDetails};
 
 use super::bindings::Imports;
 use super::cache::Cache;
-use super::host::State;
+use super::host::HookState;
 use super::limits::Pool;
 use crate::model::Failure;
 
@@ -31,7 +31,7 @@ const LARGE: usize = 1 << 20;
 /// Compiles hooks, keeps what it compiled, and knows what they may import.
 pub struct Engine {
     engine: wasmtime::Engine,
-    linker: Linker<State>,
+    linker: Linker<HookState>,
     cache: Option<Arc<Cache>>,
     /// Why the cache is not used, or did not keep what was compiled.
     problem: Mutex<Option<Failure>>,
@@ -107,7 +107,7 @@ impl Engine {
         let engine = wasmtime::Engine::new(&config).map_err(broken)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(broken)?;
-        Imports::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(broken)?;
+        Imports::add_to_linker::<_, HasSelf<HookState>>(&mut linker, |state| state).map_err(broken)?;
         let (cache, problem) = match cache_folder.map(|folder| Cache::open(folder, compatibility(&engine))) {
             Some(Ok(cache)) => (Some(Arc::new(cache)), None),
             Some(Err(problem)) => (None, Some(problem)),
@@ -143,7 +143,7 @@ impl Engine {
         &self.engine
     }
 
-    pub(super) fn linker(&self) -> &Linker<State> {
+    pub(super) fn linker(&self) -> &Linker<HookState> {
         &self.linker
     }
 

@@ -25,10 +25,10 @@ use super::capabilities::Capabilities;
 use super::context::Context;
 use super::engine::{Engine, STACK, TICK, Uncompiled};
 use super::grants::Grant;
-use super::host::{Call, State, Stop};
+use super::host::{Call, HookState, Stop};
 use super::inspection::{self, Inspection};
 use super::limits::{Limits, Memory};
-use super::log::{Log, Said, Speaker};
+use super::log::{Log, LogSize, Speaker};
 use crate::model::{Failure, HookSpec, LoadedHook, Phase};
 use crate::text::{printable, shortened};
 
@@ -76,7 +76,7 @@ pub struct Hook {
     grants: Vec<Grant>,
     /// The names of the secrets that are taken out of what it says: its own, and those of the hooks beside it.
     secrets: Vec<String>,
-    said: Arc<Said>,
+    said: Arc<LogSize>,
     inspection: Inspection,
     engine: Arc<Engine>,
     phases: BTreeMap<Phase, Entry>,
@@ -89,12 +89,12 @@ impl std::fmt::Debug for Hook {
 }
 
 enum Entry {
-    PreStart(PreStartHookPre<State>),
-    Health(HealthHookPre<State>),
-    PreSwap(PreSwapHookPre<State>),
-    PostSwap(PostSwapHookPre<State>),
-    Rollback(RollbackHookPre<State>),
-    Finish(FinishHookPre<State>),
+    PreStart(PreStartHookPre<HookState>),
+    Health(HealthHookPre<HookState>),
+    PreSwap(PreSwapHookPre<HookState>),
+    PostSwap(PostSwapHookPre<HookState>),
+    Rollback(RollbackHookPre<HookState>),
+    Finish(FinishHookPre<HookState>),
 }
 
 impl Hook {
@@ -249,10 +249,10 @@ impl Hook {
         Err(failure(format!("{signature} aborted: {}", speaker.clean_short(&why, MESSAGE))).tail(speaker.tail()))
     }
 
-    fn store(&self, call: Call) -> Store<State> {
+    fn store(&self, call: Call) -> Store<HookState> {
         let mut left = ticks(call.limits.cpu);
         let over = Stop::new(format!("it computed for more than {}", humantime::format_duration(call.limits.cpu)));
-        let mut store = Store::new(self.engine.wasmtime(), State::new(call));
+        let mut store = Store::new(self.engine.wasmtime(), HookState::new(call));
         store.limiter_async(|state| &mut state.meter);
         store.set_hostcall_fuel(HANDED_OVER);
         self.engine.start_ticker();
@@ -281,7 +281,7 @@ enum Answer {
 
 /// Checks that a component's function for a phase has the types of the WIT package. The bindings would find out only when
 /// it is called, in the middle of a run.
-fn check_types(phase: Phase, linked: &InstancePre<State>) -> wasmtime::Result<()> {
+fn check_types(phase: Phase, linked: &InstancePre<HookState>) -> wasmtime::Result<()> {
     let name = if phase == Phase::Health { "check" } else { "run" };
     let missing = || wasmtime::format_err!("`{phase}` has no function `{name}`");
     let component = linked.component();
@@ -302,7 +302,7 @@ fn check_types(phase: Phase, linked: &InstancePre<State>) -> wasmtime::Result<()
 }
 
 impl Entry {
-    fn new(phase: Phase, linked: InstancePre<State>) -> wasmtime::Result<Self> {
+    fn new(phase: Phase, linked: InstancePre<HookState>) -> wasmtime::Result<Self> {
         check_types(phase, &linked)?;
         Ok(match phase {
             Phase::PreStart => Entry::PreStart(PreStartHookPre::new(linked)?),
@@ -314,7 +314,7 @@ impl Entry {
         })
     }
 
-    async fn call(&self, store: &mut Store<State>, context: &types::Context) -> wasmtime::Result<Answer> {
+    async fn call(&self, store: &mut Store<HookState>, context: &types::Context) -> wasmtime::Result<Answer> {
         let outcome = match self {
             Entry::Health(entry) => {
                 let instance = entry.instantiate_async(&mut *store).await?;

@@ -60,7 +60,7 @@ pub(super) struct Call {
 }
 
 /// The data of one store.
-pub(super) struct State {
+pub(super) struct HookState {
     wasi: WasiCtx,
     table: ResourceTable,
     pub(super) meter: Meter,
@@ -68,7 +68,7 @@ pub(super) struct State {
     pub(super) streams: [SpeakerStream; 2],
 }
 
-impl State {
+impl HookState {
     pub(super) fn new(call: Call) -> Self {
         let streams = [call.speaker.stream(Channel::Stdout), call.speaker.stream(Channel::Stderr)];
         // Everything that is not named here stays as it is by default: no files, no environment, no network.
@@ -88,7 +88,7 @@ impl State {
     }
 }
 
-impl WasiView for State {
+impl WasiView for HookState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
@@ -501,9 +501,9 @@ impl From<Error> for types::Error {
     }
 }
 
-impl types::Host for State {}
+impl types::Host for HookState {}
 
-impl log::Host for State {
+impl log::Host for HookState {
     async fn debug(&mut self, message: String) -> wasmtime::Result<()> {
         Ok(self.call.speaker.say(Channel::Debug, &message)?)
     }
@@ -521,7 +521,7 @@ impl log::Host for State {
     }
 }
 
-impl config::Host for State {
+impl config::Host for HookState {
     async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
         Ok(self.call.config.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone()))
     }
@@ -536,14 +536,14 @@ impl config::Host for State {
     }
 }
 
-impl exec::Host for State {
+impl exec::Host for HookState {
     async fn run(&mut self, command: exec::Command) -> wasmtime::Result<Result<exec::Output, types::Error>> {
         let result = self.call.exec(command).await;
         self.call.give(result)
     }
 }
 
-impl http::Host for State {
+impl http::Host for HookState {
     async fn send(&mut self, request: http::Request) -> wasmtime::Result<Result<http::Response, types::Error>> {
         let result = self.call.http(request, self.call.limits.reply).await;
         self.call.give(result)
@@ -576,7 +576,7 @@ impl http::Host for State {
     }
 }
 
-impl inspect::Host for State {
+impl inspect::Host for HookState {
     async fn state(&mut self, target: String) -> wasmtime::Result<Result<inspect::ContainerState, types::Error>> {
         let result = self.call.container_state(&target).await;
         self.call.give(result.map(|state| inspect::ContainerState {
@@ -602,7 +602,7 @@ impl inspect::Host for State {
     }
 }
 
-impl state::Host for State {
+impl state::Host for HookState {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, types::Error>> {
         let result = self.call.state_get(&key).await;
         self.call.give(result)
@@ -634,7 +634,7 @@ impl state::Host for State {
     }
 }
 
-impl metrics::Host for State {
+impl metrics::Host for HookState {
     async fn measure(&mut self, window: String) -> wasmtime::Result<Result<metrics::Measurement, types::Error>> {
         let result = self.call.measure(&window).await;
         self.call.give(result.map(|measured| metrics::Measurement {

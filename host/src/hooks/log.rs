@@ -65,7 +65,7 @@ const DEED: usize = 1000;
 
 /// How much a hook has said in all calls of a run.
 #[derive(Debug, Default)]
-pub(super) struct Said(AtomicUsize);
+pub(super) struct LogSize(AtomicUsize);
 
 /// The lines of one call: bounded, made printable, cleared of secrets.
 #[derive(Clone)]
@@ -82,7 +82,7 @@ struct Speech {
     limits: Limits,
     used: usize,
     told: usize,
-    said: Arc<Said>,
+    said: Arc<LogSize>,
     secrets: Secrets,
     tail: VecDeque<String>,
     panic: Option<String>,
@@ -90,7 +90,7 @@ struct Speech {
 }
 
 impl Speaker {
-    pub(super) fn new(hook: &str, phase: Phase, log: Log, limits: Limits, said: Arc<Said>) -> Self {
+    pub(super) fn new(hook: &str, phase: Phase, log: Log, limits: Limits, said: Arc<LogSize>) -> Self {
         let speech = Speech {
             hook: hook.to_owned(),
             phase,

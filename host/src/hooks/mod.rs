@@ -54,7 +54,7 @@ pub use inspection::{Inspection, inspect};
 pub use limits::Limits;
 pub use log::{Channel, Line, Log};
 pub use scaffold::scaffold;
-pub use set::{Asked, Health, Hooks, Pending, expand};
+pub use set::{Health, HookCall, Hooks, Pending, expand};
 
 #[cfg(test)]
 mod tests;

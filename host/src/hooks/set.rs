@@ -87,7 +87,7 @@ impl Hooks {
     ///
     /// # Errors
     /// The failure of that hook, signed.
-    pub async fn in_order(&self, phase: Phase, asked: &Asked<'_>) -> Result<(), Failure> {
+    pub async fn in_order(&self, phase: Phase, asked: &HookCall<'_>) -> Result<(), Failure> {
         for hook in self.of(phase) {
             failed(asked.of(hook, phase).await)?;
         }
@@ -96,7 +96,7 @@ impl Hooks {
 
     /// Tells the hooks of `finish` in order, or those of `rollback` in reverse. One that fails does not hold up the
     /// others. Returns the failures with the names of their hooks.
-    pub async fn tell_all(&self, phase: Phase, asked: &Asked<'_>) -> Vec<(String, Failure)> {
+    pub async fn tell_all(&self, phase: Phase, asked: &HookCall<'_>) -> Vec<(String, Failure)> {
         let mut hooks: Vec<&Hook> = self.of(phase).collect();
         if phase == Phase::Rollback {
             hooks.reverse();
@@ -111,7 +111,7 @@ impl Hooks {
     /// Asks all health hooks at once. Ends as soon as all have answered, or one says never.
     ///
     /// `pending` tells meanwhile, and when this is dropped, who has not answered.
-    pub async fn health(&self, asked: &Asked<'_>, pending: &Pending) -> Health {
+    pub async fn health(&self, asked: &HookCall<'_>, pending: &Pending) -> Health {
         let mut asking: FuturesUnordered<_> = self
             .of(Phase::Health)
             .enumerate()
@@ -162,7 +162,7 @@ fn load_beside(engine: &Arc<Engine>, specs: &[HookSpec], names: &[String]) -> Re
 
 /// What all hooks of a phase are asked with.
 #[derive(Clone)]
-pub struct Asked<'a> {
+pub struct HookCall<'a> {
     /// What the call is about.
     pub context: &'a Context,
     /// What hooks can do to the world.
@@ -173,7 +173,7 @@ pub struct Asked<'a> {
     pub log: Log,
 }
 
-impl Asked<'_> {
+impl HookCall<'_> {
     async fn of(&self, hook: &Hook, phase: Phase) -> Result<Reply, Failure> {
         hook.call(phase, self.context, self.capabilities.clone(), self.limits, self.log.clone()).await
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::sources::{Origins, Seen};
+use super::sources::{Origins, SourceFile};
 use crate::compose::{self, ComposeFile};
 use crate::docker;
 use crate::model::{Failure, ProxyChoice, ServiceName, Settings};
@@ -54,7 +54,7 @@ pub(super) struct Home {
     /// Whether it runs.
     pub runs: bool,
     /// Its running container.
-    pub container: Option<docker::Seen>,
+    pub container: Option<docker::ContainerFacts>,
     /// Its master process, as it was seen.
     pub nginx: Option<nginx::Nginx>,
     /// Its image, where that is not a running container's.
@@ -88,7 +88,7 @@ pub(super) struct Found {
     pub files: Vec<ConfigFile>,
     /// What brings the image of an nginx that could not be asked what it reads, as `docker compose build nginx`.
     pub fetch: Option<String>,
-    pub seen: Vec<Seen>,
+    pub seen: Vec<SourceFile>,
     /// By what nginx reaches the service.
     pub names: Names,
     /// Which files are there in swap's folder.

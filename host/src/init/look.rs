@@ -24,7 +24,7 @@ pub(super) struct Asking<'a> {
     pub(super) settings: &'a Settings,
     pub(super) of_service: &'a compose::Service,
     pub(super) site: Option<&'a Site>,
-    pub(super) all: &'a [docker::Seen],
+    pub(super) all: &'a [docker::ContainerFacts],
 }
 
 /// What nginx says of itself.
@@ -39,7 +39,7 @@ struct Heard {
 }
 
 impl<'a> Asking<'a> {
-    fn live(&self) -> Vec<&'a docker::Seen> {
+    fn live(&self) -> Vec<&'a docker::ContainerFacts> {
         self.all.iter().filter(|seen| seen.service == self.service.as_str() && seen.runs()).collect()
     }
 

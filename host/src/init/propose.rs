@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::found::{Change, FolderPlace, Found, Home, Proposal, shown};
-use super::sources::Seen;
+use super::sources::SourceFile;
 use crate::compose::{self, ComposeFile, Wanted};
 use crate::model::{Edit, Failure, FixedPort, ProxyChoice};
 use crate::nginx::{self, ConfigFile, DEFAULT_FOLDER, TUNING_FILE};
@@ -417,8 +417,9 @@ fn not_there(found: &Found) -> Vec<String> {
             configuration.ways.ways.iter().map(|way| format!("{} {}", way.directive, way.value)).collect()
         })
         .unwrap_or_default();
-    let is_read = |seen: &&Seen| found.files.iter().any(|file| file.path == seen.inside);
-    let is_made_of = |seen: &&Seen| found.files.iter().any(|file| file.name == shown(&seen.path, &found.directory));
+    let is_read = |seen: &&SourceFile| found.files.iter().any(|file| file.path == seen.inside);
+    let is_made_of =
+        |seen: &&SourceFile| found.files.iter().any(|file| file.name == shown(&seen.path, &found.directory));
     let unread =
         found.seen.iter().filter(|seen| !is_read(seen) && !is_made_of(seen) && !seen.inside.contains("/swap/"));
     let unread = unread.take(12).map(|seen| {

@@ -11,7 +11,7 @@ use crate::nginx::{ConfigFile, Source, assembled};
 
 /// A file of this machine that nginx's container sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct SourceFile {
     /// Its path in the container.
     pub inside: String,
     /// Its path here.
@@ -115,8 +115,8 @@ impl Origins {
     }
 
     /// Reads the files of this machine that nginx's container sees below `/etc/nginx`, and what is made of those elsewhere.
-    pub fn seen(&self) -> Vec<Seen> {
-        let mut found: BTreeMap<String, Seen> = BTreeMap::new();
+    pub fn seen(&self) -> Vec<SourceFile> {
+        let mut found: BTreeMap<String, SourceFile> = BTreeMap::new();
         if self.is_machine {
             return Vec::new();
         }
@@ -191,7 +191,7 @@ impl Origins {
     /// Puts together what nginx reads. `dump` is what nginx printed, where it could be asked; else what is known here stands for it.
     pub fn files(
         &self,
-        seen: &[Seen],
+        seen: &[SourceFile],
         dump: Option<&[(String, String)]>,
         name: impl Fn(&Path) -> String,
     ) -> Vec<ConfigFile> {
@@ -207,7 +207,7 @@ impl Origins {
             match made.iter().rfind(|made| made.to == inside) {
                 Some(Made { from: Err(what), .. }) => return elsewhere(format!("{what} when the container starts")),
                 Some(Made { from: Ok(from), .. }) => {
-                    let Some(Seen { path, text: Ok(text), .. }) = of(from) else {
+                    let Some(SourceFile { path, text: Ok(text), .. }) = of(from) else {
                         return elsewhere(format!("it is made of `{from}` when the container starts"));
                     };
                     let filled = filled(text, &self.environment);
@@ -224,10 +224,10 @@ impl Origins {
                 None => {}
             }
             match of(inside) {
-                Some(Seen { path, text: Ok(text), .. }) => {
+                Some(SourceFile { path, text: Ok(text), .. }) => {
                     ConfigFile { path: inside.to_owned(), name: name(path), text: text.clone(), source: Source::Itself }
                 }
-                Some(Seen { path, text: Err(why), .. }) => elsewhere(format!("{} {why}", name(path))),
+                Some(SourceFile { path, text: Err(why), .. }) => elsewhere(format!("{} {why}", name(path))),
                 None if self.is_machine => self.of_machine(inside, printed.unwrap_or_default()),
                 None => elsewhere(self.whence(inside)),
             }
@@ -363,7 +363,7 @@ fn filled(text: &str, environment: &BTreeMap<String, String>) -> String {
 }
 
 /// Reads a file, or all files below a folder, if they are below `/etc/nginx` in the container.
-fn read_below(found: &mut BTreeMap<String, Seen>, inside: String, path: PathBuf, built: bool) {
+fn read_below(found: &mut BTreeMap<String, SourceFile>, inside: String, path: PathBuf, built: bool) {
     let mut open = vec![(inside, path)];
     while let Some((inside, path)) = open.pop() {
         let within = is_within(&inside, ETC);
@@ -388,7 +388,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn read_file(found: &mut BTreeMap<String, Seen>, inside: String, path: PathBuf, built: bool) {
+fn read_file(found: &mut BTreeMap<String, SourceFile>, inside: String, path: PathBuf, built: bool) {
     if !fs::metadata(&path).is_ok_and(|data| data.is_file() && data.len() <= LONGEST) {
         return;
     }
@@ -396,7 +396,7 @@ fn read_file(found: &mut BTreeMap<String, Seen>, inside: String, path: PathBuf, 
         Ok(bytes) => String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned()),
         Err(error) => Err(format!("can't be read: {error}")),
     };
-    found.insert(inside.clone(), Seen { inside, path, text, built });
+    found.insert(inside.clone(), SourceFile { inside, path, text, built });
 }
 
 /// Returns what a service of a compose project gets its files from.

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::change::{diff, write};
 use super::found::{Change, Found, Home, Proposal, shown};
 use super::look::read_files;
-use super::sources::{Origins, Seen, of_service};
+use super::sources::{Origins, SourceFile, of_service};
 use crate::compose::{self, Build, ComposeFile, Mount};
 use crate::model::{ProxyChoice, ServiceName, Settings};
 use crate::nginx::{self, Names, TUNING_FILE};
@@ -34,7 +34,7 @@ fn found(nginx: &str) -> Found {
         mounts: vec![bind("/p/default.conf", "/etc/nginx/conf.d/default.conf")],
         ..Origins::default()
     };
-    let seen = vec![Seen {
+    let seen = vec![SourceFile {
         inside: "/etc/nginx/conf.d/default.conf".into(),
         path: "/p/default.conf".into(),
         text: Ok(nginx.into()),
@@ -416,7 +416,7 @@ fn what_is_written_is_what_was_shown_and_nothing_is_overwritten() {
 #[test]
 fn what_nginx_does_not_read_and_how_to_ask_it_is_told_where_nothing_leads_to_the_service() {
     let mut found = found("server { listen 80; location / { proxy_pass http://other:80; } }\n");
-    found.seen.push(Seen {
+    found.seen.push(SourceFile {
         inside: "/etc/nginx/sites-available/app.conf".into(),
         path: "/p/sites/app.conf".into(),
         text: Ok("server { location / { proxy_pass http://app:8000; } }\n".into()),
@@ -450,7 +450,7 @@ fn a_main_file_that_is_a_template_gets_the_include_in_its_own_http() {
     found.home.origins.environment = [("NGINX_ENVSUBST_OUTPUT_DIR", "/etc/nginx"), ("UP", "app")]
         .map(|(name, value)| (name.into(), value.into()))
         .into();
-    found.seen = vec![Seen {
+    found.seen = vec![SourceFile {
         inside: "/etc/nginx/templates/nginx.conf.template".into(),
         path: "/p/templates/nginx.conf.template".into(),
         text: Ok("events {}\nhttp {\n  server { location / { proxy_pass http://${UP}:8000; } }\n}\n".into()),
@@ -485,7 +485,7 @@ fn where_a_configuration_comes_from_that_is_not_here_is_told() {
     let file = compose::parse_dockerfile(&format!("FROM nginx\nRUN {run}\n"), None);
     let build = Build { context: "/p".into(), dockerfile: "Dockerfile".into(), target: None };
     origins.build = Some((build, file));
-    let seen = [Seen {
+    let seen = [SourceFile {
         inside: "/etc/nginx/latin.conf".into(),
         path: "/p/latin.conf".into(),
         text: Err("is not UTF-8".into()),

@@ -37,7 +37,7 @@ pub struct Loader {
 
 /// What the requests of a while saw. Times are in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Seen {
+pub struct LoadFigures {
     /// How many requests there were.
     pub requests: usize,
     /// How many of them failed.
@@ -82,7 +82,7 @@ impl Loader {
     }
 
     /// Returns what the requests saw that were sent in a while.
-    pub fn seen(&self, from: Duration, to: Duration) -> Seen {
+    pub fn seen(&self, from: Duration, to: Duration) -> LoadFigures {
         summed(lock(&self.samples).iter().filter(|sample| sample.at >= from && sample.at < to))
     }
 }
@@ -91,8 +91,8 @@ fn lock(samples: &Mutex<Vec<Sample>>) -> std::sync::MutexGuard<'_, Vec<Sample>> 
     samples.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn summed<'a>(samples: impl Iterator<Item = &'a Sample>) -> Seen {
-    let mut seen = Seen::default();
+fn summed<'a>(samples: impl Iterator<Item = &'a Sample>) -> LoadFigures {
+    let mut seen = LoadFigures::default();
     let mut times = Vec::new();
     for Sample { took, failure, .. } in samples {
         seen.requests += 1;
@@ -135,7 +135,7 @@ mod tests {
             (1..=100).map(|took| sample(took, None)).chain([sample(9999, Some("status 502"))]).collect();
         assert_eq!(
             summed(samples.iter()),
-            Seen {
+            LoadFigures {
                 requests: 101,
                 failed: 1,
                 p50_ms: 50.0,
@@ -144,6 +144,6 @@ mod tests {
                 first_failure: Some("status 502".into())
             }
         );
-        assert_eq!(summed([].iter()), Seen::default());
+        assert_eq!(summed([].iter()), LoadFigures::default());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::docker::Seen;
+use crate::docker::ContainerFacts;
 use crate::model::{Failure, ServiceName};
 use crate::nginx::{FileChange, Kept, Shell as _, first_file};
 use crate::plan::Front;
@@ -27,7 +27,7 @@ impl Site {
     /// Replaces the containers as everybody's first script does: run twice as many, wait until the new ones are healthy (a
     /// second, if they can't tell), stop and remove the old ones, reload nginx.
     pub async fn swap_by_script(&self, service: &ServiceName, front: &Front) -> Result<(), Failure> {
-        let old: Vec<Seen> = self.running(service).await?;
+        let old: Vec<ContainerFacts> = self.running(service).await?;
         let scale = format!("{service}={}", old.len() * 2);
         let words = ["up", "-d", "--no-deps", "--no-recreate", "--scale", &scale, service.as_str()];
         let line = self.compose.tool.command(&self.compose.options, &words);
@@ -46,8 +46,8 @@ impl Site {
         let began = Instant::now();
         loop {
             let all = self.running(service).await?;
-            let new: Vec<&Seen> = all.iter().filter(|seen| old.iter().all(|old| old.id != seen.id)).collect();
-            let healthy = |seen: &&Seen| match seen.health.as_deref() {
+            let new: Vec<&ContainerFacts> = all.iter().filter(|seen| old.iter().all(|old| old.id != seen.id)).collect();
+            let healthy = |seen: &&ContainerFacts| match seen.health.as_deref() {
                 Some(health) => health == "healthy",
                 None => began.elapsed() > Duration::from_secs(1),
             };
@@ -73,8 +73,8 @@ impl Site {
         Ok(())
     }
 
-    async fn running(&self, service: &ServiceName) -> Result<Vec<Seen>, Failure> {
+    async fn running(&self, service: &ServiceName) -> Result<Vec<ContainerFacts>, Failure> {
         let all = self.docker.of_service(&self.project.name, service.as_str()).await?;
-        Ok(all.into_iter().filter(Seen::runs).collect())
+        Ok(all.into_iter().filter(ContainerFacts::runs).collect())
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Place;
+use super::NetworkPlace;
 
 /// What the engine tells about a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -145,7 +145,7 @@ pub struct NetworkFacts {
     /// The names that it alone has for others there, each as `CONTAINER:NAME`.
     pub links: Vec<String>,
     /// What was asked for, so that it can be given again.
-    pub place: Place,
+    pub place: NetworkPlace,
 }
 
 /// Something of another container that a container uses.

@@ -45,12 +45,12 @@ impl Target {
 /// As long as one of them is left, the containers of that route may get requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Former(pub serde_json::Value);
+pub struct FormerRoute(pub serde_json::Value);
 
 /// A mark by which an edge knows again who obeyed a route: equal as long as nobody has started it or made it read its files
 /// since. Only that edge reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Obeying(pub String);
+pub struct ObeyedMark(pub String);
 
 /// What stands durably at an edge about a service: an edge that starts anew obeys it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,23 +62,23 @@ pub struct RouteFile {
     /// The project that it says it belongs to, also where the rest of it was changed since.
     pub owner: Option<String>,
     /// What it says; `None`: it is not as swap wrote it.
-    pub said: Option<Said>,
+    pub said: Option<RouteStatement>,
 }
 
 /// What a file that swap wrote says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
+pub struct RouteStatement {
     /// The route. At rest: the one that is obeyed until somebody makes the edge read the file.
     pub route: Route,
     /// Who obeys the addresses of the route while the file names the service instead; `None`: it names the addresses.
-    pub rests: Option<Obeying>,
+    pub rests: Option<ObeyedMark>,
     /// Whether the service's name finds somebody where no target answers.
     pub has_backup: bool,
 }
 
 impl RouteFile {
     /// Returns what the file says where it names addresses: no run has brought it to rest.
-    pub fn by_address(&self) -> Option<&Said> {
+    pub fn by_address(&self) -> Option<&RouteStatement> {
         self.said.as_ref().filter(|said| said.rests.is_none())
     }
 }

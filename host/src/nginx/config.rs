@@ -365,7 +365,7 @@ fn swap_folder(pattern: &str, service: &ServiceName, folder: Option<&str>) -> Op
 
 #[cfg(test)]
 mod tests {
-    use super::super::reach::{Names, Pass, Reach, reach};
+    use super::super::reach::{Names, Pass, ServiceWays, reach};
     use super::*;
 
     const DEBIAN: &str = "nginx version: nginx/1.22.1
@@ -380,7 +380,7 @@ configure arguments: --with-cc-opt='-g -O2' --prefix=/usr/share/nginx --conf-pat
             Ok(reading) => reading.configuration(&service, folder),
             Err(failure) => return format!("{failure}\n"),
         };
-        let Reach { passes, past, unclear, warnings, .. } = reach(&configuration, &Names::of(service));
+        let ServiceWays { passes, past, unclear, warnings, .. } = reach(&configuration, &Names::of(service));
         let Configuration {
             version,
             prefix,

@@ -145,7 +145,7 @@ pub fn configuration(files: &[ConfigFile], names: &Names) -> Result<Configuratio
 }
 
 /// A directive as nginx reads it.
-struct Seen {
+struct Occurrence {
     file: usize,
     line: usize,
     name: String,
@@ -159,7 +159,7 @@ struct Seen {
 /// Everything that nginx reads, in its order.
 #[derive(Default)]
 struct Told {
-    seen: Vec<Seen>,
+    seen: Vec<Occurrence>,
     open: Vec<usize>,
     index: HashMap<String, usize>,
     unread: Vec<String>,
@@ -179,10 +179,10 @@ impl Told {
     }
 
     /// Returns the directives that stand at a place as [`Way::place`] tells it.
-    fn at<'a>(&'a self, files: &[ConfigFile], place: &str) -> Vec<&'a Seen> {
+    fn at<'a>(&'a self, files: &[ConfigFile], place: &str) -> Vec<&'a Occurrence> {
         let place = place.rsplit_once(':').and_then(|(path, line)| Some((path, line.parse::<usize>().ok()?)));
         let Some((path, line)) = place else { return Vec::new() };
-        let is_there = |seen: &&Seen| seen.line == line && printable(&files[seen.file].path) == path;
+        let is_there = |seen: &&Occurrence| seen.line == line && printable(&files[seen.file].path) == path;
         self.seen.iter().filter(is_there).collect()
     }
 }
@@ -190,7 +190,7 @@ impl Told {
 impl Listener for Told {
     fn statement(&mut self, statement: &Statement<'_, '_>) {
         let Some(file) = self.index.get(statement.file).copied() else { return };
-        self.seen.push(Seen {
+        self.seen.push(Occurrence {
             file,
             line: statement.line,
             name: statement.name.to_owned(),
@@ -457,10 +457,10 @@ impl Change<'_> {
                 continue;
             }
             let same_name = name.eq_ignore_ascii_case(ours);
-            let servers: Vec<&Seen> =
+            let servers: Vec<&Occurrence> =
                 told.seen.iter().filter(|inner| inner.opener == Some(at) && inner.name == "server").collect();
-            let address = |server: &Seen| server.arguments.first().cloned().unwrap_or_default();
-            let own = |server: &&&Seen| is_server_of(self.configuration, self.names, &address(server));
+            let address = |server: &Occurrence| server.arguments.first().cloned().unwrap_or_default();
+            let own = |server: &&&Occurrence| is_server_of(self.configuration, self.names, &address(server));
             let shown = format!("{}:{}", self.name(seen.file), seen.line);
             let service = &self.names.service;
             if seen.context != "http" {
@@ -524,7 +524,7 @@ impl Change<'_> {
     }
 
     /// Keeps what an upstream says beside where its servers are; returns what swap's own can't say.
-    fn keep_options(&mut self, upstream: usize, servers: &[&Seen]) -> Vec<String> {
+    fn keep_options(&mut self, upstream: usize, servers: &[&Occurrence]) -> Vec<String> {
         let mut lost = Vec::new();
         for inner in self.told.seen.iter().filter(|inner| inner.opener == Some(upstream)) {
             // swap has a memory zone and a resolver of its own where they are needed.
@@ -563,7 +563,7 @@ impl Change<'_> {
     }
 
     /// Tells whether a `proxy_set_header Host` holds for a pass: those of an outer block count where the inner one has none.
-    fn sets_host(&self, seen: &Seen) -> bool {
+    fn sets_host(&self, seen: &Occurrence) -> bool {
         let told = self.told;
         let mut opener = seen.opener;
         loop {
@@ -581,7 +581,7 @@ impl Change<'_> {
 
     /// Returns the parts of a way's value, as far as it says where it leads.
     fn pieces_of(&self, way: &Way, end: &End) -> Result<Vec<Piece>, String> {
-        let is_it = |seen: &&Seen| seen.name == way.directive && seen.arguments.first() == Some(&way.value);
+        let is_it = |seen: &&Occurrence| seen.name == way.directive && seen.arguments.first() == Some(&way.value);
         let seen = self.told.at(self.files, &way.place).into_iter().find(is_it).ok_or("was not found again")?;
         let mut through = end.through.iter();
         let mut pieces = Vec::new();
@@ -592,7 +592,7 @@ impl Change<'_> {
     /// Adds the parts of one word of a directive.
     fn expand(
         &self,
-        seen: &Seen,
+        seen: &Occurrence,
         word: usize,
         through: &mut std::slice::Iter<'_, Through>,
         parents: &[(usize, Range<usize>)],
@@ -651,7 +651,7 @@ impl Change<'_> {
     }
 
     /// Returns the directive that puts a value into a variable, and the word that has the value.
-    fn setter<'s>(&'s self, name: &str, through: &Through) -> Option<(&'s Seen, usize)> {
+    fn setter<'s>(&'s self, name: &str, through: &Through) -> Option<(&'s Occurrence, usize)> {
         let own = |word: Option<&String>| word.is_some_and(|word| word.trim_start_matches('$') == name);
         self.told.at(self.files, &through.place).into_iter().find_map(|seen| {
             if seen.name == "set" && own(seen.arguments.first()) {
@@ -759,7 +759,7 @@ impl Change<'_> {
     }
 
     /// Returns the edits that make each line of a directive a comment; else why that can't be.
-    fn commented_out(&self, seen: &Seen) -> Result<Vec<Edit>, String> {
+    fn commented_out(&self, seen: &Occurrence) -> Result<Vec<Edit>, String> {
         let file = &self.files[seen.file];
         if let Source::Elsewhere(why) = &file.source {
             return Err(format!("can't be changed: {why}"));
@@ -817,7 +817,7 @@ impl Change<'_> {
         }
         let told = self.told;
         let line = format!("include {}/*.conf;", self.proposal.folder);
-        let editable = |seen: &&Seen| self.sources[seen.file].is_some();
+        let editable = |seen: &&Occurrence| self.sources[seen.file].is_some();
         let http = told.seen.iter().filter(editable).find(|seen| seen.context.is_empty() && seen.name == "http");
         let in_http = http.and_then(|seen| {
             let directive = *self.sources[seen.file].as_ref()?.at(seen.line, "http").first()?;

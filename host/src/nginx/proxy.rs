@@ -22,13 +22,13 @@ use crate::model::{Failure, Output, ServiceName};
 use crate::text::shell_word;
 
 pub use drain::Worker;
-pub use observe::{Observation, Said};
+pub use observe::{NginxAnswer, Observation};
 pub use switch::{SwitchFailure, reasons};
 
 /// Where nginx runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Place {
+pub enum Home {
     /// In a container: its folder must be mounted, and the engine's DNS may be there.
     Container,
     /// On the host.
@@ -95,16 +95,16 @@ impl FileChange {
 #[derive(Debug)]
 pub struct Proxy<S> {
     shell: S,
-    place: Place,
+    place: Home,
     patience: Duration,
     loading: Duration,
-    asked: Mutex<Option<observe::Asked>>,
+    asked: Mutex<Option<observe::Answers>>,
 }
 
 impl<S: Shell> Proxy<S> {
     /// Makes a proxy of an open shell. A reload is given 2 s to show, and three times what nginx took to read its
     /// configuration.
-    pub fn new(shell: S, place: Place) -> Self {
+    pub fn new(shell: S, place: Home) -> Self {
         Self { shell, place, patience: Duration::from_secs(2), loading: LOADING, asked: Mutex::default() }
     }
 

@@ -79,7 +79,7 @@ pub struct Pass {
 
 /// What an nginx's ways mean for a service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reach {
+pub struct ServiceWays {
     /// The lines that a switch moves, because they name swap's upstream.
     pub passes: Vec<Pass>,
     /// The lines that reach the service past swap's upstream, each with the lines to write instead.
@@ -92,7 +92,7 @@ pub struct Reach {
     pub of_others: bool,
 }
 
-impl Reach {
+impl ServiceWays {
     /// Tells whether requests reach the service for certain.
     pub fn is_used(&self) -> bool {
         !self.passes.is_empty() || !self.past.is_empty()
@@ -114,9 +114,9 @@ enum Finding {
 }
 
 /// Decides what the ways of an nginx mean for a service.
-pub fn reach(configuration: &Configuration, names: &Names) -> Reach {
+pub fn reach(configuration: &Configuration, names: &Names) -> ServiceWays {
     let judge = Judge { names, configuration };
-    let (mut reach, mut in_streams, mut scripts) = (Reach::default(), Vec::new(), Vec::new());
+    let (mut reach, mut in_streams, mut scripts) = (ServiceWays::default(), Vec::new(), Vec::new());
     let mut unclear = Vec::new();
     for way in &configuration.ways.ways {
         let (mut through, mut past, mut perhaps) = (false, None, None);

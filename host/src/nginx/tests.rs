@@ -151,7 +151,7 @@ impl Stage {
     }
 
     fn proxy(&self) -> Proxy<LocalShell> {
-        Proxy::new(LocalShell::new(), Place::Host).patience(Duration::from_secs(2))
+        Proxy::new(LocalShell::new(), Home::Host).patience(Duration::from_secs(2))
     }
 
     fn swap_folder(&self) -> String {
@@ -263,7 +263,7 @@ async fn observing_tells_all_that_a_switch_needs() {
         place: format!("{}/nginx.conf:14", stage.folder.display()),
     };
     let reach = reach(&configuration, &Names::of(service()));
-    assert_eq!(reach, Reach { passes: vec![pass], ..Reach::default() });
+    assert_eq!(reach, ServiceWays { passes: vec![pass], ..ServiceWays::default() });
     assert_eq!(configuration.settings.get("daemon").map(String::as_str), Some("off"));
     assert_eq!(stage.files(), ["app.conf"]);
 }
@@ -595,7 +595,7 @@ async fn a_log_that_is_no_file_is_asked_of_the_shell() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = format!("listen {};\n", taken.local_addr().unwrap());
     std::fs::write(stage.folder.join("nginx.conf"), configuration(stage.port, &listen)).unwrap();
-    let proxy = Proxy::new(WithLog(LocalShell::new()), Place::Host).patience(LONG);
+    let proxy = Proxy::new(WithLog(LocalShell::new()), Home::Host).patience(LONG);
     let refused = proxy.switch(&nginx, &stage.new.change("2")).await.unwrap_err();
     assert_eq!(refused.failure.what, "nginx did not apply the reload: bind() to 0.0.0.0:80 failed");
 }
@@ -715,7 +715,7 @@ async fn every_shell_does() {
             eprintln!("skipped: no {needed} here");
             continue;
         }
-        let proxy = Proxy::new(LocalShell::of(command.iter().copied()), Place::Host);
+        let proxy = Proxy::new(LocalShell::of(command.iter().copied()), Home::Host);
         let observation = proxy.observe(&service(), Some(&stage.swap_folder())).await.unwrap();
         let seen = (at_once(observation.nginx), observation.configuration.is_ok());
         assert_eq!(seen, (nginx.clone(), true), "{needed}");

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::syntax::{self, Directive};
 use super::workers::{Generation, Process};
-use crate::model::{Obeying, RunId, ServiceName};
+use crate::model::{ObeyedMark, RunId, ServiceName};
 use crate::text::short;
 
 /// What `<folder>/<service>.conf` says. There is no time in it, so that the same facts always give the same bytes.
@@ -65,12 +65,12 @@ impl Obeyed {
     }
 
     /// Returns the mark by which it is known again.
-    pub fn mark(&self) -> Obeying {
-        Obeying(self.to_string())
+    pub fn mark(&self) -> ObeyedMark {
+        ObeyedMark(self.to_string())
     }
 
     /// Reads a mark; `None`: it is another edge's.
-    pub fn of_mark(mark: &Obeying) -> Option<Self> {
+    pub fn of_mark(mark: &ObeyedMark) -> Option<Self> {
         Self::parse(&mark.0)
     }
 

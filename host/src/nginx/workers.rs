@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Former;
+use crate::model::FormerRoute;
 
 /// The nginx workers that ran when a switch came. While one of them runs, the old containers may get requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,16 +25,16 @@ pub struct Process {
 }
 
 impl Generation {
-    /// Reads what [`Former::from`] made of one; `None`: it is another edge's.
-    pub fn of(former: &Former) -> Option<Self> {
+    /// Reads what [`FormerRoute::from`] made of one; `None`: it is another edge's.
+    pub fn of(former: &FormerRoute) -> Option<Self> {
         Self::deserialize(&former.0).ok()
     }
 }
 
-impl From<Generation> for Former {
+impl From<Generation> for FormerRoute {
     fn from(generation: Generation) -> Self {
         // Numbers and texts alone: it can't fail.
-        Former(serde_json::to_value(generation).unwrap_or_default())
+        FormerRoute(serde_json::to_value(generation).unwrap_or_default())
     }
 }
 

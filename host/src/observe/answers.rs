@@ -1,7 +1,7 @@
 //! What the front door answers, and what the probe asks for.
 
 use super::senders::Sender;
-use crate::docker::Seen;
+use crate::docker::ContainerFacts;
 use crate::measure::way::{self, Answers, Home};
 use crate::model::Reaches;
 use crate::nginx::Observation;
@@ -17,7 +17,7 @@ impl Site {
         &self,
         observed: &mut ObservedService,
         front: &mut Front,
-        proxy: Option<&Seen>,
+        proxy: Option<&ContainerFacts>,
         observation: &Observation,
     ) {
         let judged = || self.is_judged_by_hooks(&observed.name).then(|| "/".to_owned());
@@ -79,7 +79,7 @@ impl Site {
 }
 
 /// Returns how this machine reaches the doors of the nginx before a service.
-fn ways_to(observed: &ObservedService, proxy: Option<&Seen>, observation: &Observation) -> Vec<way::Way> {
+fn ways_to(observed: &ObservedService, proxy: Option<&ContainerFacts>, observation: &Observation) -> Vec<way::Way> {
     let home = match proxy.filter(|proxy| proxy.network_mode != "host") {
         Some(proxy) => Home::Container(proxy.published.clone(), proxy.address(None)),
         None => Home::Host,

@@ -1,12 +1,12 @@
 //! The way back: which version a rollback brings, and the name by which compose creates it.
 
 use super::survey::Survey;
-use crate::docker::Seen;
+use crate::docker::ContainerFacts;
 use crate::journal::Recorded;
 use crate::model::{Failure, Image, RunId, ServiceName, Settings};
 use crate::plan::back::{self, Replaced};
 use crate::plan::{Observed, ObservedService, Retag};
-use crate::run::{Event, Facts, Outcome};
+use crate::run::{Event, Outcome, RunFacts};
 use crate::site::Site;
 use crate::site::containers::died;
 use crate::site::engine::history;
@@ -48,8 +48,8 @@ impl Site {
         to: Option<&str>,
     ) -> Result<WayBack, Failure> {
         let (all, history) = tokio::try_join!(self.docker.of_project(&self.project.name), self.history(service))?;
-        let mine: Vec<&Seen> = all.iter().filter(|seen| seen.service == service.as_str()).collect();
-        let running: Vec<&Seen> = mine.iter().copied().filter(|seen| seen.runs()).collect();
+        let mine: Vec<&ContainerFacts> = all.iter().filter(|seen| seen.service == service.as_str()).collect();
+        let running: Vec<&ContainerFacts> = mine.iter().copied().filter(|seen| seen.runs()).collect();
         let live = if running.is_empty() { died(&mine) } else { running };
         let Some(now) = live.first().map(|seen| seen.image.clone()) else {
             return Err(Failure::new(format!(
@@ -115,7 +115,12 @@ impl Site {
 
     /// Returns what was replaced by the containers that are live. The engine knows, for all machines; where it knows of no
     /// swap at all, a journal here whose run has made exactly these containers knows too.
-    fn version_before(&self, service: &ServiceName, history: &[Replaced], live: &[&Seen]) -> Result<Target, Failure> {
+    fn version_before(
+        &self,
+        service: &ServiceName,
+        history: &[Replaced],
+        live: &[&ContainerFacts],
+    ) -> Result<Target, Failure> {
         let now = live.first().map(|seen| seen.image.as_str()).unwrap_or_default();
         if history.is_empty() {
             let made_them = |swapped: &Swapped| live.iter().all(|seen| swapped.made.contains(&seen.id));
@@ -155,7 +160,7 @@ impl Site {
             let closed = matches!(recorded.entries.last()?.event, Event::Closed { outcome: Outcome::Swapped });
             let plan = recorded.plan().filter(|_| closed)?;
             let planned = plan.services.iter().find(|planned| planned.name == *service)?;
-            let facts = Facts::of(plan, &recorded.events());
+            let facts = RunFacts::of(plan, &recorded.events());
             let made = facts.candidates(service).iter().map(|candidate| candidate.id.clone()).collect();
             let swapped = Swapped { from: planned.live.first()?.image.clone(), to: planned.image.id.clone(), made };
             Some((recorded.run, swapped))

@@ -8,7 +8,7 @@ use super::senders::{Sender, Senders};
 use super::serving::{is_obeyed, names_exactly};
 use super::survey::Survey;
 use crate::compose;
-use crate::docker::Seen;
+use crate::docker::ContainerFacts;
 use crate::model::{Failure, ProxyChoice, ServiceName};
 use crate::nginx::{self, Observation, Written};
 use crate::plan::{Front, ObservedService, port};
@@ -21,7 +21,7 @@ impl Site {
         &self,
         observed: &mut ObservedService,
         service: &compose::Service,
-        live: &[&Seen],
+        live: &[&ContainerFacts],
         senders: Senders,
         survey: &Survey<'_>,
     ) {
@@ -55,7 +55,7 @@ impl Site {
 
     /// Returns what to say of files that swap wrote for this project and that no service of it uses any more, as after a service
     /// was renamed. They stay: somebody may still pass to them.
-    fn leftovers(&self, upstream: &ServiceName, observation: &Observation, all: &[Seen]) -> Vec<Failure> {
+    fn leftovers(&self, upstream: &ServiceName, observation: &Observation, all: &[ContainerFacts]) -> Vec<Failure> {
         let Ok(configuration) = &observation.configuration else { return Vec::new() };
         let services = &self.project.services;
         let names: HashSet<&str> = services.keys().map(ServiceName::as_str).collect();
@@ -63,7 +63,7 @@ impl Site {
             services.iter().map(|(name, service)| service.settings.upstream(name).as_str()).collect();
         let is_used = |written: &&Written| {
             // Somebody may use another compose file, and its service still runs.
-            let runs = |seen: &Seen| seen.service == written.service && seen.runs();
+            let runs = |seen: &ContainerFacts| seen.service == written.service && seen.runs();
             let elsewhere = !names.contains(written.service.as_str()) && all.iter().any(runs);
             upstream.as_str() == written.upstream || upstreams.contains(written.upstream.as_str()) || elsewhere
         };
@@ -85,7 +85,7 @@ impl Site {
         &self,
         observed: &mut ObservedService,
         service: &compose::Service,
-        live: &[&Seen],
+        live: &[&ContainerFacts],
         sender: &Sender,
         survey: &Survey<'_>,
     ) -> Result<Front, Failure> {
@@ -150,7 +150,7 @@ impl Site {
         &self,
         service: &ServiceName,
         network: &str,
-        live: &[&Seen],
+        live: &[&ContainerFacts],
         survey: &Survey<'_>,
     ) -> Result<Result<Option<ServiceName>, String>, Failure> {
         let (here, network) = (self.project.name.as_str(), network.to_owned());
@@ -167,17 +167,17 @@ impl Site {
 pub(super) fn name_of_its_own(
     service: &ServiceName,
     network: &str,
-    live: &[&Seen],
-    others: &[impl Borrow<Seen>],
+    live: &[&ContainerFacts],
+    others: &[impl Borrow<ContainerFacts>],
 ) -> Result<Option<ServiceName>, String> {
-    let has = |seen: &Seen, name: &str| {
+    let has = |seen: &ContainerFacts, name: &str| {
         let aliases = seen.networks.get(network).map_or(&[][..], |network| &network.aliases);
         seen.name.eq_ignore_ascii_case(name) || aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
     };
     let taken = |name: &str| others.iter().map(Borrow::borrow).find(|other| has(other, name));
     let Some(other) = taken(service.as_str()) else { return Ok(Some(service.clone())) };
     // The engine gives each container its id and its own name too, which a candidate will not have.
-    let own = |seen: &Seen, name: &str| seen.id.starts_with(name) || seen.name == name;
+    let own = |seen: &ContainerFacts, name: &str| seen.id.starts_with(name) || seen.name == name;
     let aliases = live.first().and_then(|seen| seen.networks.get(network)).map_or(&[][..], |network| &network.aliases);
     let shared = aliases.iter().filter(|name| live.iter().all(|seen| has(seen, name) && !own(seen, name)));
     let found = shared.filter(|name| taken(name).is_none()).find_map(|name| name.parse().ok());
@@ -192,7 +192,7 @@ pub(super) fn name_of_its_own(
 }
 
 /// Returns where nginx's folder is on the engine's machine.
-pub(super) fn place_of(folder: &str, proxy: Option<&Seen>) -> Option<String> {
+pub(super) fn place_of(folder: &str, proxy: Option<&ContainerFacts>) -> Option<String> {
     let Some(proxy) = proxy else {
         // On this machine; a link leads two names to one place.
         let real = std::fs::canonicalize(folder).ok();
@@ -208,8 +208,8 @@ pub(super) fn place_of(folder: &str, proxy: Option<&Seen>) -> Option<String> {
 /// Returns the network by which nginx reaches the containers; `None` from the host.
 fn shared_network(
     service: &ServiceName,
-    live: &[&Seen],
-    proxy: Option<&Seen>,
+    live: &[&ContainerFacts],
+    proxy: Option<&ContainerFacts>,
     of_compose: &compose::Service,
     choice: &ProxyChoice,
 ) -> Result<Option<String>, Failure> {
@@ -224,7 +224,7 @@ fn shared_network(
         proxy.networks.contains_key(*name) && live.iter().all(|seen| seen.networks.contains_key(*name))
     };
     of_compose.networks.iter().find(shared).cloned().map(Some).ok_or_else(|| {
-        let all = |seen: &Seen| seen.networks.keys().cloned().collect::<Vec<_>>().join(", ");
+        let all = |seen: &ContainerFacts| seen.networks.keys().cloned().collect::<Vec<_>>().join(", ");
         let apart = live.iter().find(|seen| !seen.networks.keys().any(|name| proxy.networks.contains_key(name)));
         let what = match apart {
             Some(apart) => format!(

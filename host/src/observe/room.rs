@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::docker::{Seen, Stats};
+use crate::docker::{ContainerFacts, Stats};
 use crate::model::{Failure, Harm, Order, ServiceName};
 use crate::nginx::Shell;
 use crate::plan::ObservedService;
@@ -187,7 +187,7 @@ fn bytes(count: u64) -> String {
 
 impl Site {
     /// Returns the most that one of the containers uses; what can't be asked counts as nothing.
-    pub(super) async fn used(&self, live: &[&Seen]) -> Use {
+    pub(super) async fn used(&self, live: &[&ContainerFacts]) -> Use {
         let asked = live.iter().map(|seen| async {
             // A plan that waits for this long would be worse than one that does not know it.
             let stats = tokio::time::timeout(Duration::from_millis(500), self.docker.stats(&seen.id)).await;

@@ -10,9 +10,9 @@ use futures_util::future::join_all;
 
 use super::survey::Survey;
 use crate::compose;
-use crate::docker::{Listed, Seen};
+use crate::docker::{ContainerFacts, Listed};
 use crate::model::{Failure, ProxyChoice, ServiceName, Settings, unknown_service};
-use crate::nginx::{Names, Observation, Reach, file_name, owner, reach};
+use crate::nginx::{Names, Observation, ServiceWays, file_name, owner, reach};
 use crate::site::Site;
 use crate::site::containers::{is_nginx, looks_like_nginx, owned_by_others};
 
@@ -45,11 +45,11 @@ pub struct Sender {
     /// How a plan names it.
     pub choice: ProxyChoice,
     /// Its container; `None`: it runs on the host.
-    pub container: Option<Seen>,
+    pub container: Option<ContainerFacts>,
     /// What it says.
     pub observation: Observation,
     /// What that means for the service.
-    pub reach: Reach,
+    pub reach: ServiceWays,
     /// Whether swap's file for the service is there and this project's.
     pub has_file: bool,
 }
@@ -73,7 +73,7 @@ pub(crate) struct Receiver<'a> {
     pub settings: &'a Settings,
     pub of_compose: &'a compose::Service,
     /// Its running containers.
-    pub live: &'a [&'a Seen],
+    pub live: &'a [&'a ContainerFacts],
 }
 
 impl Receiver<'_> {
@@ -101,7 +101,7 @@ impl Site {
         &self,
         service: Receiver<'_>,
         survey: &Survey<'_>,
-    ) -> Result<Option<(ProxyChoice, Option<Seen>)>, Failure> {
+    ) -> Result<Option<(ProxyChoice, Option<ContainerFacts>)>, Failure> {
         let name = service.name;
         match &service.settings.proxy {
             Some(ProxyChoice::Host) => Ok(Some((ProxyChoice::Host, None))),
@@ -136,7 +136,7 @@ impl Site {
         service: Receiver<'_>,
         survey: &Survey<'_>,
         choice: ProxyChoice,
-        container: Option<Seen>,
+        container: Option<ContainerFacts>,
     ) -> Senders {
         let sender = match self.ask_one(service, survey, choice, container).await {
             Ok(sender) => sender,
@@ -172,7 +172,7 @@ impl Site {
     }
 
     /// Returns how a plan names the nginx in a container.
-    fn choice_of(&self, seen: &Seen) -> ProxyChoice {
+    fn choice_of(&self, seen: &ContainerFacts) -> ProxyChoice {
         let of_compose = seen.service.parse().ok().zip(project_of(seen).parse().ok());
         match (of_compose, seen.name.parse()) {
             (Some((service, _)), _) if project_of(seen) == self.project.name => ProxyChoice::Service(service),
@@ -190,7 +190,7 @@ impl Site {
         service: Receiver<'_>,
         survey: &Survey<'_>,
         any: bool,
-    ) -> Result<Vec<Arc<Seen>>, Failure> {
+    ) -> Result<Vec<Arc<ContainerFacts>>, Failure> {
         let networks: BTreeSet<&str> =
             service.live.iter().flat_map(|seen| seen.networks.keys()).map(String::as_str).collect();
         let published = service.live.iter().any(|seen| !seen.published.is_empty());
@@ -268,7 +268,7 @@ impl Site {
             let others = others.filter(|seen| !guessed.iter().any(|known| known.id == seen.id));
             let strangers = self.nginxes_elsewhere(service, survey, true).await.unwrap_or_default();
             let strangers = strangers.iter().map(AsRef::as_ref).filter(|seen| !is_nginx(seen));
-            let others: Vec<&Seen> = others.chain(strangers).collect();
+            let others: Vec<&ContainerFacts> = others.chain(strangers).collect();
             let run = join_all(others.iter().map(|seen| survey.runs_nginx(seen))).await;
             let more = others.into_iter().zip(run).filter(|(_, runs)| *runs == Some(true)).map(|(seen, _)| seen);
             let (more_asked, more_unasked) = self.ask_each(service, survey, more.collect()).await;
@@ -298,9 +298,9 @@ impl Site {
         &self,
         service: Receiver<'_>,
         survey: &Survey<'_>,
-        nginxes: Vec<&Seen>,
-    ) -> (Vec<Sender>, Vec<(Seen, Failure)>) {
-        let mut services: Vec<(ProxyChoice, &Seen)> = Vec::new();
+        nginxes: Vec<&ContainerFacts>,
+    ) -> (Vec<Sender>, Vec<(ContainerFacts, Failure)>) {
+        let mut services: Vec<(ProxyChoice, &ContainerFacts)> = Vec::new();
         for seen in nginxes {
             // Containers of one service have one configuration.
             let choice = self.choice_of(seen);
@@ -308,7 +308,7 @@ impl Site {
                 services.push((choice, seen));
             }
         }
-        let one = |(choice, seen): (ProxyChoice, &Seen)| {
+        let one = |(choice, seen): (ProxyChoice, &ContainerFacts)| {
             let seen = seen.clone();
             async move {
                 match self.ask_one(service, survey, choice, Some(seen.clone())).await {
@@ -334,7 +334,7 @@ impl Site {
         service: Receiver<'_>,
         survey: &Survey<'_>,
         choice: ProxyChoice,
-        container: Option<Seen>,
+        container: Option<ContainerFacts>,
     ) -> Result<Sender, Failure> {
         let observation = survey.observation(&choice, container.as_ref(), service.upstream()).await?;
         let proxy = match &choice {
@@ -368,7 +368,13 @@ impl Site {
 }
 
 /// Decides what those who answered mean. `broken` are the reasons of those who could not be asked and might reach the service.
-fn decide(service: Receiver<'_>, project: &str, mut asked: Vec<Sender>, broken: Vec<Failure>, all: &[Seen]) -> Senders {
+fn decide(
+    service: Receiver<'_>,
+    project: &str,
+    mut asked: Vec<Sender>,
+    broken: Vec<Failure>,
+    all: &[ContainerFacts],
+) -> Senders {
     let name = service.name;
     let told = |failure: &Failure| failure.what.clone();
     let used: Vec<&Sender> = asked.iter().filter(|sender| sender.reach.is_used()).collect();
@@ -416,11 +422,15 @@ fn decide(service: Receiver<'_>, project: &str, mut asked: Vec<Sender>, broken: 
 }
 
 /// Returns what stands in the way of a switch of this nginx.
-fn problems_of<'a>(service: &ServiceName, sender: &Sender, all: impl Iterator<Item = &'a Seen>) -> Vec<Failure> {
+fn problems_of<'a>(
+    service: &ServiceName,
+    sender: &Sender,
+    all: impl Iterator<Item = &'a ContainerFacts>,
+) -> Vec<Failure> {
     let mut problems = sender.problems();
     let Some(container) = &sender.container else { return problems };
     problems.extend(unhealthy(&sender.choice, container).err());
-    let same = |seen: &&Seen| {
+    let same = |seen: &&ContainerFacts| {
         let (service, project) = (&seen.service, project_of(seen));
         seen.runs() && *service == container.service && !service.is_empty() && project == project_of(container)
     };
@@ -463,7 +473,7 @@ fn not_ours(file: &str, owner: &str, project: &str, service: &ServiceName, choic
 }
 
 /// Returns the compose project of a container; empty if compose did not make it.
-fn project_of(seen: &Seen) -> &str {
+fn project_of(seen: &ContainerFacts) -> &str {
     seen.labels.get("com.docker.compose.project").map_or("", String::as_str)
 }
 
@@ -481,7 +491,7 @@ fn not_running(service: &ServiceName, proxy: &str) -> Failure {
     )
 }
 
-fn unhealthy(choice: &ProxyChoice, seen: &Seen) -> Result<(), Failure> {
+fn unhealthy(choice: &ProxyChoice, seen: &ContainerFacts) -> Result<(), Failure> {
     let logs = match choice {
         ProxyChoice::Service(name) => format!("docker compose logs {name}"),
         _ => format!("docker logs {}", seen.name),
@@ -494,12 +504,12 @@ fn unhealthy(choice: &ProxyChoice, seen: &Seen) -> Result<(), Failure> {
 }
 
 /// Returns the containers of other services that look as if they ran nginx, and run.
-fn running_nginxes<'a>(service: Receiver<'_>, all: &'a [Seen]) -> Vec<&'a Seen> {
+fn running_nginxes<'a>(service: Receiver<'_>, all: &'a [ContainerFacts]) -> Vec<&'a ContainerFacts> {
     all.iter().filter(|seen| seen.service != service.name.as_str() && seen.runs() && is_nginx(seen)).collect()
 }
 
 /// Tells whether a container could reach one of these at all: by a network, or by a socket in a folder that both have.
-fn could_reach(nginx: &Seen, live: &[&Seen], all: &[Seen]) -> bool {
+fn could_reach(nginx: &ContainerFacts, live: &[&ContainerFacts], all: &[ContainerFacts]) -> bool {
     // One that lives in the network of another container has none of its own.
     let host = nginx.network_mode.strip_prefix("container:");
     let host = host.and_then(|id| all.iter().find(|seen| seen.id == id || seen.name == id));
@@ -514,7 +524,7 @@ fn could_reach(nginx: &Seen, live: &[&Seen], all: &[Seen]) -> bool {
 }
 
 /// Returns the folders of the first container that the second one also has, each with what is mounted.
-fn shared_folders(nginx: &Seen, seen: &Seen) -> Vec<(String, String)> {
+fn shared_folders(nginx: &ContainerFacts, seen: &ContainerFacts) -> Vec<(String, String)> {
     let within = |inner: &str, outer: &str| {
         inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/') || rest.is_empty())
     };
@@ -534,7 +544,7 @@ fn shared_folders(nginx: &Seen, seen: &Seen) -> Vec<(String, String)> {
 /// Returns all by which the service can be reached from an nginx.
 pub(crate) fn names(
     service: Receiver<'_>,
-    nginx: Option<&Seen>,
+    nginx: Option<&ContainerFacts>,
     proxy: Option<&compose::Service>,
     hosts: BTreeMap<String, Vec<IpAddr>>,
     owner: Option<&str>,
@@ -587,7 +597,7 @@ pub(crate) fn names(
 }
 
 /// Says of other programs before a service that swap does not look into them.
-fn other_proxies(service: Receiver<'_>, all: &[Seen]) -> Vec<String> {
+fn other_proxies(service: Receiver<'_>, all: &[ContainerFacts]) -> Vec<String> {
     const PROGRAMS: [&str; 5] = ["haproxy", "traefik", "caddy", "envoy", "varnish"];
     let others = all.iter().filter(|seen| seen.runs() && seen.service != service.name.as_str());
     let near = others.filter(|seen| could_reach(seen, service.live, all));

@@ -7,7 +7,7 @@ use super::senders::{Receiver, Senders};
 use super::serving::left_behind;
 use super::survey::{BESIDE, Survey};
 use crate::compose;
-use crate::docker::{Gathering, Mount, Seen, State};
+use crate::docker::{ContainerFacts, ContainerStatus, Gathering, Mount};
 use crate::model::{Failure, Lifecycle, ServiceName, Settings};
 use crate::plan::{AnonymousVolume, CalledIn, Observed, ObservedService, Sidecar};
 use crate::site::Site;
@@ -33,7 +33,7 @@ impl Site {
         settings: Settings,
         survey: &Survey<'_>,
     ) -> Result<ObservedService, Failure> {
-        let running: Vec<&Seen> = survey.running_of(&name);
+        let running: Vec<&ContainerFacts> = survey.running_of(&name);
         let observed = self.observe_live(name.clone(), settings.clone(), survey, running.clone()).await?;
         let Some((live, left)) =
             observed.front.as_ref().and_then(|front| left_behind(front.before.as_deref()?, &running))
@@ -52,7 +52,7 @@ impl Site {
         name: ServiceName,
         settings: Settings,
         survey: &Survey<'_>,
-        live: Vec<&Seen>,
+        live: Vec<&ContainerFacts>,
     ) -> Result<ObservedService, Failure> {
         let of_compose = self.project.services.get(&name).cloned().unwrap_or_default();
         let image_name = self.image_name(&name);
@@ -137,7 +137,7 @@ fn as_it_is(
     name: ServiceName,
     settings: Settings,
     of_compose: &compose::Service,
-    (all, live): (&[Seen], &[&Seen]),
+    (all, live): (&[ContainerFacts], &[&ContainerFacts]),
 ) -> ObservedService {
     let newest = live.last().copied();
     let others = all
@@ -151,7 +151,7 @@ fn as_it_is(
         left_behind: Vec::new(),
         replicas: of_compose.scale as usize,
         sidecars: sidecars(all, live),
-        paused: all.iter().any(|seen| seen.service == name.as_str() && seen.state == State::Paused),
+        paused: all.iter().any(|seen| seen.service == name.as_str() && seen.state == ContainerStatus::Paused),
         image: None,
         retag: None,
         container_name: of_compose.container_name.clone(),
@@ -178,8 +178,8 @@ fn as_it_is(
 }
 
 /// Says which container of a service that serves is paused: nobody would swap it.
-fn paused(service: &ServiceName, all: &[Seen], live: &[&Seen]) -> Option<Failure> {
-    let paused = all.iter().find(|seen| seen.service == service.as_str() && seen.state == State::Paused)?;
+fn paused(service: &ServiceName, all: &[ContainerFacts], live: &[&ContainerFacts]) -> Option<Failure> {
+    let paused = all.iter().find(|seen| seen.service == service.as_str() && seen.state == ContainerStatus::Paused)?;
     (!live.is_empty()).then(|| {
         Failure::new(format!("{} is paused, and would go on in the old version", paused.name))
             .hint(format!("`docker unpause {0}`, or `docker rm -f {0}`", paused.name))
@@ -189,7 +189,7 @@ fn paused(service: &ServiceName, all: &[Seen], live: &[&Seen]) -> Option<Failure
 /// Returns the networks in which others than its own containers and nginx could call a service by its name.
 fn called_in<'a>(
     observed: &ObservedService,
-    newest: Option<&Seen>,
+    newest: Option<&ContainerFacts>,
     gatherings: impl Iterator<Item = &'a Gathering>,
 ) -> Vec<CalledIn> {
     let nginx = observed.front.as_ref().and_then(|front| front.container.as_ref());
@@ -208,7 +208,7 @@ fn called_in<'a>(
     called.collect()
 }
 
-fn anonymous_volumes(seen: &Seen) -> Vec<AnonymousVolume> {
+fn anonymous_volumes(seen: &ContainerFacts) -> Vec<AnonymousVolume> {
     let volume = |mount: &Mount| {
         let volume = mount.volume.clone().filter(|_| mount.anonymous)?;
         Some(AnonymousVolume { path: mount.destination.clone(), volume })
@@ -217,7 +217,7 @@ fn anonymous_volumes(seen: &Seen) -> Vec<AnonymousVolume> {
 }
 
 /// Returns the running containers of other services that use something of the live ones.
-fn sidecars(all: &[Seen], live: &[&Seen]) -> Vec<Sidecar> {
+fn sidecars(all: &[ContainerFacts], live: &[&ContainerFacts]) -> Vec<Sidecar> {
     let others = all.iter().filter(|seen| seen.runs() && !live.iter().any(|live| live.id == seen.id));
     let shares = others.flat_map(|seen| seen.shares.iter().map(move |share| (seen, share)));
     let of_live = shares.filter_map(|(seen, share)| {
@@ -234,7 +234,7 @@ fn sidecars(all: &[Seen], live: &[&Seen]) -> Vec<Sidecar> {
 
 /// Tells of each bind mount that would be another folder for a candidate than for the live container. Paths of the compose file
 /// are made absolute where compose runs, and mean the engine's machine: a checkout on another one lies elsewhere.
-fn moved_folders(service: &compose::Service, live: &Seen) -> Vec<String> {
+fn moved_folders(service: &compose::Service, live: &ContainerFacts) -> Vec<String> {
     let binds = service.volumes.iter().filter(|mount| mount.kind == "bind");
     let moved = binds.filter_map(|mount| {
         let source = mount.source.as_deref()?;

@@ -1,6 +1,6 @@
 //! Whom an upstream file names, and who gets requests by it. Pure.
 
-use crate::docker::Seen;
+use crate::docker::ContainerFacts;
 use crate::model::Container;
 use crate::nginx::{self, Observation};
 
@@ -18,14 +18,14 @@ pub(super) enum Serving {
 /// Tells whom nginx sends requests to: whoever has an address that the upstream file names. Where nobody who runs has one,
 /// because compose made the containers anew, the service's DNS name behind them counts, if the file has it. Where nginx was
 /// started or reloaded since the file came to rest, it has asked for the name.
-pub(super) fn serving(file: &nginx::UpstreamFile, obeyed: bool, running: &[&Seen]) -> Serving {
+pub(super) fn serving(file: &nginx::UpstreamFile, obeyed: bool, running: &[&ContainerFacts]) -> Serving {
     if let Some(rest) = &file.rest
         && (rest.name.is_some() || file.fallback.is_some())
         && !obeyed
     {
         return Serving::All;
     }
-    let named = |seen: &&&Seen| {
+    let named = |seen: &&&ContainerFacts| {
         let mut addresses = seen.networks.values().filter_map(|network| network.ip);
         addresses.any(|ip| file.servers.iter().any(|server| server.address.ip() == ip))
     };
@@ -41,10 +41,13 @@ pub(super) fn names_exactly(file: &nginx::UpstreamFile, live: &[Container]) -> b
 
 /// Tells who of the running containers is live, and who was left by a run that died: a file that is not at rest is one of a run
 /// that did not come to its end, and whom it does not name gets no requests. `None`: it says nothing of the kind.
-pub(super) fn left_behind<'a>(file: &str, running: &[&'a Seen]) -> Option<(Vec<&'a Seen>, Vec<&'a Seen>)> {
+pub(super) fn left_behind<'a>(
+    file: &str,
+    running: &[&'a ContainerFacts],
+) -> Option<(Vec<&'a ContainerFacts>, Vec<&'a ContainerFacts>)> {
     let file = nginx::parse(file).ok().filter(|file| file.rest.is_none())?;
-    let named = |seen: &&Seen| file.servers.iter().any(|server| seen.id.starts_with(&server.id));
-    let (live, left): (Vec<&Seen>, Vec<&Seen>) = running.iter().copied().partition(named);
+    let named = |seen: &&ContainerFacts| file.servers.iter().any(|server| seen.id.starts_with(&server.id));
+    let (live, left): (Vec<&ContainerFacts>, Vec<&ContainerFacts>) = running.iter().copied().partition(named);
     (!live.is_empty() && !left.is_empty()).then_some((live, left))
 }
 

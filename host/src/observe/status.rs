@@ -7,7 +7,7 @@ use super::senders::Receiver;
 use super::serving::{Serving, is_obeyed, serving};
 use super::survey::Survey;
 use crate::claim::Holding;
-use crate::docker::Seen;
+use crate::docker::ContainerFacts;
 use crate::model::{Failure, ServiceName, Settings};
 use crate::nginx;
 use crate::site::Site;
@@ -58,11 +58,11 @@ impl Site {
         let known = self.upstream_of(name, settings, &running, survey).await;
         let serving = known.as_ref().map(|(_, file, obeyed)| serving(file, *obeyed, &running)).unwrap_or(Serving::All);
         let by_dns = serving == Serving::ByDns;
-        let gets = |seen: &&Seen| match &serving {
+        let gets = |seen: &&ContainerFacts| match &serving {
             Serving::Named(ids) => ids.contains(&seen.id),
             Serving::ByDns | Serving::All => true,
         };
-        let (live, beside): (Vec<&Seen>, Vec<&Seen>) = running.into_iter().partition(gets);
+        let (live, beside): (Vec<&ContainerFacts>, Vec<&ContainerFacts>) = running.into_iter().partition(gets);
         ServiceStatus {
             service: name.to_string(),
             image: live.first().map(|seen| short(&seen.image).to_owned()).unwrap_or_default(),
@@ -83,7 +83,7 @@ impl Site {
         &self,
         name: &ServiceName,
         settings: &Settings,
-        live: &[&Seen],
+        live: &[&ContainerFacts],
         survey: &Survey<'_>,
     ) -> Option<(String, nginx::UpstreamFile, bool)> {
         let of_compose = self.project.services.get(name).cloned().unwrap_or_default();

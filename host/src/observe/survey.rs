@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::join_all;
 use tokio::sync::{OnceCell, Semaphore};
 
-use crate::docker::{Gathering, Listed, Seen};
+use crate::docker::{ContainerFacts, Gathering, Listed};
 use crate::model::{Failure, ProxyChoice, ServiceName};
-use crate::nginx::{Observation, Said, runs_here};
+use crate::nginx::{NginxAnswer, Observation, runs_here};
 use crate::os;
 use crate::site::Site;
 use crate::site::front::container_of;
@@ -47,17 +47,17 @@ type ByUpstream<T> = Arc<HashMap<ServiceName, T>>;
 pub(crate) struct Survey<'a> {
     site: &'a Site,
     /// The project's containers.
-    pub all: &'a [Seen],
+    pub all: &'a [ContainerFacts],
     /// What the upstreams are called of the services that are looked at.
     upstreams: Vec<ServiceName>,
     listed: OnceCell<Result<Arc<Vec<Listed>>, Failure>>,
-    closely: AskedOnce<String, Result<Option<Arc<Seen>>, Failure>>,
+    closely: AskedOnce<String, Result<Option<Arc<ContainerFacts>>, Failure>>,
     run_nginx: AskedOnce<String, Option<bool>>,
-    proxies: AskedOnce<ProxyChoice, Result<Option<Seen>, Failure>>,
-    services: AskedOnce<(String, String), Arc<Vec<Seen>>>,
+    proxies: AskedOnce<ProxyChoice, Result<Option<ContainerFacts>, Failure>>,
+    services: AskedOnce<(String, String), Arc<Vec<ContainerFacts>>>,
     gatherings: AskedOnce<String, Option<Arc<Gathering>>>,
     nginxes: AskedOnce<ProxyChoice, Result<ByUpstream<Result<Observation, Failure>>, Failure>>,
-    machine: OnceCell<Option<Result<ByUpstream<Vec<Said>>, Failure>>>,
+    machine: OnceCell<Option<Result<ByUpstream<Vec<NginxAnswer>>, Failure>>>,
     /// The control groups of this machine's nginx processes.
     groups: OnceCell<Vec<String>>,
     listing: Semaphore,
@@ -66,7 +66,7 @@ pub(crate) struct Survey<'a> {
 impl<'a> Survey<'a> {
     /// Begins to look. `all` are the project's containers; `upstreams` is what the upstreams of the services are called that
     /// will be asked about.
-    pub fn new(site: &'a Site, all: &'a [Seen], mut upstreams: Vec<ServiceName>) -> Self {
+    pub fn new(site: &'a Site, all: &'a [ContainerFacts], mut upstreams: Vec<ServiceName>) -> Self {
         upstreams.sort();
         upstreams.dedup();
         Self {
@@ -87,13 +87,13 @@ impl<'a> Survey<'a> {
     }
 
     /// Returns the running containers of a service of the project.
-    pub fn running_of(&self, service: &ServiceName) -> Vec<&'a Seen> {
+    pub fn running_of(&self, service: &ServiceName) -> Vec<&'a ContainerFacts> {
         self.all.iter().filter(|seen| seen.service == service.as_str() && seen.runs()).collect()
     }
 
     /// Returns the running containers of the whole engine that a first look chooses, by name. Only those are asked about
     /// closely.
-    pub async fn running(&self, chosen: impl Fn(&Listed) -> bool) -> Result<Vec<Arc<Seen>>, Failure> {
+    pub async fn running(&self, chosen: impl Fn(&Listed) -> bool) -> Result<Vec<Arc<ContainerFacts>>, Failure> {
         let docker = &self.site.docker;
         let listed = self.listed.get_or_init(|| async { docker.listed().await.map(Arc::new) }).await.clone()?;
         let looks = listed.iter().filter(|listed| chosen(listed)).map(|listed| {
@@ -102,13 +102,13 @@ impl<'a> Survey<'a> {
         });
         let looked: Result<Vec<_>, Failure> = join_all(looks).await.into_iter().collect();
         // One that was removed in between is not there.
-        let mut seen: Vec<Arc<Seen>> = looked?.into_iter().flatten().collect();
+        let mut seen: Vec<Arc<ContainerFacts>> = looked?.into_iter().flatten().collect();
         seen.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(seen)
     }
 
     /// Tells whether an nginx runs in a container; `None`: nobody can list its processes.
-    pub async fn runs_nginx(&self, seen: &Seen) -> Option<bool> {
+    pub async fn runs_nginx(&self, seen: &ContainerFacts) -> Option<bool> {
         let ask = async {
             if self.site.docker.is_local() {
                 let groups = self.groups.get_or_init(async || nginx_groups()).await;
@@ -125,13 +125,13 @@ impl<'a> Survey<'a> {
     }
 
     /// Returns the running container of a proxy; `None`: nginx runs on the host.
-    pub async fn proxy(&self, choice: &ProxyChoice) -> Result<Option<Seen>, Failure> {
+    pub async fn proxy(&self, choice: &ProxyChoice) -> Result<Option<ContainerFacts>, Failure> {
         let Site { docker, project, .. } = self.site;
         self.proxies.of(choice.clone(), container_of(docker, &project.name, choice)).await
     }
 
     /// Returns the containers of a service of another project; none where the engine does not tell.
-    pub async fn service_of(&self, project: &ServiceName, service: &ServiceName) -> Arc<Vec<Seen>> {
+    pub async fn service_of(&self, project: &ServiceName, service: &ServiceName) -> Arc<Vec<ContainerFacts>> {
         let ask = async {
             Arc::new(self.site.docker.of_service(project.as_str(), service.as_str()).await.unwrap_or_default())
         };
@@ -148,7 +148,7 @@ impl<'a> Survey<'a> {
     pub async fn observation(
         &self,
         choice: &ProxyChoice,
-        container: Option<&Seen>,
+        container: Option<&ContainerFacts>,
         upstream: &ServiceName,
     ) -> Result<Observation, Failure> {
         let ask = async {
@@ -160,7 +160,7 @@ impl<'a> Survey<'a> {
     }
 
     /// Returns what each nginx on this machine says of an upstream, and that one's file; `None`: none runs here.
-    pub async fn on_this_machine(&self, upstream: &ServiceName) -> Option<Result<Vec<Said>, Failure>> {
+    pub async fn on_this_machine(&self, upstream: &ServiceName) -> Option<Result<Vec<NginxAnswer>, Failure>> {
         let ask = async {
             if !self.site.docker.is_local() || !runs_here() {
                 return None;

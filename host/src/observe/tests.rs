@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::front::{name_of_its_own, place_of};
 use super::serving::{Serving, serving};
-use crate::docker::{Mount, Network, Seen, State};
+use crate::docker::{ContainerFacts, ContainerStatus, Mount, NetworkFacts};
 use crate::model::{Failure, ProxyChoice, ServiceName};
 use crate::nginx;
 use crate::site::containers::owned_by_others;
@@ -12,21 +12,21 @@ fn name(text: &str) -> ServiceName {
 }
 
 /// A container in the network `edge` with these aliases there.
-fn in_edge(container: &str, aliases: &[&str]) -> Seen {
-    let network = Network {
+fn in_edge(container: &str, aliases: &[&str]) -> ContainerFacts {
+    let network = NetworkFacts {
         id: String::new(),
         ip: None,
         ipv6: None,
         aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
-        place: crate::model::Place::default(),
+        place: crate::model::NetworkPlace::default(),
         links: Vec::new(),
     };
-    Seen {
+    ContainerFacts {
         id: format!("{container}-0123456789abcdef"),
         name: container.to_owned(),
         service: String::new(),
         number: 0,
-        state: State::Running,
+        state: ContainerStatus::Running,
         exit_code: 0,
         restarts: 0,
         oom_killed: false,
@@ -58,8 +58,8 @@ fn in_edge(container: &str, aliases: &[&str]) -> Seen {
 
 #[test]
 fn only_a_name_that_nobody_else_has_in_the_network_may_stand_in_an_upstream() {
-    let check = |live: &[Seen], others: &[Seen], expected: Result<&str, &str>| {
-        let live: Vec<&Seen> = live.iter().collect();
+    let check = |live: &[ContainerFacts], others: &[ContainerFacts], expected: Result<&str, &str>| {
+        let live: Vec<&ContainerFacts> = live.iter().collect();
         let found = name_of_its_own(&name("app"), "edge", &live, others);
         let found = found.as_ref().map(|found| found.as_ref().map_or("", ServiceName::as_str)).map_err(String::as_str);
         assert_eq!(found, expected);
@@ -92,7 +92,7 @@ fn a_folder_has_one_place_whatever_nginx_calls_it() {
             volume: None,
             anonymous: false,
         };
-        let proxy = Seen { mounts: mounts.iter().map(mount).collect(), ..in_edge("front", &[]) };
+        let proxy = ContainerFacts { mounts: mounts.iter().map(mount).collect(), ..in_edge("front", &[]) };
         assert_eq!(place_of("/etc/nginx/swap", Some(&proxy)).as_deref(), expected);
     };
     check(&[("/srv/edge/swap", "/etc/nginx/swap/")], Some("/srv/edge/swap"));
@@ -151,7 +151,7 @@ fn who_gets_requests_is_told_by_the_file_and_where_that_names_nobody_by_the_dns(
         rest: None,
     };
     let (one, two) = (at("one", "10.0.0.4"), at("two", "10.0.0.5"));
-    let ids = |all: &[&Seen]| Serving::Named(all.iter().map(|seen| seen.id.clone()).collect());
+    let ids = |all: &[&ContainerFacts]| Serving::Named(all.iter().map(|seen| seen.id.clone()).collect());
     let both = [&one, &two];
     // A replica that was added by hand gets nothing, with a backup by DNS too, as long as one that is named runs.
     assert_eq!(serving(&file(&["10.0.0.4:80"], true), true, &both), ids(&[&one]));

@@ -15,44 +15,46 @@ use super::real::Real;
 use crate::claim::copy::RUN;
 use crate::claim::lock::user;
 use crate::compose::{Compose, OneOff};
-use crate::docker::{Command, Docker, ExecError, Inside, Marked, Reach, Seen, State, probe};
+use crate::docker::{
+    Command, ConnectResult, ContainerFacts, ContainerStatus, Docker, ExecError, Inside, Marked, probe,
+};
 use crate::hooks::{
-    Asked, Capabilities, Channel, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage,
-    Context, Endpoint, Error, Health, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member,
+    Capabilities, Channel, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Context,
+    Endpoint, Error, Health, HookCall, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member,
     Pending, Stage, Subject, Window,
 };
 use crate::measure::probe::Probe;
 use crate::model::{Captured, Container, Failure, Phase, RunId, ServiceName, Settings};
 use crate::os::token;
 use crate::plan::{Plan, PlannedService};
-use crate::run::{Facts, Learnt};
+use crate::run::{RunFacts, StepResult};
 use crate::site::{Site, http_client};
 use crate::store::Store;
 use crate::text::printable;
 use crate::ui::Display;
 
 impl Real<'_> {
-    pub(super) async fn finish(&self, service: &ServiceName, facts: &Facts) -> Result<Learnt, Failure> {
+    pub(super) async fn finish(&self, service: &ServiceName, facts: &RunFacts) -> Result<StepResult, Failure> {
         let hooks = self.hooks(service)?;
         let context = self.context(Phase::Finish, service, None, Stage::Live, facts);
         let mut failures = hooks.tell_all(Phase::Finish, &self.asked(&context, service)).await.into_iter();
-        let Some((_, first)) = failures.next() else { return Ok(Learnt::Nothing) };
+        let Some((_, first)) = failures.next() else { return Ok(StepResult::Nothing) };
         failures.for_each(|(_, failure)| self.display.say(&format!("  note: {}", failure.what)));
         Err(first)
     }
 
     /// Asks the `rollback` hooks, all of them and the last one first; a failure of one does not hold up the others.
-    pub(super) async fn rollback(&self, service: &ServiceName, facts: &Facts) -> Result<Learnt, Failure> {
+    pub(super) async fn rollback(&self, service: &ServiceName, facts: &RunFacts) -> Result<StepResult, Failure> {
         let hooks = self.hooks(service)?;
         let mut context = self.context(Phase::Rollback, service, None, Stage::Candidate, facts);
         context.reason = Some(facts.unwound.clone().unwrap_or_else(|| "the run is unwound".to_owned()));
         let failures = hooks.tell_all(Phase::Rollback, &self.asked(&context, service)).await;
         if failures.is_empty() {
-            return Ok(Learnt::Nothing);
+            return Ok(StepResult::Nothing);
         }
         // What the new version left behind must not keep the old one from serving.
         failures.iter().for_each(|(_, failure)| self.display.remark(&failure.what));
-        Ok(Learnt::Disagreed { hooks: failures.into_iter().map(|(hook, _)| hook).collect() })
+        Ok(StepResult::Disagreed { hooks: failures.into_iter().map(|(hook, _)| hook).collect() })
     }
 
     /// Asks hooks one after the other. Twice: they see the same run id and keep what they have done in `state`.
@@ -61,16 +63,16 @@ impl Real<'_> {
         phase: Phase,
         service: &ServiceName,
         stage: Stage,
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         let hooks = self.hooks(service)?;
         let context = self.context(phase, service, None, stage, facts);
         hooks.in_order(phase, &self.asked(&context, service)).await?;
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
-    fn asked<'c>(&self, context: &'c Context, service: &ServiceName) -> Asked<'c> {
-        Asked { context, capabilities: self.capabilities(service), limits: self.limits(service), log: self.log() }
+    fn asked<'c>(&self, context: &'c Context, service: &ServiceName) -> HookCall<'c> {
+        HookCall { context, capabilities: self.capabilities(service), limits: self.limits(service), log: self.log() }
     }
 
     /// Asks all health hooks about one candidate, at once.
@@ -79,7 +81,7 @@ impl Real<'_> {
         service: &ServiceName,
         candidate: &Container,
         pending: &Pending,
-        facts: &Facts,
+        facts: &RunFacts,
     ) -> Health {
         let hooks = match self.hooks(service) {
             Ok(hooks) => hooks,
@@ -108,7 +110,7 @@ impl Real<'_> {
         service: &ServiceName,
         candidate: Option<&Container>,
         stage: Stage,
-        facts: &Facts,
+        facts: &RunFacts,
     ) -> Context {
         let about = candidate.map(|candidate| candidate.id.clone()).unwrap_or_default();
         let (attempt, elapsed) = self.entered.ask(phase, service, &about);
@@ -154,7 +156,7 @@ impl Real<'_> {
 
     fn capabilities(&self, service: &ServiceName) -> Arc<dyn Capabilities> {
         let planned = self.plan.service(service);
-        Arc::new(Reality {
+        Arc::new(RunCapabilities {
             docker: self.site.docker.clone(),
             compose: self.site.compose.clone(),
             project: self.plan.project.clone(),
@@ -226,7 +228,7 @@ impl Site {
                 .hint("`swap hooks inspect FILE` lists its phases"));
         }
         let containers = plan.services.iter().flat_map(|planned| planned.live.clone()).collect::<Vec<_>>();
-        let facts = Facts { candidates: [(service.clone(), containers.clone())].into(), ..Facts::default() };
+        let facts = RunFacts { candidates: [(service.clone(), containers.clone())].into(), ..RunFacts::default() };
         let (stage, candidate) = (Stage::Live, containers.first());
         match (phase, candidate) {
             (Phase::Health, Some(candidate)) => {
@@ -252,7 +254,7 @@ fn not_created(planned: Option<&PlannedService>) -> Member {
 }
 
 /// What hooks can do to the real world.
-struct Reality {
+struct RunCapabilities {
     docker: Docker,
     compose: Compose,
     project: String,
@@ -275,9 +277,9 @@ impl From<Failure> for Error {
     }
 }
 
-impl Reality {
+impl RunCapabilities {
     /// Returns the running container that a hook means.
-    async fn seen(&self, subject: &Subject) -> Result<Seen, Error> {
+    async fn seen(&self, subject: &Subject) -> Result<ContainerFacts, Error> {
         match subject {
             Subject::Container(container) => {
                 let seen = self.docker.inspect(&container.id).await?;
@@ -286,7 +288,7 @@ impl Reality {
             Subject::Service(service) => {
                 let all = self.docker.of_service(&self.project, service.as_str()).await?;
                 all.into_iter()
-                    .find(Seen::runs)
+                    .find(ContainerFacts::runs)
                     .ok_or_else(|| Error::not_found(format!("service `{service}` does not run")))
             }
         }
@@ -362,7 +364,7 @@ impl Reality {
         });
         let captured = captured.await?;
         let seen = self.docker.inspect(&name).await?;
-        if seen.as_ref().is_some_and(|seen| seen.runs() || seen.state == State::Paused) {
+        if seen.as_ref().is_some_and(|seen| seen.runs() || seen.state == ContainerStatus::Paused) {
             return Err(Error::failed("compose ended before the command, which is given up"));
         }
         if let Some(seen) = &seen {
@@ -455,7 +457,7 @@ impl Reality {
         let default = request.url.port_or_known_default().unwrap_or(80);
         let address = self.address(&request.to, default).await?;
         if let Some(address) = address
-            && let Reach::Unreachable(why) = probe::reachable(address).await
+            && let ConnectResult::Unreachable(why) = probe::reachable(address).await
         {
             return self.request_inside(&request, address, &why).await;
         }
@@ -521,7 +523,7 @@ impl Reality {
 }
 
 /// Returns the ports of a container that the machine publishes, as the container knows them.
-fn inside(seen: &Seen) -> Vec<u16> {
+fn inside(seen: &ContainerFacts) -> Vec<u16> {
     let mut ports: Vec<u16> = seen.published.iter().map(|published| published.inner).collect();
     ports.sort_unstable();
     ports.dedup();
@@ -555,7 +557,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> +
     }
 }
 
-impl Capabilities for Reality {
+impl Capabilities for RunCapabilities {
     fn exec(&self, request: CommandRequest) -> BoxFuture<'_, Result<CommandOutput, Error>> {
         Box::pin(self.run(request))
     }

@@ -5,7 +5,7 @@ use crate::model::{Container, Failure, ServiceName, Settings};
 use crate::observe::senders::Receiver;
 use crate::observe::survey::Survey;
 use crate::plan::back::{self, Keep};
-use crate::run::Learnt;
+use crate::run::StepResult;
 use crate::site::Site;
 use crate::site::containers::is_nginx;
 use crate::site::engine::history;
@@ -14,17 +14,17 @@ use crate::world::{Engine, Ports};
 
 impl<P: Ports> Performer<'_, P> {
     /// Twice: the name stands for the image already.
-    pub(super) async fn tag(&self, name: &str, image: &str, before: Option<&str>) -> Result<Learnt, Failure> {
+    pub(super) async fn tag(&self, name: &str, image: &str, before: Option<&str>) -> Result<StepResult, Failure> {
         match self.ports.engine().image(name).await?.map(|now| now.id).as_deref() {
             Some(now) if now == image => {}
             now if now == before => self.ports.engine().tag(image, name).await?,
             now => return Err(built_anew(name, before.unwrap_or_default(), now.unwrap_or_default())),
         }
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Twice: the name stands for the former image already. One that others have given away meanwhile is theirs.
-    pub(super) async fn tag_back(&self, name: &str, image: &str, before: Option<&str>) -> Result<Learnt, Failure> {
+    pub(super) async fn tag_back(&self, name: &str, image: &str, before: Option<&str>) -> Result<StepResult, Failure> {
         let now = self.ports.engine().image(name).await?;
         if now.is_some_and(|now| now.id == image) {
             match before {
@@ -32,7 +32,7 @@ impl<P: Ports> Performer<'_, P> {
                 None => self.ports.engine().untag(name).await?,
             }
         }
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Fails where the name of the service's image stands for another image than planned: what runs by this name would not

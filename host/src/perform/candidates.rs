@@ -6,14 +6,14 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::performer::Performer;
 use crate::model::{Container, ContainerFacts, ContainerStatus, Failure, ServiceName};
-use crate::plan::{Plan, PlannedService, Reach, Step};
-use crate::run::{Event, Facts, Learnt};
+use crate::plan::{NetworkPort, Plan, PlannedService, Step};
+use crate::run::{Event, RunFacts, StepResult};
 use crate::site::containers::container;
 use crate::world::{Engine, Orchestrator, Ports};
 
 /// Tells whether every candidate that the run has started still runs; without any, there is nothing to contradict.
 pub async fn candidates_run(engine: &impl Engine, plan: &Plan, events: &[Event]) -> bool {
-    let facts = Facts::of(plan, events);
+    let facts = RunFacts::of(plan, events);
     let started = events.iter().filter_map(|event| match event {
         Event::Done { step, .. } => plan.steps.get(*step).filter(|step| matches!(step, Step::Start { .. })),
         _ => None,
@@ -38,7 +38,7 @@ impl<P: Ports> Performer<'_, P> {
     /// none that was not asked for because another one's could not be looked for.
     ///
     /// Twice: compose counts what exists, so a second time creates only what is missing; what is there is adopted.
-    pub(super) async fn create(&self, created: &[&PlannedService]) -> Vec<(usize, Result<Learnt, Failure>)> {
+    pub(super) async fn create(&self, created: &[&PlannedService]) -> Vec<(usize, Result<StepResult, Failure>)> {
         let engine = self.ports.engine();
         let there = join_all(created.iter().map(async |of| {
             let all = engine.of_service(&self.plan.project, &of.name).await?;
@@ -61,7 +61,7 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// Returns the candidates of a service as they were created.
-    async fn created(&self, of: &PlannedService) -> Result<Learnt, Failure> {
+    async fn created(&self, of: &PlannedService) -> Result<StepResult, Failure> {
         let (service, count) = (&of.name, of.count);
         let candidates = self.not_known(service, &of.known).await?;
         if candidates.len() != count {
@@ -75,7 +75,7 @@ impl<P: Ports> Performer<'_, P> {
         let containers: Vec<Container> = candidates.iter().map(|seen| container(seen, None)).collect();
         self.must_be_planned(service, &containers)?;
         let places = |seen: &ContainerFacts| seen.networks.values().map(|network| network.place.clone()).collect();
-        Ok(Learnt::Candidates {
+        Ok(StepResult::Candidates {
             containers,
             // What is there before anybody changes it: candidates that wait for their names are given these places again.
             places: candidates.iter().map(|seen| (seen.id.clone(), places(seen))).collect(),
@@ -87,10 +87,10 @@ impl<P: Ports> Performer<'_, P> {
         &self,
         service: &ServiceName,
         networks: &[String],
-        reach: Option<&Reach>,
+        reach: Option<&NetworkPort>,
         unnamed: &[String],
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         // Also where another process created them, and nobody had looked.
         self.must_be_planned(service, facts.candidates(service))?;
         self.stay_named(service).await?;
@@ -103,7 +103,7 @@ impl<P: Ports> Performer<'_, P> {
         if let Some(probe) = self.probes.get(service) {
             probe.candidates(&containers);
         }
-        Ok(Learnt::candidates(containers))
+        Ok(StepResult::candidates(containers))
     }
 
     /// Twice: what is stopped stays stopped.
@@ -111,12 +111,12 @@ impl<P: Ports> Performer<'_, P> {
         &self,
         service: &ServiceName,
         grace: Option<Duration>,
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         self.refuse_if_alone(service).await?;
         self.refuse_if_live(service, facts.candidates(service)).await?;
         self.end(facts.candidates(service), grace, true, None).await?;
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Twice: what is removed stays removed. Their anonymous volumes are as new as they are, and go with them.
@@ -124,8 +124,8 @@ impl<P: Ports> Performer<'_, P> {
         &self,
         service: &ServiceName,
         known: &[String],
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         self.refuse_if_alone(service).await?;
         // What others created meanwhile is theirs, as soon as it is recorded what is ours.
         let candidates = match facts.candidates(service) {
@@ -139,7 +139,7 @@ impl<P: Ports> Performer<'_, P> {
         };
         self.refuse_if_live(service, &candidates).await?;
         self.end(&candidates, Some(Duration::ZERO), false, Some(true)).await?;
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Nobody goes back over what nginx is told: candidates that the durable file names stay.

@@ -12,7 +12,7 @@ use crate::hooks::{Health, Pending};
 use crate::model::{Check, Container, Failure, ServiceName, meant};
 use crate::nginx::Connected;
 use crate::plan::Front;
-use crate::run::Facts;
+use crate::run::RunFacts;
 use crate::text::printable;
 use crate::world::{Patience, Round};
 
@@ -86,7 +86,7 @@ impl Checks {
         }
         let probes = checks.iter().any(|check| matches!(check, Check::Http(_) | Check::Tcp | Check::Reach(_)));
         let direct = match candidate.address.filter(|_| probes) {
-            Some(address) => !matches!(probe::reachable(address).await, docker::Reach::Unreachable(_)),
+            Some(address) => !matches!(probe::reachable(address).await, docker::ConnectResult::Unreachable(_)),
             None => false,
         };
         Ok(Self {
@@ -131,7 +131,7 @@ impl Asker<'_> {
     }
 
     /// Asks every check and every health hook once; all must agree.
-    pub(super) async fn round(&self, patience: Patience, facts: &Facts) -> Round {
+    pub(super) async fn round(&self, patience: Patience, facts: &RunFacts) -> Round {
         let limits = match patience {
             Patience::Starting { timeout } => {
                 Limits { check: ATTEMPT, hooks: None, installs: INSTALLS.max(timeout / 3) }
@@ -306,9 +306,9 @@ impl Asker<'_> {
     async fn accepts(&self, port: u16) -> Round {
         if let (true, Some(address)) = (self.of.direct, self.of.candidate.address) {
             return match probe::tcp(address, Duration::from_secs(1)).await {
-                docker::Reach::Open => Round::Healthy,
-                docker::Reach::Refused => Round::NotYet(self.nothing_listens(port).await, None),
-                docker::Reach::Unreachable(why) => Round::NotYet(why, None),
+                docker::ConnectResult::Open => Round::Healthy,
+                docker::ConnectResult::Refused => Round::NotYet(self.nothing_listens(port).await, None),
+                docker::ConnectResult::Unreachable(why) => Round::NotYet(why, None),
             };
         }
         match self.docker().listening(&self.of.candidate.id, port).await {

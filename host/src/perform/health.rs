@@ -10,7 +10,7 @@ use super::performer::Performer;
 use crate::measure::probe::Probe;
 use crate::model::{Check, Container, Ending, Failure, ServiceName};
 use crate::plan::PlannedService;
-use crate::run::{Facts, Learnt};
+use crate::run::{RunFacts, StepResult};
 use crate::ui::front_door;
 use crate::world::{Engine, Judge, Patience, Ports, Round};
 
@@ -31,21 +31,21 @@ const WATCH_PAUSE: Duration = Duration::from_millis(250);
 pub async fn await_healthy<P: Ports>(
     performer: &Performer<'_, P>,
     of: &PlannedService,
-    facts: &Facts,
-) -> Result<Learnt, Failure> {
+    facts: &RunFacts,
+) -> Result<StepResult, Failure> {
     let each = facts.candidates(&of.name).iter().map(|candidate| async {
         let candidate = Candidate::new(performer, of, candidate, &of.checks).await?;
         candidate.until_healthy(of.successes, of.stays, of.health_timeout, facts).await
     });
     try_join_all(each).await?;
-    Ok(Learnt::Nothing)
+    Ok(StepResult::Nothing)
 }
 
 /// Asks all checks of the candidates once more, until they agree. Twice: a healthy candidate is healthy again.
 pub async fn still_healthy<P: Ports>(
     performer: &Performer<'_, P>,
     service: &ServiceName,
-    facts: &Facts,
+    facts: &RunFacts,
 ) -> Result<(), Failure> {
     let Some(of) = performer.planned(service) else { return Ok(()) };
     // That it has run for a while was seen when it became healthy.
@@ -62,8 +62,8 @@ pub async fn still_healthy<P: Ports>(
 pub async fn watch<P: Ports>(
     performer: &Performer<'_, P>,
     of: &PlannedService,
-    facts: &Facts,
-) -> Result<Learnt, Failure> {
+    facts: &RunFacts,
+) -> Result<StepResult, Failure> {
     let service = &of.name;
     let each = facts.candidates(service).iter().map(|candidate| async {
         let candidate = Candidate::new(performer, of, candidate, &of.checks).await?;
@@ -83,7 +83,7 @@ pub async fn watch<P: Ports>(
     };
     match watched {
         Some(why) => Err(front_door_failed(performer, service, why, facts).await),
-        None => Ok(Learnt::Nothing),
+        None => Ok(StepResult::Nothing),
     }
 }
 
@@ -92,7 +92,7 @@ pub async fn watch<P: Ports>(
 pub async fn still_well<P: Ports>(
     performer: &Performer<'_, P>,
     service: &ServiceName,
-    facts: &Facts,
+    facts: &RunFacts,
 ) -> Result<(), Failure> {
     let astray = astray(performer, service, facts).await;
     let watched = performer.planned(service).filter(|of| of.is_watched());
@@ -107,7 +107,7 @@ pub async fn still_well<P: Ports>(
 pub async fn before_switch<P: Ports>(
     performer: &Performer<'_, P>,
     service: &ServiceName,
-    facts: &Facts,
+    facts: &RunFacts,
 ) -> Result<(), Failure> {
     let Some(probe) = performer.probes.get(service) else { return Ok(()) };
     let alone = performer.planned(service).is_some_and(|of| of.is_watched() && of.is_judged_by_probe_alone());
@@ -122,7 +122,7 @@ pub async fn before_switch<P: Ports>(
 }
 
 /// Returns why the answers since the switch are not the candidates', where that is sure.
-async fn astray<P: Ports>(performer: &Performer<'_, P>, service: &ServiceName, facts: &Facts) -> Option<String> {
+async fn astray<P: Ports>(performer: &Performer<'_, P>, service: &ServiceName, facts: &RunFacts) -> Option<String> {
     let probe = performer.probes.get(service)?;
     let packets = received(performer.ports.engine(), facts.candidates(service)).await.ok()?;
     probe.received_since(packets)
@@ -143,7 +143,7 @@ async fn front_door_failed<P: Ports>(
     performer: &Performer<'_, P>,
     service: &ServiceName,
     why: String,
-    facts: &Facts,
+    facts: &RunFacts,
 ) -> Failure {
     let mut tail = Vec::new();
     for candidate in facts.candidates(service) {
@@ -208,7 +208,7 @@ impl<'a, P: Ports> Candidate<'a, P> {
         successes: u32,
         stays: Duration,
         timeout: Duration,
-        facts: &Facts,
+        facts: &RunFacts,
     ) -> Result<(), Failure> {
         // It must be healthy by then; what comes after that is the proof that it stays so.
         let deadline = self.began + timeout + stays;
@@ -236,7 +236,7 @@ impl<'a, P: Ports> Candidate<'a, P> {
     async fn poll(
         &self,
         (successes, stays, timeout): (u32, Duration, Duration),
-        facts: &Facts,
+        facts: &RunFacts,
         last: &mut String,
     ) -> Result<(), Failure> {
         let (mut row, mut attempt, mut pause) = (0, 0, FIRST_PAUSE);
@@ -272,7 +272,7 @@ impl<'a, P: Ports> Candidate<'a, P> {
     ///
     /// The time ends with a round that began after the switch and went well. A round that is under way by then is waited
     /// for: what hangs would else pass.
-    async fn watch(&self, time: Duration, facts: &Facts) -> Result<(), Failure> {
+    async fn watch(&self, time: Duration, facts: &RunFacts) -> Result<(), Failure> {
         let end = self.ports().now() + time;
         let judged = async {
             let mut bad = 0;
@@ -305,7 +305,7 @@ impl<'a, P: Ports> Candidate<'a, P> {
     }
 
     /// Asks all that is asked of it once.
-    async fn round(&self, patience: Patience, facts: &Facts) -> Round {
+    async fn round(&self, patience: Patience, facts: &RunFacts) -> Round {
         self.ports().judge().round(&self.checks, patience, facts).await
     }
 

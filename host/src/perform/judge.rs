@@ -6,7 +6,7 @@ use crate::hooks::Stage;
 use crate::model::{Check, Container, Ending, Failure, Phase, ServiceName};
 use crate::observe::hooks::ask_for_numbers;
 use crate::plan::Front;
-use crate::run::{Facts, Learnt};
+use crate::run::{RunFacts, StepResult};
 use crate::world::{Judge, Patience, Round};
 
 impl Judge for Real<'_> {
@@ -16,7 +16,7 @@ impl Judge for Real<'_> {
         self.site.docker.given_up_is_over().await
     }
 
-    async fn ask(&self, phase: Phase, service: &ServiceName, facts: &Facts) -> Result<Learnt, Failure> {
+    async fn ask(&self, phase: Phase, service: &ServiceName, facts: &RunFacts) -> Result<StepResult, Failure> {
         match phase {
             Phase::Finish => self.finish(service, facts).await,
             Phase::Rollback => self.rollback(service, facts).await,
@@ -38,7 +38,7 @@ impl Judge for Real<'_> {
         Checks::new(&self.site.docker, service, candidate, checks, port, front).await
     }
 
-    async fn round(&self, checks: &Checks, patience: Patience, facts: &Facts) -> Round {
+    async fn round(&self, checks: &Checks, patience: Patience, facts: &RunFacts) -> Round {
         Asker { real: self, of: checks }.round(patience, facts).await
     }
 

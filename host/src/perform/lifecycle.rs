@@ -9,8 +9,8 @@ use futures_util::future::join_all;
 use super::performer::Performer;
 use crate::model::{Container, Failure, InjectedFile, LifecycleCommand, Moment, Output, ServiceName};
 use crate::plan::{PlannedService, init_name};
-use crate::run::{Facts, Learnt};
-use crate::world::{Engine, Orchestrator, Ports, Ran};
+use crate::run::{RunFacts, StepResult};
+use crate::world::{CommandEnd, Engine, Orchestrator, Ports};
 
 /// How many of a command's last lines a failure shows.
 const LINES: usize = 10;
@@ -25,10 +25,10 @@ impl<P: Ports> Performer<'_, P> {
         service: &ServiceName,
         commands: &[LifecycleCommand],
         limit: Duration,
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         // As compose does: beside the first one, whatever their number.
-        let Some(candidate) = facts.candidates(service).first() else { return Ok(Learnt::Nothing) };
+        let Some(candidate) = facts.candidates(service).first() else { return Ok(StepResult::Nothing) };
         let beside = self.ports.engine().inspect(&candidate.id).await?;
         let beside =
             beside.ok_or_else(|| Failure::new(format!("candidate `{}` is not there any more", candidate.name)))?;
@@ -40,15 +40,15 @@ impl<P: Ports> Performer<'_, P> {
                 return Err(late(Moment::PreStart, command, &name, limit));
             }
         }
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Twice: what is gone stays gone.
-    pub(super) async fn end_init(&self, service: &ServiceName, count: usize) -> Result<Learnt, Failure> {
+    pub(super) async fn end_init(&self, service: &ServiceName, count: usize) -> Result<StepResult, Failure> {
         for index in 0..count {
             self.ports.orchestrator().remove_aside(&init_name(self.plan, service, index)).await?;
         }
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Twice: the same files are put there again.
@@ -56,8 +56,8 @@ impl<P: Ports> Performer<'_, P> {
         &self,
         service: &ServiceName,
         files: &[InjectedFile],
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         let variables: Vec<String> = files.iter().filter_map(|file| file.variable.clone()).collect();
         let orchestrator = self.ports.orchestrator();
         let values = orchestrator.values(service, &variables).await?;
@@ -66,7 +66,7 @@ impl<P: Ports> Performer<'_, P> {
                 orchestrator.put(&candidate.id, file, &values).await?;
             }
         }
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Twice: the commands run once more, as they do whenever compose starts the container again.
@@ -77,13 +77,13 @@ impl<P: Ports> Performer<'_, P> {
         service: &ServiceName,
         commands: &[LifecycleCommand],
         limit: Duration,
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         let values = self.values(service, commands).await?;
         for candidate in facts.candidates(service) {
             self.run_in(candidate, Moment::PostStart, commands, &values, limit).await?;
         }
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Twice: the commands run once more in those that still run; what has stopped is left alone.
@@ -93,11 +93,11 @@ impl<P: Ports> Performer<'_, P> {
         &self,
         of: &PlannedService,
         committed: bool,
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         let (service, commands) = (&of.name, &of.lifecycle.pre_stop);
         if commands.is_empty() {
-            return Ok(Learnt::Nothing);
+            return Ok(StepResult::Nothing);
         }
         if committed {
             self.must_run(facts.candidates(service)).await?;
@@ -106,7 +106,9 @@ impl<P: Ports> Performer<'_, P> {
             }
         }
         let values = self.values(service, commands).await?;
-        self.run_in_all(&of.live, Moment::PreStop, commands, &values, of.hook_timeout).await.map(|()| Learnt::Nothing)
+        self.run_in_all(&of.live, Moment::PreStop, commands, &values, of.hook_timeout)
+            .await
+            .map(|()| StepResult::Nothing)
     }
 
     /// Twice: as for the old containers. A failure is told and holds nothing up: the candidates go in any case.
@@ -115,10 +117,10 @@ impl<P: Ports> Performer<'_, P> {
         service: &ServiceName,
         commands: &[LifecycleCommand],
         limit: Duration,
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         self.tell_failure(self.run_all(service, facts.candidates(service), Moment::PreStop, commands, limit).await);
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Twice: the commands run once more. A failure is told and holds nothing up: the old containers serve in any case.
@@ -128,9 +130,9 @@ impl<P: Ports> Performer<'_, P> {
         old: &[Container],
         commands: &[LifecycleCommand],
         limit: Duration,
-    ) -> Result<Learnt, Failure> {
+    ) -> Result<StepResult, Failure> {
         self.tell_failure(self.run_all(service, old, Moment::PostStart, commands, limit).await);
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     async fn run_all(
@@ -180,15 +182,15 @@ impl<P: Ports> Performer<'_, P> {
         for (index, command) in commands.iter().enumerate() {
             let ran = self.ports.orchestrator().run_in(&container.id, moment, (index, command), values, limit).await?;
             let output = match ran {
-                Ran::Ended(output) if output.ok() => continue,
-                Ran::Ended(output) => output,
+                CommandEnd::Ended(output) if output.ok() => continue,
+                CommandEnd::Ended(output) => output,
                 // It stopped by itself, which is what was wanted next.
-                Ran::NotRunning(_) if moment == Moment::PreStop => return Ok(()),
-                Ran::NotRunning(failure) | Ran::NotBegun(failure) => {
+                CommandEnd::NotRunning(_) if moment == Moment::PreStop => return Ok(()),
+                CommandEnd::NotRunning(failure) | CommandEnd::NotBegun(failure) => {
                     let what = format!("{moment} in `{}`: {}", container.name, failure.what);
                     return Err(Failure { what, ..failure });
                 }
-                Ran::Late => return Err(late(moment, command, &container.name, limit)),
+                CommandEnd::Late => return Err(late(moment, command, &container.name, limit)),
             };
             return Err(failed(moment, command, &container.name, &output));
         }

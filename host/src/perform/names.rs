@@ -2,9 +2,9 @@
 
 use super::health;
 use super::performer::{Performer, gone};
-use crate::model::{Container, ContainerFacts, Failure, NetworkFacts, Place, ServiceName};
-use crate::plan::Reach;
-use crate::run::{Facts, Learnt};
+use crate::model::{Container, ContainerFacts, Failure, NetworkFacts, NetworkPlace, ServiceName};
+use crate::plan::NetworkPort;
+use crate::run::{RunFacts, StepResult};
 use crate::world::{Engine, Ports};
 
 impl<P: Ports> Performer<'_, P> {
@@ -18,7 +18,7 @@ impl<P: Ports> Performer<'_, P> {
         service: &ServiceName,
         networks: &[String],
         unnamed: &[String],
-        facts: &Facts,
+        facts: &RunFacts,
     ) -> Result<(), Failure> {
         let Some(seen) = self.ports.engine().inspect(&candidate.id).await? else { return Err(gone(candidate)) };
         for network in networks {
@@ -38,7 +38,13 @@ impl<P: Ports> Performer<'_, P> {
 
     /// Returns a candidate's place in a network as compose gave it; where that was not recorded, the one that whoever is
     /// live has there; else what compose would give at the least.
-    pub(super) fn place(&self, candidate: &Container, service: &ServiceName, network: &str, facts: &Facts) -> Place {
+    pub(super) fn place(
+        &self,
+        candidate: &Container,
+        service: &ServiceName,
+        network: &str,
+        facts: &RunFacts,
+    ) -> NetworkPlace {
         let own = |aliases: &[String]| {
             [std::slice::from_ref(&candidate.name), aliases, &[crate::text::short(&candidate.id).to_owned()]].concat()
         };
@@ -47,13 +53,17 @@ impl<P: Ports> Performer<'_, P> {
             return place.clone();
         }
         match self.called_in(service).find(|place| place.network == network) {
-            Some(place) => Place { aliases: own(&place.aliases), ..place.clone() },
-            None => Place { network: network.to_owned(), aliases: own(&[service.to_string()]), ..Place::default() },
+            Some(place) => NetworkPlace { aliases: own(&place.aliases), ..place.clone() },
+            None => NetworkPlace {
+                network: network.to_owned(),
+                aliases: own(&[service.to_string()]),
+                ..NetworkPlace::default()
+            },
         }
     }
 
     /// Returns the places in which a service's containers have names that others call.
-    fn called_in(&self, service: &ServiceName) -> impl Iterator<Item = &Place> {
+    fn called_in(&self, service: &ServiceName) -> impl Iterator<Item = &NetworkPlace> {
         self.planned(service).into_iter().flat_map(|of| &of.called_in).map(|called| &called.place)
     }
 
@@ -65,20 +75,20 @@ impl<P: Ports> Performer<'_, P> {
     pub(super) async fn announce(
         &self,
         service: &ServiceName,
-        places: &[Place],
-        reach: Option<&Reach>,
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+        places: &[NetworkPlace],
+        reach: Option<&NetworkPort>,
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         let mut containers = Vec::new();
         for candidate in facts.candidates(service) {
-            for Place { network, .. } in places {
+            for NetworkPlace { network, .. } in places {
                 self.name(candidate, service, network, facts).await?;
             }
             containers.push(self.located(candidate, reach).await?);
         }
-        let learnt = Learnt::candidates(containers);
+        let learnt = StepResult::candidates(containers);
         let mut facts = facts.clone();
-        if let Learnt::Candidates { containers, .. } = &learnt {
+        if let StepResult::Candidates { containers, .. } = &learnt {
             facts.candidates.insert(service.clone(), containers.clone());
         }
         health::still_healthy(self, service, &facts).await?;
@@ -91,7 +101,7 @@ impl<P: Ports> Performer<'_, P> {
         candidate: &Container,
         service: &ServiceName,
         network: &str,
-        facts: &Facts,
+        facts: &RunFacts,
     ) -> Result<(), Failure> {
         let Some(before) = self.ports.engine().inspect(&candidate.id).await? else { return Err(gone(candidate)) };
         let place = self.place(candidate, service, network, facts);
@@ -124,12 +134,12 @@ impl<P: Ports> Performer<'_, P> {
         old: &Container,
         seen: &ContainerFacts,
     ) -> Result<(), Failure> {
-        for Place { network, aliases, .. } in self.called_in(service) {
+        for NetworkPlace { network, aliases, .. } in self.called_in(service) {
             let there = seen.networks.get(network);
             if has_names(there, aliases) {
                 continue;
             }
-            let place = self.place(old, service, network, &Facts::default());
+            let place = self.place(old, service, network, &RunFacts::default());
             match there {
                 Some(_) => self.reconnect(&old.id, network, &place).await?,
                 None => self.ports.engine().connect(&old.id, &place).await?,
@@ -154,7 +164,7 @@ impl<P: Ports> Performer<'_, P> {
 
     /// Gives a container another place in a network in which it is. One at a time, for whatever service: two at once would get
     /// the addresses that they have just given back, each the other one's.
-    async fn reconnect(&self, id: &str, network: &str, place: &Place) -> Result<(), Failure> {
+    async fn reconnect(&self, id: &str, network: &str, place: &NetworkPlace) -> Result<(), Failure> {
         let _alone = self.reconnects.lock().await;
         self.ports.engine().disconnect(id, network).await?;
         self.ports.engine().connect(id, place).await

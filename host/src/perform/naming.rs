@@ -7,14 +7,14 @@
 use futures_util::future::join_all;
 
 use super::performer::{Performer, nginx};
-use crate::model::{Container, Failure, Obeying, Route, ServiceName, Target};
+use crate::model::{Container, Failure, ObeyedMark, Route, ServiceName, Target};
 use crate::plan::{Front, PlannedService};
-use crate::run::{Facts, Learnt};
+use crate::run::{RunFacts, StepResult};
 use crate::world::{Content, Edge, OwnSettings, Ports, Publication};
 
 impl<P: Ports> Performer<'_, P> {
     /// Twice: the same bytes are written, and nginx reloads where it does not obey them already. Tells of each service.
-    pub(super) async fn adopt(&self, adopted: &[&PlannedService]) -> Vec<Result<Learnt, Failure>> {
+    pub(super) async fn adopt(&self, adopted: &[&PlannedService]) -> Vec<Result<StepResult, Failure>> {
         let unseen = join_all(adopted.iter().map(|of| self.adopt_unseen(of))).await;
         let told = adopted.iter().zip(&unseen).filter(|(_, unseen)| matches!(unseen, Ok(false)));
         let wanted = join_all(told.map(|(of, _)| async {
@@ -23,8 +23,8 @@ impl<P: Ports> Performer<'_, P> {
         }));
         let mut changed = self.change_each(wanted.await).await.into_iter();
         let end = |unseen: Result<bool, Failure>| match unseen? {
-            true => Ok(Learnt::Nothing),
-            false => changed.next().map_or(Ok(Learnt::Nothing), |former| former.map(|_| Learnt::Nothing)),
+            true => Ok(StepResult::Nothing),
+            false => changed.next().map_or(Ok(StepResult::Nothing), |former| former.map(|_| StepResult::Nothing)),
         };
         unseen.into_iter().map(end).collect()
     }
@@ -48,7 +48,7 @@ impl<P: Ports> Performer<'_, P> {
         service: &ServiceName,
         front: &Front,
         route: &Route,
-        obeying: &Obeying,
+        obeying: &ObeyedMark,
     ) -> Result<bool, Failure> {
         let edge = self.ports.edge();
         if edge.obeying(service, front).await?.as_ref() != Some(obeying) {
@@ -60,18 +60,23 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// Twice: a file that is gone stays gone, and the same bytes are written again.
-    pub(super) async fn release(&self, service: &ServiceName, front: &Front) -> Result<Learnt, Failure> {
+    pub(super) async fn release(&self, service: &ServiceName, front: &Front) -> Result<StepResult, Failure> {
         if self.owner_now(service, front).await?.is_some() {
             // Another project has made a file of that name since, which is not ours to remove.
-            return Ok(Learnt::Nothing);
+            return Ok(StepResult::Nothing);
         }
         self.change(Publication::content(service, front, Content::Before).with(OwnSettings::Gone)).await?;
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Twice: what is at rest stays as it is. A failure is told and nothing else: what serves serves, and the next run names
     /// addresses anew.
-    pub(super) async fn rest(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<Learnt, Failure> {
+    pub(super) async fn rest(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         if let Err(failure) = self.bring_to_rest(service, front, facts).await {
             self.display.remark(&format!(
                 "{}: `{}` names addresses on, which are other containers' perhaps when nginx starts anew",
@@ -79,7 +84,7 @@ impl<P: Ports> Performer<'_, P> {
                 front.file(service)
             ));
         }
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Names the live containers once more where the file does not any more: a run that is taken up had come to rest already,
@@ -107,7 +112,7 @@ impl<P: Ports> Performer<'_, P> {
         Ok(())
     }
 
-    async fn bring_to_rest(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<(), Failure> {
+    async fn bring_to_rest(&self, service: &ServiceName, front: &Front, facts: &RunFacts) -> Result<(), Failure> {
         let edge = self.ports.edge();
         let file = edge.published(service, front).await?;
         // Others may have made it theirs since.
@@ -181,7 +186,7 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// Returns who the file from before says obeys its addresses, where it is at rest.
-    fn obeyed_before(&self, front: &Front) -> Option<Obeying> {
+    fn obeyed_before(&self, front: &Front) -> Option<ObeyedMark> {
         self.ports.edge().read(front.before.as_deref()?).said?.rests
     }
 }

@@ -7,7 +7,7 @@ use futures_util::future::{join_all, try_join_all};
 use super::performer::Performer;
 use crate::model::{Container, ContainerStatus, Failure, OldVolumes, ServiceName};
 use crate::plan::{Front, PlannedService, names};
-use crate::run::{Facts, Learnt};
+use crate::run::{RunFacts, StepResult};
 use crate::world::{Engine, Ports, Publication};
 
 /// A connection that somebody opens at the moment in which a container is connected anew is tried again by the kernel after a
@@ -16,9 +16,9 @@ const TRIED_AGAIN: Duration = Duration::from_millis(1100);
 
 impl<P: Ports> Performer<'_, P> {
     /// Twice: a stopped container stays stopped. The file names them: the operator has settled that there is a gap.
-    pub(super) async fn stop_old(&self, old: &[Container], grace: Option<Duration>) -> Result<Learnt, Failure> {
+    pub(super) async fn stop_old(&self, old: &[Container], grace: Option<Duration>) -> Result<StepResult, Failure> {
         self.end(old, grace, false, None).await?;
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Twice: running containers stay, and the same addresses are written again.
@@ -27,21 +27,21 @@ impl<P: Ports> Performer<'_, P> {
         service: &ServiceName,
         old: &[Container],
         front: Option<&Front>,
-    ) -> Result<Learnt, Failure> {
+    ) -> Result<StepResult, Failure> {
         if self.is_down(service) {
             // They had died before the run: it is enough that somebody has tried.
             join_all(old.iter().map(|container| self.ports.engine().start(&container.id))).await;
-            return Ok(Learnt::Nothing);
+            return Ok(StepResult::Nothing);
         }
         try_join_all(old.iter().map(|container| self.ports.engine().start(&container.id))).await?;
-        let Some(front) = front else { return Ok(Learnt::Nothing) };
+        let Some(front) = front else { return Ok(StepResult::Nothing) };
         let reach = front.reach();
         let located = try_join_all(old.iter().map(|container| self.located(container, Some(&reach)))).await?;
         // A container that was stopped may have got another address.
         if located.iter().zip(old).any(|(now, then)| now.address != then.address) {
             self.change(Publication::route(service, front, self.route(service, &located), true)).await?;
         }
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Returns the old containers with their present addresses; those that somebody stopped are started first, and those that had
@@ -66,7 +66,7 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// Makes sure that nginx sends nobody to the old containers any more, and that the candidates run.
-    async fn leave(&self, of: &PlannedService, facts: &Facts) -> Result<(), Failure> {
+    async fn leave(&self, of: &PlannedService, facts: &RunFacts) -> Result<(), Failure> {
         let service = &of.name;
         self.must_run(facts.candidates(service)).await?;
         let Some(front) = &of.front else { return Ok(()) };
@@ -98,7 +98,11 @@ impl<P: Ports> Performer<'_, P> {
     /// Retires services beside one another; what one nginx must be told then it is told once. Tells of each.
     ///
     /// Twice: what is stopped stays stopped, what is gone stays gone.
-    pub(super) async fn retire(&self, retired: &[&PlannedService], facts: &Facts) -> Vec<Result<Learnt, Failure>> {
+    pub(super) async fn retire(
+        &self,
+        retired: &[&PlannedService],
+        facts: &RunFacts,
+    ) -> Vec<Result<StepResult, Failure>> {
         let mut left = join_all(retired.iter().map(|of| self.leave(of, facts))).await;
         let mut taken = false;
         for (of, left) in retired.iter().zip(&mut left).filter(|(_, left)| left.is_ok()) {
@@ -126,7 +130,7 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// Stops and removes the old containers of a service.
-    async fn end_old(&self, of: &PlannedService, facts: &Facts) -> Result<(), Failure> {
+    async fn end_old(&self, of: &PlannedService, facts: &RunFacts) -> Result<(), Failure> {
         let (service, old) = (&of.name, of.old());
         let candidates = facts.candidates(service);
         // It may have taken a while to come here, in which others can do much.
@@ -139,7 +143,7 @@ impl<P: Ports> Performer<'_, P> {
         tokio::join!(end, self.forget(service, keep)).0
     }
 
-    async fn give_backups<'r>(&self, retired: impl Iterator<Item = &'r PlannedService>, facts: &Facts) {
+    async fn give_backups<'r>(&self, retired: impl Iterator<Item = &'r PlannedService>, facts: &RunFacts) {
         let mut wanted = Vec::new();
         let mut fronts = Vec::new();
         for of in retired {
@@ -169,7 +173,7 @@ impl<P: Ports> Performer<'_, P> {
         service: &ServiceName,
         leftovers: &[Container],
         front: Option<&Front>,
-    ) -> Result<Learnt, Failure> {
+    ) -> Result<StepResult, Failure> {
         for leftover in leftovers {
             match self.ports.engine().inspect(&leftover.id).await? {
                 None => {}
@@ -189,7 +193,7 @@ impl<P: Ports> Performer<'_, P> {
                 }
             }
         }
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 
     /// Somebody must serve: where the old containers were removed by somebody else, the candidates stay; where they were

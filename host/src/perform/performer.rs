@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use crate::measure::probe::Probe;
 use crate::model::{Container, Failure, ServiceName};
-use crate::plan::{Front, Plan, PlannedService, Reach};
+use crate::plan::{Front, NetworkPort, Plan, PlannedService};
 use crate::run::trace::Probed;
 use crate::site::containers::container;
 use crate::ui::Display;
@@ -60,7 +60,11 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// Returns the container with the address that it has now.
-    pub(super) async fn located(&self, candidate: &Container, reach: Option<&Reach>) -> Result<Container, Failure> {
+    pub(super) async fn located(
+        &self,
+        candidate: &Container,
+        reach: Option<&NetworkPort>,
+    ) -> Result<Container, Failure> {
         let Some(reach) = reach else { return Ok(candidate.clone()) };
         let seen = self.ports.engine().inspect(&candidate.id).await?;
         let seen = seen.ok_or_else(|| gone(candidate))?;

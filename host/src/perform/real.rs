@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::performer::Performer;
-use crate::claim::Held;
+use crate::claim::Claim;
 use crate::docker::Docker;
 use crate::measure::probe::Probe;
 use crate::model::{Failure, PROBE_RATE, Phase, ServiceName};
@@ -22,19 +22,19 @@ pub struct Real<'a> {
     pub(super) display: Display,
     /// The hooks that are asked, by service.
     pub(super) hooks: LoadedHooks,
-    held: &'a Held,
+    held: &'a Claim,
     /// One probe for each URL that a service of the plan names.
     pub(super) probes: BTreeMap<ServiceName, Arc<Probe>>,
     /// What is normal for the checks of each candidate.
-    pub(super) usual: Usual,
+    pub(super) usual: UsualTimes,
     /// How often and since when each phase is asked.
-    pub(super) entered: Entered,
+    pub(super) entered: PhaseCounts,
     began: tokio::time::Instant,
 }
 
 impl<'a> Real<'a> {
     /// Makes the world of a plan, whose front doors nobody measures.
-    pub(super) fn new(site: &'a Site, plan: &'a Plan, held: &'a Held, hooks: LoadedHooks, display: Display) -> Self {
+    pub(super) fn new(site: &'a Site, plan: &'a Plan, held: &'a Claim, hooks: LoadedHooks, display: Display) -> Self {
         Self {
             site,
             plan,
@@ -42,8 +42,8 @@ impl<'a> Real<'a> {
             display,
             hooks,
             probes: BTreeMap::new(),
-            usual: Usual::default(),
-            entered: Entered::default(),
+            usual: UsualTimes::default(),
+            entered: PhaseCounts::default(),
             began: tokio::time::Instant::now(),
         }
     }
@@ -67,7 +67,7 @@ impl Site {
     pub fn world<'a>(
         &'a self,
         plan: &'a Plan,
-        held: &'a Held,
+        held: &'a Claim,
         display: &Display,
         fresh: bool,
     ) -> Performer<'a, Real<'a>> {
@@ -117,12 +117,12 @@ impl<'a> Ports for Real<'a> {
 
 /// How often hooks were asked in each phase, and since when. Known in the process that asks.
 #[derive(Debug, Default)]
-pub(super) struct Entered(Mutex<BTreeMap<Asked, (u32, Instant)>>);
+pub(super) struct PhaseCounts(Mutex<BTreeMap<Asked, (u32, Instant)>>);
 
 /// A phase, of which service, about which container.
 type Asked = (Phase, ServiceName, String);
 
-impl Entered {
+impl PhaseCounts {
     /// Counts a call of a phase about a container. Returns how many there were with it, and the time since the first one.
     pub(super) fn ask(&self, phase: Phase, service: &ServiceName, about: &str) -> (u32, Duration) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,9 +135,9 @@ impl Entered {
 
 /// How long checks and hooks take that go well, by candidate. Known in the process that has asked them.
 #[derive(Debug, Default)]
-pub(super) struct Usual(Mutex<BTreeMap<String, Duration>>);
+pub(super) struct UsualTimes(Mutex<BTreeMap<String, Duration>>);
 
-impl Usual {
+impl UsualTimes {
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, Duration>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,17 +7,17 @@ use futures_util::stream::{self, FuturesUnordered, LocalBoxStream, Stream, Strea
 
 use super::health;
 use super::performer::{Performer, nginx, unplanned};
-use crate::model::{Failure, Former, Phase};
+use crate::model::{Failure, FormerRoute, Phase};
 use crate::plan::{PlannedService, Step};
-use crate::run::{Facts, Learnt};
+use crate::run::{RunFacts, StepResult};
 use crate::world::{Judge, Ports, World};
 
 impl<P: Ports> World for Performer<'_, P> {
     fn perform<'a>(
         &'a self,
         steps: &'a [&'a Step],
-        facts: &'a Facts,
-    ) -> impl Stream<Item = (usize, Result<Learnt, Failure>)> + 'a {
+        facts: &'a RunFacts,
+    ) -> impl Stream<Item = (usize, Result<StepResult, Failure>)> + 'a {
         let alike = steps.iter().all(|step| step.verb() == steps[0].verb());
         let of: Vec<&PlannedService> =
             steps.iter().filter_map(|step| step.service()).filter_map(|name| self.planned(name)).collect();
@@ -29,7 +29,7 @@ impl<P: Ports> World for Performer<'_, P> {
             Some(Step::Create { .. }) => together(async move { self.create(&of).await }),
             Some(Step::Switch { .. }) => together(async move {
                 let formers = self.switch(&of, facts).await.into_iter();
-                let learnt = |former: Former| Learnt::Former { generation: former };
+                let learnt = |former: FormerRoute| StepResult::FormerRoute { generation: former };
                 formers.map(|(index, former)| (index, former.map(learnt))).collect()
             }),
             Some(Step::SwitchBack { .. }) => together(async move { self.switch_back(&of, facts).await }),
@@ -58,16 +58,18 @@ impl<P: Ports> World for Performer<'_, P> {
 }
 
 /// Results that come at one time, by their places.
-type Results = Vec<(usize, Result<Learnt, Failure>)>;
+type Results = Vec<(usize, Result<StepResult, Failure>)>;
 
 /// Tells of results as soon as they are there.
-fn together<'a>(results: impl Future<Output = Results> + 'a) -> LocalBoxStream<'a, (usize, Result<Learnt, Failure>)> {
+fn together<'a>(
+    results: impl Future<Output = Results> + 'a,
+) -> LocalBoxStream<'a, (usize, Result<StepResult, Failure>)> {
     stream::once(results).flat_map(stream::iter).boxed_local()
 }
 
 impl<P: Ports> Performer<'_, P> {
     // Long, because it has one line or two for each kind of step.
-    async fn perform_one(&self, step: &Step, facts: &Facts) -> Result<Learnt, Failure> {
+    async fn perform_one(&self, step: &Step, facts: &RunFacts) -> Result<StepResult, Failure> {
         let judge = self.ports.judge();
         // No hook begins beside a command that was given up, least of all its undo. Other steps need not wait: scripts in one
         // container do by themselves, and what runs in a candidate goes with it.
@@ -123,7 +125,7 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// From here on the run only goes forward, so what it goes forward to must run.
-    async fn commit(&self, facts: &Facts) -> Result<Learnt, Failure> {
+    async fn commit(&self, facts: &RunFacts) -> Result<StepResult, Failure> {
         for planned in &self.plan.services {
             let candidates = facts.candidates(&planned.name);
             if candidates.is_empty() {
@@ -132,6 +134,6 @@ impl<P: Ports> Performer<'_, P> {
             self.must_run_on(candidates).await?;
             health::still_well(self, &planned.name, facts).await?;
         }
-        Ok(Learnt::Nothing)
+        Ok(StepResult::Nothing)
     }
 }

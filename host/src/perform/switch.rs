@@ -6,9 +6,9 @@ use futures_util::future::join_all;
 
 use super::health;
 use super::performer::{Performer, nginx, unplanned};
-use crate::model::{Failure, Former, ServiceName};
+use crate::model::{Failure, FormerRoute, ServiceName};
 use crate::plan::{Front, PlannedService, names};
-use crate::run::{Facts, Learnt};
+use crate::run::{RunFacts, StepResult};
 use crate::world::{Edge, OwnSettings, Ports, Publication};
 
 /// The pause before former workers are looked at again where a look at them has failed.
@@ -35,7 +35,7 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// Tells an edge where requests go and makes it obey, unless the file is another project's by now.
-    pub(super) async fn change(&self, publication: Publication<'_>) -> Result<Former, Failure> {
+    pub(super) async fn change(&self, publication: Publication<'_>) -> Result<FormerRoute, Failure> {
         let changed = self.change_each(vec![self.owned(publication).await]).await;
         changed.into_iter().next().unwrap_or_else(|| Err(Failure::new("internal: an edge has not answered")))
     }
@@ -44,7 +44,7 @@ impl<P: Ports> Performer<'_, P> {
     pub(super) async fn change_each(
         &self,
         wanted: Vec<Result<Publication<'_>, Failure>>,
-    ) -> Vec<Result<Former, Failure>> {
+    ) -> Vec<Result<FormerRoute, Failure>> {
         let publications: Vec<Publication<'_>> =
             wanted.iter().filter_map(|wanted| wanted.as_ref().ok()).cloned().collect();
         let published = match publications.is_empty() {
@@ -61,8 +61,8 @@ impl<P: Ports> Performer<'_, P> {
     pub(super) async fn switch(
         &self,
         switched: &[&PlannedService],
-        facts: &Facts,
-    ) -> Vec<(usize, Result<Former, Failure>)> {
+        facts: &RunFacts,
+    ) -> Vec<(usize, Result<FormerRoute, Failure>)> {
         let ready = join_all(switched.iter().map(|of| self.ready(of, of.judged, facts))).await;
         if ready.iter().any(Result::is_err) {
             let refused = ready.into_iter().enumerate();
@@ -79,7 +79,12 @@ impl<P: Ports> Performer<'_, P> {
 
     /// Returns what an edge is told where the candidates of a service can be switched to. `judged`: somebody judges them while the
     /// old containers still run.
-    async fn ready<'p>(&self, of: &'p PlannedService, judged: bool, facts: &Facts) -> Result<Publication<'p>, Failure> {
+    async fn ready<'p>(
+        &self,
+        of: &'p PlannedService,
+        judged: bool,
+        facts: &RunFacts,
+    ) -> Result<Publication<'p>, Failure> {
         let (service, front) = (&of.name, nginx(of)?);
         let candidates = facts.candidates(service);
         if let Some(lost) = candidates.iter().find(|candidate| candidate.address.is_none()) {
@@ -98,8 +103,8 @@ impl<P: Ports> Performer<'_, P> {
     pub(super) async fn switch_back(
         &self,
         switched: &[&PlannedService],
-        facts: &Facts,
-    ) -> Vec<(usize, Result<Learnt, Failure>)> {
+        facts: &RunFacts,
+    ) -> Vec<(usize, Result<StepResult, Failure>)> {
         let wanted = switched.iter().map(|of| async {
             let (service, front) = (&of.name, nginx(of)?);
             let content = self.content_before(service, front, &of.live).await?;
@@ -111,7 +116,12 @@ impl<P: Ports> Performer<'_, P> {
         join_all(ended).await.into_iter().enumerate().collect()
     }
 
-    async fn end_switch_back(&self, of: &PlannedService, former: Former, facts: &Facts) -> Result<Learnt, Failure> {
+    async fn end_switch_back(
+        &self,
+        of: &PlannedService,
+        former: FormerRoute,
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         let (service, front, drain) = (&of.name, nginx(of)?, of.drain_timeout);
         if !self.is_down(service) {
             self.display.note(&format!("{service}: {} serves again", names(&of.live)));
@@ -126,7 +136,7 @@ impl<P: Ports> Performer<'_, P> {
             }
         }
         // Where nothing was adopted, nobody else brings the file to rest.
-        if self.is_down(service) { self.rest(service, front, facts).await } else { Ok(Learnt::Nothing) }
+        if self.is_down(service) { self.rest(service, front, facts).await } else { Ok(StepResult::Nothing) }
     }
 
     /// Twice: workers that are gone stay gone.
@@ -135,11 +145,11 @@ impl<P: Ports> Performer<'_, P> {
         service: &ServiceName,
         front: &Front,
         timeout: Duration,
-        facts: &Facts,
-    ) -> Result<Learnt, Failure> {
+        facts: &RunFacts,
+    ) -> Result<StepResult, Failure> {
         match facts.former.get(service) {
-            Some(former) => self.drain_of(service, front, timeout, former).await.map(|()| Learnt::Nothing),
-            None => Ok(Learnt::Nothing),
+            Some(former) => self.drain_of(service, front, timeout, former).await.map(|()| StepResult::Nothing),
+            None => Ok(StepResult::Nothing),
         }
     }
 
@@ -151,7 +161,7 @@ impl<P: Ports> Performer<'_, P> {
         service: &ServiceName,
         front: &Front,
         timeout: Duration,
-        former: &Former,
+        former: &FormerRoute,
     ) -> Result<(), Failure> {
         let note = |left| format!("{left} old nginx workers still have requests");
         let Some(failure) = self.await_left(service, front, former, timeout, note).await? else { return Ok(()) };
@@ -169,7 +179,7 @@ impl<P: Ports> Performer<'_, P> {
         &self,
         service: &ServiceName,
         front: &Front,
-        former: &Former,
+        former: &FormerRoute,
         timeout: Duration,
         note: impl Fn(usize) -> String,
     ) -> Result<Option<Failure>, Failure> {
@@ -194,7 +204,12 @@ impl<P: Ports> Performer<'_, P> {
 
     /// Drains where nobody knows the workers that served the old containers, because the journal was lost: nginx is told
     /// once more what it knows, and all workers from before are waited for.
-    pub(super) async fn drain_anew(&self, service: &ServiceName, front: &Front, facts: &Facts) -> Result<(), Failure> {
+    pub(super) async fn drain_anew(
+        &self,
+        service: &ServiceName,
+        front: &Front,
+        facts: &RunFacts,
+    ) -> Result<(), Failure> {
         let of = self.planned(service).ok_or_else(|| unplanned(service))?;
         let former = self.change(self.ready(of, false, facts).await?).await?;
         self.drain_of(service, front, of.drain_timeout, &former).await

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Check, Container, Failure, FixedAddress, FixedPort, Image, Lifecycle, LoadedHook, Phase, Place, ProxyChoice,
+    Check, Container, Failure, FixedAddress, FixedPort, Image, Lifecycle, LoadedHook, NetworkPlace, Phase, ProxyChoice,
     Reaches, ServiceName, Settings, millis,
 };
 
@@ -165,7 +165,7 @@ pub struct AnonymousVolume {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalledIn {
     /// The place of the newest live container there, without what is its own.
-    pub place: Place,
+    pub place: NetworkPlace,
     /// The names of the containers that could call it.
     pub callers: Vec<String>,
 }
@@ -260,8 +260,8 @@ impl Front {
     }
 
     /// Returns how nginx reaches a container of the service.
-    pub fn reach(&self) -> Reach {
-        Reach { network: self.network.clone(), port: self.port }
+    pub fn reach(&self) -> NetworkPort {
+        NetworkPort { network: self.network.clone(), port: self.port }
     }
 
     /// Tells whether the file is people's, or there was none: a run that is unwound brings that back.
@@ -286,7 +286,7 @@ pub struct ProbeWay {
 
 /// By which network and port nginx reaches a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reach {
+pub struct NetworkPort {
     /// The network; `None`: from the host, by any.
     pub network: Option<String>,
     /// The port.

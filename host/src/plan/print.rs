@@ -8,7 +8,7 @@ use humantime::format_duration;
 use super::observed::Front;
 use super::steps::Step;
 use super::{Plan, PlannedService};
-use crate::model::{Check, Container, Image, InjectedFile, Lifecycle, OldVolumes, Phase, Place, list_commands};
+use crate::model::{Check, Container, Image, InjectedFile, Lifecycle, NetworkPlace, OldVolumes, Phase, list_commands};
 use crate::text::{printable, short};
 
 impl fmt::Display for Plan {
@@ -206,8 +206,8 @@ fn candidates(count: usize) -> String {
 }
 
 /// Returns the names that a service has in its networks, as "`app`, `shop` in demo_default".
-fn called(places: &[Place]) -> String {
-    let place = |place: &Place| {
+fn called(places: &[NetworkPlace]) -> String {
+    let place = |place: &NetworkPlace| {
         let names: Vec<String> = place.aliases.iter().map(|alias| format!("`{alias}`")).collect();
         format!("{} in {}", names.join(", "), place.network)
     };

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::back::Keep;
-use super::observed::{CalledIn, Front, Reach, Retag};
+use super::observed::{CalledIn, Front, NetworkPort, Retag};
 use crate::model::{
-    Check, Container, Image, Lifecycle, OldVolumes, Order, Phase, Place, ServiceName, millis, optional_millis,
+    Check, Container, Image, Lifecycle, NetworkPlace, OldVolumes, Order, Phase, ServiceName, millis, optional_millis,
 };
 
 /// A service in a plan.
@@ -130,7 +130,7 @@ impl PlannedService {
     }
 
     /// Returns by which network and port nginx reaches its containers; `None`: a worker.
-    pub fn reach(&self) -> Option<Reach> {
+    pub fn reach(&self) -> Option<NetworkPort> {
         self.front.as_ref().map(Front::reach)
     }
 
@@ -141,7 +141,7 @@ impl PlannedService {
     }
 
     /// Returns the networks in which others call it, each with the place in it of who is live.
-    pub fn places(&self) -> Vec<Place> {
+    pub fn places(&self) -> Vec<NetworkPlace> {
         self.called_in.iter().map(|called| called.place.clone()).collect()
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::model::{
     Check, Container, Dns, Failure, FixedPort, Harm, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook,
-    OldVolumes, Order, Phase, Place, ProxyChoice, Reaches, RunId, Settings, Timeouts,
+    NetworkPlace, OldVolumes, Order, Phase, ProxyChoice, Reaches, RunId, Settings, Timeouts,
 };
 
 /// A proxied service with one live container, which nothing prevents from being swapped.
@@ -355,7 +355,7 @@ note: `jobs` has an anonymous volume at `/data`: the candidate gets an empty one
 /// A network in which others run.
 fn called_in(network: &str, aliases: &[&str], callers: &[&str]) -> CalledIn {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    let place = Place { network: network.to_owned(), aliases: owned(aliases), ..Place::default() };
+    let place = NetworkPlace { network: network.to_owned(), aliases: owned(aliases), ..NetworkPlace::default() };
     CalledIn { place, callers: owned(callers) }
 }
 

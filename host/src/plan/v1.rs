@@ -12,7 +12,7 @@ use super::back::Keep;
 use super::observed::{CalledIn, Front, Retag};
 use super::{Plan, PlannedService, Step, VERSION};
 use crate::model::{
-    Check, Container, Image, InjectedFile, Lifecycle, LifecycleCommand, OldVolumes, Order, Phase, Place, RunId,
+    Check, Container, Image, InjectedFile, Lifecycle, LifecycleCommand, NetworkPlace, OldVolumes, Order, Phase, RunId,
     ServiceName, Timeouts, millis, optional_millis,
 };
 
@@ -96,7 +96,7 @@ enum StepV1 {
         timeout: Duration,
     },
     Announce {
-        places: Vec<Place>,
+        places: Vec<NetworkPlace>,
         callers: Vec<String>,
     },
     PreSwap {
@@ -264,6 +264,6 @@ fn asked(planned: &mut PlannedService, phase: Phase, hooks: Vec<String>) {
 
 /// Returns what is known of a network by its name alone: candidates get the service's name there.
 fn called(planned: &PlannedService, network: String) -> CalledIn {
-    let place = Place { network, aliases: vec![planned.name.to_string()], ..Place::default() };
+    let place = NetworkPlace { network, aliases: vec![planned.name.to_string()], ..NetworkPlace::default() };
     CalledIn { place, callers: Vec::new() }
 }

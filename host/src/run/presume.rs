@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Event, Goal, Learnt};
+use super::{Event, Goal, StepResult};
 use crate::model::{Container, ServiceName};
 use crate::plan::{Front, Plan, PlannedService, Step};
 
@@ -80,7 +80,9 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     for (step, what) in plan.steps.iter().enumerate() {
         let learnt = match what {
             Step::Create { .. } if !created => break,
-            Step::Create { service } | Step::Start { service } => Learnt::candidates(of(service).candidates.clone()),
+            Step::Create { service } | Step::Start { service } => {
+                StepResult::candidates(of(service).candidates.clone())
+            }
             // Nobody can tell how far it came; it must be done before a candidate starts.
             Step::Init { .. } | Step::Inject { .. } if !started => {
                 events.push(Event::Started { step });
@@ -89,7 +91,7 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
             Step::Switch { .. } if !switched => break,
             Step::Commit if !forward => break,
             Step::Retire { .. } => break,
-            _ => Learnt::Nothing,
+            _ => StepResult::Nothing,
         };
         events.extend([Event::Started { step }, Event::Done { step, learnt }]);
     }

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::model::{
-    Check, FileKind, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook, OldVolumes, Order, Phase, Place,
-    ProxyChoice, Reaches, RunId, Settings,
+    Check, FileKind, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook, NetworkPlace, OldVolumes, Order,
+    Phase, ProxyChoice, Reaches, RunId, Settings,
 };
 use crate::plan::{
     CalledIn, Front, Keep, Observed, ObservedService, PlannedService, ProbeWay, Replaced, Retag, VERSION, plan,
@@ -94,10 +94,10 @@ fn event(text: &str) -> Event {
     let failure = Failure::new(FAILED);
     match word {
         "start" => Event::Started { step },
-        "done" => Event::Done { step, learnt: Learnt::Nothing },
+        "done" => Event::Done { step, learnt: StepResult::Nothing },
         "fail" => Event::Failed { step, failure },
         "undo" => Event::UndoStarted { step },
-        "undone" => Event::Undone { step, learnt: Learnt::Nothing },
+        "undone" => Event::Undone { step, learnt: StepResult::Nothing },
         "undo-fail" => Event::UndoFailed { step, failure },
         "signal" => Event::Interrupted { signal: "SIGINT".to_owned() },
         "forward" => Event::Resumed { goal: Goal::Forward },
@@ -142,14 +142,14 @@ pub(super) fn rest(plan: &Plan, mut events: Vec<Event>) -> String {
                 events.extend(steps.iter().map(|step| Event::Started { step: *step }));
                 for step in steps {
                     verbs.push(plan.steps[step].verb().to_owned());
-                    events.push(Event::Done { step, learnt: Learnt::Nothing });
+                    events.push(Event::Done { step, learnt: StepResult::Nothing });
                 }
             }
             Next::Undo(steps) => {
                 events.extend(steps.iter().map(|step| Event::UndoStarted { step: *step }));
                 for step in steps {
                     verbs.push(plan.undo(&plan.steps[step]).expect("it has an undo").verb().to_owned());
-                    events.push(Event::Undone { step, learnt: Learnt::Nothing });
+                    events.push(Event::Undone { step, learnt: StepResult::Nothing });
                 }
             }
             Next::Stuck(step) => return format!("{} STUCK at {}", verbs.join(" "), plan.steps[step].verb()),
@@ -353,15 +353,15 @@ fn events_that_no_run_writes_are_refused() {
 #[test]
 fn the_facts_are_the_last_that_were_learnt() {
     let plan = app();
-    let generation = Former("those of before".into());
-    let candidates = |id| Learnt::candidates(vec![container(id)]);
+    let generation = FormerRoute("those of before".into());
+    let candidates = |id| StepResult::candidates(vec![container(id)]);
     let events = [
         Event::Done { step: 0, learnt: candidates("created") },
         Event::Done { step: 1, learnt: candidates("started") },
-        Event::Done { step: 3, learnt: Learnt::Former { generation: generation.clone() } },
+        Event::Done { step: 3, learnt: StepResult::FormerRoute { generation: generation.clone() } },
         Event::Done { step: 99, learnt: candidates("nowhere") },
     ];
-    let facts = Facts::of(&plan, &events);
+    let facts = RunFacts::of(&plan, &events);
     assert_eq!(facts.candidates(&name("app")), [container("started")]);
     assert_eq!(facts.former.get(&name("app")), Some(&generation));
     assert_eq!(facts.candidates(&name("other")), []);
@@ -381,11 +381,11 @@ fn successors(plan: &Plan, events: &[Event]) -> Vec<Vec<Event>> {
     let failure = || Failure::new(FAILED);
     let mut next: Vec<Vec<Event>> = match decide(plan, events).expect("the events are legal") {
         Next::Do(steps) => {
-            let done = |step| Event::Done { step, learnt: Learnt::Nothing };
+            let done = |step| Event::Done { step, learnt: StepResult::Nothing };
             begun(&steps, |step| Event::Started { step }, [&done, &|step| Event::Failed { step, failure: failure() }])
         }
         Next::Undo(steps) => {
-            let undone = |step| Event::Undone { step, learnt: Learnt::Nothing };
+            let undone = |step| Event::Undone { step, learnt: StepResult::Nothing };
             let failed = |step| Event::UndoFailed { step, failure: failure() };
             begun(&steps, |step| Event::UndoStarted { step }, [&undone, &failed])
         }
@@ -398,7 +398,7 @@ fn successors(plan: &Plan, events: &[Event]) -> Vec<Vec<Event>> {
 
 /// Fails unless what must hold in every state holds in this one.
 fn check_state(plan: &Plan, events: &[Event]) {
-    let state = State::of(plan, events).expect("the events are legal");
+    let state = RunState::of(plan, events).expect("the events are legal");
     let at = |wanted: fn(&Step) -> bool| (0..plan.steps.len()).filter(move |step| wanted(&plan.steps[*step]));
     let next = decide(plan, events).expect("the events are legal");
     assert!(!(state.committed() && state.unwinding()), "unwound after the commit: {events:?}");
@@ -439,7 +439,7 @@ fn explore(plan: &Plan) -> usize {
     let mut seen = HashSet::new();
     let mut queue = VecDeque::from([Vec::new()]);
     while let Some(events) = queue.pop_front() {
-        let state = State::of(plan, &events).expect("the events are legal");
+        let state = RunState::of(plan, &events).expect("the events are legal");
         if !seen.insert((format!("{:?}", state.status), state.back, format!("{:?}", state.closed))) {
             continue;
         }
@@ -560,8 +560,8 @@ fn checks() -> Vec<Check> {
     ]
 }
 
-fn place() -> Place {
-    Place {
+fn place() -> NetworkPlace {
+    NetworkPlace {
         network: "demo_default".to_owned(),
         aliases: vec!["demo-app-2".to_owned(), "app".to_owned()],
         links: vec!["demo-db-1:db".to_owned()],
@@ -628,18 +628,18 @@ fn one_of_each() -> Vec<Event> {
 
 fn one_of_each_but_the_plan() -> Vec<Event> {
     let process = |pid: u32| json!({ "pid": pid, "start": 123_456 });
-    let generation = Former(json!({ "boot": "5f2d", "master": process(1), "workers": [process(7)] }));
+    let generation = FormerRoute(json!({ "boot": "5f2d", "master": process(1), "workers": [process(7)] }));
     let failure =
         || Failure::new("candidate is not healthy").hint("see its log").tail(["connection refused".to_owned()]);
     vec![
         Event::Started { step: 0 },
-        Event::Done { step: 0, learnt: Learnt::Nothing },
-        Event::Done { step: 1, learnt: Learnt::candidates(vec![container("new")]) },
-        Event::Done { step: 6, learnt: Learnt::Former { generation } },
+        Event::Done { step: 0, learnt: StepResult::Nothing },
+        Event::Done { step: 1, learnt: StepResult::candidates(vec![container("new")]) },
+        Event::Done { step: 6, learnt: StepResult::FormerRoute { generation } },
         Event::Failed { step: 7, failure: failure() },
         Event::UndoStarted { step: 6 },
         Event::UndoFailed { step: 6, failure: failure() },
-        Event::Undone { step: 6, learnt: Learnt::Nothing },
+        Event::Undone { step: 6, learnt: StepResult::Nothing },
         Event::Interrupted { signal: "SIGINT".to_owned() },
         Event::Resumed { goal: Goal::Forward },
         Event::Resumed { goal: Goal::Back },
@@ -664,11 +664,13 @@ fn every_event_and_step_comes_back_from_a_journal() {
 /// What was added since is read back too, and left out where it says nothing.
 #[test]
 fn what_later_versions_added_comes_back_from_a_journal() {
-    let learnt =
-        Learnt::Candidates { containers: vec![container("new")], places: [("new".to_owned(), vec![place()])].into() };
+    let learnt = StepResult::Candidates {
+        containers: vec![container("new")],
+        places: [("new".to_owned(), vec![place()])].into(),
+    };
     let text = serde_json::to_string(&learnt).expect("it can be written");
-    assert_eq!(serde_json::from_str::<Learnt>(&text).expect(&text), learnt);
-    assert!(!serde_json::to_string(&Learnt::candidates(Vec::new())).expect("it can be written").contains("places"));
+    assert_eq!(serde_json::from_str::<StepResult>(&text).expect(&text), learnt);
+    assert!(!serde_json::to_string(&StepResult::candidates(Vec::new())).expect("it can be written").contains("places"));
 }
 
 #[test]

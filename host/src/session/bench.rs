@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::context::{Session, Targets, now_ms};
-use super::outcome::{NotDone, Ran};
+use super::outcome::{NotDone, RunResult};
 use super::planning::{self, plan};
-use crate::claim::Held;
+use crate::claim::Claim;
 use crate::executor::End;
-use crate::measure::{Loader, Seen};
+use crate::measure::{LoadFigures, Loader};
 use crate::model::{Failure, ServiceName};
 use crate::run::Outcome;
 
@@ -36,7 +36,7 @@ pub enum Bench {
     /// All was measured.
     Measured(Measurements),
     /// A run did not swap; what was measured before it is lost.
-    Ended(Ran),
+    Ended(RunResult),
 }
 
 /// What was measured.
@@ -51,7 +51,7 @@ pub struct Measurements {
     /// Requests per second.
     pub rate: u32,
     /// Without any swap.
-    pub quiet: Seen,
+    pub quiet: LoadFigures,
     /// The swaps.
     #[serde(flatten)]
     pub swap: Measured,
@@ -64,16 +64,16 @@ pub struct Measurements {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Measured {
     /// Each time from its beginning to half a second after its end.
-    pub each: Vec<Seen>,
+    pub each: Vec<LoadFigures>,
     /// All of them together.
-    pub during: Seen,
+    pub during: LoadFigures,
     /// How long each took, in milliseconds.
     pub took_ms: Vec<u64>,
 }
 
 /// Why a bench ended before its end.
 enum Stop {
-    Ran(Box<Ran>),
+    Run(Box<RunResult>),
     NotDone(NotDone),
 }
 
@@ -99,7 +99,7 @@ impl Session<'_> {
         held.release().await;
         match measured {
             Ok(measurements) => Ok(Bench::Measured(measurements)),
-            Err(Stop::Ran(ran)) => Ok(Bench::Ended(*ran)),
+            Err(Stop::Run(ran)) => Ok(Bench::Ended(*ran)),
             Err(Stop::NotDone(not_done)) => Err(not_done),
         }
     }
@@ -109,7 +109,7 @@ impl Session<'_> {
         &self,
         service: &ServiceName,
         load: Load,
-        held: &Held,
+        held: &Claim,
         say: impl Fn(&str),
     ) -> Result<Measurements, Stop> {
         let Load { swaps, rate, baseline } = load;
@@ -143,18 +143,18 @@ impl Session<'_> {
     }
 
     /// Swaps a service that is held.
-    async fn swap_to_itself(&self, service: &ServiceName, held: &Held) -> Result<(), Stop> {
+    async fn swap_to_itself(&self, service: &ServiceName, held: &Claim) -> Result<(), Stop> {
         let began_ms = now_ms();
         let targets = Targets { services: vec![service.clone()], health: None };
         let course = self.course();
         let plan = course.unless_interrupted(plan(self.site, self.options, &targets)).await?;
         let ran = course.begin(Arc::new(plan), held, began_ms).await?;
-        if ran.end == End::Over(Outcome::Swapped) { Ok(()) } else { Err(Stop::Ran(Box::new(ran))) }
+        if ran.end == End::Over(Outcome::Swapped) { Ok(()) } else { Err(Stop::Run(Box::new(ran))) }
     }
 }
 
 /// Measures without any swap. Fails where a request does: then nothing could be said about swaps.
-async fn undisturbed(loader: &Loader, url: &str) -> Result<Seen, Failure> {
+async fn undisturbed(loader: &Loader, url: &str) -> Result<LoadFigures, Failure> {
     tokio::time::sleep(QUIET).await;
     loader.settled().await;
     let calm = loader.seen(Duration::ZERO, loader.now());

@@ -6,14 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use super::context::{now_ms, services_of};
-use super::outcome::{Done, NotDone, Ran};
+use super::outcome::{Done, NotDone, RunResult};
 use super::ports::{LeftRun, Ports, RunJournal};
 use crate::claim::{Copies, runs_without_journal, settled_by_others, still_as_planned, traces};
 use crate::executor::{self, End, Record, Wishes};
 use crate::model::{Failure, ServiceName};
 use crate::perform::candidates_run;
 use crate::plan::Plan;
-use crate::run::{Event, Goal, State, presume};
+use crate::run::{Event, Goal, RunState, presume};
 use crate::ui::Display;
 
 /// The course of a session.
@@ -156,7 +156,7 @@ impl<'a, P: Ports> Course<'a, P> {
 
     /// Cleans up after all unfinished runs of these services, before a new one begins. Returns the run that could not be
     /// cleaned up, or whose end the operator wants to be the end of all: then the new one must not begin.
-    async fn clean_up(&self, services: &[ServiceName], claim: &P::Claim) -> Result<Option<Ran>, NotDone> {
+    async fn clean_up(&self, services: &[ServiceName], claim: &P::Claim) -> Result<Option<RunResult>, NotDone> {
         for service in services {
             for left in self.ports.unfinished(service)? {
                 if let Some(ran) = self.clean_up_after(left, claim).await? {
@@ -168,7 +168,7 @@ impl<'a, P: Ports> Course<'a, P> {
     }
 
     /// Unwinds or, after its commit, finishes a run.
-    async fn clean_up_after(&self, left: LeftRun, claim: &P::Claim) -> Result<Option<Ran>, NotDone> {
+    async fn clean_up_after(&self, left: LeftRun, claim: &P::Claim) -> Result<Option<RunResult>, NotDone> {
         let began_ms = now_ms();
         let run = left.plan.run.clone();
         let forward = matches!(left.events.last(), Some(Event::Resumed { goal: Goal::Forward }))
@@ -214,7 +214,7 @@ impl<'a, P: Ports> Course<'a, P> {
     ///
     /// On the way to its commit its hooks must be those that it began with; on the way back, and after the commit, the rest is
     /// done without, and the step that needs one tells.
-    async fn go_on(&self, left: LeftRun, goal: Goal, claim: &P::Claim, began_ms: i64) -> Result<Ran, NotDone> {
+    async fn go_on(&self, left: LeftRun, goal: Goal, claim: &P::Claim, began_ms: i64) -> Result<RunResult, NotDone> {
         let plan = left.plan.clone();
         let needs_all = goal == Goal::Forward && !is_committed(&plan, &left.events);
         self.ports.load_hooks(&plan, needs_all).await?;
@@ -222,13 +222,19 @@ impl<'a, P: Ports> Course<'a, P> {
     }
 
     /// Performs a new plan. `began_ms` is since when its time counts.
-    pub(super) async fn begin(&self, plan: Arc<Plan>, claim: &P::Claim, began_ms: i64) -> Result<Ran, NotDone> {
+    pub(super) async fn begin(&self, plan: Arc<Plan>, claim: &P::Claim, began_ms: i64) -> Result<RunResult, NotDone> {
         Box::pin(self.execute(plan, Begin::Fresh, claim, began_ms)).await
     }
 
     /// Performs a plan from where its run stands to its end. What is large is boxed, here and by the callers: it would be moved
     /// through all the calls above.
-    async fn execute(&self, plan: Arc<Plan>, begin: Begin, claim: &P::Claim, began_ms: i64) -> Result<Ran, NotDone> {
+    async fn execute(
+        &self,
+        plan: Arc<Plan>,
+        begin: Begin,
+        claim: &P::Claim,
+        began_ms: i64,
+    ) -> Result<RunResult, NotDone> {
         let fresh = matches!(begin, Begin::Fresh);
         self.ports.take_files(claim, &plan).await?;
         self.ports.end_left_commands(if fresh { None } else { Some(&plan.run) }).await?;
@@ -247,7 +253,7 @@ impl<'a, P: Ports> Course<'a, P> {
         };
         let (running, ()) = tokio::join!(self.ports.settle(&world, &end), over);
         drop(world);
-        Ok(Ran { plan, end, entries: journal.entries(), running, began_ms })
+        Ok(RunResult { plan, end, entries: journal.entries(), running, began_ms })
     }
 
     /// Opens the journal of a run and records how it begins here. Returns it with all events of the run.
@@ -294,5 +300,5 @@ impl<'a, P: Ports> Course<'a, P> {
 }
 
 fn is_committed(plan: &Plan, events: &[Event]) -> bool {
-    State::of(plan, events).is_ok_and(|state| state.committed())
+    RunState::of(plan, events).is_ok_and(|state| state.committed())
 }

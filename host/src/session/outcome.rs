@@ -11,21 +11,21 @@ use crate::run::Entry;
 #[derive(Debug)]
 pub enum Done {
     /// A run was performed, to its end or as far as it could be.
-    Ran(Box<Ran>),
+    Run(Box<RunResult>),
     /// There was nothing to perform, and this is to be told of it.
     Nothing(String),
 }
 
 impl Done {
     /// Tells of a run that was performed.
-    pub(super) fn ran(ran: Ran) -> Self {
-        Done::Ran(Box::new(ran))
+    pub(super) fn ran(ran: RunResult) -> Self {
+        Done::Run(Box::new(ran))
     }
 }
 
 /// What a run did in this process.
 #[derive(Debug)]
-pub struct Ran {
+pub struct RunResult {
     /// What was to be done.
     pub plan: Arc<Plan>,
     /// How it was left.

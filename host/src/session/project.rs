@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::context::{Session, join, now_ms, services_of};
 use super::outcome::NotDone;
 use super::ports::{Claims, Journals, LeftRun, Ports, RunJournal};
-use crate::claim::{Copies, Held, NotHeld};
+use crate::claim::{Claim, Copies, NotHeld};
 use crate::executor::{End, Record};
 use crate::journal::{Journal, Recorded};
 use crate::model::{Failure, RunId, ServiceName};
@@ -22,21 +22,21 @@ pub const ENDED_WITHIN: Duration = Duration::from_secs(20);
 const LEFT_WITHIN: Duration = Duration::from_secs(10);
 
 impl Claims for Session<'_> {
-    type Claim = Held;
+    type Claim = Claim;
 
-    fn nothing(&self) -> Held {
+    fn nothing(&self) -> Claim {
         self.site.hold_nothing(self.display)
     }
 
-    async fn take(&self, held: &mut Held, services: &[ServiceName]) -> Result<(), NotDone> {
+    async fn take(&self, held: &mut Claim, services: &[ServiceName]) -> Result<(), NotDone> {
         held.take(services, self.options.wait).await.map_err(|not_held| not_done(not_held, services))
     }
 
-    async fn take_files(&self, held: &Held, plan: &Plan) -> Result<(), NotDone> {
+    async fn take_files(&self, held: &Claim, plan: &Plan) -> Result<(), NotDone> {
         held.take_files(plan, self.options.wait).await.map_err(|not_held| not_done(not_held, &services_of(plan)))
     }
 
-    async fn release(&self, held: Held) {
+    async fn release(&self, held: Claim) {
         held.release().await;
     }
 }
@@ -136,7 +136,7 @@ impl Ports for Session<'_> {
         self.site
     }
 
-    async fn keep_copy(&self, plan: &Plan, held: &Held) {
+    async fn keep_copy(&self, plan: &Plan, held: &Claim) {
         self.site.publish(plan, held, self.display).await;
     }
 
@@ -155,7 +155,7 @@ impl Ports for Session<'_> {
         }
     }
 
-    fn world<'a>(&'a self, plan: &'a Plan, held: &'a Held, fresh: bool) -> Performer<'a, Real<'a>> {
+    fn world<'a>(&'a self, plan: &'a Plan, held: &'a Claim, fresh: bool) -> Performer<'a, Real<'a>> {
         self.site.world(plan, held, self.display, fresh)
     }
 

@@ -1,11 +1,11 @@
 //! What is to be told of a run when it has ended. Pure.
 
 use super::context::{join, services_of};
-use super::outcome::Ran;
+use super::outcome::RunResult;
 use crate::executor::End;
 use crate::model::Failure;
 use crate::plan::{Plan, PlannedService, names};
-use crate::run::{Entry, Event, Facts, Outcome, State};
+use crate::run::{Entry, Event, Outcome, RunFacts, RunState};
 use crate::ui;
 
 /// What is to be told of a run when it has ended.
@@ -17,10 +17,10 @@ pub struct Report {
     pub lines: Vec<String>,
 }
 
-impl Ran {
+impl RunResult {
     /// Returns what is to be told of this run.
     pub fn report(&self) -> Report {
-        let Ran { plan, end, entries, running, began_ms } = self;
+        let RunResult { plan, end, entries, running, began_ms } = self;
         let services = join(&services_of(plan));
         match end {
             End::Over(Outcome::Swapped) => Report { failure: None, lines: vec![ui::summary(plan, entries, *began_ms)] },
@@ -56,8 +56,8 @@ impl Ran {
 /// Returns which containers nginx sends new requests to, as far as the run knows.
 fn serves(plan: &Plan, entries: &[Entry]) -> String {
     let events: Vec<Event> = entries.iter().map(|entry| entry.event.clone()).collect();
-    let facts = Facts::of(plan, &events);
-    let Ok(state) = State::of(plan, &events) else { return String::new() };
+    let facts = RunFacts::of(plan, &events);
+    let Ok(state) = RunState::of(plan, &events) else { return String::new() };
     let text = |service: &PlannedService| {
         let switched = plan.steps.iter().enumerate().any(|(index, step)| {
             step.verb() == "switch" && step.service() == Some(&service.name) && state.holds(index)
@@ -85,7 +85,7 @@ mod tests {
         let plan = Arc::new(plan);
         let check = |end: End, count: usize, expected: &str| {
             let (plan, entries) = (plan.clone(), entries[..count].to_vec());
-            let Report { failure, lines } = Ran { plan, end, entries, running: Vec::new(), began_ms: 0 }.report();
+            let Report { failure, lines } = RunResult { plan, end, entries, running: Vec::new(), began_ms: 0 }.report();
             let failure = failure.map(|failure| format!("{}\n", failure.in_one_line())).unwrap_or_default();
             assert_eq!(format!("{failure}{}", lines.join("\n")), expected);
         };

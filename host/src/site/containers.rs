@@ -3,24 +3,26 @@
 use std::net::SocketAddr;
 
 use crate::compose;
-use crate::docker::{Seen, State};
+use crate::docker::{ContainerFacts, ContainerStatus};
 use crate::model::{Container, Failure, FixedPort, ProxyChoice, ServiceName};
 use crate::nginx;
 
 /// Returns a container as a plan names it.
-pub(crate) fn container(seen: &Seen, address: Option<SocketAddr>) -> Container {
+pub(crate) fn container(seen: &ContainerFacts, address: Option<SocketAddr>) -> Container {
     Container { id: seen.id.clone(), name: seen.name.clone(), image: seen.image.clone(), address }
 }
 
 /// Returns the containers that died: of those that do not run and once did, the newest version's.
-pub(crate) fn died<'a>(mine: &[&'a Seen]) -> Vec<&'a Seen> {
-    let died = |seen: &&Seen| matches!(seen.state, State::Exited | State::Restarting | State::Dead);
+pub(crate) fn died<'a>(mine: &[&'a ContainerFacts]) -> Vec<&'a ContainerFacts> {
+    let died = |seen: &&ContainerFacts| {
+        matches!(seen.state, ContainerStatus::Exited | ContainerStatus::Restarting | ContainerStatus::Dead)
+    };
     let newest = mine.iter().copied().rfind(died);
     mine.iter().copied().filter(died).filter(|seen| newest.is_some_and(|newest| newest.image == seen.image)).collect()
 }
 
 /// Tells whether a container looks like one that runs nginx.
-pub(crate) fn is_nginx(seen: &Seen) -> bool {
+pub(crate) fn is_nginx(seen: &ContainerFacts) -> bool {
     let mounted = seen.mounts.iter().map(|mount| mount.destination.as_str());
     looks_like_nginx(&seen.image_name, seen.command.iter().map(String::as_str), mounted)
 }
@@ -40,7 +42,7 @@ fn is_swap_folder(path: &str) -> bool {
     path.trim_end_matches('/') == nginx::DEFAULT_FOLDER
 }
 
-pub(crate) fn has_swap_folder(seen: &Seen) -> bool {
+pub(crate) fn has_swap_folder(seen: &ContainerFacts) -> bool {
     seen.mounts.iter().any(|mount| is_swap_folder(&mount.destination))
 }
 

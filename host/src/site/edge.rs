@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Site;
 use super::front::FrontDoor;
-use crate::model::{Failure, Former, Obeying, Route, RouteFile, Said, ServiceName, Target};
+use crate::model::{Failure, FormerRoute, ObeyedMark, Route, RouteFile, RouteStatement, ServiceName, Target};
 use crate::nginx::{
     self, Fallback, FileChange, Generation, Kept, NotParsed, Obeyed, Rest, Server, Shell as _, TUNING_FILE,
     UpstreamFile, Worker,
@@ -22,7 +22,7 @@ impl Site {
 
 impl Site {
     /// Publishes at one nginx, in one folder. After a failure nginx is found anew: it may have been restarted.
-    async fn publish_at(&self, publications: &[&Publication<'_>]) -> Result<Former, Failure> {
+    async fn publish_at(&self, publications: &[&Publication<'_>]) -> Result<FormerRoute, Failure> {
         let Some(Publication { service, front, .. }) = publications.first() else {
             return Err(Failure::new("internal: nothing is published"));
         };
@@ -86,7 +86,7 @@ impl Edge for Site {
     }
 
     /// What concerns one folder of one nginx is one change of it: one test and one reload, however many services there are.
-    async fn publish(&self, publications: &[Publication<'_>]) -> Vec<Result<Former, Failure>> {
+    async fn publish(&self, publications: &[Publication<'_>]) -> Vec<Result<FormerRoute, Failure>> {
         let mut edges: Vec<(&Front, Vec<usize>)> = Vec::new();
         for (index, Publication { front, .. }) in publications.iter().enumerate() {
             let same = |other: &Front| other.proxy == front.proxy && other.directory == front.directory;
@@ -95,7 +95,7 @@ impl Edge for Site {
                 None => edges.push((front, vec![index])),
             }
         }
-        let mut results: Vec<Option<Result<Former, Failure>>> = vec![None; publications.len()];
+        let mut results: Vec<Option<Result<FormerRoute, Failure>>> = vec![None; publications.len()];
         for (_, indices) in edges {
             let at_edge: Vec<&Publication<'_>> = indices.iter().map(|index| &publications[*index]).collect();
             let result = self.publish_at(&at_edge).await;
@@ -109,7 +109,7 @@ impl Edge for Site {
         service: &ServiceName,
         front: &Front,
         route: &Route,
-        rests: Option<&Obeying>,
+        rests: Option<&ObeyedMark>,
     ) -> Result<(), Failure> {
         let door = self.door(service, front).await?;
         let mut file = upstream(service, front, route, true);
@@ -122,7 +122,7 @@ impl Edge for Site {
         door.proxy.write(&door.nginx, &change_to(&file)).await
     }
 
-    async fn obeying(&self, service: &ServiceName, front: &Front) -> Result<Option<Obeying>, Failure> {
+    async fn obeying(&self, service: &ServiceName, front: &Front) -> Result<Option<ObeyedMark>, Failure> {
         for _ in 0..2 {
             let door = self.door(service, front).await?;
             if let Some(generation) = door.proxy.generation(&door.nginx).await? {
@@ -134,7 +134,7 @@ impl Edge for Site {
         Ok(None)
     }
 
-    fn doubted(&self, obeying: Obeying) -> Obeying {
+    fn doubted(&self, obeying: ObeyedMark) -> ObeyedMark {
         Obeyed::of_mark(&obeying).map_or(obeying, |obeyed| obeyed.doubted().mark())
     }
 
@@ -143,7 +143,7 @@ impl Edge for Site {
         &self,
         service: &ServiceName,
         front: &Front,
-        former: &Former,
+        former: &FormerRoute,
         timeout: Duration,
         on_wait: &mut dyn FnMut(usize),
     ) -> Result<(), Failure> {
@@ -157,7 +157,7 @@ impl Edge for Site {
         left
     }
 
-    async fn have_left(&self, service: &ServiceName, front: &Front, former: &Former) -> Result<bool, Failure> {
+    async fn have_left(&self, service: &ServiceName, front: &Front, former: &FormerRoute) -> Result<bool, Failure> {
         let generation = generation(former)?;
         let door = self.door(service, front).await?;
         let left = door.proxy.drained(&generation).await;
@@ -168,7 +168,7 @@ impl Edge for Site {
     }
 }
 
-fn generation(former: &Former) -> Result<Generation, Failure> {
+fn generation(former: &FormerRoute) -> Result<Generation, Failure> {
     Generation::of(former).ok_or_else(|| {
         Failure::new("what the run recorded of nginx's former workers can't be read")
             .hint("resume it with the swap that began it")
@@ -178,7 +178,7 @@ fn generation(former: &Former) -> Result<Generation, Failure> {
 /// Reads an upstream file's text, whoever wrote it.
 pub(crate) fn route_file(text: &str) -> RouteFile {
     let parsed: Result<UpstreamFile, NotParsed> = nginx::parse(text);
-    let said = parsed.ok().map(|file| Said {
+    let said = parsed.ok().map(|file| RouteStatement {
         has_backup: file.fallback.is_some(),
         rests: file.rest.as_ref().map(|rest| rest.obeyed.mark()),
         route: Route {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::docker::Docker;
-use crate::model::{ContainerFacts, Failure, Image, Place, ServiceName};
+use crate::model::{ContainerFacts, Failure, Image, NetworkPlace, ServiceName};
 use crate::plan::back::{self, Replaced};
 use crate::world::Engine;
 
@@ -43,7 +43,7 @@ impl Engine for Docker {
         Docker::disable_restart(self, id).await
     }
 
-    async fn connect(&self, id: &str, place: &Place) -> Result<(), Failure> {
+    async fn connect(&self, id: &str, place: &NetworkPlace) -> Result<(), Failure> {
         self.connect_network(id, place).await
     }
 

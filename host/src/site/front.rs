@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
-use crate::docker::{self, Docker, LogMark, Seen};
+use crate::docker::{self, ContainerFacts, Docker, LogMark};
 use crate::model::{Failure, Output, ProxyChoice, ServiceName};
-use crate::nginx::{LocalShell, Nginx, Observation, Place, Proxy, Said, Shell};
+use crate::nginx::{Home, LocalShell, Nginx, NginxAnswer, Observation, Proxy, Shell};
 use crate::plan::Front;
 use crate::text::quote_all;
 
 /// A shell beside nginx: in its container, or on this host.
-pub enum Beside {
+pub enum NginxShell {
     /// In nginx's container, opened by the engine.
     Container {
         /// The open shell.
@@ -30,18 +30,18 @@ pub enum Beside {
     Host(LocalShell),
 }
 
-impl Shell for Beside {
+impl Shell for NginxShell {
     async fn run_within(&self, script: &str, limit: Duration) -> Result<Output, Failure> {
         match self {
-            Beside::Container { shell, .. } => shell.run_within(script, limit).await,
-            Beside::Host(shell) => shell.run_within(script, limit).await,
+            NginxShell::Container { shell, .. } => shell.run_within(script, limit).await,
+            NginxShell::Host(shell) => shell.run_within(script, limit).await,
         }
     }
 
     async fn logged_since(&self, since: SystemTime) -> Vec<String> {
         match self {
-            Beside::Container { docker, id, mark, .. } => docker.logs_since(id, mark).await.unwrap_or_default(),
-            Beside::Host(shell) => shell.logged_since(since).await,
+            NginxShell::Container { docker, id, mark, .. } => docker.logs_since(id, mark).await.unwrap_or_default(),
+            NginxShell::Host(shell) => shell.logged_since(since).await,
         }
     }
 }
@@ -49,7 +49,7 @@ impl Shell for Beside {
 /// An nginx with an open shell, and what was seen of it last.
 pub struct FrontDoor {
     /// The nginx.
-    pub proxy: Proxy<Beside>,
+    pub proxy: Proxy<NginxShell>,
     /// What a switch needs to know of it.
     pub nginx: Nginx,
 }
@@ -62,15 +62,15 @@ const THIS_MACHINE: &str = "";
 pub struct FrontDoors {
     open: Mutex<HashMap<ProxyChoice, Arc<FrontDoor>>>,
     /// What was opened ahead of need, before anybody knew whether it is the right one, by container.
-    ready: Mutex<HashMap<String, Proxy<Beside>>>,
+    ready: Mutex<HashMap<String, Proxy<NginxShell>>>,
 }
 
 impl FrontDoors {
     /// Opens shells beside what may be an nginx, and asks it for its configuration, so that both are there when they are
     /// needed. What fails is tried again then, and says why.
-    pub async fn prepare(&self, docker: &Docker, containers: &[&Seen]) {
+    pub async fn prepare(&self, docker: &Docker, containers: &[&ContainerFacts]) {
         let enter = |id: String| async move {
-            let proxy = Proxy::new(beside(docker, &id, None).await.ok()?, Place::Container);
+            let proxy = Proxy::new(beside(docker, &id, None).await.ok()?, Home::Container);
             // The proxy keeps what nginx says of its configuration; swap's files are read when they matter, because another
             // run may change them before this one holds the service.
             let _ = proxy.prepare().await;
@@ -87,7 +87,7 @@ impl FrontDoors {
         &self,
         docker: &Docker,
         choice: &ProxyChoice,
-        container: Option<&Seen>,
+        container: Option<&ContainerFacts>,
         service: &ServiceName,
     ) -> Result<Observation, Failure> {
         let mut all = self.observe_all(docker, choice, container, std::slice::from_ref(service)).await?;
@@ -99,7 +99,7 @@ impl FrontDoors {
         &self,
         docker: &Docker,
         choice: &ProxyChoice,
-        container: Option<&Seen>,
+        container: Option<&ContainerFacts>,
         services: &[ServiceName],
     ) -> Result<Vec<Result<Observation, Failure>>, Failure> {
         let open_door = self.open.lock().await.get(choice).cloned();
@@ -115,8 +115,8 @@ impl FrontDoors {
     }
 
     /// Returns what each nginx on this machine says of each of these upstreams, and the texts of their files.
-    pub async fn on_this_machine(&self, upstreams: &[ServiceName]) -> Result<Vec<Vec<Said>>, Failure> {
-        let proxy = Proxy::new(Beside::Host(LocalShell::new()), Place::Host);
+    pub async fn on_this_machine(&self, upstreams: &[ServiceName]) -> Result<Vec<Vec<NginxAnswer>>, Failure> {
+        let proxy = Proxy::new(NginxShell::Host(LocalShell::new()), Home::Host);
         let said = proxy.configurations(upstreams).await?;
         // Whoever enters there next need not ask again.
         self.ready.lock().await.insert(THIS_MACHINE.to_owned(), proxy);
@@ -155,7 +155,7 @@ impl FrontDoors {
         // What was heard from it before is of the past.
         self.ready.lock().await.remove(container);
         self.open.lock().await.clear();
-        let proxy = Proxy::new(beside(docker, container, Some("0")).await?, Place::Container);
+        let proxy = Proxy::new(beside(docker, container, Some("0")).await?, Home::Container);
         proxy.leave_rest(upstream, project).await
     }
 
@@ -185,14 +185,14 @@ impl FrontDoors {
     async fn enter(
         &self,
         docker: &Docker,
-        container: Option<&Seen>,
+        container: Option<&ContainerFacts>,
         services: &[ServiceName],
-    ) -> Result<(Proxy<Beside>, Vec<Result<Observation, Failure>>), Failure> {
+    ) -> Result<(Proxy<NginxShell>, Vec<Result<Observation, Failure>>), Failure> {
         let ready = self.ready.lock().await.remove(container.map_or(THIS_MACHINE, |seen| &seen.id));
         let proxy = match (ready, container) {
             (Some(proxy), _) => proxy,
-            (None, None) => Proxy::new(Beside::Host(LocalShell::new()), Place::Host),
-            (None, Some(seen)) => Proxy::new(beside(docker, &seen.id, None).await?, Place::Container),
+            (None, None) => Proxy::new(NginxShell::Host(LocalShell::new()), Home::Host),
+            (None, Some(seen)) => Proxy::new(beside(docker, &seen.id, None).await?, Home::Container),
         };
         let observations = proxy.observe_all(services, None).await?;
         let Some(seen) = container else { return Ok((proxy, observations)) };
@@ -202,33 +202,37 @@ impl FrontDoors {
             return Ok((proxy, observations));
         }
         // An image that runs nginx without root often has a folder that only root may write.
-        let proxy = Proxy::new(beside(docker, &seen.id, Some("0")).await?, Place::Container);
+        let proxy = Proxy::new(beside(docker, &seen.id, Some("0")).await?, Home::Container);
         let observations = proxy.observe_all(services, None).await?;
         Ok((proxy, observations))
     }
 }
 
 /// Returns the running container of a proxy; `None`: nginx runs on the host.
-pub(crate) async fn container_of(docker: &Docker, project: &str, proxy: &ProxyChoice) -> Result<Option<Seen>, Failure> {
+pub(crate) async fn container_of(
+    docker: &Docker,
+    project: &str,
+    proxy: &ProxyChoice,
+) -> Result<Option<ContainerFacts>, Failure> {
     let (running, start) = match proxy {
         ProxyChoice::Host => return Ok(None),
         ProxyChoice::Service(name) => {
             let all = docker.of_service(project, name.as_str()).await?;
-            (all.into_iter().find(Seen::runs), format!("docker compose up -d {name}"))
+            (all.into_iter().find(ContainerFacts::runs), format!("docker compose up -d {name}"))
         }
         ProxyChoice::Project { project, service } => {
             let all = docker.of_service(project.as_str(), service.as_str()).await?;
-            (all.into_iter().find(Seen::runs), format!("docker compose -p {project} up -d {service}"))
+            (all.into_iter().find(ContainerFacts::runs), format!("docker compose -p {project} up -d {service}"))
         }
         ProxyChoice::Container(name) => {
-            (docker.inspect(name.as_str()).await?.filter(Seen::runs), format!("docker start {name}"))
+            (docker.inspect(name.as_str()).await?.filter(ContainerFacts::runs), format!("docker start {name}"))
         }
     };
     let down = || Failure::new(format!("the proxy `{proxy}` does not run")).hint(format!("`{start}`, then try again"));
     running.map(Some).ok_or_else(down)
 }
 
-async fn beside(docker: &Docker, id: &str, user: Option<&str>) -> Result<Beside, Failure> {
+async fn beside(docker: &Docker, id: &str, user: Option<&str>) -> Result<NginxShell, Failure> {
     let (shell, mark) = tokio::join!(docker.shell(id, user), docker.log_mark(id));
-    Ok(Beside::Container { shell: Box::new(shell?), docker: docker.clone(), id: id.to_owned(), mark: mark? })
+    Ok(NginxShell::Container { shell: Box::new(shell?), docker: docker.clone(), id: id.to_owned(), mark: mark? })
 }

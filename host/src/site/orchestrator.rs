@@ -12,7 +12,7 @@ use super::Site;
 use crate::compose::Values;
 use crate::docker::{Aside, Command, ExecError, Owned};
 use crate::model::{ContainerFacts, Failure, InjectedFile, LifecycleCommand, Moment, ServiceName};
-use crate::world::{Orchestrator, Ran};
+use crate::world::{CommandEnd, Orchestrator};
 
 impl Orchestrator for Site {
     type Values = Values;
@@ -78,7 +78,7 @@ impl Orchestrator for Site {
         (index, command): (usize, &LifecycleCommand),
         values: &Values,
         limit: Duration,
-    ) -> Result<Ran, Failure> {
+    ) -> Result<CommandEnd, Failure> {
         let environment = values.environment(moment, index, command)?;
         let set = environment.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
         let unset = environment.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name.clone());
@@ -92,10 +92,10 @@ impl Orchestrator for Site {
             ..Command::new(command.words.clone())
         };
         match timeout(limit, self.docker.output(id, &exec)).await {
-            Err(_) => Ok(Ran::Late),
-            Ok(Ok(output)) => Ok(Ran::Ended(output)),
-            Ok(Err(error @ ExecError::NotRunning(_))) => Ok(Ran::NotRunning(Failure::from(error))),
-            Ok(Err(error)) => Ok(Ran::NotBegun(Failure::from(error))),
+            Err(_) => Ok(CommandEnd::Late),
+            Ok(Ok(output)) => Ok(CommandEnd::Ended(output)),
+            Ok(Err(error @ ExecError::NotRunning(_))) => Ok(CommandEnd::NotRunning(Failure::from(error))),
+            Ok(Err(error)) => Ok(CommandEnd::NotBegun(Failure::from(error))),
         }
     }
 }

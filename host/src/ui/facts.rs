@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use crate::model::{Container, Failure, InjectedFile, Lifecycle, OldVolumes, Phase, list_commands};
 use crate::plan::{Front, Plan, PlannedService, Step, names};
 use crate::run::trace::{Probed, Reached};
-use crate::run::{Entry, Event, Facts, Learnt, Outcome};
+use crate::run::{Entry, Event, Outcome, RunFacts, StepResult};
 use crate::text::short;
 
 /// Returns what a step that is done has brought about; `None` for steps that nobody needs to see.
-pub(super) fn fact(plan: &Plan, step: &Step, learnt: &Learnt, facts: &Facts) -> Option<String> {
+pub(super) fn fact(plan: &Plan, step: &Step, learnt: &StepResult, facts: &RunFacts) -> Option<String> {
     let planned = plan.service(step.service()?)?;
     let text = brought(step, planned, learnt, facts)?;
     Some(format!("{:<11} {}: {text}", step.verb(), planned.name))
 }
 
 /// Returns the same of a service, without its name. Long, because it has a line or two for each kind of step.
-fn brought(step: &Step, of: &PlannedService, learnt: &Learnt, facts: &Facts) -> Option<String> {
+fn brought(step: &Step, of: &PlannedService, learnt: &StepResult, facts: &RunFacts) -> Option<String> {
     let Lifecycle { files, pre_start, post_start, pre_stop } = &of.lifecycle;
     let new = || names(facts.candidates(&of.name));
     let agreed = |phase| format!("{} agreed", of.hooks(phase).join(", "));
@@ -34,7 +34,7 @@ fn brought(step: &Step, of: &PlannedService, learnt: &Learnt, facts: &Facts) -> 
         Step::PostSwap { .. } => agreed(Phase::PostSwap),
         Step::Finish { .. } => agreed(Phase::Finish),
         Step::Rollback { .. } => match learnt {
-            Learnt::Disagreed { hooks } => disagreed(of.hooks(Phase::Rollback), hooks),
+            StepResult::Disagreed { hooks } => disagreed(of.hooks(Phase::Rollback), hooks),
             _ => agreed(Phase::Rollback),
         },
         Step::Adopt { .. } | Step::Release { .. } | Step::Switch { .. } | Step::SwitchBack { .. } => {
@@ -42,7 +42,7 @@ fn brought(step: &Step, of: &PlannedService, learnt: &Learnt, facts: &Facts) -> 
         }
         Step::Create { .. } => {
             let created = match learnt {
-                Learnt::Candidates { containers, .. } => names(containers),
+                StepResult::Candidates { containers, .. } => names(containers),
                 _ => new(),
             };
             format!("{created} from {} ({})", of.image.name, short(&of.image.id))
@@ -73,7 +73,7 @@ fn brought(step: &Step, of: &PlannedService, learnt: &Learnt, facts: &Facts) -> 
 }
 
 /// Returns what has come of the upstream file of a service.
-fn at_nginx(step: &Step, of: &PlannedService, front: &Front, facts: &Facts) -> Option<String> {
+fn at_nginx(step: &Step, of: &PlannedService, front: &Front, facts: &RunFacts) -> Option<String> {
     let file = front.file(&of.name);
     Some(match step {
         Step::Adopt { .. } if front.is_obeyed() => return None,
@@ -136,7 +136,7 @@ pub fn seconds(ms: i64) -> String {
 /// `began_ms` is when the command began, in milliseconds since 1970: looking at the world counts too.
 pub fn summary(plan: &Plan, entries: &[Entry], began_ms: i64) -> String {
     let events: Vec<Event> = entries.iter().map(|entry| entry.event.clone()).collect();
-    let facts = Facts::of(plan, &events);
+    let facts = RunFacts::of(plan, &events);
     let pair = |service: &PlannedService| {
         format!("{}: {} → {}", service.name, names(&service.live), names(facts.candidates(&service.name)))
     };
@@ -221,7 +221,7 @@ pub fn rolled_back(plan: &Plan, entries: &[Entry], running: &[String]) -> String
     let failed: Vec<&str> = entries
         .iter()
         .filter_map(|entry| match &entry.event {
-            Event::Undone { learnt: Learnt::Disagreed { hooks }, .. } => Some(hooks),
+            Event::Undone { learnt: StepResult::Disagreed { hooks }, .. } => Some(hooks),
             _ => None,
         })
         .flatten()

@@ -8,7 +8,7 @@ use crate::run::trace::{Bucket, Probed};
 use crate::run::{Event, Outcome};
 
 use super::facts::seconds;
-use super::spans::{Ending, Span, Told};
+use super::spans::{Ending, RunRecord, Span};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 150.0;
@@ -26,7 +26,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    pub(super) fn of(told: &Told) -> Self {
+    pub(super) fn of(told: &RunRecord) -> Self {
         let began = told.began();
         let ended = told.spans().iter().map(|span| span.ended).chain([told.ended(), began + 1]).max().unwrap_or(1);
         let left = told.entries.windows(2).filter(|pair| matches!(pair[1].event, Event::Resumed { .. }));
@@ -64,7 +64,7 @@ struct Lane {
 }
 
 /// Returns the picture of a run.
-pub(super) fn plot(told: &Told) -> Markup {
+pub(super) fn plot(told: &RunRecord) -> Markup {
     let scale = Scale::of(told);
     let spans: Vec<Span> = told.spans().into_iter().filter(|span| span.step != Step::Commit).collect();
     let labels = labels(&spans, &scale);
@@ -109,7 +109,7 @@ pub(super) fn plot(told: &Told) -> Markup {
 }
 
 /// Returns the picture in words.
-fn described(told: &Told, spans: &[Span]) -> String {
+fn described(told: &RunRecord, spans: &[Span]) -> String {
     let steps: Vec<String> = spans
         .iter()
         .map(|span| {
@@ -125,7 +125,7 @@ fn described(told: &Told, spans: &[Span]) -> String {
     [steps.join(", "), doors.join(". ")].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(". ")
 }
 
-fn committed(told: &Told) -> Option<i64> {
+fn committed(told: &RunRecord) -> Option<i64> {
     told.entries.iter().find_map(|entry| match entry.event {
         Event::Done { step, .. } if told.plan.steps.get(step) == Some(&Step::Commit) => Some(entry.at_ms),
         _ => None,
@@ -171,7 +171,7 @@ fn labels(spans: &[Span], scale: &Scale) -> Vec<Label> {
 }
 
 /// Returns what lived when: the old containers, the candidates, and nginx's workers of both generations.
-fn lanes(told: &Told, spans: &[Span]) -> Vec<Lane> {
+fn lanes(told: &RunRecord, spans: &[Span]) -> Vec<Lane> {
     let facts = told.facts();
     let mut lanes = Vec::new();
     for planned in &told.plan.services {
@@ -189,7 +189,7 @@ fn container_lane(
     container: &Container,
     service: &ServiceName,
     spans: &[Span],
-    told: &Told,
+    told: &RunRecord,
     new: bool,
     live: Life,
 ) -> Lane {
@@ -220,7 +220,7 @@ fn container_lane(
 }
 
 /// The workers of the generation before the switch end while the step `drain` waits for them.
-fn worker_lanes(service: &ServiceName, spans: &[Span], told: &Told) -> Vec<Lane> {
+fn worker_lanes(service: &ServiceName, spans: &[Span], told: &RunRecord) -> Vec<Lane> {
     let ended = |wanted: fn(&Step) -> bool| {
         let mine = spans.iter().filter(|span| span.step.service() == Some(service) && wanted(&span.step));
         mine.filter(|span| matches!(span.ending, Ending::Done(_))).map(|span| span.ended).next()
@@ -362,7 +362,7 @@ fn axis(scale: &Scale, y: f64) -> Markup {
 }
 
 /// Returns what each mark of the picture means.
-pub(super) fn legend(told: &Told) -> Markup {
+pub(super) fn legend(told: &RunRecord) -> Markup {
     let undone = told.outcome() == Some(Outcome::RolledBack);
     html! {
         ul class="legend" {

@@ -10,10 +10,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use super::{Display, Face, Format, Told, Volume, story};
+use super::{Display, Face, Format, RunRecord, Volume, story};
 use crate::model::Container;
 use crate::plan::Plan;
-use crate::run::{Entry, Event, Goal, Learnt, Next, Traces, decide, presume};
+use crate::run::{Entry, Event, Goal, Next, StepResult, Traces, decide, presume};
 
 /// What was written, for those who compare it.
 #[derive(Clone, Default)]
@@ -68,14 +68,14 @@ fn rest(plan: &Plan, mut events: Vec<Event>) -> String {
                 events.extend(steps.iter().map(|step| Event::Started { step: *step }));
                 for step in steps {
                     verbs.push(plan.steps[step].verb());
-                    events.push(Event::Done { step, learnt: Learnt::Nothing });
+                    events.push(Event::Done { step, learnt: StepResult::Nothing });
                 }
             }
             Ok(Next::Undo(steps)) => {
                 events.extend(steps.iter().map(|step| Event::UndoStarted { step: *step }));
                 for step in steps {
                     verbs.push(plan.undo(&plan.steps[step]).expect("it has an undo").verb());
-                    events.push(Event::Undone { step, learnt: Learnt::Nothing });
+                    events.push(Event::Undone { step, learnt: StepResult::Nothing });
                 }
             }
             other => break format!("{other:?}"),
@@ -150,7 +150,7 @@ fn read(journal: &str) -> String {
     let entries: Vec<Entry> = journal.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let events: Vec<Event> = entries.iter().map(|entry| entry.event.clone()).collect();
     let Event::Planned { plan } = &events[0] else { panic!("no plan") };
-    let told = Told { plan, entries: &entries, trace: &[], clock: &|at_ms| at_ms.to_string() };
+    let told = RunRecord { plan, entries: &entries, trace: &[], clock: &|at_ms| at_ms.to_string() };
     [
         ("plan", plan.to_string()),
         ("steps and their undo", steps(plan)),

@@ -15,13 +15,13 @@ use crate::text::short;
 
 use super::facts::{first_failure, gap, ms, seconds, thousands};
 use super::plot::{Scale, legend, plot};
-use super::spans::{Ending, Said, Span, Told};
+use super::spans::{Ending, RunRecord, SaidLine, Span};
 use super::story::{about, ended};
 
 const STYLE: &str = include_str!("report.css");
 
 /// Returns the page of a run.
-pub fn page(told: &Told) -> String {
+pub fn page(told: &RunRecord) -> String {
     let plan = told.plan;
     let services: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
     let title = format!("swap {}: {}", services.join(" "), ended(told));
@@ -69,7 +69,7 @@ pub fn page(told: &Told) -> String {
     page.into_string()
 }
 
-fn outcome(told: &Told) -> (&'static str, &'static str, &'static str) {
+fn outcome(told: &RunRecord) -> (&'static str, &'static str, &'static str) {
     match told.outcome() {
         Some(Outcome::Swapped) => ("good", "✓", "swapped"),
         Some(Outcome::RolledBack) => ("back", "↩", "rolled back"),
@@ -77,7 +77,7 @@ fn outcome(told: &Told) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-fn head(told: &Told, services: &[&str]) -> Markup {
+fn head(told: &RunRecord, services: &[&str]) -> Markup {
     let plan = told.plan;
     let (class, sign, word) = outcome(told);
     let facts = told.facts();
@@ -108,7 +108,7 @@ fn head(told: &Told, services: &[&str]) -> Markup {
 }
 
 /// What made a run fail, or what it is stuck at.
-fn told_failure<'a>(told: &'a Told) -> Option<&'a Failure> {
+fn told_failure<'a>(told: &'a RunRecord) -> Option<&'a Failure> {
     match told.outcome() {
         Some(Outcome::Swapped) => None,
         _ => first_failure(told.entries),
@@ -132,7 +132,7 @@ fn failure_text(failure: &Failure) -> Markup {
     }
 }
 
-fn cards(told: &Told) -> Markup {
+fn cards(told: &RunRecord) -> Markup {
     let took = |verb: &str| {
         let times = super::facts::step_times(told.plan, told.entries);
         times.into_iter().find(|(known, _)| *known == verb).map(|(_, ms)| seconds(ms))
@@ -163,7 +163,7 @@ fn cards(told: &Told) -> Markup {
     }
 }
 
-fn steps(told: &Told) -> Markup {
+fn steps(told: &RunRecord) -> Markup {
     let spans = told.spans();
     let scale = Scale::of(told);
     html! {
@@ -187,7 +187,7 @@ fn steps(told: &Told) -> Markup {
     }
 }
 
-fn step_row(told: &Told, span: &Span, scale: &Scale) -> Markup {
+fn step_row(told: &RunRecord, span: &Span, scale: &Scale) -> Markup {
     let (from, to) = (scale.share(span.began), scale.share(span.ended));
     let share = |share: f64| format!("{:.2}%", 100.0 * share);
     // Where there is one service, nobody needs to be told which.
@@ -227,9 +227,9 @@ fn step_row(told: &Told, span: &Span, scale: &Scale) -> Markup {
 }
 
 /// What was said during a step, folded: the reasons to wait, and the lines of hooks and their commands.
-fn said(told: &Told, lines: &[Said]) -> Markup {
-    let (waits, lines): (Vec<&Said>, Vec<&Said>) = lines.iter().partition(|said| said.waiting);
-    let list = |lines: &[&Said]| {
+fn said(told: &RunRecord, lines: &[SaidLine]) -> Markup {
+    let (waits, lines): (Vec<&SaidLine>, Vec<&SaidLine>) = lines.iter().partition(|said| said.waiting);
+    let list = |lines: &[&SaidLine]| {
         html! {
             ul class="said" {
                 @for said in lines {
@@ -252,7 +252,7 @@ fn said(told: &Told, lines: &[Said]) -> Markup {
     }
 }
 
-fn doors(told: &Told) -> Markup {
+fn doors(told: &RunRecord) -> Markup {
     let row = |name: &str, numbers: Numbers| {
         html! {
             tr {
@@ -306,7 +306,7 @@ fn doors(told: &Told) -> Markup {
 }
 
 /// Returns a time of a probe as time of the run.
-fn at(told: &Told, probed: &Probed, ms: u32) -> String {
+fn at(told: &RunRecord, probed: &Probed, ms: u32) -> String {
     seconds(probed.began_ms + i64::from(ms) - told.began())
 }
 
@@ -322,7 +322,7 @@ struct Worker {
     pid: u32,
 }
 
-fn containers(told: &Told) -> Markup {
+fn containers(told: &RunRecord) -> Markup {
     let facts = told.facts();
     html! {
         section aria-labelledby="containers" {
@@ -360,7 +360,7 @@ fn containers(told: &Told) -> Markup {
     }
 }
 
-fn the_plan(told: &Told) -> Markup {
+fn the_plan(told: &RunRecord) -> Markup {
     html! {
         section aria-labelledby="plan" {
             h2 id="plan" { "The plan" }
@@ -369,7 +369,7 @@ fn the_plan(told: &Told) -> Markup {
     }
 }
 
-fn journal(told: &Told) -> Markup {
+fn journal(told: &RunRecord) -> Markup {
     let line = |entry| serde_json::to_string(entry).unwrap_or_default();
     let lines: Vec<String> = told.entries.iter().map(line).collect();
     let resumed = told.entries.iter().filter(|entry| matches!(entry.event, Event::Resumed { .. })).count();

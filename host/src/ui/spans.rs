@@ -5,12 +5,12 @@
 use crate::model::Failure;
 use crate::plan::{Plan, Step};
 use crate::run::trace::{Probed, Trace, Traced};
-use crate::run::{Entry, Event, Facts, Outcome};
+use crate::run::{Entry, Event, Outcome, RunFacts};
 
 use super::facts::fact;
 
 /// A run as it was recorded, with the clock of whoever reads it.
-pub struct Told<'a> {
+pub struct RunRecord<'a> {
     /// The plan.
     pub plan: &'a Plan,
     /// The journal.
@@ -48,12 +48,12 @@ pub(super) struct Span {
     /// How.
     pub ending: Ending,
     /// What was said meanwhile, in order; waits for the same reason are one.
-    pub said: Vec<Said>,
+    pub said: Vec<SaidLine>,
 }
 
 /// A line that was said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct SaidLine {
     /// When, in milliseconds since 1970.
     pub at: i64,
     /// Who: a hook with its phase, else nothing.
@@ -64,7 +64,7 @@ pub(super) struct Said {
     pub waiting: bool,
 }
 
-impl Told<'_> {
+impl RunRecord<'_> {
     /// Returns a time as the reader's clock and calendar show it.
     pub(super) fn time(&self, at_ms: i64) -> String {
         (self.clock)(at_ms)
@@ -89,9 +89,9 @@ impl Told<'_> {
     }
 
     /// What the events tell about the world.
-    pub(super) fn facts(&self) -> Facts {
+    pub(super) fn facts(&self) -> RunFacts {
         let events: Vec<Event> = self.entries.iter().map(|entry| entry.event.clone()).collect();
-        Facts::of(self.plan, &events)
+        RunFacts::of(self.plan, &events)
     }
 
     /// What the probes have counted.
@@ -164,17 +164,19 @@ impl Told<'_> {
     }
 
     /// Returns what was said from one time to another.
-    fn said(&self, from: i64, to: i64) -> Vec<Said> {
-        let mut all: Vec<(Said, u32)> = Vec::new();
+    fn said(&self, from: i64, to: i64) -> Vec<SaidLine> {
+        let mut all: Vec<(SaidLine, u32)> = Vec::new();
         for traced in self.trace.iter().filter(|traced| (from..=to).contains(&traced.at_ms)) {
             let at = traced.at_ms;
             let said = match &traced.what {
-                Trace::Waiting { text } => Said { at, by: None, text: text.clone(), waiting: true },
+                Trace::Waiting { text } => SaidLine { at, by: None, text: text.clone(), waiting: true },
                 Trace::Hook { hook, phase, text } => {
-                    Said { at, by: Some(format!("{hook} ({phase})")), text: text.clone(), waiting: false }
+                    SaidLine { at, by: Some(format!("{hook} ({phase})")), text: text.clone(), waiting: false }
                 }
-                Trace::Remark { text } => Said { at, by: None, text: format!("note: {text}"), waiting: false },
-                Trace::Cut => Said { at, by: None, text: "more was said, and is not kept".to_owned(), waiting: false },
+                Trace::Remark { text } => SaidLine { at, by: None, text: format!("note: {text}"), waiting: false },
+                Trace::Cut => {
+                    SaidLine { at, by: None, text: "more was said, and is not kept".to_owned(), waiting: false }
+                }
                 Trace::Probe(_) => continue,
             };
             match all.last_mut() {
@@ -188,7 +190,7 @@ impl Told<'_> {
         }
         let folded = all.into_iter().map(|(said, times)| match times {
             1 => said,
-            _ => Said { text: format!("{} ({times} times)", reason(&said.text)), ..said },
+            _ => SaidLine { text: format!("{} ({times} times)", reason(&said.text)), ..said },
         });
         folded.collect()
     }

@@ -5,10 +5,10 @@ use crate::run::{Event, Goal, Outcome};
 use crate::text::printable;
 
 use super::facts::{front_door, seconds};
-use super::spans::{Ending, Said, Span, Told};
+use super::spans::{Ending, RunRecord, SaidLine, Span};
 
 /// Returns the story of a run, each line with the time since its begin.
-pub fn story(told: &Told) -> String {
+pub fn story(told: &RunRecord) -> String {
     let plan = told.plan;
     let names: Vec<&str> = plan.services.iter().map(|service| service.name.as_str()).collect();
     let mut lines =
@@ -50,7 +50,7 @@ fn comes_before(event: &Event) -> bool {
 }
 
 /// Returns how the run ended and how long it took: `swapped in 1.2 s`.
-pub(super) fn ended(told: &Told) -> String {
+pub(super) fn ended(told: &RunRecord) -> String {
     let took = seconds(told.ended() - told.began());
     match told.outcome() {
         Some(outcome) => format!("{} in {took}", word(outcome)),
@@ -62,13 +62,13 @@ fn word(outcome: Outcome) -> &'static str {
     super::facts::outcome_word(Some(outcome))
 }
 
-fn at(told: &Told, at_ms: i64) -> String {
+fn at(told: &RunRecord, at_ms: i64) -> String {
     format!("{:>8}", format!("{:.2}", at_ms.saturating_sub(told.began()) as f64 / 1000.0))
 }
 
-fn span_lines(told: &Told, span: &Span, lines: &mut Vec<String>) {
+fn span_lines(told: &RunRecord, span: &Span, lines: &mut Vec<String>) {
     lines.push(format!("{}  {}", at(told, span.began), told.plan.text(&span.step)));
-    for Said { at: said_at, by, text, waiting } in &span.said {
+    for SaidLine { at: said_at, by, text, waiting } in &span.said {
         let by = by.as_ref().map(|by| format!("{by}: ")).unwrap_or_default();
         let waits = if *waiting { "waits: " } else { "" };
         lines.push(format!("{}    {waits}{by}{text}", at(told, *said_at)));

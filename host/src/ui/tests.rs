@@ -1,6 +1,6 @@
 use super::*;
 use crate::model::RunId;
-use crate::run::Learnt;
+use crate::run::StepResult;
 use crate::run::trace::{By, Samples};
 use crate::run::{Goal, Outcome};
 
@@ -63,14 +63,14 @@ fn run(face: Face, volume: Volume) -> (String, String) {
     display.hook_line("judge", Phase::PreStart, "applied 0007", true);
     display.hook_line("judge", Phase::PreStart, "::set-env name=x::y\u{1b}[2J", true);
     display.hook_line("judge", Phase::PreStart, "exec in the candidate", false);
-    show(105, Event::Done { step: 0, learnt: Learnt::Nothing });
+    show(105, Event::Done { step: 0, learnt: StepResult::Nothing });
     show(106, Event::Started { step: 1 });
     display.note("why it waits");
     display.meanwhile(|| "only for a terminal".to_owned());
     display.remark("something to know");
     show(1106, Event::Failed { step: 1, failure: failure() });
     show(1107, Event::UndoStarted { step: 1 });
-    show(1207, Event::Undone { step: 1, learnt: Learnt::Nothing });
+    show(1207, Event::Undone { step: 1, learnt: StepResult::Nothing });
     display.probed(probed());
     display.failure(&failure());
     display.last("rolled back; app: demo-app-1 serves, nothing of this run is left");
@@ -292,7 +292,7 @@ fn an_interrupt_after_the_commit_says_that_the_run_goes_on() {
     let (plan, _) = recorded();
     let step = plan.steps.iter().position(|step| *step == Step::Commit).unwrap();
     let interrupted = Event::Interrupted { signal: "SIGINT".to_owned() };
-    let events = [Event::Done { step, learnt: Learnt::Nothing }, interrupted.clone()];
+    let events = [Event::Done { step, learnt: StepResult::Nothing }, interrupted.clone()];
     display.show(&plan, &events, &Entry { v: VERSION, at_ms: 0, event: interrupted });
     let expected = "SIGINT: too late to unwind, the run goes on to its end (once more leaves the run as it is)\n";
     assert_eq!(err.text(), expected);

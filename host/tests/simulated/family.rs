@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use swap::model::{
-    Failure, FileKind, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook, Order, Phase, Place, ProxyChoice,
-    RunId, Settings, Timeouts,
+    Failure, FileKind, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook, NetworkPlace, Order, Phase,
+    ProxyChoice, RunId, Settings, Timeouts,
 };
 use swap::plan::{CalledIn, Front, Observed, ObservedService, Plan, Retag, plan};
 
@@ -237,10 +237,10 @@ fn observe(family: &Family, world: &Universe) -> Observed {
             retag: service.back.map(|_| Retag { before: Some(format!("sha256:{}", service.image)) }),
             networks: vec![NETWORK.to_owned()],
             called_in: Vec::from_iter(shape.called.then(|| CalledIn {
-                place: Place {
+                place: NetworkPlace {
                     network: NETWORK.to_owned(),
                     aliases: vec![service.name.to_string()],
-                    ..Place::default()
+                    ..NetworkPlace::default()
                 },
                 callers: vec!["demo-caller-1".to_owned()],
             })),

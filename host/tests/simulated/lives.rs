@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use swap::executor::End;
 use swap::model::{RunId, ServiceName};
 use swap::plan::Plan;
-use swap::run::{Event, Outcome, State};
+use swap::run::{Event, Outcome, RunState};
 use swap::session::{Course, Done, NotDone};
 use swap::ui::Display;
 
@@ -26,7 +26,7 @@ type Ending = Option<Result<Done, NotDone>>;
 fn word(ending: &Ending) -> &'static str {
     match ending {
         None => "killed",
-        Some(Ok(Done::Ran(ran))) => match ran.end {
+        Some(Ok(Done::Run(ran))) => match ran.end {
             End::Over(Outcome::Swapped) => "swapped",
             End::Over(Outcome::RolledBack) => "rolled back",
             End::Stuck(_) => "stuck",
@@ -187,12 +187,12 @@ impl Story {
         let may_end_swapped = {
             let before = &world.borrow().disk.durable;
             let closed = matches!(before.last(), None | Some(Event::Closed { .. }));
-            closed || State::of(&plan, before).is_ok_and(|state| state.committed())
+            closed || RunState::of(&plan, before).is_ok_and(|state| state.committed())
         };
         let ending = self.process(machine, command, || self.plan_anew(machine));
         let mut now = world.borrow_mut();
         match &ending {
-            Some(Ok(Done::Ran(ran)))
+            Some(Ok(Done::Run(ran)))
                 if command == Command::Rollback && ran.end == End::Over(Outcome::Swapped) && !may_end_swapped =>
             {
                 now.violate("swapped where it was to go back".to_owned());
@@ -231,7 +231,7 @@ impl Story {
         }
         match ending {
             None if !now.dead => now.violate("the run waits for ever".to_owned()),
-            Some(Ok(Done::Ran(ran))) => {
+            Some(Ok(Done::Run(ran))) => {
                 if let End::Stuck(step) = &ran.end
                     && !MAY_BE_STUCK.contains(&step.verb())
                 {
@@ -285,7 +285,7 @@ impl Story {
         let ending = self.process(machine, Command::Swap, || Some(Arc::clone(&plan)));
         let mut now = machine.world.borrow_mut();
         match ending {
-            Some(Ok(Done::Ran(ran))) if ran.end == End::Over(Outcome::Swapped) => {
+            Some(Ok(Done::Run(ran))) if ran.end == End::Over(Outcome::Swapped) => {
                 now.check_rest(&plan, Outcome::Swapped);
                 if machine.keeps_copies() {
                     now.violate("the engine keeps the plan of a run that is over".to_owned());

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use swap::model::{
-    Check, Container, ContainerFacts, ContainerStatus, Ending, Failure, Former as Left, Image, InjectedFile,
-    LifecycleCommand, Moment, NetworkFacts, Obeying, Output, Phase, Place, Route, RouteFile, Said, ServiceName, Target,
+    Check, Container, ContainerFacts, ContainerStatus, Ending, Failure, FormerRoute as Left, Image, InjectedFile,
+    LifecycleCommand, Moment, NetworkFacts, NetworkPlace, ObeyedMark, Output, Phase, Route, RouteFile, RouteStatement,
+    ServiceName, Target,
 };
 use swap::plan::{Front, Step};
-use swap::run::{Facts, Learnt};
-use swap::world::{Content, Edge, Engine, Judge, Orchestrator, Patience, Ports, Publication, Ran, Round, World};
+use swap::run::{RunFacts, StepResult};
+use swap::world::{CommandEnd, Content, Edge, Engine, Judge, Orchestrator, Patience, Ports, Publication, Round, World};
 
 use super::chance::Fault;
 use super::family;
@@ -47,8 +48,8 @@ impl<W: World> World for Steps<'_, W> {
     fn perform<'a>(
         &'a self,
         steps: &'a [&'a Step],
-        facts: &'a Facts,
-    ) -> impl Stream<Item = (usize, Result<Learnt, Failure>)> + 'a {
+        facts: &'a RunFacts,
+    ) -> impl Stream<Item = (usize, Result<StepResult, Failure>)> + 'a {
         self.world.borrow_mut().begin(steps);
         self.performer.perform(steps, facts)
     }
@@ -174,7 +175,7 @@ impl Universe {
         let network = (container.joined != Joined::Not).then(|| NetworkFacts {
             ip: container.address.filter(|_| runs).map(|address| address.ip()),
             aliases: aliases.clone(),
-            place: Place { network: NETWORK.to_owned(), aliases, ..Place::default() },
+            place: NetworkPlace { network: NETWORK.to_owned(), aliases, ..NetworkPlace::default() },
             ..NetworkFacts::default()
         });
         let is_candidate = ![0, self.services[service].was].contains(&container.image);
@@ -324,7 +325,7 @@ fn read(file: &File, service: &ServiceName) -> RouteFile {
         text: String::new(),
         is_ours: true,
         owner: Some("demo".to_owned()),
-        said: Some(Said { route, rests, has_backup: false }),
+        said: Some(RouteStatement { route, rests, has_backup: false }),
     }
 }
 
@@ -333,11 +334,11 @@ fn theirs(text: &str) -> RouteFile {
     RouteFile { text: text.to_owned(), is_ours: false, owner: None, said: None }
 }
 
-fn mark((master, generation): (u32, u32)) -> Obeying {
-    Obeying(format!("{master}/{generation}"))
+fn mark((master, generation): (u32, u32)) -> ObeyedMark {
+    ObeyedMark(format!("{master}/{generation}"))
 }
 
-fn marked(mark: &Obeying) -> (u32, u32) {
+fn marked(mark: &ObeyedMark) -> (u32, u32) {
     let read = |text: &str| text.parse().ok();
     mark.0.split_once('/').and_then(|(master, generation)| Some((read(master)?, read(generation)?))).unwrap_or_default()
 }
@@ -483,7 +484,7 @@ impl Engine for Simulation<'_> {
         self.point("disable-restart").await
     }
 
-    async fn connect(&self, id: &str, place: &Place) -> Result<(), Failure> {
+    async fn connect(&self, id: &str, place: &NetworkPlace) -> Result<(), Failure> {
         self.point("connect").await?;
         self.act(id, |world, service, index| {
             let service = &mut world.services[service];
@@ -589,12 +590,12 @@ impl Orchestrator for Simulation<'_> {
         _: (usize, &LifecycleCommand),
         (): &(),
         _: Duration,
-    ) -> Result<Ran, Failure> {
+    ) -> Result<CommandEnd, Failure> {
         self.point("run-in").await?;
         let runs = self.at(id, |world, service, index| world.services[service].containers[index].life == Life::Running);
         Ok(match runs {
-            Some(true) => Ran::Ended(Output::default()),
-            _ => Ran::NotRunning(Failure::new(format!("{id} does not run"))),
+            Some(true) => CommandEnd::Ended(Output::default()),
+            _ => CommandEnd::NotRunning(Failure::new(format!("{id} does not run"))),
         })
     }
 }
@@ -714,7 +715,7 @@ impl Edge for Simulation<'_> {
         service: &ServiceName,
         _: &Front,
         route: &Route,
-        rests: Option<&Obeying>,
+        rests: Option<&ObeyedMark>,
     ) -> Result<(), Failure> {
         self.point("write").await?;
         let index = {
@@ -736,7 +737,7 @@ impl Edge for Simulation<'_> {
         Ok(())
     }
 
-    async fn obeying(&self, _: &ServiceName, front: &Front) -> Result<Option<Obeying>, Failure> {
+    async fn obeying(&self, _: &ServiceName, front: &Front) -> Result<Option<ObeyedMark>, Failure> {
         self.point("obeying").await?;
         let world = self.0.borrow();
         let before = front.before.as_deref().map(family::parsed).and_then(|file| file.rest);
@@ -744,7 +745,7 @@ impl Edge for Simulation<'_> {
         Ok(Some(mark(obeyed.unwrap_or(world.obeying()))))
     }
 
-    fn doubted(&self, _: Obeying) -> Obeying {
+    fn doubted(&self, _: ObeyedMark) -> ObeyedMark {
         mark((0, 0))
     }
 
@@ -796,7 +797,7 @@ impl Judge for Simulation<'_> {
         Ok(())
     }
 
-    async fn ask(&self, phase: Phase, service: &ServiceName, _: &Facts) -> Result<Learnt, Failure> {
+    async fn ask(&self, phase: Phase, service: &ServiceName, _: &RunFacts) -> Result<StepResult, Failure> {
         self.point("ask").await?;
         {
             let mut world = self.0.borrow_mut();
@@ -807,7 +808,7 @@ impl Judge for Simulation<'_> {
                 _ => {}
             }
         }
-        self.point("ask").await.map(|()| Learnt::Nothing)
+        self.point("ask").await.map(|()| StepResult::Nothing)
     }
 
     async fn checks(
@@ -821,7 +822,7 @@ impl Judge for Simulation<'_> {
         self.point("checks").await.map(|()| Judged(candidate.id.clone()))
     }
 
-    async fn round(&self, Judged(id): &Judged, _: Patience, _: &Facts) -> Round {
+    async fn round(&self, Judged(id): &Judged, _: Patience, _: &RunFacts) -> Round {
         if let Err(failure) = self.point("round").await {
             return Round::NotYet(failure.what, None);
         }

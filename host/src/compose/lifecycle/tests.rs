@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::place::Place;
+use super::super::place::ProjectPlace;
 use super::super::read::{assemble, yaml};
 use super::*;
 
@@ -225,7 +225,8 @@ fn update_config_is_the_default_of_order_and_watch() {
     let settled = |settings: &str| {
         let update = "deploy: { update_config: { order: stop-first, monitor: 1.5s } }";
         let text = format!("x-swap: {{ successes: 2 }}\nservices: {{ app: {{ {update}, x-swap: {settings} }} }}");
-        let place = Place { files: Vec::new(), directory: "/x".into(), env_directory: "/x".into(), name: "x".into() };
+        let place =
+            ProjectPlace { files: Vec::new(), directory: "/x".into(), env_directory: "/x".into(), name: "x".into() };
         let project = assemble(&yaml(&text).expect("YAML"), &place, Vec::new()).expect("a project");
         let settings = &project.services.values().next().expect("a service").settings;
         format!("{:?} {:?} {}", settings.order, settings.watch, settings.successes)

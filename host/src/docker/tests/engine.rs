@@ -4,8 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::rig::{Rig, run};
-use crate::docker::{Aside, Command, Docker, Ending, ExecError, Inside, Listening, Owned, Reach, Seen, State, probe};
-use crate::model::{Output, Place};
+use crate::docker::{
+    Aside, Command, ConnectResult, ContainerFacts, ContainerStatus, Docker, Ending, ExecError, Inside, Listening,
+    Owned, probe,
+};
+use crate::model::{NetworkPlace, Output};
 
 fn output(code: i32, stdout: &str, stderr: &str) -> Output {
     Output { code, stdout: stdout.to_owned(), stderr: stderr.to_owned() }
@@ -80,20 +83,20 @@ async fn containers_are_seen_by_compose_labels_and_every_effect_may_run_twice() 
     start(labels("app", "3", "True"), &[], &["sleep", "1000"]);
     let other = start(labels("db", "1", "False"), &[], &["sleep", "1000"]);
 
-    let brief = |list: Vec<Seen>| -> Vec<(String, String, u32, State)> {
+    let brief = |list: Vec<ContainerFacts>| -> Vec<(String, String, u32, ContainerStatus)> {
         list.into_iter().map(|seen| (seen.id, seen.service, seen.number, seen.state)).collect()
     };
     eventually("the failing one exits", || async {
-        docker.inspect(&second).await.unwrap().is_some_and(|seen| seen.state == State::Exited)
+        docker.inspect(&second).await.unwrap().is_some_and(|seen| seen.state == ContainerStatus::Exited)
     })
     .await;
     let app = vec![
-        (first.clone(), "app".to_owned(), 1, State::Running),
-        (second.clone(), "app".to_owned(), 2, State::Exited),
+        (first.clone(), "app".to_owned(), 1, ContainerStatus::Running),
+        (second.clone(), "app".to_owned(), 2, ContainerStatus::Exited),
     ];
     assert_eq!(brief(docker.of_service(project, "app").await.unwrap()), app);
     let mut all = app.clone();
-    all.push((other, "db".to_owned(), 1, State::Running));
+    all.push((other, "db".to_owned(), 1, ContainerStatus::Running));
     assert_eq!(brief(docker.of_project(project).await.unwrap()), all);
     assert_eq!(docker.of_service(project, "nothing").await, Ok(vec![]));
     assert_eq!(docker.inspect("no-such-container").await, Ok(None));
@@ -139,7 +142,10 @@ async fn containers_are_seen_by_compose_labels_and_every_effect_may_run_twice() 
 
     for _ in 0..2 {
         docker.disable_restart(&first).await.unwrap();
-        docker.connect_network(&first, &Place { network: "bridge".to_owned(), ..Place::default() }).await.unwrap();
+        docker
+            .connect_network(&first, &NetworkPlace { network: "bridge".to_owned(), ..NetworkPlace::default() })
+            .await
+            .unwrap();
         docker.start(&first).await.unwrap();
     }
     let seen = docker.inspect(&first).await.unwrap().unwrap();
@@ -472,8 +478,8 @@ async fn probes_from_this_machine_tell_refused_from_unreachable() {
     eventually("it listens", || async { docker.listening(&id, 8080).await.unwrap() == Listening::Yes }).await;
     let ip = docker.inspect(&id).await.unwrap().unwrap().address(None).unwrap();
     let second = Duration::from_secs(1);
-    if probe::reachable(SocketAddr::new(ip, 8080)).await == Reach::Open {
-        assert_eq!(probe::reachable(SocketAddr::new(ip, 8082)).await, Reach::Refused);
+    if probe::reachable(SocketAddr::new(ip, 8080)).await == ConnectResult::Open {
+        assert_eq!(probe::reachable(SocketAddr::new(ip, 8082)).await, ConnectResult::Refused);
         assert_eq!(probe::http_get(SocketAddr::new(ip, 8080), "app", "/up", second).await, Ok(200));
         assert_eq!(probe::http_get(SocketAddr::new(ip, 8080), "app", "/none", second).await, Ok(404));
     }
@@ -481,7 +487,7 @@ async fn probes_from_this_machine_tell_refused_from_unreachable() {
     let began = Instant::now();
     let nowhere = probe::reachable("192.0.2.1:80".parse().unwrap()).await;
     // Some networks answer for it.
-    assert!(matches!(nowhere, Reach::Unreachable(_) | Reach::Refused), "{nowhere:?}");
+    assert!(matches!(nowhere, ConnectResult::Unreachable(_) | ConnectResult::Refused), "{nowhere:?}");
     assert!(began.elapsed() < Duration::from_millis(600));
 
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

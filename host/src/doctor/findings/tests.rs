@@ -72,8 +72,8 @@ fn nginx() -> NginxFacts {
     }
 }
 
-fn facts() -> Facts {
-    Facts {
+fn facts() -> DoctorFacts {
+    DoctorFacts {
         engine: Ok(EngineFacts {
             version: "28.5.2".into(),
             api: "1.51".into(),
@@ -100,14 +100,14 @@ fn facts() -> Facts {
 }
 
 #[track_caller]
-fn check(facts: &Facts, expected: &str) {
+fn check(facts: &DoctorFacts, expected: &str) {
     let findings = findings(facts);
     assert_eq!(format!("{}{}\n", text(&findings), verdict(facts, &findings)), expected);
 }
 
 /// Compares only what is not as it should be.
 #[track_caller]
-fn check_bad(facts: &Facts, expected: &str) {
+fn check_bad(facts: &DoctorFacts, expected: &str) {
     let mut findings = findings(facts);
     let verdict = verdict(facts, &findings);
     findings.retain(|finding| finding.severity > Severity::Ok);
@@ -380,7 +380,7 @@ not ready: 1 error, 7 warnings, 6 notes
 #[test]
 fn ready_is_said_only_where_an_answer_was_seen_from_each_live_container() {
     let mut facts = facts();
-    let told = |facts: &Facts| {
+    let told = |facts: &DoctorFacts| {
         let findings = findings(facts);
         let bad: Vec<Finding> = findings.iter().filter(|finding| finding.severity > Severity::Ok).cloned().collect();
         format!("{}{}\n", text(&bad), verdict(facts, &findings))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::component::{component, core, plain, runner};
 use super::world::{Kept, Small, context, load, on_disk, spec, tight};
-use crate::hooks::{Asked, Engine, Health, Hook, Hooks, Pending, Reply, expand, inspect};
+use crate::hooks::{Engine, Health, Hook, HookCall, Hooks, Pending, Reply, expand, inspect};
 use crate::model::{HookSpec, Phase};
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn several_hooks_agree_in_order_and_in_reverse() {
     let kept = Kept::default();
     let world: Arc<dyn crate::hooks::Capabilities> = Arc::new(Small::default());
     let context = context();
-    let asked = Asked { context: &context, capabilities: world, limits: tight(), log: kept.log() };
+    let asked = HookCall { context: &context, capabilities: world, limits: tight(), log: kept.log() };
     assert_eq!(hooks.tell_all(Phase::Rollback, &asked).await, []);
     hooks.in_order(Phase::Rollback, &asked).await.unwrap();
     assert_eq!(
@@ -228,7 +228,7 @@ async fn all_hooks_are_told_of_the_end_though_one_fails() {
     let hooks = Hooks::load(&super::world::engine(), &[spec(&bad, &[]), spec(&good, &[])]).unwrap();
     let (kept, context) = (Kept::default(), context());
     let world: Arc<dyn crate::hooks::Capabilities> = Arc::new(Small::default());
-    let asked = Asked { context: &context, capabilities: world, limits: tight(), log: kept.log() };
+    let asked = HookCall { context: &context, capabilities: world, limits: tight(), log: kept.log() };
     let failures = hooks.tell_all(Phase::Finish, &asked).await;
     let texts: Vec<&str> = failures.iter().map(|(_, failure)| failure.what.as_str()).collect();
     assert_eq!(texts, ["hook `bad` (finish) aborted: wasm trap: wasm `unreachable` instruction executed"]);
@@ -252,7 +252,7 @@ async fn health_hooks_must_all_agree() {
     let hooks = Hooks::load(&super::world::engine(), &specs).unwrap();
     let world: Arc<dyn crate::hooks::Capabilities> = Arc::new(Small::default());
     let context = context();
-    let asked = Asked { context: &context, capabilities: world, limits: tight(), log: Kept::default().log() };
+    let asked = HookCall { context: &context, capabilities: world, limits: tight(), log: Kept::default().log() };
     let health = hooks.health(&asked, &Pending::default()).await;
     let Health::NotYet { retry_after, progress, failure } = health else { panic!("{health:?}") };
     assert_eq!(retry_after, Some(std::time::Duration::from_secs(2)));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::component::{component, core, getter, plain, runner, wrap};
 use super::world::{Kept, Small, context, engine, load, on_disk, spec, tight};
-use crate::hooks::{Asked, Health, Hook, Hooks, HttpResponse, Limits, Pending, Reply};
+use crate::hooks::{Health, Hook, HookCall, Hooks, HttpResponse, Limits, Pending, Reply};
 use crate::model::{Failure, Phase};
 
 /// What is refused at load, and how.
@@ -535,7 +535,7 @@ async fn the_first_fatal_verdict_counts_and_who_hangs_is_named() {
     let (begun, ended) = (world.begun.clone(), world.dropped.clone());
     let (context, pending) = (context(), Pending::default());
     let limits = Limits { deadline: Duration::from_secs(60), ..tight() };
-    let asked = Asked { context: &context, capabilities: world, limits, log: Kept::default().log() };
+    let asked = HookCall { context: &context, capabilities: world, limits, log: Kept::default().log() };
     let begin = Instant::now();
     let Health::Fatal(failure) = hooks.health(&asked, &pending).await else { panic!() };
     assert_eq!(failure.what, "hook `never` (health) is fatal: ");

@@ -15,7 +15,7 @@ use super::super::upstream::{UpstreamFile, file_name, parse, render};
 use super::super::workers;
 use super::super::workers::Generation;
 use super::super::{DEFAULT_FOLDER, Shell};
-use super::{FileChange, Nginx, Place, Proxy, cut, reasons};
+use super::{FileChange, Home, Nginx, Proxy, cut, reasons};
 use crate::model::{Failure, Output, ServiceName};
 use crate::text::{quote, quote_all};
 
@@ -36,7 +36,7 @@ pub struct Observation {
     pub connects: bool,
     /// Its present workers; `None` while others reload it.
     pub generation: Option<Generation>,
-    place: Place,
+    place: Home,
 }
 
 impl Observation {
@@ -53,7 +53,7 @@ impl Observation {
 
     /// Returns why swap can't write its folder, with the cure.
     pub fn folder_problem(&self) -> Option<Failure> {
-        self.folder.problem(self.place == Place::Container)
+        self.folder.problem(self.place == Home::Container)
     }
 
     /// Returns who resolves the service's DNS name again and again, where this nginx knows how and has a resolver.
@@ -75,7 +75,7 @@ impl Observation {
     pub fn notices(&self, drain: Duration, tuned: bool) -> Vec<Failure> {
         let Ok(configuration) = &self.configuration else { return Vec::new() };
         let mut notices = tuning::notices(configuration.version, &configuration.settings, drain, tuned);
-        if !self.connects && self.place == Place::Container {
+        if !self.connects && self.place == Home::Container {
             notices.push(Failure::new(format!(
                 "nginx's container has no {}: whether nginx reaches a candidate is tried from this machine instead, or told by \
                  what the candidate listens on",
@@ -91,7 +91,7 @@ const FRESH: Duration = Duration::from_secs(5);
 
 /// What the masters that run there said of their configurations, and when.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct Answers {
     at: Instant,
     /// How long the slowest of them took for it.
     load: Duration,
@@ -99,7 +99,7 @@ pub(super) struct Asked {
 }
 
 /// What a master says of an upstream, and the present text of that one's file.
-pub type Said = Result<(Configuration, Option<String>), Failure>;
+pub type NginxAnswer = Result<(Configuration, Option<String>), Failure>;
 
 /// A master, with what it says of its configuration.
 #[derive(Debug, Clone)]
@@ -133,7 +133,7 @@ impl<S: Shell> Proxy<S> {
         let guess = folder.unwrap_or(DEFAULT_FOLDER).trim_end_matches('/');
         let known = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut looks: HashMap<String, HashMap<String, String>> = HashMap::new();
-        let Asked { found, load, .. } = match known.filter(|asked| asked.at.elapsed() < FRESH) {
+        let Answers { found, load, .. } = match known.filter(|asked| asked.at.elapsed() < FRESH) {
             Some(asked) => asked,
             None => {
                 let (asked, sections) = self.ask(services, guess).await?;
@@ -175,7 +175,7 @@ impl<S: Shell> Proxy<S> {
         let error_log =
             configuration.as_ref().map_or(ErrorLog::Elsewhere, |configuration| configuration.error_log.clone());
         let resolver =
-            sections.get("resolver").and_then(|text| engine_dns(text)).filter(|_| self.place == Place::Container);
+            sections.get("resolver").and_then(|text| engine_dns(text)).filter(|_| self.place == Home::Container);
         Observation {
             folder: read_folder(nginx.folder.clone(), service, sections),
             nginx: Nginx { error_log, syncs_files: sections.contains_key("syncs"), ..nginx },
@@ -190,8 +190,8 @@ impl<S: Shell> Proxy<S> {
 
     /// Returns what each of the masters that run there says of each of these upstreams, and the present text of its file: on a
     /// machine there may be several, of which none need know of swap. Nginx is asked for its configuration once.
-    pub async fn configurations(&self, upstreams: &[ServiceName]) -> Result<Vec<Vec<Said>>, Failure> {
-        let (Asked { found, .. }, _) = self.ask(upstreams, DEFAULT_FOLDER).await?;
+    pub async fn configurations(&self, upstreams: &[ServiceName]) -> Result<Vec<Vec<NginxAnswer>>, Failure> {
+        let (Answers { found, .. }, _) = self.ask(upstreams, DEFAULT_FOLDER).await?;
         let of = |upstream: &ServiceName| -> Vec<Result<Configuration, Failure>> {
             let said = |reading: &Reading| reading.configuration(upstream, None);
             found.iter().map(|found| found.reading.as_ref().map(said).map_err(Failure::clone)).collect()
@@ -236,7 +236,7 @@ impl<S: Shell> Proxy<S> {
     }
 
     /// Asks all masters for their configurations, and looks at the folder that is swap's if nothing else is settled.
-    async fn ask(&self, services: &[ServiceName], guess: &str) -> Result<(Asked, HashMap<String, String>), Failure> {
+    async fn ask(&self, services: &[ServiceName], guess: &str) -> Result<(Answers, HashMap<String, String>), Failure> {
         let masters = find::masters(&self.run(find::SCRIPT).await?.stdout)?;
         let marker = marker();
         let body = script(&marker, &masters, guess, services);
@@ -255,7 +255,7 @@ impl<S: Shell> Proxy<S> {
             load = load.max(Duration::from_millis(10 * took));
             found.push(Found { generation: workers::read(&take("workers")).settled(), master, reading });
         }
-        let asked = Asked { at: Instant::now(), load, found: Arc::new(found) };
+        let asked = Answers { at: Instant::now(), load, found: Arc::new(found) };
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked.clone());
         Ok((asked, sections))
     }
@@ -263,7 +263,7 @@ impl<S: Shell> Proxy<S> {
     /// Names addresses in a project's upstream file that is at rest, where nginx refuses its configuration because nobody has the
     /// name in it: one that asks for names only when it reads them. nginx is not told. Tells whether that was so.
     pub async fn leave_rest(&self, upstream: &ServiceName, project: &str) -> Result<bool, Failure> {
-        let (Asked { found, load, .. }, _) = self.ask(std::slice::from_ref(upstream), DEFAULT_FOLDER).await?;
+        let (Answers { found, load, .. }, _) = self.ask(std::slice::from_ref(upstream), DEFAULT_FOLDER).await?;
         // Whoever asks next is to hear what it says then.
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = None;
         for Found { master, reading, .. } in found.iter() {

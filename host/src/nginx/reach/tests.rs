@@ -34,7 +34,7 @@ fn told(dump: &str, names: &Names) -> String {
         Ok(reading) => reading,
         Err(failure) => return format!("{failure}\n"),
     };
-    let Reach { passes, past, unclear, warnings, of_others } =
+    let ServiceWays { passes, past, unclear, warnings, of_others } =
         reach(&reading.configuration(&names.service, None), names);
     let mut text = if of_others { "others: another project is meant\n".to_owned() } else { String::new() };
     for Pass { directive, value, place } in passes {

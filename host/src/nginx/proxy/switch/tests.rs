@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 
 use tempfile::TempDir;
 
-use super::super::Place;
+use super::super::Home;
 use super::*;
 use crate::model::ServiceName;
 use crate::nginx::LocalShell;
@@ -65,7 +65,7 @@ impl Stage {
             load: Duration::ZERO,
             patience: Duration::from_secs(20),
         };
-        let proxy = Proxy::new(LocalShell::of(shell.iter().copied()), Place::Host);
+        let proxy = Proxy::new(LocalShell::of(shell.iter().copied()), Home::Host);
         let stage = Self { folder, master, nginx, proxy };
         let began = Instant::now();
         while stage.workers().len() != 1 {

@@ -165,7 +165,8 @@ impl<R: Record> Run<'_, R> {
         }
         let facts = Facts::of(self.plan, self.events);
         let what: Vec<&Step> = steps.iter().map(|step| &self.plan.steps[*step]).collect();
-        let interruptible = what.iter().all(|step| step.interruptible());
+        // After the commit nobody unwinds: what a signal interrupts would begin again at once, and again without end.
+        let interruptible = what.iter().all(|step| step.interruptible()) && !self.committed();
         let stops = if interruptible { Wish::interrupts } else { Wish::leaves };
         let mut results = InOrder::default();
         let mut performed = pin!(world.perform(&what, &facts));

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::model::Failure;
 use crate::plan::{Plan, Step};
-use crate::run::{Event, IllegalEvent, Next, Outcome, RunFacts, RunState, StepResult, decide};
+use crate::run::{Event, IllegalEvent, Next, Outcome, RunFacts, RunState, StepResult};
 use crate::world::World;
 
 /// Where events go: journal and display.
@@ -94,13 +94,15 @@ pub async fn run(
     record: &mut impl Record,
     wishes: &mut Wishes,
 ) -> Result<End, IllegalEvent> {
-    let mut run = Run { plan, events, record };
+    let state = RunState::of(plan, events);
+    let mut run = Run { plan, events, state, record };
     loop {
         run.note_interrupt(wishes);
         if wishes.borrow().leaves() {
             return Ok(End::Left);
         }
-        let next = decide(plan, run.events)?;
+        let state = run.state.as_ref().map_err(IllegalEvent::clone)?;
+        let (next, unwinding) = (state.next(), state.unwinding());
         if matches!(next, Next::Do(_) | Next::Undo(_))
             && let Err(failure) = world.holds().await
         {
@@ -115,7 +117,6 @@ pub async fn run(
             Next::Undo(steps) => run.undo(&steps, world, wishes).await,
             Next::Stuck(step) => {
                 let step = &plan.steps[step];
-                let unwinding = RunState::of(plan, run.events)?.unwinding();
                 let stuck = if unwinding { plan.undo(step).unwrap_or_else(|| step.clone()) } else { step.clone() };
                 return Ok(End::Stuck(stuck));
             }
@@ -132,14 +133,26 @@ pub async fn run(
 struct Run<'a, R> {
     plan: &'a Plan,
     events: &'a mut Vec<Event>,
+    /// The state after these events: folded on with each of them, not from the first one each time.
+    state: Result<RunState<'a>, IllegalEvent>,
     record: &'a mut R,
 }
 
 impl<R: Record> Run<'_, R> {
+    /// Adds an event to those that have happened.
+    fn push(&mut self, event: Event) {
+        if let Ok(state) = &mut self.state
+            && let Err(illegal) = state.follow(self.events.len(), &event)
+        {
+            self.state = Err(illegal);
+        }
+        self.events.push(event);
+    }
+
     /// Records an event whose loss must not stop what is under way: undoing, closing, going on after the commit.
     fn tell(&mut self, event: Event) {
         let _lost = self.record.record(self.plan, &event);
-        self.events.push(event);
+        self.push(event);
     }
 
     fn note_interrupt(&mut self, wishes: &Wishes) {
@@ -156,7 +169,7 @@ impl<R: Record> Run<'_, R> {
         for step in steps.iter().copied() {
             let started = Event::Started { step };
             let lost = self.record.record(self.plan, &started).err();
-            self.events.push(started);
+            self.push(started);
             // Nothing is done that was not recorded. After the commit the world is believed, not the journal.
             if let Some(failure) = lost.filter(|_| !self.committed()) {
                 self.tell(Event::Failed { step, failure });
@@ -165,7 +178,8 @@ impl<R: Record> Run<'_, R> {
         }
         let facts = RunFacts::of(self.plan, self.events);
         let what: Vec<&Step> = steps.iter().map(|step| &self.plan.steps[*step]).collect();
-        let interruptible = what.iter().all(|step| step.interruptible());
+        // After the commit nobody unwinds: what a signal interrupts would begin again at once, and again without end.
+        let interruptible = what.iter().all(|step| step.interruptible()) && !self.committed();
         let stops = if interruptible { Wish::interrupts } else { Wish::leaves };
         let mut results = InOrder::default();
         let mut performed = pin!(world.perform(&what, &facts));
@@ -226,7 +240,7 @@ impl<R: Record> Run<'_, R> {
             // Whether the commit is durable shows when the journal is read back: until then neither way is safe.
             return Some(End::Stuck(Step::Commit));
         }
-        self.events.push(done);
+        self.push(done);
         if let Some(failure) = lost {
             self.tell(Event::Failed { step, failure });
         }
@@ -234,7 +248,7 @@ impl<R: Record> Run<'_, R> {
     }
 
     fn committed(&self) -> bool {
-        RunState::of(self.plan, self.events).is_ok_and(|state| state.committed())
+        self.state.as_ref().is_ok_and(RunState::committed)
     }
 
     async fn undo(&mut self, steps: &[usize], world: &impl World, wishes: &mut Wishes) {

@@ -273,9 +273,14 @@ impl<'a> RunState<'a> {
     pub fn of(plan: &'a Plan, events: &[Event]) -> Result<Self, IllegalEvent> {
         let mut state = Self { plan, status: vec![Status::Todo; plan.steps.len()], back: false, closed: None };
         for (index, event) in events.iter().enumerate() {
-            state.apply(event).map_err(|why| IllegalEvent { index, why })?;
+            state.follow(index, event)?;
         }
         Ok(state)
+    }
+
+    /// Folds one event more, the one of this index.
+    pub fn follow(&mut self, index: usize, event: &Event) -> Result<(), IllegalEvent> {
+        self.apply(event).map_err(|why| IllegalEvent { index, why })
     }
 
     /// Tells whether the run has passed the point after which it only goes forward.
@@ -421,7 +426,8 @@ impl<'a> RunState<'a> {
         }
     }
 
-    fn next(&self) -> Next {
+    /// Returns what the run does next.
+    pub fn next(&self) -> Next {
         if let Some(outcome) = self.closed {
             return Next::Done(outcome);
         }

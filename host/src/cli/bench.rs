@@ -32,7 +32,7 @@ pub async fn bench(flags: &Flags, service: &ServiceName, load: Load, yes: bool) 
         }
     };
     let measurements = match session.bench(service, load, say).await? {
-        Bench::Measured(measurements) => measurements,
+        Bench::Measured(measurements) => *measurements,
         Bench::Ended(ran) => return Ok(swap::tell(&ran, &quiet)),
     };
     ui::print(&match flags.output {

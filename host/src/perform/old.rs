@@ -148,12 +148,10 @@ impl<P: Ports> Performer<'_, P> {
         let mut fronts = Vec::new();
         for of in retired {
             let (service, Some(front)) = (&of.name, &of.front) else { continue };
-            match self.missing_backup(service, front, facts.candidates(service)).await.transpose() {
-                Some(publication) => {
-                    wanted.push(publication);
-                    fronts.push((service, front));
-                }
-                None => {}
+            let missing = self.missing_backup(service, front, facts.candidates(service)).await;
+            if let Some(publication) = missing.transpose() {
+                wanted.push(publication);
+                fronts.push((service, front));
             }
         }
         for (failure, (service, front)) in self.change_each(wanted).await.into_iter().zip(fronts) {

@@ -34,7 +34,7 @@ pub struct Load {
 #[derive(Debug)]
 pub enum Bench {
     /// All was measured.
-    Measured(Measurements),
+    Measured(Box<Measurements>),
     /// A run did not swap; what was measured before it is lost.
     Ended(RunResult),
 }
@@ -98,7 +98,7 @@ impl Session<'_> {
         let measured = self.measure(service, load, &held, say).await;
         held.release().await;
         match measured {
-            Ok(measurements) => Ok(Bench::Measured(measurements)),
+            Ok(measurements) => Ok(Bench::Measured(Box::new(measurements))),
             Err(Stop::Run(ran)) => Ok(Bench::Ended(*ran)),
             Err(Stop::NotDone(not_done)) => Err(not_done),
         }

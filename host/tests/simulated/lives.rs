@@ -216,10 +216,11 @@ impl Story {
             return None;
         }
         let plan = planned(another_run(&machine.plan_at_hand().run), &self.family, &now);
+        // What its hooks are to do is not done yet.
+        now.services.iter_mut().for_each(|service| service.migrated = false);
         if plan.is_err() {
             now.violate(format!("after all was cleaned up a swap is refused: {plan:?}"));
         }
-        now.restless = false;
         plan.ok().map(Arc::new)
     }
 

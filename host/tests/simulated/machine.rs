@@ -278,6 +278,8 @@ impl<'a> Ports for Machine<'a> {
     where
         Self: 'b,
     {
+        // The last step is over.
+        self.world.borrow_mut().verb = "";
         let _ = self.ports.point("settle").await;
         Vec::new()
     }

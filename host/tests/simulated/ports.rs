@@ -98,7 +98,8 @@ impl Universe {
         }
         self.now += 10;
         let mut waits = false;
-        let fault = self.chance.fault(&FAULTS);
+        // What others do beside the steps of a run, they do before it or after it.
+        let fault = self.chance.fault(if self.verb.is_empty() { &FAULTS[..SWAPS_OWN] } else { &FAULTS });
         if let Some(fault) = fault {
             match fault {
                 Fault::Foreign(foreign) => self.meddle(self.service, foreign),
@@ -284,9 +285,12 @@ const LOOKS: [&str; 17] = [
     "settle",
 ];
 
+/// So many of the faults are about swap itself.
+const SWAPS_OWN: usize = 6;
+
 /// Everything that can go wrong at a point.
-const FAULTS: [Fault; 6 + Foreign::ALL.len()] = {
-    let mut faults = [Fault::Crash; 6 + Foreign::ALL.len()];
+const FAULTS: [Fault; SWAPS_OWN + Foreign::ALL.len()] = {
+    let mut faults = [Fault::Crash; SWAPS_OWN + Foreign::ALL.len()];
     faults[1] = Fault::Fail;
     faults[2] = Fault::FailForGood;
     faults[3] = Fault::Signal;
@@ -294,7 +298,7 @@ const FAULTS: [Fault; 6 + Foreign::ALL.len()] = {
     faults[5] = Fault::Waits;
     let mut at = 0;
     while at < Foreign::ALL.len() {
-        faults[6 + at] = Fault::Foreign(Foreign::ALL[at]);
+        faults[SWAPS_OWN + at] = Fault::Foreign(Foreign::ALL[at]);
         at += 1;
     }
     faults

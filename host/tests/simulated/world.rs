@@ -241,7 +241,7 @@ pub struct Universe {
     pub lost: bool,
     /// The kind of call that fails until swap is started again.
     pub broken: Option<&'static str>,
-    /// The step that is performed, by its verb.
+    /// The step that is performed, by its verb; empty beside the steps of a run.
     pub verb: &'static str,
     /// The service that it is about.
     pub service: usize,

@@ -150,6 +150,7 @@ pub enum StepResult {
         places: BTreeMap<String, Vec<NetworkPlace>>,
     },
     /// Who may still send requests to the old containers.
+    #[serde(rename = "former")]
     FormerRoute {
         /// What the edge says of them.
         generation: FormerRoute,

@@ -150,8 +150,7 @@ pub enum StepResult {
         places: BTreeMap<String, Vec<NetworkPlace>>,
     },
     /// Who may still send requests to the old containers.
-    #[serde(rename = "former")]
-    FormerRoute {
+    Former {
         /// What the edge says of them.
         generation: FormerRoute,
     },
@@ -199,7 +198,7 @@ impl RunFacts {
                     facts.candidates.insert(service.clone(), containers.clone());
                     facts.places.extend(places.clone());
                 }
-                StepResult::FormerRoute { generation } => {
+                StepResult::Former { generation } => {
                     facts.former.insert(service.clone(), generation.clone());
                 }
             }

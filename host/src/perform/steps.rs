@@ -29,7 +29,7 @@ impl<P: Ports> World for Performer<'_, P> {
             Some(Step::Create { .. }) => together(async move { self.create(&of).await }),
             Some(Step::Switch { .. }) => together(async move {
                 let formers = self.switch(&of, facts).await.into_iter();
-                let learnt = |former: FormerRoute| StepResult::FormerRoute { generation: former };
+                let learnt = |former: FormerRoute| StepResult::Former { generation: former };
                 formers.map(|(index, former)| (index, former.map(learnt))).collect()
             }),
             Some(Step::SwitchBack { .. }) => together(async move { self.switch_back(&of, facts).await }),

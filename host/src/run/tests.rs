@@ -358,7 +358,7 @@ fn the_facts_are_the_last_that_were_learnt() {
     let events = [
         Event::Done { step: 0, learnt: candidates("created") },
         Event::Done { step: 1, learnt: candidates("started") },
-        Event::Done { step: 3, learnt: StepResult::FormerRoute { generation: generation.clone() } },
+        Event::Done { step: 3, learnt: StepResult::Former { generation: generation.clone() } },
         Event::Done { step: 99, learnt: candidates("nowhere") },
     ];
     let facts = RunFacts::of(&plan, &events);
@@ -635,7 +635,7 @@ fn one_of_each_but_the_plan() -> Vec<Event> {
         Event::Started { step: 0 },
         Event::Done { step: 0, learnt: StepResult::Nothing },
         Event::Done { step: 1, learnt: StepResult::candidates(vec![container("new")]) },
-        Event::Done { step: 6, learnt: StepResult::FormerRoute { generation } },
+        Event::Done { step: 6, learnt: StepResult::Former { generation } },
         Event::Failed { step: 7, failure: failure() },
         Event::UndoStarted { step: 6 },
         Event::UndoFailed { step: 6, failure: failure() },

@@ -370,9 +370,16 @@ fn exec(container: &str, words: &[&str]) -> Result<i64> {
     let created =
         ask("POST", &format!("/containers/{container}/exec"), &serde_json::json!({ "Cmd": words }).to_string())?;
     let id = created["Id"].as_str().context("an exec without an id")?.to_owned();
-    // It is answered when the command has ended, because its output is asked for.
     ask("POST", &format!("/exec/{id}/start"), "{\"Detach\":false,\"Tty\":false}")?;
-    ask("GET", &format!("/exec/{id}/json"), "")?["ExitCode"].as_i64().context("an exec without an exit code")
+    // Its output has ended then; the engine learns of its end a moment later.
+    let begun = Instant::now();
+    loop {
+        match ask("GET", &format!("/exec/{id}/json"), "")?["ExitCode"].as_i64() {
+            Some(code) => return Ok(code),
+            None => ensure!(begun.elapsed() < LIMIT, "an exec that does not end"),
+        }
+        sleep(Duration::from_millis(1));
+    }
 }
 
 fn engine(method: &str, path: &str) -> Result<()> {

@@ -176,13 +176,32 @@ impl<R: Record> Run<'_, R> {
                 return None;
             }
         }
-        let facts = RunFacts::of(self.plan, self.events);
         let what: Vec<&Step> = steps.iter().map(|step| &self.plan.steps[*step]).collect();
         // After the commit nobody unwinds: what a signal interrupts would begin again at once, and again without end.
         let interruptible = what.iter().all(|step| step.interruptible()) && !self.committed();
-        let stops = if interruptible { Wish::interrupts } else { Wish::leaves };
-        let mut results = InOrder::default();
-        let mut performed = pin!(world.perform(&what, &facts));
+        // What can be interrupted is not waited for where it is to be unwound.
+        let patience = if interruptible { Patience::UntilOneFails } else { Patience::UntilAllEnd };
+        self.perform(&what, patience, world, wishes, |run, index, result| run.ended(steps[index], result)).await
+    }
+
+    /// Performs steps that go beside one another, or their undos, and has each told as it ends, in their order; those that ended
+    /// after one that did not come last. Returns the first end of the run that is answered.
+    async fn perform(
+        &mut self,
+        what: &[&Step],
+        patience: Patience,
+        world: &impl World,
+        wishes: &mut Wishes,
+        mut tell: impl FnMut(&mut Self, usize, Result<StepResult, Failure>) -> Option<End>,
+    ) -> Option<End> {
+        let facts = RunFacts::of(self.plan, self.events);
+        let stops = match patience {
+            Patience::UntilOneFails => Wish::interrupts,
+            Patience::UntilAllEnd => Wish::leaves,
+        };
+        let mut ended: BTreeMap<usize, Result<StepResult, Failure>> = BTreeMap::new();
+        let mut told = 0;
+        let mut performed = pin!(world.perform(what, &facts));
         loop {
             let (index, result) = tokio::select! {
                 biased;
@@ -190,14 +209,14 @@ impl<R: Record> Run<'_, R> {
                     Some(ended) => ended,
                     None => break,
                 },
-                // The next round of the loop records the signal and unwinds, or leaves.
+                // The next round of the run's loop records the signal and unwinds, or leaves.
                 () = wished(wishes, stops) => break,
             };
-            // What can be interrupted is not waited for where it is to be unwound.
-            let stopped = interruptible && result.is_err();
-            results.add(index, result);
-            while let Some((index, result)) = results.next() {
-                if let Some(end) = self.ended(steps[index], result) {
+            let stopped = patience == Patience::UntilOneFails && result.is_err();
+            ended.insert(index, result);
+            while let Some(result) = ended.remove(&told) {
+                told += 1;
+                if let Some(end) = tell(self, told - 1, result) {
                     return Some(end);
                 }
             }
@@ -205,13 +224,7 @@ impl<R: Record> Run<'_, R> {
                 break;
             }
         }
-        // Those before them have not ended.
-        for (index, result) in results.rest() {
-            if let Some(end) = self.ended(steps[index], result) {
-                return Some(end);
-            }
-        }
-        None
+        ended.into_iter().find_map(|(index, result)| tell(self, index, result))
     }
 
     /// Records how a step ended.
@@ -257,30 +270,14 @@ impl<R: Record> Run<'_, R> {
         for (step, _) in &undos {
             self.tell(Event::UndoStarted { step: *step });
         }
-        let facts = RunFacts::of(self.plan, self.events);
         let what: Vec<&Step> = undos.iter().map(|(_, undo)| undo).collect();
-        let mut results = InOrder::default();
         let mut failed = false;
-        let mut performed = pin!(world.perform(&what, &facts));
-        loop {
-            let (index, result) = tokio::select! {
-                biased;
-                next = performed.next() => match next {
-                    Some(ended) => ended,
-                    None => break,
-                },
-                () = wished(wishes, Wish::leaves) => break,
-            };
-            results.add(index, result);
-            while let Some((index, result)) = results.next() {
-                failed |= result.is_err();
-                self.undone(undos[index].0, result);
-            }
-        }
-        for (index, result) in results.rest() {
+        let tell = |run: &mut Self, index: usize, result: Result<StepResult, Failure>| {
             failed |= result.is_err();
-            self.undone(undos[index].0, result);
-        }
+            run.undone(undos[index].0, result);
+            None
+        };
+        self.perform(&what, Patience::UntilAllEnd, world, wishes, tell).await;
         if failed {
             world.pause(Duration::from_millis(300)).await;
         }
@@ -294,29 +291,13 @@ impl<R: Record> Run<'_, R> {
     }
 }
 
-/// What ended in any order, told in the order of the plan.
-#[derive(Default)]
-struct InOrder {
-    ended: BTreeMap<usize, Result<StepResult, Failure>>,
-    told: usize,
-}
-
-impl InOrder {
-    fn add(&mut self, index: usize, result: Result<StepResult, Failure>) {
-        self.ended.insert(index, result);
-    }
-
-    /// Returns the next one, if all before it were told.
-    fn next(&mut self) -> Option<(usize, Result<StepResult, Failure>)> {
-        let ended = self.ended.remove(&self.told)?;
-        self.told += 1;
-        Some((self.told - 1, ended))
-    }
-
-    /// Returns what ended after one that did not.
-    fn rest(self) -> impl Iterator<Item = (usize, Result<StepResult, Failure>)> {
-        self.ended.into_iter()
-    }
+/// For how long steps that go beside one another are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// Until one fails or the operator interrupts: the others are given up.
+    UntilOneFails,
+    /// Until all have ended; only who wants to leave is not kept waiting.
+    UntilAllEnd,
 }
 
 /// Waits until the operator wants what is under way to stop; returns the signal by which that was said.

@@ -36,9 +36,6 @@ impl<P: Ports> World for Performer<'_, P> {
             Some(Step::Retire { .. }) => {
                 together(async move { self.retire(&of, facts).await.into_iter().enumerate().collect() })
             }
-            Some(step) if steps.len() == 1 => {
-                stream::once(async { (0, self.perform_one(step, facts).await) }).boxed_local()
-            }
             _ => {
                 let each = steps.iter().enumerate();
                 each.map(|(index, step)| async move { (index, self.perform_one(step, facts).await) })

@@ -18,9 +18,7 @@ impl Site {
     pub(crate) async fn door(&self, service: &ServiceName, front: &Front) -> Result<Arc<FrontDoor>, Failure> {
         self.doors.of(&self.docker, &self.project.name, service, front).await
     }
-}
 
-impl Site {
     /// Publishes at one nginx, in one folder. After a failure nginx is found anew: it may have been restarted.
     async fn publish_at(&self, publications: &[&Publication<'_>]) -> Result<FormerRoute, Failure> {
         let Some(Publication { service, front, .. }) = publications.first() else {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::super::config::ErrorLog;
 use super::super::find;
 use super::super::tuning::TUNING_FILE;
-use super::super::upstream::{Obeyed, TITLE};
+use super::super::upstream::TITLE;
 use super::super::workers::{Generation, Process};
 use super::super::{Shell, USUAL};
 use super::{FileChange, Nginx, Proxy, cut};
@@ -47,19 +47,6 @@ impl<S: Shell> Proxy<S> {
         let body = Files::new(nginx, std::slice::from_ref(change))?.script("TASK=write\n");
         let output = self.change("write", &body, USUAL).await?;
         if output.ok() { Ok(()) } else { Err(not_written(&nginx.folder, &output)) }
-    }
-
-    /// As [`write`](Self::write), if nginx still obeys what it obeyed then, was not started or reloaded since and is not about
-    /// to be; tells whether it is so. If not, the file may be written or not, and only a [`switch`](Self::switch) makes sure
-    /// of what nginx obeys.
-    pub async fn write_unseen(&self, nginx: &Nginx, change: &FileChange, obeyed: &Obeyed) -> Result<bool, Failure> {
-        let same = |now: Option<Generation>| now.as_ref().and_then(Obeyed::of).as_ref() == Some(obeyed);
-        if !same(self.generation(nginx).await?) {
-            return Ok(false);
-        }
-        self.write(nginx, change).await?;
-        // Others may have told it in between to read its files.
-        Ok(same(self.generation(nginx).await?))
     }
 
     /// Changes files of swap's folder, tests, reloads, and confirms that new workers obey them; one script.

@@ -47,7 +47,7 @@ pub use folder::{Folder, Mount};
 pub use local::{LocalShell, runs_here};
 pub use proxy::{FileChange, Home, Nginx, NginxAnswer, Observation, Proxy, SwitchFailure, Worker, reasons};
 pub use reach::{Names, Pass, ServiceWays, reach};
-pub use tuning::{TUNING_FILE, render as tuning_text};
+pub use tuning::{TUNING_FILE, render as tuning_text, tunes_keepalive};
 pub use upstream::{
     Fallback, Kept, NotParsed, Obeyed, Rest, Server, UpstreamFile, file_name, is_ours, owner, parse, render,
 };

@@ -21,6 +21,9 @@ use crate::swap::Swap;
 /// How long anything of a stack may take to come up.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// What a shell beside nginx is told to list its processes that serve, those too that only end what they have begun.
+pub const NGINX_WORKERS: &str = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$f 2>/dev/null | grep -q 'worker process$\\|worker process ' && echo $f; done; true";
+
 const COMPOSE: &str = "\
 services:
   nginx:
@@ -471,8 +474,7 @@ impl Stack {
     /// Returns the processes of nginx that serve, those too that only end what they have begun.
     #[track_caller]
     pub fn nginx_workers(&self) -> Vec<String> {
-        let list = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$f 2>/dev/null | grep -q 'worker process$\\|worker process ' && echo $f; done; true";
-        self.exec("nginx", list).lines().map(str::to_owned).collect()
+        self.exec("nginx", NGINX_WORKERS).lines().map(str::to_owned).collect()
     }
 
     /// Returns the containers of a service, running or not, sorted by name. One-off containers count too.

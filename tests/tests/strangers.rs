@@ -7,7 +7,7 @@ use std::time::Duration;
 use expect_test::expect;
 use scenarios::eventually::eventually;
 use scenarios::load::Running;
-use scenarios::stack::{Stack, serves};
+use scenarios::stack::{NGINX_WORKERS, Stack, serves};
 use scenarios::swap::Outcome;
 
 use crate::common::{lost_nothing, mixed_load};
@@ -260,6 +260,11 @@ impl ByHand {
         stack.docker(&[&run[..], words, &["--entrypoint", "nginx", &image, "-g", "daemon off;"]].concat());
         made
     }
+
+    fn workers(&self, stack: &Stack) -> Vec<String> {
+        let listed = stack.docker(&["exec", &self.0, "sh", "-c", NGINX_WORKERS]);
+        listed.lines().map(str::to_owned).collect()
+    }
 }
 
 impl Drop for ByHand {
@@ -298,12 +303,21 @@ fn an_nginx_in_a_container_on_the_machines_network_is_prepared_and_leaves_the_pu
         .replace("pid nginx.pid;", "pid /run/nginx.pid;");
     let text: String =
         text.lines().filter(|line| !line.contains("_temp_path")).map(|line| format!("{line}\n")).collect();
-    let _front = ByHand::start(&stack, &text, &["--network", "host"]);
+    let front = ByHand::start(&stack, &text, &["--network", "host"]);
     eventually("an answer", PATIENCE, || stack.version().as_deref() == Ok("v1"));
-    let running = mixed_load(&stack);
     let written = stack.swap(["init", "app", "--write"]).expect_exit(0);
+    assert!(
+        written.stderr.contains("nginx -s reload      (a keep-alive client may lose a request, this once)\n"),
+        "{}",
+        written.stderr
+    );
+    // Its workers obey a configuration without `keepalive_min_timeout`: the load begins when they are gone.
+    let former = front.workers(&stack);
     typed(&stack, &written);
-    swapped_three_times(&stack, &[], running, || stack.version().ok());
+    eventually("the former workers to go", PATIENCE, || {
+        !front.workers(&stack).iter().any(|worker| former.contains(worker))
+    });
+    swapped_three_times(&stack, &[], mixed_load(&stack), || stack.version().ok());
 }
 
 #[test]

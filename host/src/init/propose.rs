@@ -314,13 +314,19 @@ fn next(found: &Found, anew: bool, built: bool, templates: bool, other: bool) ->
     let swapped = format!("{swap} {service}");
     let sudo = if found.root { "" } else { "sudo " };
     let once = |name: &str| format!("(makes `{name}` anew: a moment without answers, this once)");
+    // The workers that this reload ends obey the configuration that lacks what a reload needs to be unnoticed.
+    let bare = found.tuning.as_deref().is_some_and(nginx::tunes_keepalive);
+    let reload = |line: String| match bare {
+        true => format!("{line}      (a keep-alive client may lose a request, this once)"),
+        false => line,
+    };
     match (&home.choice, &home.service) {
         (ProxyChoice::Host, _) => {
             let called = home.nginx.as_ref().filter(|nginx| !nginx.arguments.is_empty()).map(nginx::Nginx::line);
             let called = called.unwrap_or_else(|| "nginx".to_owned());
-            next.push(format!("{sudo}{called} -s reload      (what serves now goes on)"));
+            next.push(reload(format!("{sudo}{called} -s reload")));
         }
-        (ProxyChoice::Container(name), _) => next.push(format!("docker exec {name} nginx -s reload")),
+        (ProxyChoice::Container(name), _) => next.push(reload(format!("docker exec {name} nginx -s reload"))),
         (choice, Some(nginx)) => {
             let tool = if matches!(choice, ProxyChoice::Service(_)) { &found.tool } else { &home.tool };
             next.extend(built.then(|| format!("{tool} build {nginx}")));
@@ -331,7 +337,7 @@ fn next(found: &Found, anew: bool, built: bool, templates: bool, other: bool) ->
                 (true, _) | (false, false) => format!("{tool} up -d      {}", once(nginx.as_str())),
                 (false, true) if templates => format!("{tool} restart {nginx}      (it makes its files of templates at its start: a moment without answers, this once)"),
                 // Without a terminal too, as in a script.
-                (false, true) => format!("{tool} exec -T {nginx} nginx -s reload"),
+                (false, true) => reload(format!("{tool} exec -T {nginx} nginx -s reload")),
             });
         }
         (_, None) => {}

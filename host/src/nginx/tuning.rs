@@ -30,6 +30,11 @@ pub fn render(version: Version, settings: &BTreeMap<String, String>) -> Option<S
     })
 }
 
+/// Returns whether [`render`]'s text brings what keep-alive clients need at a reload: nginx did not have it before.
+pub fn tunes_keepalive(text: &str) -> bool {
+    text.contains(KEEPALIVE)
+}
+
 /// Returns what the settings cost that are missing, too low or unknown to this nginx, each with what to write.
 ///
 /// `tuned` tells whether [`render`]'s file is or will be in place, so that only what it can't cure is said.

@@ -39,7 +39,7 @@ impl Overrides {
         if self.no_proxy {
             (settings.proxy, settings.no_proxy) = (None, true);
         } else if let Some(proxy) = &self.proxy {
-            settings.proxy = Some(proxy.clone());
+            (settings.proxy, settings.no_proxy) = (Some(proxy.clone()), false);
         }
         settings.upstream = self.upstream.clone().or(settings.upstream);
         if let Some(check) = health {
@@ -55,5 +55,20 @@ impl Overrides {
         }
         settings.hooks.extend(self.hooks.iter().cloned());
         settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nginx_that_the_command_line_names_counts() {
+        let nginx = ProxyChoice::parse("nginx").unwrap();
+        let worker = Settings { no_proxy: true, ..Settings::default() };
+        let named = Overrides { proxy: Some(nginx.clone()), ..Overrides::default() }.over(worker, None);
+        assert_eq!((named.proxy.as_ref(), named.no_proxy), (Some(&nginx), false));
+        let none = Overrides { no_proxy: true, ..Overrides::default() }.over(named, None);
+        assert_eq!((none.proxy, none.no_proxy), (None, true));
     }
 }

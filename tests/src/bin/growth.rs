@@ -32,6 +32,8 @@ const HOOKS: [usize; 3] = [1, 10, 50];
 const TOGETHER: [usize; 2] = [1, 5];
 /// A process that takes a second and a half to end when it is asked to.
 const SLOW_TO_STOP: &str = "command: [sh, -c, \"trap 'sleep 1.5; exit' TERM; ./serve & while :; do sleep 0.1; done\"]";
+/// How long a candidate with a health command must stay healthy until it is switched to.
+const CHECKS_STAY: Duration = Duration::from_millis(300);
 /// How many containers a service has.
 const REPLICAS: [usize; 3] = [1, 5, 10];
 
@@ -328,7 +330,7 @@ fn many_hooks(stack: &Stack, count: usize) -> Result<()> {
 }
 
 /// Does by the tools alone what a swap of the service `app` has them do: compose reads the project and creates a container, the
-/// engine starts it, its health command agrees, nginx tests its files and reads them, and its former workers are waited for, the
+/// engine starts it, its health command agrees twice, nginx tests its files and reads them, and its former workers are waited for, the
 /// engine stops the former container and removes it. The engine is asked by its API, so that no other program's start counts.
 fn tools_alone(stack: &Stack) -> Result<Duration> {
     let former = stack.containers("app").remove(0);
@@ -352,6 +354,9 @@ fn tools_alone(stack: &Stack) -> Result<Duration> {
     while exec(&candidate.id, &["./healthcheck"])? != 0 {
         ensure!(begun.elapsed() < LIMIT, "the candidate does not get healthy");
     }
+    // And stays so: swap looks twice.
+    sleep(CHECKS_STAY);
+    ensure!(exec(&candidate.id, &["./healthcheck"])? == 0, "the candidate does not stay healthy");
     // nginx's former workers take a tenth of a second to leave when nobody uses them.
     let workers = "grep -l '^nginx: worker process' /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3";
     let script = format!(

@@ -159,3 +159,23 @@ fn every_link_leads_somewhere() {
         }
     }
 }
+
+#[test]
+fn the_walk_goes_through_files_and_functions_that_there_are() {
+    let page = text("docs/architecture.md");
+    let walk =
+        page.split("\n## ").find_map(|section| section.strip_prefix("One walk of `swap app`")).expect("the walk");
+    let (mut source, mut functions) = (None, 0);
+    // What stands behind a file's name and a colon, up to the end of the cell or of the sentence, is in that file.
+    for (before, word) in walk.split('`').collect::<Vec<_>>().chunks_exact(2).map(|pair| (pair[0], pair[1])) {
+        if word.ends_with(".rs") || word.ends_with(".sh") {
+            source = Some((word, text(&format!("host/src/{word}"))));
+        } else if let Some((file, text)) = source.as_ref().filter(|_| [": ", ", "].contains(&before)) {
+            assert!(text.contains(&format!("fn {word}")), "`{file}` has no function `{word}`");
+            functions += 1;
+        } else {
+            source = None;
+        }
+    }
+    assert!(functions > 35, "the walk has {functions} functions");
+}

@@ -7,7 +7,8 @@
 //! report                    what they saw: numbers, a table, JSON
 //! stack → images            a private copy of a compose project, gone when the test ends
 //! between                   a socket between swap and the engine, that delays, cuts and hangs
-//! swap                      runs the `swap` binary and compares all that it prints
+//! swap → promise            runs the `swap` binary and holds it to what it promises of all that it prints
+//! transcript                what the usual runs say, and what another says otherwise
 //! ci → container            the image of swap, and the machines of a CI that deploys with it
 //! browser                   opens the pages that swap writes
 //! corpus                    other people's projects, and what `swap init` makes of them
@@ -28,6 +29,8 @@ pub mod http;
 pub mod images;
 pub mod load;
 pub mod others;
+mod promise;
 pub mod report;
 pub mod stack;
 pub mod swap;
+pub mod transcript;

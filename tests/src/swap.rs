@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::command::{expect_code, run};
 use crate::eventually::eventually_some;
 use crate::images;
+use crate::promise;
 use crate::stack::Stack;
 
 /// No call takes longer unless [`Swap::limit`] says so; what still runs then is killed and the test fails.
@@ -25,6 +26,7 @@ const LIMIT: Duration = Duration::from_secs(180);
 
 /// A call that is not yet made.
 #[derive(Debug)]
+#[must_use = "it is made by `expect_exit` or `start`"]
 pub struct Swap<'a> {
     stack: &'a Stack,
     arguments: Vec<String>,
@@ -51,6 +53,20 @@ pub struct Outcome {
     pub peak_kib: u64,
     /// When each line of the standard output was read.
     pub lines: Vec<(Instant, String)>,
+}
+
+impl Outcome {
+    /// Checks that it has talked of this, on standard error.
+    #[track_caller]
+    pub fn talks_of(&self, part: &str) {
+        assert!(self.stderr.contains(part), "there is no `{part}` in\n{}", self.stderr);
+    }
+
+    /// Checks that it has printed this, on standard output.
+    #[track_caller]
+    pub fn prints(&self, part: &str) {
+        assert!(self.stdout.contains(part), "there is no `{part}` in\n{}", self.stdout);
+    }
 }
 
 impl<'a> Swap<'a> {
@@ -106,6 +122,7 @@ impl<'a> Swap<'a> {
     #[track_caller]
     pub fn start(self) -> Started<'a> {
         let journals = Journals::of(&self);
+        let arguments = self.arguments.clone();
         let binary = binary().unwrap_or_else(|error| panic!("finding the swap binary: {error:?}"));
         let mut command = match self.wrapper.split_first() {
             Some((program, rest)) => {
@@ -150,14 +167,16 @@ impl<'a> Swap<'a> {
                 String::from_utf8_lossy(&text).into_owned()
             })
         });
-        Started { stack: self.stack, child, begun, limit: self.limit, journals, lines, out, err }
+        Started { stack: self.stack, arguments, child, begun, limit: self.limit, journals, lines, out, err }
     }
 }
 
 /// A call that is under way.
 #[derive(Debug)]
+#[must_use = "nobody has claimed how it ends"]
 pub struct Started<'a> {
     stack: &'a Stack,
+    arguments: Vec<String>,
     child: Child,
     begun: Instant,
     limit: Duration,
@@ -212,12 +231,18 @@ impl Started<'_> {
     /// Waits for the end. Panics unless it exits with this code; the message has all that it said.
     #[track_caller]
     pub fn expect_exit(self, code: i32) -> Outcome {
+        self.expect_exit_of(&[code])
+    }
+
+    /// Does what [`Started::expect_exit`] does, where it depends on the moment which of these codes it is.
+    #[track_caller]
+    pub fn expect_exit_of(self, codes: &[i32]) -> Outcome {
         let outcome = self.wait().unwrap_or_else(|error| panic!("{error:?}"));
-        expect_code(code, outcome.code, &outcome.raw, &outcome.stderr);
+        expect_code(codes, outcome.code, &outcome.raw, &outcome.stderr);
         outcome
     }
 
-    /// Waits for the end.
+    /// Waits for the end, whatever it is. Fails where it breaks what it promises for its exit code; see [`promise`].
     pub fn wait(mut self) -> Result<Outcome> {
         let mut peak_kib = 0;
         let status = loop {
@@ -241,8 +266,12 @@ impl Started<'_> {
         let lines = self.lines.lock().expect("the lines").clone();
         let raw: String = lines.iter().map(|(_, line)| format!("{line}\n")).collect();
         let signalled = std::os::unix::process::ExitStatusExt::signal(&status).map(|signal| 128 + signal);
+        let code = status.code().or(signalled).unwrap_or(-1);
+        if let Some(promise) = promise::broken(&self.arguments, code, &raw, &stderr) {
+            anyhow::bail!("{promise}; it exited {code}\n--- stdout\n{raw}--- stderr\n{stderr}");
+        }
         Ok(Outcome {
-            code: status.code().or(signalled).unwrap_or(-1),
+            code,
             stdout: self.stack.normalise(&raw),
             stderr: self.stack.normalise(&stderr),
             raw,

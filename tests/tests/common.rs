@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use expect_test::Expect;
+use expect_test::{Expect, expect};
 use scenarios::clients::Kind;
 use scenarios::eventually::eventually;
 use scenarios::load::Running;
 use scenarios::stack::{Container, Stack};
 use scenarios::swap::Outcome;
+use scenarios::transcript::differences;
 
 /// Starts the mixed load and waits until all kinds of requests flow.
 pub fn mixed_load(stack: &Stack) -> Running {
@@ -35,6 +36,14 @@ pub fn lost_nothing(running: Running) {
     assert!(report.is_clean(), "requests were lost\n{report}");
 }
 
+/// Deploys a version of the application and swaps to it: it serves at the front door.
+#[track_caller]
+pub fn swap_to(stack: &Stack, version: &str) {
+    stack.deploy(version);
+    stack.swap(["app"]).expect_exit(0);
+    assert_eq!(stack.version().as_deref(), Ok(version));
+}
+
 /// Checks that compose sees nothing to do: what swap made is what compose would have made.
 #[track_caller]
 pub fn compose_recreates_nothing(stack: &Stack) {
@@ -51,10 +60,27 @@ pub fn changes_nothing(stack: &Stack, arguments: &[&'static str], code: i32) -> 
     let running = light_load(stack);
     let outcome = stack.swap(arguments).expect_exit(code);
     lost_nothing(running);
-    assert_eq!(stack.version().as_deref(), Ok("v1"));
-    assert_eq!(stack.world(), before, "something was left behind");
+    is_as_before(stack, &before);
     holds_no_lock(stack);
     outcome
+}
+
+/// Checks that v1 serves and that nothing of the world is another than it was: nothing is left behind.
+#[track_caller]
+pub fn is_as_before(stack: &Stack, before: &str) {
+    assert_eq!((stack.version().as_deref(), stack.world().as_str()), (Ok("v1"), before));
+}
+
+/// Lets no candidate get healthy before [`go`] is said.
+#[track_caller]
+pub fn waits_for_go(stack: &Stack) {
+    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+}
+
+/// Lets candidates get healthy that wait for it.
+#[track_caller]
+pub fn go(stack: &Stack) {
+    stack.exec("app", "touch /data/go");
 }
 
 /// Checks that one container of this version serves alone, that nothing is left of what was before, and that no client has
@@ -122,7 +148,23 @@ pub fn shows(outcome: &Outcome, expected: Expect) {
 /// Does what [`shows`] does, for the two texts of any program.
 #[track_caller]
 pub fn says(stderr: &str, stdout: &str, expected: Expect) {
+    expected.assert_eq(&said(stderr, stdout));
+}
+
+/// Checks that a call said what a transcript has, and nothing else.
+#[track_caller]
+pub fn tells(outcome: &Outcome, transcript: &str) {
+    tells_but(outcome, transcript, expect![""]);
+}
+
+/// Checks that a call said what a transcript has, but for these lines; see [`differences`].
+#[track_caller]
+pub fn tells_but(outcome: &Outcome, transcript: &str, but: Expect) {
+    but.assert_eq(&differences(transcript, &said(&outcome.stderr, &outcome.stdout)));
+}
+
+fn said(stderr: &str, stdout: &str) -> String {
     let mark = |line: &str| if line.is_empty() { ">\n".to_owned() } else { format!("> {line}\n") };
     let marked: String = stdout.lines().map(mark).collect();
-    expected.assert_eq(&format!("{stderr}{marked}"));
+    format!("{stderr}{marked}")
 }

@@ -58,7 +58,7 @@ impl<'a> Beside<'a> {
         let swapped = self.swap("--probe / app");
         lost_nothing(running);
         // In the network of the machine it reaches the front door as everybody does.
-        tells(
+        shows(
             self.stack,
             &swapped,
             expect![[r#"
@@ -128,7 +128,7 @@ impl<'a> Beside<'a> {
             "#]],
             ),
         ] {
-            tells(self.stack, &self.swap(arguments), expected);
+            shows(self.stack, &self.swap(arguments), expected);
         }
         compose_recreates_nothing(self.stack);
     }
@@ -178,7 +178,7 @@ impl<'a> Beside<'a> {
         ] {
             let mut command = Command::new("docker");
             command.args(["run", "--rm", "--env", &format!("DOCKER_HOST=tcp://{host}:9"), &self.image, "doctor"]);
-            tells(self.stack, &ended(&mut command).with(3), expected);
+            shows(self.stack, &ended(&mut command).with(3), expected);
         }
     }
 }
@@ -192,7 +192,7 @@ impl Drop for Beside<'_> {
 
 /// Compares all that a call said, but for what differs from stack to stack and from machine to machine.
 #[track_caller]
-fn tells(stack: &Stack, said: &Ended, expected: Expect) {
+fn shows(stack: &Stack, said: &Ended, expected: Expect) {
     says(&stack.normalise(&said.stderr), &without_versions(&stack.normalise(&said.stdout)), expected);
 }
 
@@ -231,7 +231,7 @@ fn a_container_that_is_stopped_in_the_middle_leaves_nothing() {
     stack.docker(&["stop", &format!("{}-swap", stack.project)]);
     let said = swap.join().expect("its end").with(4);
     lost_nothing(running);
-    tells(
+    shows(
         &stack,
         &said,
         expect![[r#"
@@ -266,7 +266,7 @@ fn a_run_whose_container_is_killed_is_unwound_from_the_next_one() {
     lost_nothing(running);
     let dead = "the run that held `app` is dead (pid 1 of root on ";
     assert!(said.stderr.starts_with(dead), "{}", said.stderr);
-    tells(
+    shows(
         &stack,
         &said,
         expect![[r#"

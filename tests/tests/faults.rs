@@ -12,9 +12,11 @@ use scenarios::eventually::eventually;
 use scenarios::load::Running;
 use scenarios::stack::{Container, Stack, compose_tool};
 use scenarios::swap::replaced;
+use scenarios::transcript::{SWAPPED, SWITCHED_BACK, UNWOUND};
 
 use crate::common::{
-    changes_nothing, converged, ends_with_one_version, holds_no_lock, light_load, lost_nothing, shows,
+    changes_nothing, converged, ends_with_one_version, go, holds_no_lock, is_as_before, light_load, lost_nothing,
+    shows, swap_to, tells, tells_but, waits_for_go,
 };
 
 const REFUSED: i32 = 3;
@@ -162,20 +164,15 @@ fn a_candidate_that_never_gets_healthy_is_removed() {
     let stack = Stack::up();
     stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /never\n      timeouts: { health: 2s }");
     stack.deploy("v2");
-    shows(
+    tells_but(
         &changes_nothing(&stack, &["app"], ROLLED_BACK),
+        UNWOUND,
         expect![[r#"
-            swap app (project [project], run [run])
-              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-              create      app: [project]-app-2 from [project]-app ([id])  [time]
-              start       app: [project]-app-2 runs  [time]
-              healthy     failed: candidate `[project]-app-2` not healthy after [time]: `test -e /never` exited 1  [time]
-              stop        app: what was started is stopped  [time]
-              remove      app: what was created is removed  [time]
-              release     app: /etc/nginx/swap/app.conf is removed again  [time]
-            error: candidate `[project]-app-2` not healthy after [time]: `test -e /never` exited 1
-            hint: if it only needs longer, give it `--timeout 2m`, or `timeouts: { health: 2m }` in `x-swap`
-            > rolled back; app: [project]-app-1 serves, nothing of this run is left
+                start       app: [project]-app-2 runs  [time]
+            +   healthy     failed: candidate `[project]-app-2` not healthy after [time]: `test -e /never` exited 1  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + error: candidate `[project]-app-2` not healthy after [time]: `test -e /never` exited 1
+            + hint: if it only needs longer, give it `--timeout 2m`, or `timeouts: { health: 2m }` in `x-swap`
         "#]],
     );
 }
@@ -186,22 +183,18 @@ fn a_candidate_that_exits_fails_at_once_with_its_last_lines() {
     let dies = "stop_grace_period: 10s\n    command: [\"sh\", \"-c\", \"echo the license is missing; exit 3\"]";
     stack.edit("docker-compose.yml", "stop_grace_period: 10s", dies);
     let outcome = changes_nothing(&stack, &["app"], ROLLED_BACK);
-    shows(
+    tells_but(
         &outcome,
+        UNWOUND,
         expect![[r#"
-        swap app (project [project], run [run])
-        note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     failed: candidate `[project]-app-2` exited with code 3  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-          release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        error: candidate `[project]-app-2` exited with code 3
-          | the license is missing
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+              swap app (project [project], run [run])
+            + note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
+                start       app: [project]-app-2 runs  [time]
+            +   healthy     failed: candidate `[project]-app-2` exited with code 3  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + error: candidate `[project]-app-2` exited with code 3
+            +   | the license is missing
+        "#]],
     );
     assert!(outcome.took < Duration::from_secs(30), "it waited {:?}", outcome.took);
 }
@@ -224,22 +217,17 @@ fn a_health_command_that_does_not_exist_is_told_at_once() {
     let stack = Stack::up();
     stack.deploy("v2");
     let outcome = changes_nothing(&stack, &["app", "./healthchekc"], ROLLED_BACK);
-    shows(
+    tells_but(
         &outcome,
+        UNWOUND,
         expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     failed: health command `./healthchekc` not found in candidate `[project]-app-2`  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-          release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        error: health command `./healthchekc` not found in candidate `[project]-app-2`
-          | sh: 1: ./healthchekc: not found
-        hint: the command runs inside the new container, in its working directory; is it in the image, and executable?
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+                start       app: [project]-app-2 runs  [time]
+            +   healthy     failed: health command `./healthchekc` not found in candidate `[project]-app-2`  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + error: health command `./healthchekc` not found in candidate `[project]-app-2`
+            +   | sh: 1: ./healthchekc: not found
+            + hint: the command runs inside the new container, in its working directory; is it in the image, and executable?
+        "#]],
     );
     assert!(outcome.took < Duration::from_secs(30), "it waited {:?}", outcome.took);
 }
@@ -322,13 +310,13 @@ fn a_full_disk_in_the_journals_folder_is_refused() {
     );
     lost_nothing(running);
     std::fs::remove_dir_all(stack.state()).expect("removing the folder");
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
 }
 
 #[test]
 fn a_second_swap_at_the_same_time_is_told_who_holds_the_service() {
     let stack = Stack::up();
-    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    waits_for_go(&stack);
     stack.deploy("v2");
     let running = light_load(&stack);
     let mut first = stack.swap(["app"]).start();
@@ -340,7 +328,7 @@ fn a_second_swap_at_the_same_time_is_told_who_holds_the_service() {
         hint: wait for it with `swap --wait [time] app`
     "#]],
     );
-    stack.exec("app", "touch /data/go");
+    go(&stack);
     first.expect_exit(0);
     lost_nothing(running);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
@@ -349,30 +337,16 @@ fn a_second_swap_at_the_same_time_is_told_who_holds_the_service() {
 #[test]
 fn nginx_restarted_in_the_middle_leaves_one_version_serving() {
     let stack = Stack::up();
-    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    waits_for_go(&stack);
     stack.deploy("v2");
     let mut swap = stack.swap(["app"]).start();
     swap.until("healthy", "started");
     stack.compose(&["restart", "-t", "1", "nginx"]);
-    stack.exec("app", "touch /data/go");
-    let outcome = swap.wait().expect("the end");
-    match outcome.code {
-        0 => shows(
-            &outcome,
-            expect![[r#"
-            swap app (project [project], run [run])
-              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-              create      app: [project]-app-2 from [project]-app ([id])  [time]
-              start       app: [project]-app-2 runs  [time]
-              healthy     app: [project]-app-2 is healthy  [time]
-              switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-              drain       app: nothing uses [project]-app-1 any more  [time]
-              retire      app: [project]-app-1 stopped and removed  [time]
-            > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
-        "#]],
-        ),
-        // The rare ending: which words depends on the moment.
-        code => assert_eq!(code, ROLLED_BACK, "{}{}", outcome.stderr, outcome.stdout),
+    go(&stack);
+    let outcome = swap.expect_exit_of(&[0, ROLLED_BACK]);
+    // Of the rare ending it depends on the moment which words it has.
+    if outcome.code == 0 {
+        tells(&outcome, SWAPPED);
     }
     ends_with_one_version(&stack);
 }
@@ -380,7 +354,7 @@ fn nginx_restarted_in_the_middle_leaves_one_version_serving() {
 #[test]
 fn a_compose_up_in_the_middle_leaves_one_version_serving() {
     let stack = Stack::up();
-    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    waits_for_go(&stack);
     stack.deploy("v2");
     let mut swap = stack.swap(["app"]).start();
     swap.until("healthy", "started");
@@ -388,24 +362,10 @@ fn a_compose_up_in_the_middle_leaves_one_version_serving() {
     stack.exec("nginx", "true");
     let go = stack.containers("app").into_iter().find(|container| container.state == "running").expect("a container");
     stack.docker(&["exec", &go.id, "touch", "/data/go"]);
-    let outcome = swap.wait().expect("the end");
-    match outcome.code {
-        0 => shows(
-            &outcome,
-            expect![[r#"
-            swap app (project [project], run [run])
-              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-              create      app: [project]-app-2 from [project]-app ([id])  [time]
-              start       app: [project]-app-2 runs  [time]
-              healthy     app: [project]-app-2 is healthy  [time]
-              switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-              drain       app: nothing uses [project]-app-1 any more  [time]
-              retire      app: [project]-app-1 stopped and removed  [time]
-            > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
-        "#]],
-        ),
-        // The rare ending: which words depends on the moment.
-        code => assert_eq!(code, ROLLED_BACK, "{}{}", outcome.stderr, outcome.stdout),
+    let outcome = swap.expect_exit_of(&[0, ROLLED_BACK]);
+    // Of the rare ending it depends on the moment which words it has.
+    if outcome.code == 0 {
+        tells(&outcome, SWAPPED);
     }
     ends_with_one_version(&stack);
 }
@@ -474,7 +434,7 @@ fn an_engine_that_hangs_in_the_middle_is_left_by_two_ctrl_c() {
     "#]],
     );
     assert!(asked.elapsed() < Duration::from_secs(20), "it went on for {:?}", asked.elapsed());
-    stack.exec("app", "touch /data/go");
+    go(&stack);
     the_next_swap_mends_it(&stack, &engine, running, "after the engine hung");
 }
 
@@ -490,7 +450,7 @@ fn an_engine_that_hangs_for_good_is_given_up() {
     // Which of its questions the engine leaves open depends on the moment.
     let stderr = swap.expect_exit(STUCK).stderr;
     assert!(stderr.contains("the engine did not answer"), "{stderr}");
-    stack.exec("app", "touch /data/go");
+    go(&stack);
     the_next_swap_mends_it(&stack, &engine, running, "after the engine hung");
 }
 
@@ -505,8 +465,7 @@ fn an_engine_that_hangs_while_compose_creates_is_given_up() {
     let mut swap = call.limit(Duration::from_secs(280)).start();
     swap.until("create", "started");
     engine.set(Manner::Silent);
-    let outcome = swap.wait().expect("its end");
-    assert!([ROLLED_BACK, STUCK].contains(&outcome.code), "exit {}\n{}", outcome.code, outcome.stderr);
+    swap.expect_exit_of(&[ROLLED_BACK, STUCK]);
     the_next_swap_mends_it(&stack, &engine, running, "after the engine hung");
 }
 
@@ -520,21 +479,8 @@ fn an_engine_that_breaks_off_for_a_moment_is_waited_for() {
     // So long that swap has asked several times.
     std::thread::sleep(Duration::from_secs(2));
     engine.set(Manner::Honest);
-    stack.exec("app", "touch /data/go");
-    shows(
-        &swap.expect_exit(0),
-        expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          drain       app: nothing uses [project]-app-1 any more  [time]
-          retire      app: [project]-app-1 stopped and removed  [time]
-        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
-    "#]],
-    );
+    go(&stack);
+    tells(&swap.expect_exit(0), SWAPPED);
     converged(&stack, "v2", &running, "after the engine was gone");
     lost_nothing(running);
 }
@@ -572,7 +518,7 @@ fn an_engine_whose_answers_are_cut_off_is_told_and_the_next_swap_mends_it() {
             > stuck at stop: mend what the error names, then `swap resume app`
         "#]],
     );
-    stack.exec("app", "touch /data/go");
+    go(&stack);
     the_next_swap_mends_it(&stack, &engine, running, "after the engine's answers were cut off");
 }
 
@@ -586,9 +532,8 @@ fn nginx_killed_or_restarted_at_a_step_leaves_one_version_serving() {
         let mut swap = stack.swap(["app"]).start();
         swap.until(verb, "started");
         stack.docker(&[fault, &nginx.id]);
-        let outcome = swap.wait().expect("its end");
+        let outcome = swap.expect_exit_of(&[0, ROLLED_BACK, STUCK]);
         let told = format!("{fault} at {verb}: exit {}\n{}{}", outcome.code, outcome.raw, outcome.stderr);
-        assert!([0, ROLLED_BACK, STUCK].contains(&outcome.code), "{told}");
         stack.docker(&["start", &nginx.id]);
         eventually(format!("a version to serve after {told}"), Duration::from_secs(20), || stack.version().is_ok());
         stack.swap(["app"]).expect_exit(0);
@@ -601,30 +546,25 @@ fn nginx_killed_or_restarted_at_a_step_leaves_one_version_serving() {
 #[test]
 fn a_candidate_killed_while_it_gets_healthy_is_removed() {
     let stack = Stack::up();
-    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    waits_for_go(&stack);
     stack.deploy("v2");
     let before = stack.world();
     let running = light_load(&stack);
     let mut swap = stack.swap(["app"]).start();
     swap.until("healthy", "started");
     kill(&stack, |old, container| container.id != old);
-    shows(
+    tells_but(
         &swap.expect_exit(ROLLED_BACK),
+        UNWOUND,
         expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     failed: candidate `[project]-app-2` exited with code 137  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-          release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        error: candidate `[project]-app-2` exited with code 137
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+                start       app: [project]-app-2 runs  [time]
+            +   healthy     failed: candidate `[project]-app-2` exited with code 137  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + error: candidate `[project]-app-2` exited with code 137
+        "#]],
     );
     lost_nothing(running);
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
 }
 
 #[test]
@@ -636,26 +576,18 @@ fn a_candidate_killed_right_after_the_switch_is_switched_back() {
     let mut swap = stack.swap(["app"]).start();
     swap.until("switch", "done");
     kill(&stack, |old, container| container.id != old);
-    shows(
+    tells_but(
         &swap.expect_exit(ROLLED_BACK),
+        SWITCHED_BACK,
         expect![[r#"
-            swap app (project [project], run [run])
-              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-              create      app: [project]-app-2 from [project]-app ([id])  [time]
-              start       app: [project]-app-2 runs  [time]
-              healthy     app: [project]-app-2 is healthy  [time]
-              switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-              drain       app: nothing uses [project]-app-1 any more  [time]
-              commit      failed: candidate `[project]-app-2` exited with code 137  [time]
-              switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
-              stop        app: what was started is stopped  [time]
-              remove      app: what was created is removed  [time]
-              release     app: /etc/nginx/swap/app.conf is removed again  [time]
-            error: candidate `[project]-app-2` exited with code 137
-            > rolled back; app: [project]-app-1 serves, nothing of this run is left
+                switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+            +   drain       app: nothing uses [project]-app-1 any more  [time]
+            +   commit      failed: candidate `[project]-app-2` exited with code 137  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + error: candidate `[project]-app-2` exited with code 137
         "#]],
     );
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
     holds_no_lock(&stack);
 }
 
@@ -665,26 +597,18 @@ fn a_front_door_that_fails_more_in_the_watch_is_switched_back() {
     stack.deploy("v3");
     let before = stack.world();
     let arguments = ["--watch", "60s", "--probe", "/version", "--probe-rate", "200", "app"];
-    shows(
+    tells_but(
         &stack.swap(arguments).expect_exit(ROLLED_BACK),
+        SWITCHED_BACK,
         expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          watch       failed: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: status 500  [time]
-          switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-          release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        front door: [n] requests, [n] failed, p99 [time] (before [time]); the first failed at [time]: status 500
-        error: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: status 500
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+                switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+            +   watch       failed: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: status 500  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + front door: [n] requests, [n] failed, p99 [time] (before [time]); the first failed at [time]: status 500
+            + error: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: status 500
+        "#]],
     );
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
 }
 
 #[test]
@@ -696,26 +620,18 @@ fn a_candidate_killed_in_the_watch_is_switched_back() {
     swap.until("watch", "started");
     kill(&stack, |old, container| container.id != old);
     let outcome = swap.expect_exit(ROLLED_BACK);
-    shows(
+    tells_but(
         &outcome,
+        SWITCHED_BACK,
         expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          watch       failed: candidate `[project]-app-2` exited with code 137  [time]
-          switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-          release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        error: candidate `[project]-app-2` exited with code 137
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+                switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+            +   watch       failed: candidate `[project]-app-2` exited with code 137  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + error: candidate `[project]-app-2` exited with code 137
+        "#]],
     );
     assert!(outcome.took < Duration::from_secs(40), "it waited {:?}", outcome.took);
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
     holds_no_lock(&stack);
 }
 
@@ -727,20 +643,7 @@ fn an_old_container_killed_in_the_drain_is_replaced_all_the_same() {
     let mut swap = stack.swap(["app"]).start();
     swap.until("drain", "started");
     kill(&stack, |old, container| container.id == old);
-    shows(
-        &swap.expect_exit(0),
-        expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          drain       app: nothing uses [project]-app-1 any more  [time]
-          retire      app: [project]-app-1 stopped and removed  [time]
-        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
-    "#]],
-    );
+    tells(&swap.expect_exit(0), SWAPPED);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
     ends_with_one_version(&stack);
     assert_eq!(stack.containers("app").len(), 1);
@@ -753,23 +656,18 @@ fn a_journal_that_cannot_be_written_in_the_middle_unwinds() {
     let before = stack.world();
     let running = light_load(&stack);
     let outcome = stack.swap(["app"]).env("SWAP_FAILPOINT", "before journal done #3=fail").expect_exit(ROLLED_BACK);
-    shows(
+    tells_but(
         &outcome,
+        UNWOUND,
         expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          start       failed: can't write the journal `[folder]/state/[engine]/[project]/runs/[run].open`: failpoint `before journal done #3`  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-          release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        error: can't write the journal `[folder]/state/[engine]/[project]/runs/[run].open`: failpoint `before journal done #3`
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+                start       app: [project]-app-2 runs  [time]
+            +   start       failed: can't write the journal `[folder]/state/[engine]/[project]/runs/[run].open`: failpoint `before journal done #3`  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + error: can't write the journal `[folder]/state/[engine]/[project]/runs/[run].open`: failpoint `before journal done #3`
+        "#]],
     );
     lost_nothing(running);
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
 }
 
 #[test]
@@ -777,7 +675,7 @@ fn an_upstream_folder_that_gets_full_or_read_only_in_the_middle_unwinds() {
     let stack = Stack::up();
     // Once swap's file is there, nothing but the switch has to write.
     stack.swap(["app"]).expect_exit(0);
-    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    waits_for_go(&stack);
     stack.deploy("v2");
     // Where nothing can be written, the file names addresses on.
     let but_the_file = |world: String| -> String {
@@ -840,14 +738,14 @@ fn an_upstream_folder_that_gets_full_or_read_only_in_the_middle_unwinds() {
         let mut swap = stack.swap(["app"]).start();
         swap.until("healthy", "started");
         beside(&fault);
-        stack.exec("app", "touch /data/go");
+        go(&stack);
         shows(&swap.expect_exit(ROLLED_BACK), expected);
         beside(&cure);
         stack.exec("app", "rm /data/go");
         assert_eq!(stack.version().as_deref(), Ok("v1"), "{fault}");
         assert_eq!(but_the_file(stack.world()), before, "{fault}");
     }
-    stack.exec("app", "touch /data/go");
+    go(&stack);
     stack.swap(["app"]).expect_exit(0);
     lost_nothing(running);
     let file = std::fs::read_to_string(stack.path("nginx/swap/app.conf")).expect("the upstream");
@@ -913,28 +811,15 @@ fn an_image_that_is_deleted_in_the_middle_unwinds_before_the_candidate_is_made_a
         > rolled back; app: [project]-app-1 serves, nothing of this run is left
     "#]],
     );
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
 
-    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    waits_for_go(&stack);
     stack.deploy("v2");
     let mut swap = stack.swap(["app"]).start();
     swap.until("healthy", "started");
     stack.docker(&["rmi", &image]);
-    stack.exec("app", "touch /data/go");
-    shows(
-        &swap.expect_exit(0),
-        expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          drain       app: nothing uses [project]-app-1 any more  [time]
-          retire      app: [project]-app-1 stopped and removed  [time]
-        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
-    "#]],
-    );
+    go(&stack);
+    tells(&swap.expect_exit(0), SWAPPED);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
     stack.deploy("v2");
 }
@@ -964,7 +849,7 @@ fn a_compose_tool_that_vanishes_in_the_middle_unwinds() {
     "#]],
     );
     lost_nothing(running);
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
 }
 
 #[test]
@@ -986,10 +871,8 @@ fn containers_that_come_back_with_other_addresses_serve_without_a_word() {
     assert_ne!(now.address, app.address, "the address is the same, so nothing is proven");
     eventually("v2 to serve", Duration::from_secs(20), || stack.version().as_deref() == Ok("v2"));
     let running = light_load(&stack);
-    stack.deploy("v1");
-    stack.swap(["app"]).expect_exit(0);
+    swap_to(&stack, "v1");
     lost_nothing(running);
-    assert_eq!(stack.version().as_deref(), Ok("v1"));
 }
 
 /// Swaps to v2 when the engine is itself again, and checks that nothing is left of what was before and nothing was lost.
@@ -1005,7 +888,7 @@ fn the_next_swap_mends_it(stack: &Stack, engine: &Between, running: Running, cas
 fn waiting_between() -> (Stack, Between) {
     let stack = Stack::up();
     let engine = engine_between(&stack);
-    stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+    waits_for_go(&stack);
     stack.deploy("v2");
     (stack, engine)
 }

@@ -5,8 +5,11 @@ use std::time::Duration;
 use expect_test::expect;
 use scenarios::eventually::eventually;
 use scenarios::stack::Stack;
+use scenarios::transcript::SWAPPED;
 
-use crate::common::{changes_nothing, compose_recreates_nothing, light_load, lost_nothing, mixed_load, shows};
+use crate::common::{
+    changes_nothing, compose_recreates_nothing, light_load, lost_nothing, mixed_load, shows, swap_to, tells, tells_but,
+};
 
 #[test]
 fn swap_under_mixed_load_loses_nothing() {
@@ -25,9 +28,7 @@ fn swaps_under_mixed_load(count: usize) {
     let stack = Stack::up();
     let running = mixed_load(&stack);
     for version in ["v2", "v1"].into_iter().cycle().take(count) {
-        stack.deploy(version);
-        stack.swap(["app"]).expect_exit(0);
-        assert_eq!(stack.version().as_deref(), Ok(version));
+        swap_to(&stack, version);
         let answers = running.counts().0;
         eventually("more answers", Duration::from_secs(60), || running.counts().0 > answers + 200);
     }
@@ -41,20 +42,7 @@ fn swap_tells_each_step_and_ends_in_a_fact() {
     let stack = Stack::up();
     stack.deploy("v2");
     let outcome = stack.swap(["app"]).expect_exit(0);
-    shows(
-        &outcome,
-        expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          drain       app: nothing uses [project]-app-1 any more  [time]
-          retire      app: [project]-app-1 stopped and removed  [time]
-        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
-    "#]],
-    );
+    tells(&outcome, SWAPPED);
 }
 
 #[test]
@@ -62,20 +50,7 @@ fn the_oldest_form_with_a_health_command_swaps() {
     let stack = Stack::builder().compose("    x-swap:\n      health: ./healthcheck\n", "").up();
     let running = light_load(&stack);
     stack.deploy("v2");
-    shows(
-        &stack.swap(["app", "./healthcheck"]).expect_exit(0),
-        expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          drain       app: nothing uses [project]-app-1 any more  [time]
-          retire      app: [project]-app-1 stopped and removed  [time]
-        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
-    "#]],
-    );
+    tells(&stack.swap(["app", "./healthcheck"]).expect_exit(0), SWAPPED);
     lost_nothing(running);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
 }
@@ -215,20 +190,13 @@ fn an_nginx_that_knows_no_resolve_serves_new_connections_throughout() {
     lost_nothing(running);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
     // It says once what an old nginx costs.
-    shows(
+    tells_but(
         &outcome,
+        SWAPPED,
         expect![[r#"
-        swap app (project [project], run [run])
-        note: nginx 1.22.1 closes keep-alive connections at every reload, so clients that do not retry lose some requests (nginx 1.27.4 or newer with `keepalive_min_timeout [time];` loses none)
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          drain       app: nothing uses [project]-app-1 any more  [time]
-          retire      app: [project]-app-1 stopped and removed  [time]
-        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
-    "#]],
+              swap app (project [project], run [run])
+            + note: nginx 1.22.1 closes keep-alive connections at every reload, so clients that do not retry lose some requests (nginx 1.27.4 or newer with `keepalive_min_timeout [time];` loses none)
+        "#]],
     );
 }
 
@@ -251,18 +219,15 @@ fn an_old_container_that_ignores_sigterm_is_killed_after_its_grace_period() {
         )
         .up();
     let running = light_load(&stack);
-    stack.deploy("v2");
-    stack.swap(["app"]).expect_exit(0);
+    swap_to(&stack, "v2");
     lost_nothing(running);
     assert_eq!(stack.containers("app").len(), 1);
-    assert_eq!(stack.version().as_deref(), Ok("v2"));
 }
 
 #[test]
 fn a_restarted_nginx_finds_what_the_swap_made_live() {
     let stack = Stack::up();
-    stack.deploy("v2");
-    stack.swap(["app"]).expect_exit(0);
+    swap_to(&stack, "v2");
     stack.compose(&["restart", "nginx"]);
     scenarios::stack::serves(&stack, "v2");
 }

@@ -66,7 +66,7 @@ fn a_migration_that_is_interrupted_is_over_before_its_undo() {
     works(&stack);
     swap.signal(Signal::INT);
     let outcome = swap.expect_exit(4);
-    assert!(outcome.stderr.contains("  rollback    app: migrate agreed"), "{}", outcome.stderr);
+    outcome.talks_of("  rollback    app: migrate agreed");
     is_over(&stack, "quiet\n");
     assert_eq!(stack.world(), before);
     holds_no_lock(&stack);
@@ -77,7 +77,7 @@ fn a_migration_that_outlasts_its_deadline_is_over_before_its_undo() {
     let stack = migrated_for_ever("\n      timeouts: { hook: 6s }");
     let outcome = stack.swap(["app"]).expect_exit(4);
     let late = "error: hook `migrate` (pre-start) aborted: no answer within [time]";
-    assert!(outcome.stderr.contains(late), "{}", outcome.stderr);
+    outcome.talks_of(late);
     is_over(&stack, "quiet\n");
 }
 
@@ -103,7 +103,7 @@ fn a_migration_that_a_killed_swap_left_is_ended_first() {
             second.signal(Signal::TERM);
         }
         let outcome = second.expect_exit(4);
-        assert!(outcome.stderr.contains("which a dead process had left, is over"), "{}", outcome.stderr);
+        outcome.talks_of("which a dead process had left, is over");
         is_over(&stack, if next == ["app"] { "quiet\nquiet\n" } else { "quiet\n" });
     }
 }
@@ -134,7 +134,7 @@ fn what_a_hook_by_hand_began_ends_with_it() {
         ];
         stack.exec("app", "rm -f /data/tick");
         let outcome = stack.swap(run).expect_exit(3);
-        assert!(outcome.stderr.contains("(pre-swap) aborted: no answer within [time]"), "{}", outcome.stderr);
+        outcome.talks_of("(pre-swap) aborted: no answer within [time]");
         is_over(&stack, "");
 
         stack.exec("app", "rm -f /data/tick");
@@ -142,11 +142,7 @@ fn what_a_hook_by_hand_began_ends_with_it() {
         works(&stack);
         swap.signal(Signal::INT);
         let outcome = swap.expect_exit(1);
-        assert!(
-            outcome.stderr.contains("SIGINT: hook `hooks/awkward.wasm` (pre-swap) was given up"),
-            "{}",
-            outcome.stderr
-        );
+        outcome.talks_of("SIGINT: hook `hooks/awkward.wasm` (pre-swap) was given up");
         is_over(&stack, "");
 
         stack.exec("app", "rm -f /data/tick");
@@ -155,7 +151,7 @@ fn what_a_hook_by_hand_began_ends_with_it() {
         swap.kill();
         drop(swap);
         let outcome = stack.swap(["--timeout", "30s", "app"]).expect_exit(0);
-        assert!(outcome.stderr.contains("which a dead process had left, is over"), "{}", outcome.stderr);
+        outcome.talks_of("which a dead process had left, is over");
         is_over(&stack, "");
     }
 }

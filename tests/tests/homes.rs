@@ -11,7 +11,7 @@ use scenarios::eventually::eventually;
 use scenarios::load::{Paths, Running};
 use scenarios::stack::Stack;
 
-use crate::common::{changes_nothing, holds_no_lock, lost_nothing, shows};
+use crate::common::{changes_nothing, holds_no_lock, is_as_before, lost_nothing, shows};
 
 const REFUSED: i32 = 3;
 const ROLLED_BACK: i32 = 4;
@@ -68,7 +68,7 @@ fn an_nginx_of_another_project_that_shares_no_network_is_not_asked_by_name() {
     let _other = Stack::up();
     let stack = Stack::builder().app_line("ports: [\"80\"]").up();
     let outcome = changes_nothing(&stack, &["plan", "app"], 0);
-    assert!(outcome.stdout.contains(", reload nginx, confirm"), "{}", outcome.stdout);
+    outcome.prints(", reload nginx, confirm");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_name_that_two_projects_want_at_one_moment_is_one_projects_and_the_other_nev
     "#]],
     );
     first.kill();
-    let _ = first.wait();
+    first.expect_exit(137);
     shop.swap(["app"]).expect_exit(0);
     let file = edge.path("nginx/swap/app.conf");
     let text = fs::read_to_string(&file).expect("the upstream");
@@ -222,7 +222,7 @@ fn an_upstream_that_people_wrote_comes_back_byte_by_byte_when_the_first_swap_fai
     "#]],
     );
     assert_eq!(fs::read_to_string(stack.path("nginx/swap/app.conf")).expect("the upstream"), theirs);
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
     holds_no_lock(&stack);
 }
 

@@ -8,8 +8,11 @@ use scenarios::eventually::eventually;
 use scenarios::http::Cause;
 use scenarios::load::Running;
 use scenarios::stack::Stack;
+use scenarios::transcript::{SWAPPED, SWITCHED_BACK};
 
-use crate::common::{changes_nothing, compose_recreates_nothing, light_load, lost_nothing, mixed_load, shows};
+use crate::common::{
+    changes_nothing, compose_recreates_nothing, is_as_before, light_load, lost_nothing, mixed_load, shows, tells_but,
+};
 
 #[test]
 fn a_teams_policy_in_one_hook_guards_a_swap_under_load() {
@@ -20,25 +23,20 @@ fn a_teams_policy_in_one_hook_guards_a_swap_under_load() {
     let outcome = stack.swap(["--hooks", "hooks/app.wasm", "--watch", "3s", "app"]).expect_exit(0);
     lost_nothing(running);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
-    shows(
+    tells_but(
         &outcome,
+        SWAPPED,
         expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          pre-swap    app: app agreed  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          post-swap   app: app agreed  [time]
-          watch       app: [project]-app-2 did well  [time]
-          drain       app: nothing uses [project]-app-1 any more  [time]
-          retire      app: [project]-app-1 stopped and removed  [time]
-            app (finish): app now runs [project]-app-2
-          finish      app: app agreed  [time]
-        front door: [n] requests, 0 failed, p99 [time] (before [time])
-        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
-    "#]],
+                healthy     app: [project]-app-2 is healthy  [time]
+            +   pre-swap    app: app agreed  [time]
+                switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+            +   post-swap   app: app agreed  [time]
+            +   watch       app: [project]-app-2 did well  [time]
+                retire      app: [project]-app-1 stopped and removed  [time]
+            +     app (finish): app now runs [project]-app-2
+            +   finish      app: app agreed  [time]
+            + front door: [n] requests, 0 failed, p99 [time] (before [time])
+        "#]],
     );
     compose_recreates_nothing(&stack);
 }
@@ -51,30 +49,22 @@ fn a_version_that_fails_after_the_switch_is_switched_back_by_the_teams_hook() {
     stack.deploy("v3");
     let before = stack.world();
     let outcome = stack.swap(["--hooks", "hooks/app.wasm", "--watch", "30s", "app"]).expect_exit(4);
-    shows(
+    tells_but(
         &outcome,
+        SWITCHED_BACK,
         expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          pre-swap    app: app agreed  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          post-swap   app: app agreed  [time]
-          watch       failed: hook `app` (health) is fatal: [n] of [n] requests failed  [time]
-          switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-          release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        front door: [n] requests, [n] failed, p99 [time] (before [time]); the first failed at [time]: status 500
-        error: hook `app` (health) is fatal: [n] of [n] requests failed
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+                healthy     app: [project]-app-2 is healthy  [time]
+            +   pre-swap    app: app agreed  [time]
+                switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+            +   post-swap   app: app agreed  [time]
+            +   watch       failed: hook `app` (health) is fatal: [n] of [n] requests failed  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + front door: [n] requests, [n] failed, p99 [time] (before [time]); the first failed at [time]: status 500
+            + error: hook `app` (health) is fatal: [n] of [n] requests failed
+        "#]],
     );
     only_its_own_failures(running);
-    assert_eq!(stack.version().as_deref(), Ok("v1"));
-    assert_eq!(stack.world(), before);
+    is_as_before(&stack, &before);
 }
 
 #[test]
@@ -452,11 +442,7 @@ fn a_hook_that_hangs_is_named_with_how_long() {
     let hangs =
         ["--hooks", "hooks/awkward.wasm", "--set", "in=health", "--set", "does=sleep", "--timeout", "2s", "app"];
     let outcome = stack.swap(hangs).expect_exit(4);
-    assert!(
-        outcome.stderr.contains("not healthy after [time]: hook `awkward` (health) has not answered for [time]"),
-        "{}",
-        outcome.stderr
-    );
+    outcome.talks_of("not healthy after [time]: hook `awkward` (health) has not answered for [time]");
     assert!(outcome.took < Duration::from_secs(60), "{:?}", outcome.took);
 }
 
@@ -472,16 +458,15 @@ fn a_program_that_comes_late_is_waited_for_and_one_that_never_comes_is_told_apar
         std::thread::sleep(Duration::from_secs(1));
         stack.exec("app", tool);
         let outcome = swap.expect_exit(0);
-        let late = "not yet: health command `/data/tool` not found in candidate";
-        assert!(outcome.stderr.contains(late), "{}", outcome.stderr);
+        outcome.talks_of("not yet: health command `/data/tool` not found in candidate");
     }
     // The command is there, and what it calls is not.
     stack.exec("app", "printf '#!/bin/sh\\nno-such-tool\\n' >/data/tool; chmod +x /data/tool");
     let outcome = stack.swap(["app", "--", "/data/tool"]).expect_exit(4);
     for said in ["exited 127 in candidate", "no-such-tool", "the command is there and lacks a program that it calls"] {
-        assert!(outcome.stderr.contains(said), "{said}: {}", outcome.stderr);
+        outcome.talks_of(said);
     }
     stack.exec("app", "rm /data/tool");
     let outcome = stack.swap(["app", "/data/tool"]).expect_exit(4);
-    assert!(outcome.stderr.contains("health command `/data/tool` not found in candidate"), "{}", outcome.stderr);
+    outcome.talks_of("health command `/data/tool` not found in candidate");
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use expect_test::expect;
 use scenarios::eventually::eventually;
 use scenarios::stack::Stack;
+use scenarios::transcript::{SWAPPED, SWITCHED_BACK};
 
-use crate::common::shows;
+use crate::common::{is_as_before, shows, tells_but};
 
 const REFUSED: i32 = 3;
 const ROLLED_BACK: i32 = 4;
@@ -18,26 +19,19 @@ fn a_version_that_hangs_after_the_switch_is_switched_back_by_its_check() {
     stack.deploy("hangs");
     let before = stack.world();
     let outcome = stack.swap(["--watch", "5s", "--drain", "2s", "app"]).expect_exit(ROLLED_BACK);
-    shows(
+    tells_but(
         &outcome,
+        SWITCHED_BACK,
         expect![[r#"
-        swap app (project [project], run [run])
-        note: `client_header_timeout [time]` lets one silent connection keep the old container for longer than the drain's [time] (write `client_header_timeout [time];`)
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          watch       failed: live candidate `[project]-app-2` became unhealthy: GET /up gave no answer within [time]  [time]
-          switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-          release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        error: live candidate `[project]-app-2` became unhealthy: GET /up gave no answer within [time]
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+              swap app (project [project], run [run])
+            + note: `client_header_timeout [time]` lets one silent connection keep the old container for longer than the drain's [time] (write `client_header_timeout [time];`)
+                switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+            +   watch       failed: live candidate `[project]-app-2` became unhealthy: GET /up gave no answer within [time]  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + error: live candidate `[project]-app-2` became unhealthy: GET /up gave no answer within [time]
+        "#]],
     );
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
 }
 
 #[test]
@@ -46,27 +40,20 @@ fn a_version_that_hangs_after_the_switch_is_switched_back_by_the_probe_alone() {
     stack.deploy("hangs");
     let before = stack.world();
     let outcome = stack.swap(["--watch", "5s", "--probe", "/version", "--drain", "2s", "app"]).expect_exit(ROLLED_BACK);
-    shows(
+    tells_but(
         &outcome,
+        SWITCHED_BACK,
         expect![[r#"
-        swap app (project [project], run [run])
-        note: `client_header_timeout [time]` lets one silent connection keep the old container for longer than the drain's [time] (write `client_header_timeout [time];`)
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          watch       failed: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: no answer for [time]  [time]
-          switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-          release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        front door: [n] requests, [n] failed, p99 [time] (before [time]); the first failed at [time]: status 502
-        error: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: no answer for [time]
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+              swap app (project [project], run [run])
+            + note: `client_header_timeout [time]` lets one silent connection keep the old container for longer than the drain's [time] (write `client_header_timeout [time];`)
+                switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+            +   watch       failed: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: no answer for [time]  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + front door: [n] requests, [n] failed, p99 [time] (before [time]); the first failed at [time]: status 502
+            + error: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: no answer for [time]
+        "#]],
     );
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
 }
 
 /// A front door as most have it: port 80 only redirects to TLS, by the server's name, and both are published.
@@ -100,21 +87,15 @@ fn a_version_that_fails_behind_tls_and_a_redirect_is_switched_back() {
 
     stack.deploy("v2");
     let watched = ["--watch", "1500ms", "--probe", "/version", "app"];
-    shows(
+    tells_but(
         &stack.swap(watched).expect_exit(0),
+        SWAPPED,
         expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          watch       app: [project]-app-2 did well  [time]
-          drain       app: nothing uses [project]-app-1 any more  [time]
-          retire      app: [project]-app-1 stopped and removed  [time]
-        front door: [n] requests, 0 failed, p99 [time] (before [time])
-        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
-    "#]],
+                switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+            +   watch       app: [project]-app-2 did well  [time]
+                retire      app: [project]-app-1 stopped and removed  [time]
+            + front door: [n] requests, 0 failed, p99 [time] (before [time])
+        "#]],
     );
     assert_eq!(version(), "v2\n");
 
@@ -144,26 +125,18 @@ fn a_page_that_is_gone_in_the_new_version_is_a_failure() {
     let stack = Stack::up();
     stack.deploy("forgets");
     let before = stack.world();
-    shows(
+    tells_but(
         &stack.swap(["--watch", "5s", "--probe", "/version", "app"]).expect_exit(ROLLED_BACK),
+        SWITCHED_BACK,
         expect![[r#"
-        swap app (project [project], run [run])
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          watch       failed: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: status 404, which was never answered before the switch  [time]
-          switch-back app: nginx sends new requests to [project]-app-1 ([ip]:80) again  [time]
-          stop        app: what was started is stopped  [time]
-          remove      app: what was created is removed  [time]
-          release     app: /etc/nginx/swap/app.conf is removed again  [time]
-        front door: [n] requests, [n] failed, p99 [time] (before [time]); the first failed at [time]: status 404, which was never answered before the switch
-        error: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: status 404, which was never answered before the switch
-        > rolled back; app: [project]-app-1 serves, nothing of this run is left
-    "#]],
+                switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+            +   watch       failed: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: status 404, which was never answered before the switch  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + front door: [n] requests, [n] failed, p99 [time] (before [time]); the first failed at [time]: status 404, which was never answered before the switch
+            + error: the front door failed [n] of [n] requests since the switch, 0 of [n] before; the first: status 404, which was never answered before the switch
+        "#]],
     );
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
 }
 
 #[test]
@@ -189,22 +162,17 @@ fn what_nginx_answers_itself_is_not_taken_for_the_application() {
 
     // With a check of its own the watch has another judge, and the probe says what it is worth.
     let checked = ["--watch", "2s", "--probe", "/own", "app", "./healthcheck"];
-    shows(
+    tells_but(
         &stack.swap(checked).expect_exit(0),
+        SWAPPED,
         expect![[r#"
-        swap app (project [project], run [run])
-        note: the probe's requests do not reach [project]-app-1: http://[door]/own (nginx itself answers 404, and the container receives nothing of it); name what users ask, as `--probe https://shop.example.com/up`
-          adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-          create      app: [project]-app-2 from [project]-app ([id])  [time]
-          start       app: [project]-app-2 runs  [time]
-          healthy     app: [project]-app-2 is healthy  [time]
-          switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
-          watch       app: [project]-app-2 did well  [time]
-          drain       app: nothing uses [project]-app-1 any more  [time]
-          retire      app: [project]-app-1 stopped and removed  [time]
-        front door: [n] requests, 0 failed, p99 [time] (before [time]); none of them reached the application: nginx itself answers 404, and the container receives nothing of it
-        > swapped app: [project]-app-1 → [project]-app-2 in [time] ([steps])
-    "#]],
+              swap app (project [project], run [run])
+            + note: the probe's requests do not reach [project]-app-1: http://[door]/own (nginx itself answers 404, and the container receives nothing of it); name what users ask, as `--probe https://shop.example.com/up`
+                switch      app: nginx sends new requests to [project]-app-2 ([ip]:80)  [time]
+            +   watch       app: [project]-app-2 did well  [time]
+                retire      app: [project]-app-1 stopped and removed  [time]
+            + front door: [n] requests, 0 failed, p99 [time] (before [time]); none of them reached the application: nginx itself answers 404, and the container receives nothing of it
+        "#]],
     );
 
     stack.deploy("v1");

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use scenarios::stack::{Container, Stack, compose_tool};
 use serde_json::Value;
 
-use crate::common::{changes_nothing, compose_recreates_nothing, light_load, lost_nothing};
+use crate::common::{changes_nothing, compose_recreates_nothing, is_as_before, light_load, lost_nothing};
 
 /// The application, that notes in `/data/life` when it is asked to stop.
 const COMMAND: &str = "command: [\"sh\", \"-c\", \"./serve & s=$$!; trap 'echo term $$(hostname) >>/data/life; \
@@ -54,7 +54,7 @@ fn files_and_commands_of_compose_are_there_in_a_swap() {
     // What is missing is said before anything is changed, and what the tool does not know is its refusal.
     stack.write(".env", &VALUES.replace("GIVEN", "OTHER"));
     let refused = stack.swap(["plan", "app"]).expect_exit(3);
-    assert!(refused.stderr.contains("the variable `GIVEN` of the config `given` is not set"), "{}", refused.stderr);
+    refused.talks_of("the variable `GIVEN` of the config `given` is not set");
     stack.write(".env", VALUES);
 
     let running = light_load(&stack);
@@ -91,8 +91,8 @@ fn a_failing_post_start_leaves_the_old_version_and_a_failing_pre_stop_is_told() 
     stack.deploy("v2");
     stack.edit("docker-compose.yml", "exec echo second", "echo it can not be >&2; exit 3; echo second");
     let failed = changes_nothing(&stack, &["app"], 4);
-    assert!(failed.stderr.contains("exited with code 3"), "{}", failed.stderr);
-    assert!(failed.stderr.contains("it can not be"), "{}", failed.stderr);
+    failed.talks_of("exited with code 3");
+    failed.talks_of("it can not be");
     // What was started has run pre_stop before it was stopped, and has got its SIGTERM after that.
     let life = stack.exec("app", "cat /data/life");
     let words: Vec<&str> = life.lines().filter_map(|line| line.split(' ').next()).collect();
@@ -103,7 +103,7 @@ fn a_failing_post_start_leaves_the_old_version_and_a_failing_pre_stop_is_told() 
     let running = light_load(&stack);
     let swapped = stack.swap(["app"]).expect_exit(0);
     lost_nothing(running);
-    assert!(swapped.stderr.contains("exited with code 7"), "{}", swapped.stderr);
+    swapped.talks_of("exited with code 7");
     assert_eq!(stack.version().as_deref(), Ok("v2"));
     assert_eq!(stack.containers("app").len(), 1);
 }
@@ -128,7 +128,7 @@ fn with_stop_first_pre_stop_comes_before_the_stop_and_post_start_when_the_old_on
     stack.edit("docker-compose.yml", "health: 'false'\n      timeouts: { health: 1s }", "health: ./healthcheck");
     stack.edit("docker-compose.yml", "echo pre_stop $$(hostname) >>/data/life", "echo no way >&2; exit 7");
     let failed = changes_nothing(&stack, &["app"], 4);
-    assert!(failed.stderr.contains("exited with code 7"), "{}", failed.stderr);
+    failed.talks_of("exited with code 7");
 
     stack.edit("docker-compose.yml", "echo no way >&2; exit 7", "echo pre_stop $$(hostname) >>/data/life");
     stack.exec("app", ": >/data/life");
@@ -170,14 +170,14 @@ fn pre_start_runs_before_the_candidate_starts_and_holds_it_up_when_it_fails() {
     let before = stack.world();
     let failed = swap(&["app"]).expect_exit(4);
     assert!(failed.stderr.contains("pre_start: ") && failed.stderr.contains("not today"), "{}", failed.stderr);
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
     stack.edit("docker-compose.yml", "echo not today >&2; exit 3; echo pre_start by", "echo pre_start by");
 
     stack.exec("app", ": >/data/life; touch /data/wait");
     let mut killed = swap(&["app"]).start();
     killed.until("init", "started");
     killed.kill();
-    let _ = killed.wait();
+    killed.expect_exit(137);
     stack.exec("app", "rm /data/wait");
     swap(&["resume", "app"]).expect_exit(0);
     lost_nothing(running);
@@ -208,7 +208,7 @@ fn a_kill_in_post_start_is_resumed_by_running_it() {
     // Another terminal does not have the variables: said, and unwound.
     stack.write(".env", &VALUES.replace("PLAIN", "OTHER"));
     let unwound = stack.swap(["resume", "app"]).expect_exit(4);
-    assert!(unwound.stderr.contains("the variable `PLAIN` of the secret `plain` is not set"), "{}", unwound.stderr);
+    unwound.talks_of("the variable `PLAIN` of the secret `plain` is not set");
     stack.write(".env", VALUES);
 
     let mut run = stack.swap(["app"]).start();
@@ -236,7 +236,7 @@ fn a_tool_that_knows_none_of_it_refuses() {
     if version() < (5, 3) {
         stack.edit("docker-compose.yml", "post_start:\n", "pre_start: [ { command: [ true ] } ]\n    post_start:\n");
         let refused = stack.swap(["app"]).expect_exit(3);
-        assert!(refused.stderr.contains("pre_start"), "{}", refused.stderr);
+        refused.talks_of("pre_start");
     }
     assert_eq!(stack.version().as_deref(), Ok("v1"));
 }

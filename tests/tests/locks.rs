@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use scenarios::eventually::eventually;
 use scenarios::stack::Stack;
 
-use crate::common::{holds_no_lock, light_load, lost_nothing, shows};
+use crate::common::{go, holds_no_lock, light_load, lost_nothing, shows};
 
 /// How long whatever is waited for may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,7 +46,7 @@ fn a_run_elsewhere_is_told_who_holds_the_service_and_may_wait() {
     "#]],
     );
     let waiting = stack.swap(["--wait", "170s", "app"]).elsewhere("far-away").start();
-    stack.exec("app", "touch /data/go");
+    go(&stack);
     first.expect_exit(0);
     shows(
         &waiting.expect_exit(0),
@@ -122,9 +122,9 @@ fn a_killed_run_is_followed_at_once_on_its_machine_and_after_a_silence_elsewhere
         let mut first = stack.swap(["app"]).start();
         first.until("healthy", "started");
         first.kill();
-        assert_eq!(first.wait().expect("its end").code, 137);
+        first.expect_exit(137);
         assert!(!stack.marks().is_empty(), "a killed run lets go of nothing");
-        stack.exec("app", "touch /data/go");
+        go(&stack);
         let next = match elsewhere {
             true => stack.swap(["app"]).elsewhere("far-away"),
             false => stack.swap(["app"]).env("SWAP_STATE_DIR", stack.state().join("other")),
@@ -137,7 +137,7 @@ fn a_killed_run_is_followed_at_once_on_its_machine_and_after_a_silence_elsewhere
     }
     lost_nothing(running);
     // What the first ones have begun is settled: their own journals have nothing more to say.
-    stack.exec("app", "touch /data/go");
+    go(&stack);
     stack.swap(["app"]).expect_exit(0);
     is_one(&stack, "v2");
 }
@@ -152,7 +152,7 @@ fn a_run_that_slept_and_was_followed_does_nothing_more() {
     let second = stack.swap(["app"]).elsewhere("far-away").start();
     // The second one's candidate writes into the same volume when it is asked whether it is healthy.
     eventually("another run to take over", PATIENCE, || holder(&stack).contains(" on far-away "));
-    stack.exec("app", "touch /data/go");
+    go(&stack);
     second.expect_exit(0);
     let after = stack.world();
     first.signal(Signal::CONT);
@@ -185,7 +185,7 @@ fn a_lock_that_somebody_pruned_is_made_again() {
     first.until("healthy", "started");
     stack.docker(&["volume", "rm", &format!("swap-lock.{}.app", stack.project)]);
     eventually("the lock to be made again", PATIENCE, || !holder(&stack).is_empty());
-    stack.exec("app", "touch /data/go");
+    go(&stack);
     first.expect_exit(0);
     is_one(&stack, "v2");
 }

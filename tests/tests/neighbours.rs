@@ -9,7 +9,7 @@ use scenarios::command::run;
 use scenarios::eventually::eventually;
 use scenarios::stack::{Builder, Container, Stack};
 
-use crate::common::{compose_recreates_nothing, light_load, lost_nothing};
+use crate::common::{compose_recreates_nothing, light_load, lost_nothing, swap_to};
 
 /// An application that takes two seconds until it answers.
 const SLOW: &str = "command: [\"sh\", \"-c\", \"sleep 2; exec ./serve\"]";
@@ -105,7 +105,7 @@ fn an_engine_that_refuses_to_take_the_names_does_not_hold_the_run_up() {
     // Twice for the candidate, and then for the old one.
     let refused = "before docker POST networks/disconnect #3=fail";
     let outcome = stack.swap(["app"]).env("SWAP_FAILPOINT", refused).expect_exit(0);
-    assert!(outcome.stderr.contains("app: disconnecting container"), "{}", outcome.stderr);
+    outcome.talks_of("app: disconnecting container");
     lost_nothing(running);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
     assert_eq!(stack.containers("app").len(), 1);
@@ -167,8 +167,7 @@ fn replicas_that_do_not_run_are_replaced_too() {
     stack.compose(&["up", "--no-start", "--no-recreate", "--scale", "app=3", "app"]);
     let before = stack.containers("app");
     assert_eq!(before.iter().filter(|container| container.state == "running").count(), 1, "{before:?}");
-    stack.deploy("v2");
-    stack.swap(["app"]).expect_exit(0);
+    swap_to(&stack, "v2");
     let after = stack.containers("app");
     assert!(after.iter().all(|new| new.state == "running" && before.iter().all(|old| old.id != new.id)), "{after:?}");
     assert_eq!(after.len(), 2, "{after:?}");
@@ -189,12 +188,12 @@ fn who_uses_the_network_of_the_old_one_does_not_lose_it_unsaid() {
     let before = stack.world();
     let refused = stack.swap(["app"]).expect_exit(3);
     let why = "[project]-sidecar-1 uses the network of [project]-app-1, and loses it when that is removed";
-    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    refused.talks_of(why);
     assert_eq!(stack.world(), before);
     stack.edit("docker-compose.yml", "health: ./healthcheck", "health: ./healthcheck\n      sidecars: accept");
     let accepted = stack.swap(["app"]).expect_exit(0);
     let cure = "docker compose up -d --no-deps --force-recreate sidecar";
-    assert!(accepted.stderr.contains(cure), "{}", accepted.stderr);
+    accepted.talks_of(cure);
     let words: Vec<&str> = cure.split(' ').skip(2).collect();
     stack.compose(&words);
     let (app, sidecar) = (stack.containers("app").remove(0), stack.containers("sidecar").remove(0));
@@ -217,13 +216,12 @@ fn anonymous_volumes_are_kept_and_named_or_go() {
     stack.deploy("v2");
     let kept = stack.swap(["app"]).expect_exit(0);
     assert!(there(&first), "{}", kept.stderr);
-    assert!(kept.stderr.contains("anonymous volumes are kept (`docker volume rm [id]`)"), "{}", kept.stderr);
+    kept.talks_of("anonymous volumes are kept (`docker volume rm [id]`)");
     stack.docker(&["volume", "rm", &first]);
     let second = volume(&stack.containers("app")[0]);
     assert!(second.len() == 64 && second != first, "{second}");
     stack.edit("docker-compose.yml", "health: ./healthcheck", "health: ./healthcheck\n      anonymous-volumes: remove");
-    stack.deploy("v1");
-    stack.swap(["app"]).expect_exit(0);
+    swap_to(&stack, "v1");
     assert!(!there(&second), "the old one's volume is still there");
     let third = volume(&stack.containers("app")[0]);
     assert!(there(&third));

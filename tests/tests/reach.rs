@@ -6,8 +6,9 @@ use std::time::Duration;
 use expect_test::expect;
 use scenarios::eventually::eventually;
 use scenarios::stack::Stack;
+use scenarios::transcript::UNWOUND;
 
-use crate::common::{holds_no_lock, light_load, lost_nothing, shows};
+use crate::common::{holds_no_lock, is_as_before, light_load, lost_nothing, swap_to, tells_but};
 
 const ROLLED_BACK: i32 = 4;
 
@@ -17,27 +18,22 @@ fn a_version_that_nginx_does_not_reach_is_never_live_whatever_its_health_command
     let before = stack.world();
     let running = light_load(&stack);
     stack.deploy("inward");
-    shows(
+    tells_but(
         &stack.swap(["--timeout", "8s", "app"]).expect_exit(ROLLED_BACK),
+        UNWOUND,
         expect![[r#"
-            swap app (project [project], run [run])
-              adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
-              create      app: [project]-app-2 from [project]-app ([id])  [time]
-              start       app: [project]-app-2 runs  [time]
-              healthy     failed: candidate `[project]-app-2` not healthy after [time]: nothing listens at [ip]:80 (it listens on [ip]:80 only)  [time]
-              stop        app: what was started is stopped  [time]
-              remove      app: what was created is removed  [time]
-              release     app: /etc/nginx/swap/app.conf is removed again  [time]
-            error: candidate `[project]-app-2` not healthy after [time]: nothing listens at [ip]:80 (it listens on [ip]:80 only)
-            hint: if it only needs longer, give it `--timeout 2m`, or `timeouts: { health: 2m }` in `x-swap`
-            > rolled back; app: [project]-app-1 serves, nothing of this run is left
+                start       app: [project]-app-2 runs  [time]
+            +   healthy     failed: candidate `[project]-app-2` not healthy after [time]: nothing listens at [ip]:80 (it listens on [ip]:80 only)  [time]
+                release     app: /etc/nginx/swap/app.conf is removed again  [time]
+            + error: candidate `[project]-app-2` not healthy after [time]: nothing listens at [ip]:80 (it listens on [ip]:80 only)
+            + hint: if it only needs longer, give it `--timeout 2m`, or `timeouts: { health: 2m }` in `x-swap`
         "#]],
     );
-    assert_eq!((stack.version().as_deref(), stack.world()), (Ok("v1"), before));
+    is_as_before(&stack, &before);
     stack.deploy("elsewhere");
     let outcome = stack.swap(["--timeout", "8s", "app", "true"]).expect_exit(ROLLED_BACK);
     let why = "nothing listens at [ip]:80 (it listens on port 8080)\n";
-    assert!(outcome.stderr.contains(why), "{}", outcome.stderr);
+    outcome.talks_of(why);
     lost_nothing(running);
     holds_no_lock(&stack);
 }
@@ -65,7 +61,7 @@ fn the_backup_does_not_hide_a_version_that_answers_nobody() {
     let arguments = ["--watch", "30s", "--probe", "/version", "--probe-rate", "100", "app"];
     let outcome = stack.swap(arguments).expect_exit(ROLLED_BACK);
     let failed = "  watch       failed: the front door failed [n] of [n] requests since the switch";
-    assert!(outcome.stderr.contains(failed), "{}", outcome.stderr);
+    outcome.talks_of(failed);
     assert_eq!((stack.version().as_deref(), stack.containers("app")), (Ok("v1"), before));
 }
 
@@ -107,11 +103,9 @@ fn an_nginx_without_tools_is_told_and_this_machine_tries_instead() {
     let note = "note: nginx's container has no bash, perl, nc, python3, php or curl: whether nginx reaches a candidate is tried \
                 from this machine instead, or told by what the candidate listens on\n";
     let plan = stack.swap(["plan", "app"]).expect_exit(0);
-    assert!(plan.stdout.contains(note), "{}", plan.stdout);
+    plan.prints(note);
     let outcome = stack.swap(["--timeout", "8s", "app"]).expect_exit(ROLLED_BACK);
     let why = "nothing listens at [ip]:80 (it listens on [ip]:80 only)\n";
-    assert!(outcome.stderr.contains(why), "{}", outcome.stderr);
-    stack.deploy("v2");
-    stack.swap(["app"]).expect_exit(0);
-    assert_eq!(stack.version().as_deref(), Ok("v2"));
+    outcome.talks_of(why);
+    swap_to(&stack, "v2");
 }

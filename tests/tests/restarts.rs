@@ -13,7 +13,7 @@ use scenarios::http::Cause;
 use scenarios::images;
 use scenarios::stack::{Stack, serves};
 
-use crate::common::{ends_with_one_version, light_load, lost_nothing};
+use crate::common::{ends_with_one_version, light_load, lost_nothing, swap_to, waits_for_go};
 
 /// Names the folder of the private engine to the test that runs inside its world.
 const FOLDER: &str = "SWAP_TEST_PRIVATE_ENGINE";
@@ -37,7 +37,7 @@ fn inside_the_engine_is_restarted_in_the_middle() {
         let Some(mut engine) = Engine::start(live_restore) else { return };
         {
             let stack = stack();
-            stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
+            waits_for_go(&stack);
             stack.deploy("v2");
             let running = light_load(&stack);
             let mut swap = stack.swap(["app"]).start();
@@ -47,11 +47,9 @@ fn inside_the_engine_is_restarted_in_the_middle() {
             eventually("the application to run again", Duration::from_secs(30), || {
                 succeeds(Command::new("docker").args(["exec", &first.id, "touch", "/data/go"])).unwrap_or(false)
             });
-            let outcome = swap.wait().expect("its end");
+            let outcome = swap.expect_exit_of(if live_restore { &[0, 4] } else { &[0, 4, 5] });
             let told = format!("exit {}\n{}{}", outcome.code, outcome.raw, outcome.stderr);
             println!("live-restore {live_restore}: {told}");
-            let expected: &[i32] = if live_restore { &[0, 4] } else { &[0, 4, 5] };
-            assert!(expected.contains(&outcome.code), "{told}");
             eventually("a version to serve", Duration::from_secs(30), || stack.version().is_ok());
             stack.swap(["app"]).expect_exit(0);
             ends_with_one_version(&stack);
@@ -73,8 +71,7 @@ fn inside_the_machine_is_restarted() {
     {
         let stack = stack();
         for version in ["v2", "v1", "v2"] {
-            stack.deploy(version);
-            stack.swap(["app"]).expect_exit(0);
+            swap_to(&stack, version);
         }
         let before = stack.containers("app");
         // A killed engine comes back like a machine without power: its containers are gone, its addresses given anew.
@@ -85,8 +82,7 @@ fn inside_the_machine_is_restarted() {
         assert_eq!(after.len(), 1, "{}", stack.world());
         assert_eq!(after[0].id, before[0].id);
         let running = light_load(&stack);
-        stack.deploy("v1");
-        stack.swap(["app"]).expect_exit(0);
+        swap_to(&stack, "v1");
         lost_nothing(running);
     }
     engine.stop();

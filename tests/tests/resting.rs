@@ -10,7 +10,7 @@ use scenarios::command::run;
 use scenarios::eventually::eventually;
 use scenarios::stack::{Container, Stack};
 
-use crate::common::{light_load, lost_nothing};
+use crate::common::{light_load, lost_nothing, swap_to};
 
 /// Two services that listen on one port: `app` at `/` and `more` at `/more/`.
 fn two_services(suite: &str) -> Stack {
@@ -57,8 +57,7 @@ fn reloads(stack: &Stack) -> usize {
 #[track_caller]
 fn addresses_change_places(suite: &str, expected: &str) {
     let stack = two_services(suite);
-    stack.deploy("v2");
-    stack.swap(["app"]).expect_exit(0);
+    swap_to(&stack, "v2");
     stack.swap(["more"]).expect_exit(0);
     assert_eq!(obeyed(&stack), expected);
     let before = [stack.containers("app").remove(0), stack.containers("more").remove(0)];
@@ -98,8 +97,7 @@ fn addresses_change_places(suite: &str, expected: &str) {
     // A reload of an older nginx cuts kept connections, whoever asks for it.
     let running = stack.load().mix([(Kind::NewGet, 4)]).start().expect("the load");
     eventually("50 answers", Duration::from_secs(20), || running.counts().0 >= 50);
-    stack.deploy("v1");
-    stack.swap(["app"]).expect_exit(0);
+    swap_to(&stack, "v1");
     lost_nothing(running);
     assert_eq!(version_of_more(&stack).as_deref(), Some("v1"));
 }
@@ -121,8 +119,7 @@ fn services_whose_addresses_change_places_keep_their_own_visitors_with_an_old_ng
 #[test]
 fn a_run_that_begins_at_rest_reloads_nginx_for_the_switch_alone() {
     let stack = Stack::up();
-    stack.deploy("v2");
-    stack.swap(["app"]).expect_exit(0);
+    swap_to(&stack, "v2");
     assert!(file(&stack).contains("# at rest: "), "{}", file(&stack));
     let before = reloads(&stack);
     stack.deploy("v1");
@@ -140,8 +137,7 @@ fn a_run_that_begins_at_rest_reloads_nginx_for_the_switch_alone() {
 fn whoever_reloads_nginx_at_rest_loses_nothing_and_the_next_run_names_addresses_first() {
     for suite in ["current", "bookworm"] {
         let stack = two_services(suite);
-        stack.deploy("v2");
-        stack.swap(["app"]).expect_exit(0);
+        swap_to(&stack, "v2");
         let running = light_load(&stack);
         let mut before = reloads(&stack);
         for _ in 0..3 {
@@ -149,8 +145,7 @@ fn whoever_reloads_nginx_at_rest_loses_nothing_and_the_next_run_names_addresses_
             before += 1;
             eventually("nginx to reload", Duration::from_secs(20), || reloads(&stack) == before);
         }
-        stack.deploy("v1");
-        stack.swap(["app"]).expect_exit(0);
+        swap_to(&stack, "v1");
         assert_eq!(
             reloads(&stack) - before,
             2,
@@ -171,8 +166,7 @@ fn whoever_reloads_nginx_at_rest_loses_nothing_and_the_next_run_names_addresses_
 #[test]
 fn what_a_run_left_that_nobody_knows_of_is_removed_by_the_next() {
     let stack = Stack::up();
-    stack.deploy("v2");
-    stack.swap(["app"]).expect_exit(0);
+    swap_to(&stack, "v2");
     stack.deploy("v1");
     let mut swap = stack.swap(["app", "--watch", "30s"]).start();
     swap.until("watch", "started");

@@ -8,7 +8,7 @@ use scenarios::images;
 use scenarios::stack::{Stack, serves};
 use std::process::Command;
 
-use crate::common::{compose_recreates_nothing, holds_no_lock, light_load, lost_nothing, shows};
+use crate::common::{compose_recreates_nothing, holds_no_lock, light_load, lost_nothing, shows, swap_to};
 
 /// Returns the id of what the service's image is called.
 #[track_caller]
@@ -36,8 +36,7 @@ fn short(id: &str) -> &str {
 #[track_caller]
 fn swapped() -> Stack {
     let stack = Stack::up();
-    stack.deploy("v2");
-    stack.swap(["app"]).expect_exit(0);
+    swap_to(&stack, "v2");
     stack
 }
 
@@ -162,8 +161,7 @@ fn a_rollback_that_comes_to_nothing_gives_the_name_back() {
 #[test]
 fn a_version_that_died_is_replaced_also_behind_an_nginx_that_refuses_names_that_nobody_has() {
     let stack = Stack::builder().old_nginx("bookworm").up();
-    stack.deploy("v2");
-    stack.swap(["app"]).expect_exit(0);
+    swap_to(&stack, "v2");
     let file = || std::fs::read_to_string(stack.path("nginx/swap/app.conf")).expect("the upstream");
     assert!(file().contains("server app:80;"), "{}", file());
     stack.docker(&["kill", &stack.containers("app").remove(0).id]);
@@ -298,9 +296,7 @@ fn an_image_that_is_built_during_the_run_never_serves() {
     let killed = stack.swap(["app"]).env("SWAP_COMPOSE", &builds).env("SWAP_FAILPOINT", "after compose up #1=kill");
     killed.expect_exit(137);
     std::fs::remove_dir_all(stack.state()).expect("losing the journal");
-    stack.deploy("v2");
-    stack.swap(["app"]).expect_exit(0);
-    assert_eq!(stack.version().as_deref(), Ok("v2"));
+    swap_to(&stack, "v2");
     assert_eq!(stack.containers("app").len(), 1, "{}", stack.world());
     lost_nothing(running);
 }
@@ -323,7 +319,7 @@ fn versions_with_names_of_their_own_keep_them() {
     let swapped = stack.swap(["app"]).env("TAG", "v2").expect_exit(0);
     let note = "note: `[project]-app:${TAG}`, the image of `app`, has TAG from this shell: the next `docker compose up -d` \
                 without it goes back to another version (write it into `.env`)\n";
-    assert!(swapped.stderr.contains(note), "{}", swapped.stderr);
+    swapped.talks_of(note);
     assert_eq!(stack.version().as_deref(), Ok("v2"));
     shows(
         &stack.swap(["rollback", "app"]).env("TAG", "v2").expect_exit(3),

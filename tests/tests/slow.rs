@@ -8,7 +8,7 @@ use scenarios::command::run;
 use scenarios::eventually::eventually;
 use scenarios::stack::{Stack, serves};
 
-use crate::common::{is_settled, light_load, lost_nothing, shows};
+use crate::common::{is_settled, light_load, lost_nothing, shows, swap_to};
 
 /// A map of so many lines, some forty bytes each.
 fn large_map(lines: usize) -> String {
@@ -54,12 +54,11 @@ fn an_nginx_whose_configuration_is_large_and_loads_slowly_is_switched() {
 #[test]
 fn status_tells_who_gets_requests_after_compose_made_the_containers_anew() {
     let stack = Stack::builder().nginx_of("forky").up();
-    stack.deploy("v2");
-    stack.swap(["app"]).expect_exit(0);
+    swap_to(&stack, "v2");
     // A replica that was added by hand gets nothing.
     stack.compose(&["up", "-d", "--no-recreate", "--scale", "app=2"]);
     let said = stack.swap(["status", "app"]).expect_exit(0);
-    assert!(said.stdout.contains("runs beside and gets no requests"), "{}", said.stdout);
+    said.prints("runs beside and gets no requests");
     stack.compose(&["up", "-d", "--force-recreate", "--no-deps", "--scale", "app=1", "app"]);
     // The kernel may take the address of who is gone for good for most of a minute, until it asks who has it.
     eventually("the name to be found", Duration::from_secs(120), || stack.version().as_deref() == Ok("v2"));

@@ -289,7 +289,7 @@ fn an_nginx_in_a_container_that_compose_did_not_make_is_prepared() {
     let front = ByHand::start(&edge, &text, &["--network", &network, "-p", &port]);
     eventually("an answer", PATIENCE, || version(&edge, "/").as_deref() == Some("v1"));
     let written = shop.swap(["init", "app", "--write"]).expect_exit(0);
-    assert!(written.stderr.contains(&format!("docker exec {} nginx -s reload", front.0)), "{}", written.stderr);
+    written.talks_of(&format!("docker exec {} nginx -s reload", front.0));
     typed(&shop, &written);
     swapped_three_times(&shop, &[], load(&edge, "/"), || version(&edge, "/"));
 }
@@ -306,11 +306,7 @@ fn an_nginx_in_a_container_on_the_machines_network_is_prepared_and_leaves_the_pu
     let front = ByHand::start(&stack, &text, &["--network", "host"]);
     eventually("an answer", PATIENCE, || stack.version().as_deref() == Ok("v1"));
     let written = stack.swap(["init", "app", "--write"]).expect_exit(0);
-    assert!(
-        written.stderr.contains("nginx -s reload      (a keep-alive client may lose a request, this once)\n"),
-        "{}",
-        written.stderr
-    );
+    written.talks_of("nginx -s reload      (a keep-alive client may lose a request, this once)\n");
     // Its workers obey a configuration without `keepalive_min_timeout`: the load begins when they are gone.
     let former = front.workers(&stack);
     typed(&stack, &written);
@@ -342,11 +338,7 @@ services:
     stack.compose(&["rm", "--stop", "--force", "nginx"]);
     stack.write("docker-compose.yml", &compose.replace("[project]", &stack.project));
     let refused = stack.swap(["init", "app"]).expect_exit(3);
-    assert!(
-        refused.stderr.contains("error: `proxy` is an nginx-proxy: docker-gen in it writes nginx's configuration"),
-        "{}",
-        refused.stderr
-    );
+    refused.talks_of("error: `proxy` is an nginx-proxy: docker-gen in it writes nginx's configuration");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::hooks::grants::Grant;
 use crate::measure::way::Answers;
-use crate::model::{Failure, Order, Phase, Reaches, ServiceName};
+use crate::model::{Failure, Notice, Order, Phase, Reaches, ServiceName};
 use crate::plan::{Front, ObservedService, refusals, single, unshared};
 
 /// How much a finding matters.
@@ -99,7 +99,7 @@ pub struct ToolFacts {
     /// Whether it is the old one in Python.
     pub v1: bool,
     /// What the tool would do that made the containers, where that is another one.
-    pub other: Option<String>,
+    pub other: Option<Notice>,
 }
 
 /// A project that compose could read.
@@ -154,7 +154,7 @@ pub struct NginxFacts {
     /// What stands in the way of a switch.
     pub problems: Vec<Failure>,
     /// What a switch costs here.
-    pub notices: Vec<Failure>,
+    pub notices: Vec<Notice>,
 }
 
 /// Who sets one of nginx's settings.
@@ -241,6 +241,11 @@ impl List {
         let Failure { what, hint, tail } = failure.clone();
         self.add(Finding { part: self.part.clone(), severity, what, why: Some(why.to_owned()), cure: hint, tail });
     }
+
+    fn notice(&mut self, severity: Severity, Notice { what, cure }: &Notice, why: &str) {
+        let (part, what, why, cure) = (self.part.clone(), what.clone(), Some(why.to_owned()), cure.clone());
+        self.add(Finding { part, severity, what, why, cure, tail: Vec::new() });
+    }
 }
 
 fn engine(engine: &Result<EngineFacts, Failure>, list: &mut List) {
@@ -273,7 +278,7 @@ fn tool(tool: &Result<ToolFacts, Failure>, list: &mut List) {
             if let Some(other) = other {
                 list.say(
                     Severity::Warning,
-                    other,
+                    &other.what,
                     "each of the two hashes a service's configuration in its own way",
                     "install the tool that you go on with, and recreate the stack with it once: `up -d --force-recreate`",
                 );
@@ -371,7 +376,7 @@ fn front(nginx: &NginxFacts, list: &mut List) {
         list.failure(Severity::Error, problem, "swap refuses before any change: nginx would not follow a switch");
     }
     for notice in &nginx.notices {
-        list.failure(Severity::Warning, notice, "a swap works, but some clients may notice it");
+        list.notice(Severity::Warning, notice, "a swap works, but some clients may notice it");
     }
     restarts(nginx.restart.as_deref(), &nginx.proxy, list);
 }
@@ -486,16 +491,13 @@ fn costs(seen: &ObservedService, list: &mut List) {
         );
     }
     for notice in &seen.room {
-        list.failure(Severity::Warning, notice, "for a while two of its containers run beside each other");
+        list.notice(Severity::Warning, notice, "for a while two of its containers run beside each other");
     }
     for leftover in &seen.leftovers {
-        list.failure(Severity::Note, leftover, "what still passes to it gets whoever has those addresses now");
+        list.notice(Severity::Note, leftover, "what still passes to it gets whoever has those addresses now");
     }
     for notice in unshared(seen) {
-        let (what, cure) = notice.split_once(" (").unwrap_or((&notice, ""));
-        list.say(Severity::Warning, what, "what the old container kept there is not in the new one", {
-            cure.trim_end_matches(')')
-        });
+        list.notice(Severity::Warning, &notice, "what the old container kept there is not in the new one");
     }
 }
 

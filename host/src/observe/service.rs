@@ -8,7 +8,7 @@ use super::serving::left_behind;
 use super::survey::{BESIDE, Survey};
 use crate::compose;
 use crate::docker::{ContainerFacts, ContainerStatus, Gathering, Mount};
-use crate::model::{Failure, Lifecycle, ServiceName, Settings};
+use crate::model::{Failure, Lifecycle, Notice, ServiceName, Settings};
 use crate::plan::{AnonymousVolume, CalledIn, Observed, ObservedService, Sidecar};
 use crate::site::Site;
 use crate::site::containers::{container, fixed_ports, has_swap_folder};
@@ -93,7 +93,7 @@ impl Site {
         let engine = self.hook_engine.get().filter(|_| !observed.settings.hooks.is_empty());
         if let Some(problem) = engine.and_then(|engine| engine.cache_problem()) {
             let cure = problem.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
-            observed.notices.push(format!("{}{cure}", problem.what));
+            observed.notices.push(Notice::new(format!("{}{cure}", problem.what)));
         }
         observed.problems.extend(missing);
         if observed.live.is_empty() {
@@ -234,17 +234,17 @@ fn sidecars(all: &[ContainerFacts], live: &[&ContainerFacts]) -> Vec<Sidecar> {
 
 /// Tells of each bind mount that would be another folder for a candidate than for the live container. Paths of the compose file
 /// are made absolute where compose runs, and mean the engine's machine: a checkout on another one lies elsewhere.
-fn moved_folders(service: &compose::Service, live: &ContainerFacts) -> Vec<String> {
+fn moved_folders(service: &compose::Service, live: &ContainerFacts) -> Vec<Notice> {
     let binds = service.volumes.iter().filter(|mount| mount.kind == "bind");
     let moved = binds.filter_map(|mount| {
         let source = mount.source.as_deref()?;
         let now = live.mounts.iter().find(|now| now.kind == "bind" && now.destination == mount.target)?;
         // Docker Desktop puts a prefix before the paths of its host.
         (!now.source.ends_with(source)).then(|| {
-            format!(
+            Notice::new(format!(
                 "`{}` will be the engine's `{source}`; in {} it is `{}` (paths are those of the folder in which compose runs)",
                 mount.target, live.name, now.source
-            )
+            ))
         })
     });
     moved.collect()

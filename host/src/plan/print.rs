@@ -25,7 +25,7 @@ impl fmt::Display for Plan {
             writeln!(f, "{:>3}  {}", index + 1, printable(&self.text(step)))?;
         }
         for notice in &self.notices {
-            writeln!(f, "note: {}", printable(notice))?;
+            writeln!(f, "note: {}", printable(&notice.to_string()))?;
         }
         Ok(())
     }

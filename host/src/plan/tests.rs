@@ -313,7 +313,7 @@ fn what_the_operator_should_know_is_noted() {
     let seen = ObservedService {
         stopped: vec![container("app", 3), container("app", 4)],
         anonymous_volumes: vec![volume("/data", "8c1f")],
-        notices: vec!["nginx 1.24 does not know `resolve`".to_owned()],
+        notices: vec![Notice::new("nginx 1.24 does not know `resolve`")],
         ..app()
     };
     check(vec![seen], "\
@@ -391,11 +391,16 @@ plan for app of project demo: 10 steps
     }
 }
 
+/// Returns the notices of a plan as people read them.
+fn lines(plan: &Plan) -> Vec<String> {
+    plan.notices.iter().map(Notice::to_string).collect()
+}
+
 #[test]
 fn as_many_are_made_as_the_file_wants_or_run() {
     let noted = |seen: ObservedService| {
         let plan = outcome(vec![seen]).expect("it is not refused");
-        format!("{} made; {}", plan.services[0].count, plan.notices.join("; "))
+        format!("{} made; {}", plan.services[0].count, lines(&plan).join("; "))
     };
     let with = |replicas, live: Vec<Container>| ObservedService { replicas, live, ..app() };
     let two = || vec![container("app", 1), container("app", 2)];
@@ -428,13 +433,13 @@ demo-vpn-1 uses the network of demo-app-1, and loses it when that is removed
     let settings = Settings { sidecars: Harm::Accept, ..Settings::default() };
     let accepted = outcome(vec![ObservedService { sidecars: vec![sidecar("network")], settings, ..app() }]);
     assert_eq!(
-        accepted.expect("it is not refused").notices,
+        lines(&accepted.expect("it is not refused")),
         ["demo-vpn-1 uses the network of demo-app-1, and loses it when that is removed: type `docker compose up -d \
           --no-deps --force-recreate vpn` afterwards"]
     );
     let volumes = outcome(vec![ObservedService { sidecars: vec![sidecar("volumes")], ..app() }]);
     assert_eq!(
-        volumes.expect("it is not refused").notices,
+        lines(&volumes.expect("it is not refused")),
         ["demo-vpn-1 mounts the volumes of demo-app-1: it keeps them, and has not those of the candidate"]
     );
 }
@@ -606,7 +611,7 @@ fn a_watch_that_the_probe_alone_judges_needs_a_probe_that_reaches_the_applicatio
 
 #[test]
 fn a_watch_that_cannot_see_a_failure_says_so() {
-    let told = |seen: ObservedService| outcome(vec![seen]).expect("a plan").notices;
+    let told = |seen: ObservedService| lines(&outcome(vec![seen]).expect("a plan"));
     let live = || Some(Reaches::Live { proof: String::new() });
     assert_eq!(
         told(probed(Duration::from_secs(1), live())),

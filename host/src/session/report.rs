@@ -86,7 +86,7 @@ mod tests {
         let check = |end: End, count: usize, expected: &str| {
             let (plan, entries) = (plan.clone(), entries[..count].to_vec());
             let Report { failure, lines } = RunResult { plan, end, entries, running: Vec::new(), began_ms: 0 }.report();
-            let failure = failure.map(|failure| format!("{}\n", failure.in_one_line())).unwrap_or_default();
+            let failure = failure.map(|failure| format!("{failure}\n")).unwrap_or_default();
             assert_eq!(format!("{failure}{}", lines.join("\n")), expected);
         };
         check(

@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use container::{ContainerFacts, ContainerStatus, Ending, Mount, NetworkFacts, Published, Share};
+pub use container::{ContainerFacts, ContainerStatus, Ending, Mount, NetworkFacts, Published, Share, Shared};
 pub use failure::Failure;
 pub use fixed::{FixedAddress, FixedPort};
 pub use lifecycle::{FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, list_commands};

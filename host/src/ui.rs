@@ -183,14 +183,14 @@ impl Display {
             }
             Event::Done { learnt, .. } => {
                 if let Some(line) = what.and_then(|what| fact(plan, what, learnt, &RunFacts::of(plan, events))) {
-                    state.step_line(&line, elapsed, true);
+                    state.step_line(&line.to_string(), elapsed, true);
                 }
             }
             Event::Undone { learnt, .. } => {
                 if let Some(undo) = what.and_then(|what| plan.undo(what))
                     && let Some(line) = fact(plan, &undo, learnt, &RunFacts::of(plan, events))
                 {
-                    state.step_line(&line, elapsed, true);
+                    state.step_line(&line.to_string(), elapsed, true);
                 }
             }
             Event::Failed { failure, .. } => state.failed_line(what, failure, elapsed),

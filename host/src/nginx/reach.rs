@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::config::Configuration;
+use super::dump::Unread;
 use super::ways::{Destination, End, Realm, Upstream, Way, split};
 use crate::model::{Failure, Notice, ServiceName};
 use crate::text::printable;
@@ -154,7 +155,7 @@ pub fn reach(configuration: &Configuration, names: &Names) -> ServiceWays {
         };
         reach.warnings.extend(unclear.into_iter().map(told));
         let hint = "what that sets or uses is not seen";
-        reach.warnings.extend(unread.map(|what| Notice::new(what).cure(hint)));
+        reach.warnings.extend(unread.map(|what| Notice::new(what.to_string()).cure(hint)));
     } else {
         reach.unclear.extend(unclear.into_iter().chain(scripts).map(|(way, why)| judge.unclear(way, &why)));
         reach.unclear.extend(unread.map(|what| judge.unread(what)));
@@ -408,7 +409,7 @@ impl Judge<'_> {
         })
     }
 
-    fn unread(&self, what: &str) -> Failure {
+    fn unread(&self, what: &Unread) -> Failure {
         let service = &self.names.service;
         Failure::new(format!("{what}, so nobody can tell whether it sends requests to `{service}`")).hint(format!(
             "if it does not, write `x-swap: {{ proxy: none }}` under `services: {service}:`; if it does, name the nginx: \

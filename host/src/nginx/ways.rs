@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::dump::{Listener, Statement};
+use super::dump::{Listener, Statement, Unread};
 use crate::text::printable;
 
 /// More different values than this of one variable, or of one line that passes requests, are not followed.
@@ -25,8 +25,8 @@ const HOLE: char = '\0';
 pub struct Ways {
     /// The lines that pass requests or connections on, in nginx's order.
     pub ways: Vec<Way>,
-    /// What of the configuration was not read, one line each: there may be ways in it.
-    pub unread: Vec<String>,
+    /// What of the configuration was not read: there may be ways in it.
+    pub unread: Vec<Unread>,
 }
 
 /// A line that passes requests or connections on.
@@ -358,7 +358,7 @@ impl Collector {
     }
 
     /// Follows all ways. `unread` is what was not heard.
-    pub fn finish(&self, unread: Vec<String>) -> Ways {
+    pub fn finish(&self, unread: Vec<Unread>) -> Ways {
         let mut upstreams = HashMap::new();
         for upstream in &self.upstreams {
             let key = (upstream.realm, upstream.name.to_lowercase());

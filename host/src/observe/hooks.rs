@@ -12,7 +12,7 @@ pub type LoadedHooks = BTreeMap<ServiceName, Arc<Hooks>>;
 
 /// Tells whether one of the hooks asks for the probe's numbers.
 pub fn ask_for_numbers(hooks: &Hooks) -> bool {
-    hooks.iter().any(|hook| hook.imports().iter().any(|import| import.contains("metrics")))
+    hooks.iter().any(|hook| hook.inspection().asks_for("metrics"))
 }
 
 impl Site {

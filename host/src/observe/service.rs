@@ -222,12 +222,7 @@ fn sidecars(all: &[ContainerFacts], live: &[&ContainerFacts]) -> Vec<Sidecar> {
     let shares = others.flat_map(|seen| seen.shares.iter().map(move |share| (seen, share)));
     let of_live = shares.filter_map(|(seen, share)| {
         let of = live.iter().find(|live| live.id.starts_with(&share.of) || live.name == share.of)?;
-        Some(Sidecar {
-            service: seen.service.clone(),
-            name: seen.name.clone(),
-            what: share.what.to_owned(),
-            of: of.name.clone(),
-        })
+        Some(Sidecar { service: seen.service.clone(), name: seen.name.clone(), what: share.what, of: of.name.clone() })
     });
     of_live.collect()
 }

@@ -20,8 +20,8 @@ use crate::docker::{
 };
 use crate::hooks::{
     Capabilities, Channel, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Context,
-    Endpoint, Error, Health, HookCall, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement, Member,
-    Pending, Stage, Subject, Window,
+    Endpoint, Error, ErrorCode, Health, HookCall, Hooks, HttpRequest, HttpResponse, Limits, Line, Log, Measurement,
+    Member, Pending, Stage, Subject, Window,
 };
 use crate::measure::probe::Probe;
 use crate::model::{Captured, Container, Failure, Phase, RunId, ServiceName, Settings};
@@ -468,8 +468,10 @@ impl RunCapabilities {
         if let Some(address) = address {
             let _ = url.set_port(Some(address.port()));
         }
-        let method =
-            request.method.parse().map_err(|_| Error::new("invalid", format!("`{}` is no method", request.method)))?;
+        let method = request
+            .method
+            .parse()
+            .map_err(|_| Error::new(ErrorCode::Invalid, format!("`{}` is no method", request.method)))?;
         let mut built = client.request(method, url).body(request.body.clone());
         for (name, value) in &request.headers {
             built = built.header(name, value);
@@ -544,7 +546,7 @@ fn not_answered(error: reqwest::Error) -> Error {
 
 fn broken(error: &std::io::Error) -> Error {
     match error.kind() {
-        std::io::ErrorKind::InvalidInput => Error::new("invalid", error.to_string()),
+        std::io::ErrorKind::InvalidInput => Error::new(ErrorCode::Invalid, error.to_string()),
         _ => Error::failed(format!("the state of the hook: {error}")),
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Check, Container, Failure, FixedAddress, FixedPort, Image, Lifecycle, LoadedHook, NetworkPlace, Notice, Phase,
-    ProxyChoice, Reaches, ServiceName, Settings, millis,
+    ProxyChoice, Reaches, ServiceName, Settings, Shared, millis,
 };
 
 /// Everything that a plan depends on, as it was when the run began.
@@ -146,8 +146,8 @@ pub struct Sidecar {
     pub service: String,
     /// Its name.
     pub name: String,
-    /// What it shares, as `network`.
-    pub what: String,
+    /// What it shares.
+    pub what: Shared,
     /// The live container's name.
     pub of: String,
 }

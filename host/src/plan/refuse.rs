@@ -8,7 +8,7 @@ use super::make::{HANG_SHOWS, JUDGED_FROM};
 use super::observed::{AnonymousVolume, ObservedService, Sidecar};
 use super::print::names;
 use crate::model::{
-    Check, Failure, FixedPort, Harm, Notice, OldVolumes, PROBE_RATE, Phase, ProxyChoice, Reaches, ServiceName,
+    Check, Failure, FixedPort, Harm, Notice, OldVolumes, PROBE_RATE, Phase, ProxyChoice, Reaches, ServiceName, Shared,
 };
 
 /// Returns every reason why this service can't be swapped.
@@ -168,7 +168,7 @@ pub(super) fn notices(seen: &ObservedService) -> Vec<Notice> {
     if seen.settings.sidecars == Harm::Accept {
         notices.extend(bereft(seen).map(|(what, command)| Notice::new(format!("{what}: type `{command}` afterwards"))));
     }
-    let volumes = seen.sidecars.iter().filter(|sidecar| sidecar.what == "volumes");
+    let volumes = seen.sidecars.iter().filter(|sidecar| sidecar.what == Shared::Volumes);
     notices.extend(volumes.map(|Sidecar { name, of, .. }| {
         Notice::new(format!("{name} mounts the volumes of {of}: it keeps them, and has not those of the candidate"))
     }));
@@ -190,7 +190,7 @@ pub(super) fn notices(seen: &ObservedService) -> Vec<Notice> {
 
 /// Returns what those lose that share a namespace of a live container, and how they get a new one.
 fn bereft(seen: &ObservedService) -> impl Iterator<Item = (String, String)> {
-    seen.sidecars.iter().filter(|sidecar| sidecar.what != "volumes").map(|Sidecar { service, name, what, of }| {
+    seen.sidecars.iter().filter(|sidecar| sidecar.what != Shared::Volumes).map(|Sidecar { service, name, what, of }| {
         (
             format!("{name} uses the {what} of {of}, and loses it when that is removed"),
             format!("docker compose up -d --no-deps --force-recreate {service}"),

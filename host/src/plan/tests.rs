@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::model::{
     Check, Container, Dns, Failure, FixedPort, Harm, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook,
-    NetworkPlace, OldVolumes, Order, Phase, ProxyChoice, Reaches, RunId, Settings, Timeouts,
+    NetworkPlace, OldVolumes, Order, Phase, ProxyChoice, Reaches, RunId, Settings, Shared, Timeouts,
 };
 
 /// A proxied service with one live container, which nothing prevents from being swapped.
@@ -420,24 +420,24 @@ fn as_many_are_made_as_the_file_wants_or_run() {
 
 #[test]
 fn who_shares_a_namespace_of_the_live_one_is_not_left_without() {
-    let sidecar = |what: &str| Sidecar {
+    let sidecar = |what: Shared| Sidecar {
         service: "vpn".to_owned(),
         name: "demo-vpn-1".to_owned(),
-        what: what.to_owned(),
+        what,
         of: "demo-app-1".to_owned(),
     };
-    check_refused(vec![ObservedService { sidecars: vec![sidecar("network")], ..app() }], "\
+    check_refused(vec![ObservedService { sidecars: vec![sidecar(Shared::Network)], ..app() }], "\
 demo-vpn-1 uses the network of demo-app-1, and loses it when that is removed
   give it its own, or write `x-swap: { sidecars: accept }` under `services: app:` and type `docker compose up -d --no-deps --force-recreate vpn` after each swap
 ");
     let settings = Settings { sidecars: Harm::Accept, ..Settings::default() };
-    let accepted = outcome(vec![ObservedService { sidecars: vec![sidecar("network")], settings, ..app() }]);
+    let accepted = outcome(vec![ObservedService { sidecars: vec![sidecar(Shared::Network)], settings, ..app() }]);
     assert_eq!(
         lines(&accepted.expect("it is not refused")),
         ["demo-vpn-1 uses the network of demo-app-1, and loses it when that is removed: type `docker compose up -d \
           --no-deps --force-recreate vpn` afterwards"]
     );
-    let volumes = outcome(vec![ObservedService { sidecars: vec![sidecar("volumes")], ..app() }]);
+    let volumes = outcome(vec![ObservedService { sidecars: vec![sidecar(Shared::Volumes)], ..app() }]);
     assert_eq!(
         lines(&volumes.expect("it is not refused")),
         ["demo-vpn-1 mounts the volumes of demo-app-1: it keeps them, and has not those of the candidate"]

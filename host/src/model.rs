@@ -239,4 +239,6 @@ pub struct LoadedHook {
     pub phases: Vec<Phase>,
     /// The digest of its component, as `sha256:…`.
     pub digest: String,
+    /// Whether it asks for the numbers of the front door: then nobody else judges them.
+    pub weighs_numbers: bool,
 }

@@ -38,6 +38,7 @@ mod real;
 mod steps;
 mod switch;
 
+pub use asking::asked_by;
 pub use candidates::candidates_run;
 pub use performer::Performer;
 pub use real::Real;

@@ -25,7 +25,7 @@ use self::containers::is_nginx;
 use self::front::FrontDoors;
 use crate::compose::{Compose, Options, Project, Service, Tool};
 use crate::docker::{ContainerFacts, Docker, Endpoint, Engine};
-use crate::hooks::{self, Hooks};
+use crate::hooks;
 use crate::journal::Folder;
 use crate::model::{Failure, Notice, ServiceName, Settings};
 use crate::ui::Display;
@@ -75,7 +75,6 @@ pub struct Site {
     pub(crate) project: Project,
     pub(crate) doors: FrontDoors,
     pub(crate) hook_engine: OnceCell<Arc<hooks::Engine>>,
-    pub(crate) hooks: std::sync::Mutex<std::collections::BTreeMap<ServiceName, Arc<Hooks>>>,
     pub(crate) engine: Engine,
     /// What the next call of the tool that made the containers would do to those of this run, where that is another one.
     pub(crate) other_tool: Option<Notice>,
@@ -166,7 +165,6 @@ impl Site {
             project,
             doors,
             hook_engine: OnceCell::new(),
-            hooks: std::sync::Mutex::default(),
             folder,
         }
     }

@@ -239,7 +239,7 @@ impl Site {
             self.hook_facts(settings.hooks.clone()),
             self.observe_service(name.clone(), settings.clone(), survey)
         );
-        let mut observed = observed.unwrap_or_else(|failure| ObservedService {
+        let mut observed = observed.map(|(observed, _)| observed).unwrap_or_else(|failure| ObservedService {
             settings,
             problems: vec![failure],
             ..ObservedService::empty(name.clone())

@@ -57,7 +57,7 @@ pub struct Inspection {
 
 impl Inspection {
     /// Tells whether it imports one of swap's interfaces, as `metrics`.
-    pub fn asks_for(&self, interface: &str) -> bool {
+    pub(super) fn asks_for(&self, interface: &str) -> bool {
         self.imports.iter().any(|name| own(name) == Some(interface))
     }
 }

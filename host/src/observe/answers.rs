@@ -20,7 +20,7 @@ impl Site {
         proxy: Option<&ContainerFacts>,
         observation: &Observation,
     ) {
-        let judged = || self.is_judged_by_hooks(&observed.name).then(|| "/".to_owned());
+        let judged = || observed.hooks.iter().any(|hook| hook.weighs_numbers).then(|| "/".to_owned());
         let Some(wanted) = observed.settings.probe.clone().or_else(judged) else { return };
         // What has these addresses here is not that machine's front door.
         if wanted.starts_with('/') && !self.docker.is_local() {

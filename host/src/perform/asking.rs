@@ -25,6 +25,7 @@ use crate::hooks::{
 };
 use crate::measure::probe::Probe;
 use crate::model::{Captured, Container, Failure, Phase, RunId, ServiceName, Settings};
+use crate::observe::hooks::LoadedHooks;
 use crate::os::token;
 use crate::plan::{Plan, PlannedService};
 use crate::run::{RunFacts, StepResult};
@@ -96,7 +97,7 @@ impl Real<'_> {
     }
 
     fn hooks(&self, service: &ServiceName) -> Result<Arc<Hooks>, Failure> {
-        asked_by(self.plan, service, self.hooks.get(service).cloned().unwrap_or_default())
+        asked_by(self.plan, service, &self.hooks)
     }
 
     fn limits(&self, service: &ServiceName) -> Limits {
@@ -173,11 +174,12 @@ impl Real<'_> {
     }
 }
 
-/// Returns hooks if they are those that a run asks of a service.
+/// Returns the hooks of a service if they are those that a run asks.
 ///
 /// # Errors
-/// One that the plan names is missing, or is another component than the run began with.
-fn asked_by(plan: &Plan, service: &ServiceName, hooks: Arc<Hooks>) -> Result<Arc<Hooks>, Failure> {
+/// One that the plan names was not loaded, or is another component than the run began with.
+pub fn asked_by(plan: &Plan, service: &ServiceName, loaded: &LoadedHooks) -> Result<Arc<Hooks>, Failure> {
+    let hooks = loaded.get(service).cloned().unwrap_or_default();
     let Some(planned) = plan.service(service) else { return Ok(hooks) };
     for name in planned.hooks.values().flatten() {
         let Some(hook) = hooks.iter().find(|hook| hook.name() == name) else {
@@ -198,14 +200,6 @@ fn asked_by(plan: &Plan, service: &ServiceName, hooks: Arc<Hooks>) -> Result<Arc
 }
 
 impl Site {
-    /// Returns the hooks of a service.
-    ///
-    /// # Errors
-    /// One that the plan names was not loaded, or is another component than the run began with.
-    pub fn hooks_of(&self, plan: &Plan, service: &ServiceName) -> Result<Arc<Hooks>, Failure> {
-        asked_by(plan, service, self.loaded_hooks().remove(service).unwrap_or_default())
-    }
-
     /// Asks one phase of a hook about what runs now, as if the live containers were the candidates. Changes nothing
     /// itself; what the hook does with its grants is done.
     ///
@@ -217,12 +211,12 @@ impl Site {
         phase: Phase,
         display: &Display,
     ) -> Result<String, Failure> {
-        let observed = self.observe(vec![(service.clone(), settings)]).await?;
+        let (observed, hooks) = self.observe(vec![(service.clone(), settings)]).await?;
         let plan = crate::plan::plan(RunId("by-hand".to_owned()), &observed).map_err(|failures| {
             failures.into_iter().next().unwrap_or_else(|| Failure::new("nothing could be planned"))
         })?;
         let held = self.hold_nothing(display);
-        let live = Real::new(self, &plan, &held, self.loaded_hooks(), display.clone());
+        let live = Real::new(self, &plan, &held, hooks, display.clone());
         if live.hooks(service)?.of(phase).next().is_none() {
             return Err(Failure::new(format!("the hook does not implement the phase `{phase}`"))
                 .hint("`swap hooks inspect FILE` lists its phases"));

@@ -58,7 +58,7 @@ fn front() -> Front {
 }
 
 fn hook(name: &str, phases: &[Phase]) -> LoadedHook {
-    LoadedHook { name: name.to_owned(), phases: phases.to_vec(), digest: String::new() }
+    LoadedHook { name: name.to_owned(), phases: phases.to_vec(), digest: String::new(), weighs_numbers: false }
 }
 
 fn outcome(services: Vec<ObservedService>) -> Result<Plan, Vec<Failure>> {
@@ -920,6 +920,7 @@ fn plans_of_version_1_say_what_is_planned_today() {
         let first = journal.lines().next().expect("a line");
         let line: serde_json::Value = serde_json::from_str(first).expect("JSON");
         let plan: Plan = serde_json::from_value(line["plan"].clone()).expect("a plan");
-        assert_eq!(plan, outcome(services).expect("a plan"));
+        let recorded = |plan: &Plan| serde_json::to_value(plan).expect("JSON");
+        assert_eq!(recorded(&plan), recorded(&outcome(services).expect("a plan")));
     }
 }

@@ -52,7 +52,12 @@ fn front() -> Front {
 }
 
 fn observed(text: &str, proxied: bool, hooks: bool, order: Order) -> ObservedService {
-    let all = LoadedHook { name: "judge".to_owned(), phases: Phase::ALL.to_vec(), digest: String::new() };
+    let all = LoadedHook {
+        name: "judge".to_owned(),
+        phases: Phase::ALL.to_vec(),
+        digest: String::new(),
+        weighs_numbers: false,
+    };
     ObservedService {
         settings: Settings { order, ..Settings::default() },
         live: vec![container(text)],

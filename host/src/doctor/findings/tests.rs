@@ -322,8 +322,12 @@ fn a_worker_with_everything_else_amiss_is_told_line_by_line() {
     worker.observed.anonymous_volumes =
         vec![crate::plan::AnonymousVolume { path: "/cache".into(), volume: "8c1f".into() }];
     worker.observed.grace = Some(Duration::ZERO);
-    worker.observed.hooks =
-        vec![LoadedHook { name: "migrate".into(), phases: vec![Phase::PreStart], digest: String::new() }];
+    worker.observed.hooks = vec![LoadedHook {
+        name: "migrate".into(),
+        phases: vec![Phase::PreStart],
+        digest: String::new(),
+        weighs_numbers: false,
+    }];
     facts.services = vec![worker];
     check_bad(
         &facts,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
 
-use super::findings::{
+use super::facts::{
     DoctorFacts, EngineFacts, HookFacts, NginxFacts, ProjectFacts, ServiceFacts, Setting, StateFacts, ToolFacts,
 };
 use crate::compose::{self, Compose, Options, Project, Tool};

@@ -31,7 +31,7 @@ use std::time::Duration;
 use crate::model::Failure;
 use crate::text::printable;
 
-pub use crate::model::{ContainerFacts, ContainerStatus, Ending, Mount, NetworkFacts, Published, Share};
+pub use crate::model::{ContainerFacts, ContainerStatus, Ending, Mount, NetworkFacts, Published, Share, Shared};
 pub use aside::Aside;
 pub use containers::{Gathering, Listed, Stats};
 pub use endpoint::{Address, Endpoint};

@@ -8,6 +8,7 @@ mod failure;
 mod fixed;
 mod lifecycle;
 mod names;
+mod notice;
 mod output;
 mod overrides;
 mod route;
@@ -19,11 +20,12 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use container::{ContainerFacts, ContainerStatus, Ending, Mount, NetworkFacts, Published, Share};
+pub use container::{ContainerFacts, ContainerStatus, Ending, Mount, NetworkFacts, Published, Share, Shared};
 pub use failure::Failure;
 pub use fixed::{FixedAddress, FixedPort};
 pub use lifecycle::{FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, list_commands};
 pub use names::{RunId, ServiceName, list_services, meant, unknown_service};
+pub use notice::Notice;
 pub use output::{Captured, Output};
 pub use overrides::Overrides;
 pub use route::{FormerRoute, ObeyedMark, Route, RouteFile, RouteStatement, Target};
@@ -237,4 +239,6 @@ pub struct LoadedHook {
     pub phases: Vec<Phase>,
     /// The digest of its component, as `sha256:…`.
     pub digest: String,
+    /// Whether it asks for the numbers of the front door: then nobody else judges them.
+    pub weighs_numbers: bool,
 }

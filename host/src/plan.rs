@@ -26,7 +26,7 @@ pub mod back;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::{RunId, ServiceName};
+use crate::model::{Notice, RunId, ServiceName};
 
 pub use back::{Keep, Replaced};
 pub use make::plan;
@@ -58,7 +58,7 @@ pub struct Plan {
     /// The steps, first to last.
     pub steps: Vec<Step>,
     /// What the operator should know, and that does not prevent the swap.
-    pub notices: Vec<String>,
+    pub notices: Vec<Notice>,
 }
 
 impl Serialize for Plan {

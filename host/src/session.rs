@@ -41,7 +41,10 @@ pub use report::Report;
 impl Session<'_> {
     /// Swaps services, after whatever was left unfinished there is cleaned up.
     pub async fn swap(&self, targets: &Targets) -> Result<Done, NotDone> {
-        let plan = async { plan(self.site, self.options, targets).await.map(Arc::new) };
+        let plan = async {
+            let (plan, hooks) = plan(self.site, self.options, targets).await?;
+            Ok((Arc::new(plan), hooks))
+        };
         self.course().swap(&targets.services, plan).await
     }
 
@@ -57,9 +60,9 @@ impl Session<'_> {
     pub async fn roll_back(&self, service: &ServiceName, to: Option<&str>) -> Result<Done, NotDone> {
         self.must_know(service)?;
         let plan = async {
-            let (text, plan) = planning::plan_back(self.site, self.options, service, to).await?;
+            let (text, plan, hooks) = planning::plan_back(self.site, self.options, service, to).await?;
             self.display.say(&text);
-            Ok(Arc::new(plan))
+            Ok((Arc::new(plan), hooks))
         };
         self.course().roll_back(service, to.is_some(), plan).await
     }

@@ -25,9 +25,9 @@ use self::containers::is_nginx;
 use self::front::FrontDoors;
 use crate::compose::{Compose, Options, Project, Service, Tool};
 use crate::docker::{ContainerFacts, Docker, Endpoint, Engine};
-use crate::hooks::{self, Hooks};
+use crate::hooks;
 use crate::journal::Folder;
-use crate::model::{Failure, ServiceName, Settings};
+use crate::model::{Failure, Notice, ServiceName, Settings};
 use crate::ui::Display;
 
 /// Which compose tool goes on with a project.
@@ -36,7 +36,7 @@ pub(crate) struct Choice {
     /// Another one than was found first.
     pub tool: Option<Tool>,
     /// What to say where the one that made the containers is not used.
-    pub notice: Option<String>,
+    pub notice: Option<Notice>,
 }
 
 /// Chooses the tool that made the project's containers: 1.x and what came after it hash a service's configuration each in its
@@ -55,15 +55,15 @@ pub(crate) fn choose(found: &Tool, seen: &[ContainerFacts]) -> Choice {
     if Tool::is_named() {
         let notice =
             format!("the containers were made by compose {made} and SWAP_COMPOSE names another one: {recreates}");
-        return Choice { tool: None, notice: Some(notice) };
+        return Choice { tool: None, notice: Some(Notice::new(notice)) };
     }
     match Tool::of_kind(v1) {
         Some(tool) => Choice { tool: Some(tool), notice: None },
         None => Choice {
             tool: None,
-            notice: Some(format!(
+            notice: Some(Notice::new(format!(
                 "the containers were made by compose {made}, which is not installed here: {recreates}"
-            )),
+            ))),
         },
     }
 }
@@ -75,10 +75,9 @@ pub struct Site {
     pub(crate) project: Project,
     pub(crate) doors: FrontDoors,
     pub(crate) hook_engine: OnceCell<Arc<hooks::Engine>>,
-    pub(crate) hooks: std::sync::Mutex<std::collections::BTreeMap<ServiceName, Arc<Hooks>>>,
     pub(crate) engine: Engine,
     /// What the next call of the tool that made the containers would do to those of this run, where that is another one.
-    pub(crate) other_tool: Option<String>,
+    pub(crate) other_tool: Option<Notice>,
     /// The project's containers as they were when this was opened.
     seen: Option<Vec<ContainerFacts>>,
     folder: Folder,
@@ -166,7 +165,6 @@ impl Site {
             project,
             doors,
             hook_engine: OnceCell::new(),
-            hooks: std::sync::Mutex::default(),
             folder,
         }
     }

@@ -70,6 +70,7 @@ pub struct Display {
     format: Format,
     volume: Volume,
     state: Arc<Mutex<Screen>>,
+    keeper: Option<Keeper>,
 }
 
 struct Screen {
@@ -82,7 +83,6 @@ struct Screen {
     began: BTreeMap<usize, i64>,
     /// What failed, for the title of an annotation: `swap app: healthy failed`.
     failed: Option<String>,
-    keeper: Option<Keeper>,
 }
 
 /// Who looks.
@@ -105,6 +105,12 @@ impl std::fmt::Debug for Screen {
 /// Who keeps what is said, for the report.
 #[derive(Clone)]
 struct Keeper(Arc<dyn Fn(Trace) + Send + Sync>);
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keeper(…)")
+    }
+}
 
 /// A JSON line: the event with what a script would otherwise have to look up in the plan.
 #[derive(Serialize)]
@@ -144,8 +150,8 @@ impl Display {
         err: Box<dyn Write + Send>,
         out: Box<dyn Write + Send>,
     ) -> Self {
-        let state = Screen { face, err, out, began: BTreeMap::new(), failed: None, keeper: None };
-        Self { format, volume, state: Arc::new(Mutex::new(state)) }
+        let state = Screen { face, err, out, began: BTreeMap::new(), failed: None };
+        Self { format, volume, state: Arc::new(Mutex::new(state)), keeper: None }
     }
 
     /// Shows an event of the run.
@@ -183,14 +189,14 @@ impl Display {
             }
             Event::Done { learnt, .. } => {
                 if let Some(line) = what.and_then(|what| fact(plan, what, learnt, &RunFacts::of(plan, events))) {
-                    state.step_line(&line, elapsed, true);
+                    state.step_line(&line.to_string(), elapsed, true);
                 }
             }
             Event::Undone { learnt, .. } => {
                 if let Some(undo) = what.and_then(|what| plan.undo(what))
                     && let Some(line) = fact(plan, &undo, learnt, &RunFacts::of(plan, events))
                 {
-                    state.step_line(&line, elapsed, true);
+                    state.step_line(&line.to_string(), elapsed, true);
                 }
             }
             Event::Failed { failure, .. } => state.failed_line(what, failure, elapsed),
@@ -210,19 +216,25 @@ impl Display {
         }
     }
 
-    /// Gives what is said from now on to a keeper too, whatever is shown of it.
-    pub fn keep(&self, keeper: impl Fn(Trace) + Send + Sync + 'static) {
-        self.state().keeper = Some(Keeper(Arc::new(keeper)));
+    /// Returns a display of the same terminal that gives what is said to a keeper too, whatever is shown of it.
+    pub fn keeping(&self, keeper: impl Fn(Trace) + Send + Sync + 'static) -> Self {
+        Self { keeper: Some(Keeper(Arc::new(keeper))), ..self.clone() }
+    }
+
+    fn keep(&self, what: impl FnOnce() -> Trace) {
+        if let Some(Keeper(keep)) = &self.keeper {
+            keep(what());
+        }
     }
 
     /// Shows why a step waits, or what it does meanwhile.
     pub fn note(&self, text: &str) {
-        let mut state = self.state();
-        if state.keeper.is_none() && self.volume == Volume::Quiet && self.format == Format::Text {
+        if self.keeper.is_none() && self.volume == Volume::Quiet && self.format == Format::Text {
             return;
         }
         let text = printable(text);
-        state.keep(|| Trace::Waiting { text: text.clone() });
+        let mut state = self.state();
+        self.keep(|| Trace::Waiting { text: text.clone() });
         match (self.format, self.volume) {
             (Format::Json, _) => state.json_note(serde_json::json!({ "kind": "waiting", "text": text })),
             (_, Volume::Verbose) => state.say(&format!("    {text}")),
@@ -247,7 +259,7 @@ impl Display {
     pub fn hook_line(&self, hook: &str, phase: Phase, text: &str, loud: bool) {
         let text = printable(text);
         let mut state = self.state();
-        state.keep(|| Trace::Hook { hook: hook.to_owned(), phase, text: text.clone() });
+        self.keep(|| Trace::Hook { hook: hook.to_owned(), phase, text: text.clone() });
         match self.format {
             Format::Json => {
                 state.json_note(serde_json::json!({ "kind": "hook", "hook": hook, "phase": phase, "text": text }));
@@ -262,7 +274,7 @@ impl Display {
     /// Says what the operator should know and that is no failure.
     pub fn remark(&self, text: &str) {
         let text = printable(text);
-        self.state().keep(|| Trace::Remark { text: text.clone() });
+        self.keep(|| Trace::Remark { text: text.clone() });
         match self.format {
             Format::Json => self.state().json_note(serde_json::json!({ "kind": "remark", "text": text })),
             Format::Text => self.say(&format!("  note: {text}")),
@@ -286,7 +298,7 @@ impl Display {
         if let Some(remark) = all_failed(&probed) {
             self.remark(&remark);
         }
-        self.state().keep(|| Trace::Probe(probed));
+        self.keep(|| Trace::Probe(probed));
     }
 
     /// Says a line that stays, on stderr.
@@ -412,12 +424,6 @@ impl Screen {
             _ => String::new(),
         };
         self.say(&format!("  {sign}{line}{took}"));
-    }
-
-    fn keep(&self, what: impl FnOnce() -> Trace) {
-        if let Some(Keeper(keep)) = &self.keeper {
-            keep(what());
-        }
     }
 
     fn json(&mut self, line: &impl Serialize) {

@@ -12,7 +12,6 @@ use crate::journal::Past;
 use crate::model::{Failure, RunId, ServiceName};
 use crate::plan::Plan;
 use crate::site::Site;
-use crate::ui::Display;
 
 /// The label that names the run: of the copy of its plan, and of the one-off containers of its hooks.
 pub(crate) const RUN: &str = "swap.run";
@@ -26,18 +25,15 @@ fn name_of(run: &RunId) -> String {
 
 impl Site {
     /// Leaves a copy of the plan on the engine. Where that can't be done only the journal here knows of the run.
-    pub async fn publish(&self, plan: &Plan, held: &Claim, display: &Display) {
+    pub async fn publish(&self, plan: &Plan, held: &Claim) -> Result<(), Failure> {
         if held.is_refused() {
-            return;
+            return Ok(());
         }
-        let Ok(text) = serde_json::to_string(plan) else { return };
+        let Ok(text) = serde_json::to_string(plan) else { return Ok(()) };
         let labels = [(PROJECT, &plan.project), (RUN, &plan.run.0), (PLAN, &text)];
         let labels = labels.map(|(key, value)| (key.to_owned(), value.clone())).into();
-        if let Err(NoMark::Refused(failure) | NoMark::Unanswered(failure)) =
-            self.docker.mark(&name_of(&plan.run), &labels).await
-        {
-            display.note(&format!("the engine keeps no copy of the plan: {}", failure.what));
-        }
+        let marked = self.docker.mark(&name_of(&plan.run), &labels).await;
+        marked.map(drop).map_err(|(NoMark::Refused(failure) | NoMark::Unanswered(failure))| failure)
     }
 }
 

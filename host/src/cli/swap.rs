@@ -27,7 +27,7 @@ pub async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result
     let display = Display::new(flags.output, ui::Volume::Quiet);
     let site = Site::open(&flags.place(), Looks::AtNginx, &display).await?;
     let targets = meant(words, command, &site)?;
-    let plan = session::plan(&site, &flags.session()?, &targets).await?;
+    let (plan, _) = session::plan(&site, &flags.session()?, &targets).await?;
     match flags.output {
         ui::Format::Text => ui::print(&plan.to_string()),
         ui::Format::Json => ui::print(&(serde_json::to_string(&plan).unwrap_or_default() + "\n")),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::project::text;
-use crate::model::{Failure, FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, ServiceName};
+use crate::model::{Failure, FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, Notice, ServiceName};
 use crate::text::{is_control, printable};
 
 /// The key under which variables are sent through `config`.
@@ -22,7 +22,7 @@ pub(super) const VALUES: &str = "x-swap-values";
 pub(super) struct Found {
     pub lifecycle: Lifecycle,
     pub problems: Vec<Failure>,
-    pub notices: Vec<String>,
+    pub notices: Vec<Notice>,
 }
 
 /// Reads what a service asks for at start and stop; `config` is the whole project, for what is defined at its top.
@@ -57,7 +57,7 @@ pub(super) fn parse(name: &ServiceName, service: &Value, config: &Value) -> Foun
             .hint("compose refuses it too: keep the value in a file and name it by `file:`, which is mounted"),
         );
     }
-    let hidden: Vec<String> = found.lifecycle.files.iter().filter_map(|file| hidden(file, service)).collect();
+    let hidden: Vec<Notice> = found.lifecycle.files.iter().filter_map(|file| hidden(file, service)).collect();
     found.notices.extend(hidden);
     found.lifecycle.pre_start = commands(name, Moment::PreStart, service, &mut found.problems);
     found.lifecycle.post_start = commands(name, Moment::PostStart, service, &mut found.problems);
@@ -126,7 +126,7 @@ fn can_be_asked_for(variable: &str) -> bool {
 }
 
 /// Says that a file can't be seen, as it is put into the container before the tmpfs over it is mounted.
-fn hidden(file: &InjectedFile, service: &Value) -> Option<String> {
+fn hidden(file: &InjectedFile, service: &Value) -> Option<Notice> {
     let short = service.get("tmpfs").map(|tmpfs| tmpfs.as_array().cloned().unwrap_or_else(|| vec![tmpfs.clone()]));
     let mut places: Vec<String> = short.iter().flatten().filter_map(text).collect();
     let volumes = service.get("volumes").and_then(Value::as_array).into_iter().flatten();
@@ -136,10 +136,11 @@ fn hidden(file: &InjectedFile, service: &Value) -> Option<String> {
         .iter()
         .map(|place| place.split(':').next().unwrap_or_default().trim_end_matches('/'))
         .find(|place| file.target.strip_prefix(place).is_some_and(|rest| rest.starts_with('/')))?;
-    Some(format!(
-        "the {} `{}` is put to `{}`, where the tmpfs at `{place}` hides it (compose does the same; give it another `target`)",
-        file.kind, file.name, file.target
-    ))
+    let InjectedFile { kind, name, target, .. } = file;
+    Some(
+        Notice::new(format!("the {kind} `{name}` is put to `{target}`, where the tmpfs at `{place}` hides it"))
+            .cure("compose does the same; give it another `target`"),
+    )
 }
 
 fn commands(name: &ServiceName, moment: Moment, service: &Value, problems: &mut Vec<Failure>) -> Vec<LifecycleCommand> {
@@ -195,19 +196,17 @@ fn environment(value: Option<&Value>) -> Variables {
 }
 
 /// Says what the service asks for and swap does in its own way.
-fn not_obeyed(name: &ServiceName, service: &Value) -> Vec<String> {
+fn not_obeyed(name: &ServiceName, service: &Value) -> Vec<Notice> {
     let mut notices = Vec::new();
     let policy = service.get("pull_policy").and_then(text).unwrap_or_default();
-    if !matches!(policy.as_str(), "" | "missing" | "if_not_present" | "never" | "build") {
-        notices.push(format!(
-            "`pull_policy: {policy}` of `{name}` is passed over: the candidate is made of the image that is here \
-             (`docker compose pull {name}` first)"
-        ));
-    } else if policy == "build" {
-        notices.push(format!(
-            "`pull_policy: build` of `{name}` is passed over: the candidate is made of the image that is here \
-             (`docker compose build {name}` first)"
-        ));
+    if !matches!(policy.as_str(), "" | "missing" | "if_not_present" | "never") {
+        let command = if policy == "build" { "build" } else { "pull" };
+        notices.push(
+            Notice::new(format!(
+                "`pull_policy: {policy}` of `{name}` is passed over: the candidate is made of the image that is here"
+            ))
+            .cure(format!("`docker compose {command} {name}` first")),
+        );
     }
     let update = service.pointer("/deploy/update_config").and_then(Value::as_object);
     let mut passed_over: Vec<String> = Vec::new();
@@ -227,11 +226,11 @@ fn not_obeyed(name: &ServiceName, service: &Value) -> Vec<String> {
     }
     passed_over.sort();
     if !passed_over.is_empty() {
-        notices.push(format!(
+        notices.push(Notice::new(format!(
             "`deploy.update_config` of `{name}` is not obeyed in `{}`: all replicas are replaced at once, and a bad candidate is \
              always rolled back",
             passed_over.join("`, `")
-        ));
+        )));
     }
     notices
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::lifecycle;
 use super::place::ProjectPlace;
-use crate::model::{Failure, FixedAddress, FixedPort, Lifecycle, ServiceName, Settings};
+use crate::model::{Failure, FixedAddress, FixedPort, Lifecycle, Notice, ServiceName, Settings};
 use crate::text::{is_control, printable};
 
 /// A compose project.
@@ -87,7 +87,7 @@ pub struct Service {
     /// What makes it a service that can't be swapped, whatever runs.
     pub problems: Vec<Failure>,
     /// What it asks for that is done in another way.
-    pub notices: Vec<String>,
+    pub notices: Vec<Notice>,
 }
 
 /// What an image is made from.

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use super::Compose;
 use super::place::{ProjectPlace, dotenv};
 use super::read::yaml;
-use crate::model::ServiceName;
+use crate::model::{Notice, ServiceName};
 
 impl Compose {
     /// Returns what is to be known of a service whose image is named by variables that only this process has; `None` where
     /// the files tell all of it. What the files hide (`include`, `extends`) is passed over.
-    pub fn image_of_this_shell(&self, service: &ServiceName) -> Option<String> {
+    pub fn image_of_this_shell(&self, service: &ServiceName) -> Option<Notice> {
         let here = self.working_directory();
         let place = ProjectPlace::find(&self.options, &here, self.tool.is_v1());
         let image = place.files.iter().rev().find_map(|file| {
@@ -38,15 +38,16 @@ fn notice(
     image: &str,
     written: &BTreeMap<String, String>,
     process: impl Fn(&str) -> Option<String>,
-) -> Option<String> {
+) -> Option<Notice> {
     let foreign = |name: &String| process(name).is_some_and(|value| written.get(name) != Some(&value));
     let names: Vec<String> = variables(image).into_iter().filter(foreign).collect();
     (!names.is_empty()).then(|| {
-        format!(
+        Notice::new(format!(
             "`{image}`, the image of `{service}`, has {} from this shell: the next `docker compose up -d` without it goes back to \
-             another version (write it into `.env`)",
+             another version",
             names.join(", ")
-        )
+        ))
+        .cure("write it into `.env`")
     })
 }
 
@@ -97,7 +98,7 @@ mod tests {
                 notice(&service, "shop:${TAG}", &written, |name| process.filter(|_| name == "TAG").map(str::to_owned));
             let text = "`shop:${TAG}`, the image of `app`, has TAG from this shell: the next `docker compose up -d` without it \
                         goes back to another version (write it into `.env`)";
-            assert_eq!(told.as_deref(), expected.then_some(text), "{process:?}");
+            assert_eq!(told.map(String::from).as_deref(), expected.then_some(text), "{process:?}");
         };
         check(&[], None, false);
         check(&[("TAG", "v1")], None, false);

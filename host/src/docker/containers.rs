@@ -19,7 +19,7 @@ use futures_util::future::try_join_all;
 use super::transport::AWAY;
 use super::{Docker, Fault, ask, ask_within};
 use crate::model::{
-    ContainerFacts, ContainerStatus, Ending, Failure, Mount, NetworkFacts, NetworkPlace, Published, Share,
+    ContainerFacts, ContainerStatus, Ending, Failure, Mount, NetworkFacts, NetworkPlace, Published, Share, Shared,
 };
 use crate::text::{is_id, printable, short_or_name};
 
@@ -469,13 +469,14 @@ fn seen(answer: ContainerInspectResponse) -> ContainerFacts {
 
 /// Returns what a container has of others.
 fn shares(host: &bollard::models::HostConfig) -> Vec<Share> {
-    let modes = [("network", &host.network_mode), ("processes", &host.pid_mode), ("shared memory", &host.ipc_mode)];
+    let modes =
+        [(Shared::Network, &host.network_mode), (Shared::Processes, &host.pid_mode), (Shared::Memory, &host.ipc_mode)];
     let namespaces = modes
         .into_iter()
         .filter_map(|(what, mode)| Some(Share { what, of: mode.as_ref()?.strip_prefix("container:")?.to_owned() }));
     let volumes = host.volumes_from.iter().flatten().map(|from| {
         let of = from.split(':').next().unwrap_or(from).to_owned();
-        Share { what: "volumes", of }
+        Share { what: Shared::Volumes, of }
     });
     namespaces.chain(volumes).collect()
 }

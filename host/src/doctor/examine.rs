@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
 
-use super::findings::{
+use super::facts::{
     DoctorFacts, EngineFacts, HookFacts, NginxFacts, ProjectFacts, ServiceFacts, Setting, StateFacts, ToolFacts,
 };
 use crate::compose::{self, Compose, Options, Project, Tool};
@@ -239,7 +239,7 @@ impl Site {
             self.hook_facts(settings.hooks.clone()),
             self.observe_service(name.clone(), settings.clone(), survey)
         );
-        let mut observed = observed.unwrap_or_else(|failure| ObservedService {
+        let mut observed = observed.map(|(observed, _)| observed).unwrap_or_else(|failure| ObservedService {
             settings,
             problems: vec![failure],
             ..ObservedService::empty(name.clone())

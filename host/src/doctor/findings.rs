@@ -1,15 +1,17 @@
-//! What `swap doctor` found out → findings: how bad, why it matters, what to change. Pure.
+//! Facts → findings: how bad, why it matters, what to change. Pure.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use humantime::format_duration;
 use serde::Serialize;
 
+use super::facts::{
+    DoctorFacts, EngineFacts, HookFacts, NginxFacts, ProjectFacts, ServiceFacts, Setting, StateFacts, ToolFacts,
+};
 use crate::hooks::grants::Grant;
 use crate::measure::way::Answers;
-use crate::model::{Failure, Order, Phase, Reaches, ServiceName};
+use crate::model::{Failure, Notice, Order, Phase, Reaches, ServiceName};
 use crate::plan::{Front, ObservedService, refusals, single, unshared};
 
 /// How much a finding matters.
@@ -55,137 +57,6 @@ pub struct Finding {
     /// What the thing itself said.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tail: Vec<String>,
-}
-
-/// All that was found out. What could not be looked at is the failure that says why.
-#[derive(Debug, Clone)]
-pub struct DoctorFacts {
-    /// The engine.
-    pub engine: Result<EngineFacts, Failure>,
-    /// The compose tool.
-    pub tool: Result<ToolFacts, Failure>,
-    /// The project; `None`: there is no tool that could read it.
-    pub project: Option<Result<ProjectFacts, Failure>>,
-    /// The services that were looked at.
-    pub services: Vec<ServiceFacts>,
-    /// The services that were not, because neither the compose file nor nginx says that they are swapped.
-    pub passed_over: Vec<ServiceName>,
-    /// The state folder.
-    pub state: StateFacts,
-}
-
-/// An engine that answers.
-#[derive(Debug, Clone)]
-pub struct EngineFacts {
-    /// Its version.
-    pub version: String,
-    /// The newest API version that it speaks.
-    pub api: String,
-    /// Where it is and who said so.
-    pub endpoint: String,
-    /// Its operating system in words.
-    pub system: String,
-    /// Whether it is reached by a socket of this machine.
-    pub local: bool,
-}
-
-/// The compose tool that is used.
-#[derive(Debug, Clone)]
-pub struct ToolFacts {
-    /// How it is called, as `docker compose`.
-    pub command: String,
-    /// Its version; `None`: it did not tell.
-    pub version: Option<String>,
-    /// Whether it is the old one in Python.
-    pub v1: bool,
-    /// What the tool would do that made the containers, where that is another one.
-    pub other: Option<String>,
-}
-
-/// A project that compose could read.
-#[derive(Debug, Clone)]
-pub struct ProjectFacts {
-    /// Its name.
-    pub name: String,
-    /// Its files, as the user would write them.
-    pub files: String,
-    /// How many services it has.
-    pub services: usize,
-    /// What compose warned of.
-    pub warnings: Vec<String>,
-}
-
-/// A service, as far as it could be looked at.
-#[derive(Debug, Clone)]
-pub struct ServiceFacts {
-    /// What a plan would be made of. Without an engine only what the compose file says is filled in.
-    pub observed: ObservedService,
-    /// Whether the engine could be asked.
-    pub asked: bool,
-    /// The restart policy, as `no` or `unless-stopped`; `None`: unknown.
-    pub restart: Option<String>,
-    /// The nginx before it; `None`: none was found, or it could not be looked at.
-    pub nginx: Option<NginxFacts>,
-    /// The hooks: what each says about itself, or why it can't be used.
-    pub hooks: Vec<Result<HookFacts, Failure>>,
-    /// The runs that are not over.
-    pub unfinished: Vec<String>,
-    /// What nginx's front door answered; `None`: there is none that could be asked from here.
-    pub answers: Option<Answers>,
-}
-
-/// An nginx that answered.
-#[derive(Debug, Clone, Default)]
-pub struct NginxFacts {
-    /// The compose service, or `nginx on the host`.
-    pub proxy: String,
-    /// Its restart policy; `None` on the host.
-    pub restart: Option<String>,
-    /// Its version; `None` where its configuration is broken.
-    pub version: Option<String>,
-    /// The line that reads swap's folder, and its place.
-    pub include: Option<(String, String)>,
-    /// The lines that a switch moves, each with its place.
-    pub passes: Vec<String>,
-    /// The folder, if swap can write it and it outlives the container.
-    pub folder: Option<String>,
-    /// The settings that matter to a reload: what is set, or that swap sets it.
-    pub settings: Vec<(String, Setting)>,
-    /// What stands in the way of a switch.
-    pub problems: Vec<Failure>,
-    /// What a switch costs here.
-    pub notices: Vec<Failure>,
-}
-
-/// Who sets one of nginx's settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setting {
-    /// The user's configuration, to this value.
-    Theirs(String),
-    /// swap, in its own file.
-    Ours,
-    /// Nobody, and that is right.
-    Absent,
-}
-
-/// A hook that can be used.
-#[derive(Debug, Clone)]
-pub struct HookFacts {
-    /// Its name in messages.
-    pub name: String,
-    /// The phases that it implements.
-    pub phases: Vec<Phase>,
-    /// What it says it can't do without.
-    pub needs: Vec<Grant>,
-}
-
-/// The folder of the journals.
-#[derive(Debug, Clone)]
-pub struct StateFacts {
-    /// Where it is.
-    pub path: PathBuf,
-    /// The bytes that are free there, or why it can't be used.
-    pub room: Result<u64, Failure>,
 }
 
 /// Below this many free bytes a journal may not be written to its end.
@@ -241,6 +112,11 @@ impl List {
         let Failure { what, hint, tail } = failure.clone();
         self.add(Finding { part: self.part.clone(), severity, what, why: Some(why.to_owned()), cure: hint, tail });
     }
+
+    fn notice(&mut self, severity: Severity, Notice { what, cure }: &Notice, why: &str) {
+        let (part, what, why, cure) = (self.part.clone(), what.clone(), Some(why.to_owned()), cure.clone());
+        self.add(Finding { part, severity, what, why, cure, tail: Vec::new() });
+    }
 }
 
 fn engine(engine: &Result<EngineFacts, Failure>, list: &mut List) {
@@ -273,7 +149,7 @@ fn tool(tool: &Result<ToolFacts, Failure>, list: &mut List) {
             if let Some(other) = other {
                 list.say(
                     Severity::Warning,
-                    other,
+                    &other.what,
                     "each of the two hashes a service's configuration in its own way",
                     "install the tool that you go on with, and recreate the stack with it once: `up -d --force-recreate`",
                 );
@@ -371,7 +247,7 @@ fn front(nginx: &NginxFacts, list: &mut List) {
         list.failure(Severity::Error, problem, "swap refuses before any change: nginx would not follow a switch");
     }
     for notice in &nginx.notices {
-        list.failure(Severity::Warning, notice, "a swap works, but some clients may notice it");
+        list.notice(Severity::Warning, notice, "a swap works, but some clients may notice it");
     }
     restarts(nginx.restart.as_deref(), &nginx.proxy, list);
 }
@@ -486,16 +362,13 @@ fn costs(seen: &ObservedService, list: &mut List) {
         );
     }
     for notice in &seen.room {
-        list.failure(Severity::Warning, notice, "for a while two of its containers run beside each other");
+        list.notice(Severity::Warning, notice, "for a while two of its containers run beside each other");
     }
     for leftover in &seen.leftovers {
-        list.failure(Severity::Note, leftover, "what still passes to it gets whoever has those addresses now");
+        list.notice(Severity::Note, leftover, "what still passes to it gets whoever has those addresses now");
     }
     for notice in unshared(seen) {
-        let (what, cure) = notice.split_once(" (").unwrap_or((&notice, ""));
-        list.say(Severity::Warning, what, "what the old container kept there is not in the new one", {
-            cure.trim_end_matches(')')
-        });
+        list.notice(Severity::Warning, &notice, "what the old container kept there is not in the new one");
     }
 }
 
@@ -622,20 +495,6 @@ pub fn text(findings: &[Finding]) -> String {
 /// A text of several lines stays below its first one.
 fn indented(text: &str) -> String {
     text.replace('\n', "\n                ")
-}
-
-impl DoctorFacts {
-    /// Tells whether an answer was seen from each container to which nginx sends requests.
-    pub fn are_answered(&self) -> bool {
-        let front = |service: &&ServiceFacts| service.asked && service.observed.front.is_some();
-        let is_answered = |service: &ServiceFacts| {
-            service
-                .answers
-                .as_ref()
-                .is_some_and(|answers| matches!(answers.reaches, Reaches::Live { .. }) && answers.silent.is_empty())
-        };
-        self.services.iter().filter(front).all(is_answered)
-    }
 }
 
 /// Returns the last line: how many of each kind, and what they mean. It says "ready" only where an answer was seen.

@@ -12,36 +12,73 @@ use crate::model::{Container, ServiceName};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
-    /// `refused`, `invalid`, `not-found`, `unreachable`, `timeout`, `too-large`, `unavailable` or `failed`.
-    pub code: &'static str,
+    /// Its kind.
+    pub code: ErrorCode,
     /// One line for people.
     pub message: String,
 }
 
+/// The kinds of errors that the WIT package knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// The operator has not granted it.
+    Refused,
+    /// It can't be understood.
+    Invalid,
+    /// There is no such thing.
+    NotFound,
+    /// It does not answer.
+    Unreachable,
+    /// It took too long.
+    Timeout,
+    /// It is more than a hook may have.
+    TooLarge,
+    /// This run does not have it.
+    Unavailable,
+    /// Anything else.
+    Failed,
+}
+
+impl ErrorCode {
+    /// Returns what the WIT package calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorCode::Refused => "refused",
+            ErrorCode::Invalid => "invalid",
+            ErrorCode::NotFound => "not-found",
+            ErrorCode::Unreachable => "unreachable",
+            ErrorCode::Timeout => "timeout",
+            ErrorCode::TooLarge => "too-large",
+            ErrorCode::Unavailable => "unavailable",
+            ErrorCode::Failed => "failed",
+        }
+    }
+}
+
 impl Error {
     /// Makes an error of any code of the WIT package.
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 
     /// No such container, service, command, host or key.
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self::new("not-found", message)
+        Self::new(ErrorCode::NotFound, message)
     }
 
     /// It does not answer.
     pub fn unreachable(message: impl Into<String>) -> Self {
-        Self::new("unreachable", message)
+        Self::new(ErrorCode::Unreachable, message)
     }
 
     /// This run does not have it.
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Self::new("unavailable", message)
+        Self::new(ErrorCode::Unavailable, message)
     }
 
     /// Anything else.
     pub fn failed(message: impl Into<String>) -> Self {
-        Self::new("failed", message)
+        Self::new(ErrorCode::Failed, message)
     }
 }
 

@@ -164,9 +164,9 @@ impl Hook {
         self.inspection.phases.clone()
     }
 
-    /// Returns the interfaces that it imports, as `swap:hooks/http@0.1.0`.
-    pub fn imports(&self) -> &[String] {
-        &self.inspection.imports
+    /// Tells whether it asks for the numbers of the front door.
+    pub fn weighs_numbers(&self) -> bool {
+        self.inspection.asks_for("metrics")
     }
 
     /// Returns what the component says about itself.
@@ -186,7 +186,8 @@ impl Hook {
 
     /// Returns the hook as a plan and a journal name it.
     pub fn loaded(&self) -> LoadedHook {
-        LoadedHook { name: self.name.clone(), phases: self.phases(), digest: self.digest.clone() }
+        let (name, digest) = (self.name.clone(), self.digest.clone());
+        LoadedHook { name, phases: self.phases(), digest, weighs_numbers: self.weighs_numbers() }
     }
 
     /// Calls one phase in a fresh instance. A call may be dropped at any time, which ends all that it started.

@@ -16,8 +16,8 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, Was
 
 use super::bindings::swap::hooks::{config, exec, http, inspect, log, metrics, state, types};
 use super::capabilities::{
-    Capabilities, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Endpoint, Error, HttpRequest,
-    HttpResponse, Measurement, Subject, Window,
+    Capabilities, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Endpoint, Error, ErrorCode,
+    HttpRequest, HttpResponse, Measurement, Subject, Window,
 };
 use super::context::{Context, Member, milliseconds};
 use super::grants::{Ask, Grant, decide};
@@ -129,7 +129,7 @@ impl Call {
             if refused.is_empty() {
                 refused.push(missing);
             }
-            Error::new("refused", refusal)
+            Error::new(ErrorCode::Refused, refusal)
         })
     }
 
@@ -142,7 +142,9 @@ impl Call {
         let Some(limit) = limit.map(Duration::from_millis) else { return work.await };
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
-            Err(_) => Err(Error::new("timeout", format!("no answer within {}", humantime::format_duration(limit)))),
+            Err(_) => {
+                Err(Error::new(ErrorCode::Timeout, format!("no answer within {}", humantime::format_duration(limit))))
+            }
         }
     }
 
@@ -159,8 +161,8 @@ impl Call {
         match &result {
             Ok(value) => self.speaker.tell(&format!("{deed} → {}", end(value))),
             // A refusal told itself.
-            Err(error) if error.code == "refused" => {}
-            Err(error) => self.speaker.tell(&format!("{deed} → {}: {}", error.code, error.message)),
+            Err(error) if error.code == ErrorCode::Refused => {}
+            Err(error) => self.speaker.tell(&format!("{deed} → {}: {}", error.code.name(), error.message)),
         }
         result
     }
@@ -195,21 +197,23 @@ impl Call {
             return Ok((Subject::Container(container), if live { Kind::Live } else { Kind::Candidate }));
         }
         if let Some(name) = target.strip_prefix("service:").filter(|name| name.len() <= NAME) {
-            let name: crate::model::ServiceName = name.parse().map_err(|why: String| Error::new("invalid", why))?;
+            let name: crate::model::ServiceName =
+                name.parse().map_err(|why: String| Error::new(ErrorCode::Invalid, why))?;
             return Ok((Subject::Service(name.clone()), Kind::Service(name)));
         }
         Err(Error::new(
-            "invalid",
+            ErrorCode::Invalid,
             format!("`{}` is not a target (candidate, candidate:NAME, live, live:NAME, service:NAME)", shown(target)),
         ))
     }
 
     /// Finds where a URL leads, and what to ask for it.
     async fn endpoint(&self, url: &Url) -> Result<(Endpoint, Ask), Error> {
-        let host =
-            url.host_str().ok_or_else(|| Error::new("invalid", format!("`{}` has no host", shown(url.as_str()))))?;
+        let host = url
+            .host_str()
+            .ok_or_else(|| Error::new(ErrorCode::Invalid, format!("`{}` has no host", shown(url.as_str()))))?;
         if host.len() > NAME {
-            return Err(Error::new("too-large", format!("a host has at most {NAME} bytes")));
+            return Err(Error::new(ErrorCode::TooLarge, format!("a host has at most {NAME} bytes")));
         }
         let port = url.port();
         if host == "front-door" {
@@ -274,7 +278,7 @@ impl Call {
             () = self.speaker.closes() => return Err(Error::failed("the log is full")),
         };
         if let Err(late) = &mut result
-            && late.code == "timeout"
+            && late.code == ErrorCode::Timeout
         {
             // What the hook does next must not meet it.
             let over = tokio::time::timeout(self.remaining(), self.capabilities.given_up_is_over()).await;
@@ -352,8 +356,9 @@ struct Hop {
 
 impl Hop {
     fn first(request: http::Request) -> Result<Self, Error> {
-        let invalid = |what: &str, text: &str| Error::new("invalid", format!("`{}` is not {what}", shown(text)));
-        let too_large = |what: String| Err(Error::new("too-large", what));
+        let invalid =
+            |what: &str, text: &str| Error::new(ErrorCode::Invalid, format!("`{}` is not {what}", shown(text)));
+        let too_large = |what: String| Err(Error::new(ErrorCode::TooLarge, what));
         if request.url.len() > URL {
             return too_large(format!("a URL has at most {} KiB", URL >> 10));
         }
@@ -428,7 +433,7 @@ impl Hop {
         let truncated = response.truncated || response.body.len() > limit;
         if size(&response.headers) > HEADERS {
             let what = format!("the headers of the answer have more than {} KiB", HEADERS >> 10);
-            return Err(Error::new("too-large", what));
+            return Err(Error::new(ErrorCode::TooLarge, what));
         }
         Ok(http::Response {
             status: response.status,
@@ -454,29 +459,29 @@ fn shown(text: &str) -> String {
 /// Checks what no grant is about.
 fn check_command(command: &exec::Command) -> Result<(), Error> {
     if command.argv.first().is_none_or(String::is_empty) {
-        return Err(Error::new("invalid", "a command without a name"));
+        return Err(Error::new(ErrorCode::Invalid, "a command without a name"));
     }
     let environment = command.environment.iter().flat_map(|(name, value)| [name, value]);
     let texts = || command.argv.iter().chain(environment.clone()).chain(&command.user).chain(&command.folder);
     if texts().map(|text| text.len() + 1).sum::<usize>() > COMMAND {
         let what = format!("a command has at most {} KiB, with its environment", COMMAND >> 10);
-        return Err(Error::new("too-large", what));
+        return Err(Error::new(ErrorCode::TooLarge, what));
     }
     if texts().any(|text| text.contains('\0')) {
-        return Err(Error::new("invalid", "a NUL character in a command"));
+        return Err(Error::new(ErrorCode::Invalid, "a NUL character in a command"));
     }
     if command.environment.iter().any(|(name, _)| name.is_empty() || name.contains('=')) {
-        return Err(Error::new("invalid", "the name of a variable is empty or has a `=`"));
+        return Err(Error::new(ErrorCode::Invalid, "the name of a variable is empty or has a `=`"));
     }
     Ok(())
 }
 
 fn check_url(url: &Url) -> Result<(), Error> {
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(Error::new("invalid", format!("`{}` is neither http nor https", shown(url.as_str()))));
+        return Err(Error::new(ErrorCode::Invalid, format!("`{}` is neither http nor https", shown(url.as_str()))));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Error::new("invalid", "a URL with a password; send an `authorization` header"));
+        return Err(Error::new(ErrorCode::Invalid, "a URL with a password; send an `authorization` header"));
     }
     Ok(())
 }
@@ -497,7 +502,7 @@ impl Call {
 
 impl From<Error> for types::Error {
     fn from(error: Error) -> Self {
-        Self { code: error.code.to_owned(), message: error.message }
+        Self { code: error.code.name().to_owned(), message: error.message }
     }
 }
 
@@ -560,13 +565,15 @@ impl http::Host for HookState {
         let headers_left = AtomicUsize::new(call.limits.reply);
         let send = async |(position, request)| {
             if position >= REQUESTS {
-                return Err(Error::new("too-large", format!("more than {REQUESTS} requests at once")));
+                return Err(Error::new(ErrorCode::TooLarge, format!("more than {REQUESTS} requests at once")));
             }
             let answer = call.http(request, keep).await?;
             let size = size(&answer.headers);
             let fits = headers_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(size));
             let limit = call.limits.reply >> 20;
-            fits.map_err(|_| Error::new("too-large", format!("all headers together have more than {limit} MiB")))?;
+            fits.map_err(|_| {
+                Error::new(ErrorCode::TooLarge, format!("all headers together have more than {limit} MiB"))
+            })?;
             Ok(answer)
         };
         let at_once = usize::try_from(concurrency.clamp(1, AT_ONCE)).unwrap_or(1);
@@ -673,14 +680,14 @@ const KEYS: usize = 1000;
 fn check_key(key: &str) -> Result<(), Error> {
     match key.len() {
         1..=KEY => Ok(()),
-        _ => Err(Error::new("too-large", format!("a key has 1 to {KEY} bytes"))),
+        _ => Err(Error::new(ErrorCode::TooLarge, format!("a key has 1 to {KEY} bytes"))),
     }
 }
 
 impl Call {
     async fn secret(&self, name: &str) -> Result<String, Error> {
         if name.is_empty() || name.len() > NAME {
-            return Err(Error::new("invalid", format!("the name of a secret has 1 to {NAME} bytes")));
+            return Err(Error::new(ErrorCode::Invalid, format!("the name of a secret has 1 to {NAME} bytes")));
         }
         self.check(&Ask::Secret(name.to_owned()))?;
         let secret = self.told(&format!("secret {name}"), |_| "read".into(), self.capabilities.secret(name).await)?;
@@ -753,14 +760,14 @@ impl Call {
         check_key(key)?;
         let Some(value) = value else { return Ok(()) };
         if value.len() > VALUE {
-            return Err(Error::new("too-large", format!("a value has at most {VALUE} bytes")));
+            return Err(Error::new(ErrorCode::TooLarge, format!("a value has at most {VALUE} bytes")));
         }
         if self.speaker.hides(key.as_bytes()) || self.speaker.hides(value) {
-            return Err(Error::new("invalid", "a secret is not stored: ask for it again when it is needed"));
+            return Err(Error::new(ErrorCode::Invalid, "a secret is not stored: ask for it again when it is needed"));
         }
         let keys = self.capabilities.state_keys(&self.hook, "").await?;
         if keys.len() >= KEYS && !keys.iter().any(|known| known == key) {
-            return Err(Error::new("too-large", format!("a hook has at most {KEYS} keys")));
+            return Err(Error::new(ErrorCode::TooLarge, format!("a hook has at most {KEYS} keys")));
         }
         Ok(())
     }
@@ -780,7 +787,7 @@ impl Call {
             "before" => Window::Before,
             other => {
                 let message = format!("`{}` is not a window (since-switch, before)", shown(other));
-                return Err(Error::new("invalid", message));
+                return Err(Error::new(ErrorCode::Invalid, message));
             }
         };
         let result = self.capabilities.metrics(wanted).await;

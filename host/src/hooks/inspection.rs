@@ -55,6 +55,13 @@ pub struct Inspection {
     pub digest: String,
 }
 
+impl Inspection {
+    /// Tells whether it imports one of swap's interfaces, as `metrics`.
+    pub(super) fn asks_for(&self, interface: &str) -> bool {
+        self.imports.iter().any(|name| own(name) == Some(interface))
+    }
+}
+
 /// Inspects a file.
 ///
 /// # Errors

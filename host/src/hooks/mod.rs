@@ -45,7 +45,7 @@ mod set;
 pub use build::{Built, build};
 pub use capabilities::{
     Capabilities, CommandOutput, CommandRequest, CommandTarget, ContainerState, ContainerUsage, Endpoint, Error,
-    HttpRequest, HttpResponse, Measurement, ShowLine, Subject, Window,
+    ErrorCode, HttpRequest, HttpResponse, Measurement, ShowLine, Subject, Window,
 };
 pub use context::{Context, Member, Stage};
 pub use engine::{Engine, default_cache_folder};

@@ -15,7 +15,7 @@ use url::Url;
 use super::probe;
 use super::visitor::{On, Visit, Visitor};
 use crate::docker::{Docker, Published, Received};
-use crate::model::{Container, Failure, Reaches, ServiceName};
+use crate::model::{Container, Failure, Notice, Reaches, ServiceName};
 use crate::nginx::{Door, Passes};
 use crate::plan::ProbeWay;
 use crate::run::trace::By;
@@ -446,18 +446,18 @@ pub(crate) async fn silent(docker: &Docker, settled: &Settled, live: &[Container
 }
 
 /// Returns what a plan says of a way that is not proved.
-pub(crate) fn notice(settled: &Settled, live: &[Container]) -> Option<String> {
+pub(crate) fn notice(settled: &Settled, live: &[Container]) -> Option<Notice> {
     let names: Vec<&str> = live.iter().map(|container| container.name.as_str()).collect();
     let (said, why) = match &settled.way.reaches {
         Reaches::Live { .. } => return None,
         Reaches::NotLive { why } => ("the probe's requests do not reach", why),
         Reaches::Unknown { why } => ("it is not known whether the probe's requests reach", why),
     };
-    Some(format!(
+    Some(Notice::new(format!(
         "{said} {}: {} ({why}); name what users ask, as `--probe https://shop.example.com/up`",
         names.join(", "),
         settled.url
-    ))
+    )))
 }
 
 #[cfg(test)]

@@ -148,11 +148,35 @@ pub struct NetworkFacts {
     pub place: NetworkPlace,
 }
 
+/// What a container may have of another one instead of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shared {
+    /// Its network.
+    Network,
+    /// Its processes.
+    Processes,
+    /// Its shared memory.
+    Memory,
+    /// Its volumes: who has them keeps them when it is removed.
+    Volumes,
+}
+
+impl fmt::Display for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Shared::Network => "network",
+            Shared::Processes => "processes",
+            Shared::Memory => "shared memory",
+            Shared::Volumes => "volumes",
+        })
+    }
+}
+
 /// Something of another container that a container uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Share {
-    /// What it is: `network`, `processes`, `shared memory` or `volumes`.
-    pub what: &'static str,
+    /// What it is.
+    pub what: Shared,
     /// The other container's id, or what it was called by.
     pub of: String,
 }

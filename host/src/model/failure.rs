@@ -36,14 +36,6 @@ impl Failure {
         self.tail = lines.into_iter().map(|line| printable(&line)).collect();
         self
     }
-
-    /// Returns it with its cure in brackets.
-    pub fn in_one_line(&self) -> String {
-        match &self.hint {
-            Some(hint) => format!("{} ({hint})", self.what),
-            None => self.what.clone(),
-        }
-    }
 }
 
 impl fmt::Display for Failure {

@@ -367,6 +367,7 @@ fn swap_folder(pattern: &str, service: &ServiceName, folder: Option<&str>) -> Op
 mod tests {
     use super::super::reach::{Names, Pass, ServiceWays, reach};
     use super::*;
+    use crate::model::Notice;
 
     const DEBIAN: &str = "nginx version: nginx/1.22.1
 built with OpenSSL 3.0.22
@@ -407,9 +408,12 @@ configure arguments: --with-cc-opt='-g -O2' --prefix=/usr/share/nginx --conf-pat
         for (name, value) in settings {
             text += &format!("{name} = {value}\n");
         }
-        for (kind, failures) in [("past", past), ("mistake", mistakes), ("unclear", unclear), ("warning", warnings)] {
-            for Failure { what, hint, .. } in failures {
-                text += &format!("{kind}: {what}\n  hint: {}\n", hint.unwrap_or_default());
+        let told = |failures: Vec<Failure>| failures.into_iter().map(Notice::from).collect();
+        let all =
+            [("past", told(past)), ("mistake", told(mistakes)), ("unclear", told(unclear)), ("warning", warnings)];
+        for (kind, notices) in all {
+            for Notice { what, cure } in notices {
+                text += &format!("{kind}: {what}\n  hint: {}\n", cure.unwrap_or_default());
             }
         }
         text
@@ -619,8 +623,9 @@ unclear: swap does not understand nginx's configuration `/etc/nginx/x`: line 1: 
                     if let Some(include) = configuration.include {
                         crate::mutated::harmless("the folder", &include.folder);
                     }
-                    for told in found.past.iter().chain(&found.unclear).chain(&found.warnings) {
-                        crate::mutated::harmless_line("a way", &told.what);
+                    let failures = found.past.iter().chain(&found.unclear).map(|failure| &failure.what);
+                    for told in failures.chain(found.warnings.iter().map(|warning| &warning.what)) {
+                        crate::mutated::harmless_line("a way", told);
                     }
                 }
             }

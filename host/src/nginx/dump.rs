@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
 use glob::{MatchOptions, Pattern};
 
@@ -16,6 +17,39 @@ const MOST_STATEMENTS: usize = 8_000_000;
 const DEEPEST_INCLUDE: usize = 12;
 /// Blocks within blocks beyond this are not read.
 const DEEPEST_BLOCK: usize = 64;
+
+/// What of a configuration was not read: anything may stand there. Paths are as nginx prints them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unread {
+    /// What comes after the most statements that are read.
+    TooMuch,
+    /// A file that nginx reads by a way that was not understood.
+    NotIncluded(String),
+    /// A file below too many includes.
+    TooDeep(String),
+    /// What follows a mistake, or what looks like one.
+    NotUnderstood {
+        /// The file.
+        path: String,
+        /// The line and what is wrong there.
+        why: String,
+    },
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unread::TooMuch => write!(f, "nginx's configuration has more than {MOST_STATEMENTS} directives"),
+            Unread::NotIncluded(path) => {
+                write!(f, "`nginx -T` printed `{}`, which no `include` here names", printable(path))
+            }
+            Unread::TooDeep(path) => write!(f, "`{}` is included too deeply", printable(path)),
+            Unread::NotUnderstood { path, why } => {
+                write!(f, "swap does not understand nginx's configuration `{}`: {why}", printable(path))
+            }
+        }
+    }
+}
 
 /// A statement and where it stands.
 pub(super) struct Statement<'s, 'a> {
@@ -102,8 +136,8 @@ impl<'a> Dump<'a> {
         absolute(&self.base, path)
     }
 
-    /// Tells all statements from the main file on; returns what was not read, one line each.
-    pub fn walk(&self, listener: &mut dyn Listener) -> Vec<String> {
+    /// Tells all statements from the main file on; returns what was not read.
+    pub fn walk(&self, listener: &mut dyn Listener) -> Vec<Unread> {
         let mut walk = Walk {
             dump: self,
             listener,
@@ -117,11 +151,11 @@ impl<'a> Dump<'a> {
             walk.file(0);
         }
         if walk.seen > MOST_STATEMENTS {
-            walk.unread.push(format!("nginx's configuration has more than {MOST_STATEMENTS} directives"));
+            walk.unread.push(Unread::TooMuch);
         } else {
             // nginx prints only what it has read, so there is a way to each of them that was not understood.
             for ((path, _), _) in self.files.iter().zip(&walk.read).filter(|(_, read)| !**read) {
-                walk.unread.push(format!("`nginx -T` printed `{}`, which no `include` here names", printable(path)));
+                walk.unread.push(Unread::NotIncluded((*path).to_owned()));
             }
         }
         walk.unread
@@ -148,22 +182,21 @@ struct Walk<'w, 'a> {
     read: Vec<bool>,
     depth: usize,
     seen: usize,
-    unread: Vec<String>,
+    unread: Vec<Unread>,
 }
 
 impl Walk<'_, '_> {
     fn file(&mut self, at: usize) {
         let (path, text) = self.dump.files[at];
         if self.depth > DEEPEST_INCLUDE {
-            self.not_read(format!("`{}` is included too deeply", printable(path)));
-            return;
+            return self.not_read(Unread::TooDeep(path.to_owned()));
         }
         self.read[at] = true;
         self.depth += 1;
         let outer = self.blocks.len();
-        if let Err(what) = self.statements(path, text, outer) {
+        if let Err(why) = self.statements(path, text, outer) {
             // nginx has accepted it. One that swap can't read may be of a module with a language of its own.
-            self.not_read(format!("swap does not understand nginx's configuration `{}`: {what}", printable(path)));
+            self.not_read(Unread::NotUnderstood { path: path.to_owned(), why });
         }
         while self.blocks.len() > outer {
             self.blocks.pop();
@@ -173,7 +206,7 @@ impl Walk<'_, '_> {
     }
 
     /// Says it once, however often the file is included.
-    fn not_read(&mut self, what: String) {
+    fn not_read(&mut self, what: Unread) {
         if !self.unread.contains(&what) {
             self.unread.push(what);
         }

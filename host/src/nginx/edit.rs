@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::config::{self, Configuration};
-use super::dump::{Dump, Listener, Statement};
+use super::dump::{Dump, Listener, Statement, Unread};
 use super::reach::{Lead, Names, is_server_of, leads, written};
 use super::syntax::{self, Directive};
 use super::upstream::Kept;
@@ -112,10 +112,9 @@ pub fn propose(
     folder: &str,
 ) -> Result<Proposal, Failure> {
     let configuration = configuration(files, names)?;
-    let mut told = Told::of(files);
-    told.unread.retain(|what| !what.contains("which no `include` here names"));
+    let told = Told::of(files);
     let mut proposal = Proposal { folder: folder.to_owned(), ..Proposal::default() };
-    for file in files.iter().filter(|file| told.unread.iter().any(|what| what.contains(&format!("`{}`", file.path)))) {
+    for file in files.iter().filter(|file| told.does_not_understand(&file.path)) {
         let Err(error) = syntax::parse(&file.text) else { continue };
         proposal.by_hand.push(
             Failure::new(format!("`{}` can't be read as nginx's configuration: {error}", file.name))
@@ -162,7 +161,7 @@ struct Told {
     seen: Vec<Occurrence>,
     open: Vec<usize>,
     index: HashMap<String, usize>,
-    unread: Vec<String>,
+    unread: Vec<Unread>,
 }
 
 impl Told {
@@ -176,6 +175,10 @@ impl Told {
         let mut told = Told { index, ..Told::default() };
         told.unread = Dump::of(&dump, base).walk(&mut told);
         told
+    }
+
+    fn does_not_understand(&self, file: &str) -> bool {
+        self.unread.iter().any(|what| matches!(what, Unread::NotUnderstood { path, .. } if path == file))
     }
 
     /// Returns the directives that stand at a place as [`Way::place`] tells it.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::config::Configuration;
+use super::dump::Unread;
 use super::ways::{Destination, End, Realm, Upstream, Way, split};
-use crate::model::{Failure, ServiceName};
+use crate::model::{Failure, Notice, ServiceName};
 use crate::text::printable;
 
 /// All by which a service's containers can be reached from one nginx.
@@ -87,7 +88,7 @@ pub struct ServiceWays {
     /// What may or may not reach the service, each with why and with what settles it.
     pub unclear: Vec<Failure>,
     /// What should be known though requests go through swap's upstream.
-    pub warnings: Vec<Failure>,
+    pub warnings: Vec<Notice>,
     /// Whether a line names an upstream of that name that swap wrote for another project.
     pub of_others: bool,
 }
@@ -146,15 +147,15 @@ pub fn reach(configuration: &Configuration, names: &Names) -> ServiceWays {
     if !reach.is_used() {
         reach.past.append(&mut in_streams);
     }
-    reach.warnings.append(&mut in_streams);
+    reach.warnings.extend(in_streams.into_iter().map(Notice::from));
     if reach.is_used() {
         // It is known to send requests there: what is left is worth a word, and a script that nobody can follow is not.
         let told = |(way, why): (&Way, String)| {
-            judge.unclear(way, &why).hint(format!("if it does, write `{}` there", judge.written(way)))
+            Notice::from(judge.unclear(way, &why)).cure(format!("if it does, write `{}` there", judge.written(way)))
         };
         reach.warnings.extend(unclear.into_iter().map(told));
         let hint = "what that sets or uses is not seen";
-        reach.warnings.extend(unread.map(|what| Failure::new(what.clone()).hint(hint)));
+        reach.warnings.extend(unread.map(|what| Notice::new(what.to_string()).cure(hint)));
     } else {
         reach.unclear.extend(unclear.into_iter().chain(scripts).map(|(way, why)| judge.unclear(way, &why)));
         reach.unclear.extend(unread.map(|what| judge.unread(what)));
@@ -408,7 +409,7 @@ impl Judge<'_> {
         })
     }
 
-    fn unread(&self, what: &str) -> Failure {
+    fn unread(&self, what: &Unread) -> Failure {
         let service = &self.names.service;
         Failure::new(format!("{what}, so nobody can tell whether it sends requests to `{service}`")).hint(format!(
             "if it does not, write `x-swap: {{ proxy: none }}` under `services: {service}:`; if it does, name the nginx: \

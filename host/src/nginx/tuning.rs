@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::config::Version;
-use crate::model::Failure;
+use crate::model::Notice;
 use crate::text::printable;
 
 /// swap's own file of settings, beside the upstreams.
@@ -43,37 +43,37 @@ pub fn notices(
     settings: &BTreeMap<String, String>,
     drain: std::time::Duration,
     tuned: bool,
-) -> Vec<Failure> {
+) -> Vec<Notice> {
     let mut notices = Vec::new();
     match settings.get(KEEPALIVE).map(|value| (value, milliseconds(value))) {
         _ if !version.knows_keepalive_min_timeout() => notices.push(
-            Failure::new(format!(
+            Notice::new(format!(
                 "nginx {version} closes keep-alive connections at every reload, so clients that do not retry lose some requests"
             ))
-            .hint("nginx 1.27.4 or newer with `keepalive_min_timeout 1s;` loses none"),
+            .cure("nginx 1.27.4 or newer with `keepalive_min_timeout 1s;` loses none"),
         ),
         Some((value, Some(0..1000))) => notices.push(
-            Failure::new(format!("`keepalive_min_timeout {}` is short: a slow client may lose a request at a reload", printable(value)))
-                .hint("write `keepalive_min_timeout 1s;`"),
+            Notice::new(format!("`keepalive_min_timeout {}` is short: a slow client may lose a request at a reload", printable(value)))
+                .cure("write `keepalive_min_timeout 1s;`"),
         ),
         None if !tuned => notices.push(
-            Failure::new("`keepalive_min_timeout` is not set, so a reload loses requests of keep-alive clients")
-                .hint("write `keepalive_min_timeout 1s;` into the `http` block"),
+            Notice::new("`keepalive_min_timeout` is not set, so a reload loses requests of keep-alive clients")
+                .cure("write `keepalive_min_timeout 1s;` into the `http` block"),
         ),
         _ => {}
     }
     match settings.get(HEADER).map(|value| (value, milliseconds(value))) {
         Some((value, Some(long))) if u128::from(long) > drain.as_millis() => notices.push(
-            Failure::new(format!(
+            Notice::new(format!(
                 "`client_header_timeout {}` lets one silent connection keep the old container for longer than the drain's {}",
                 printable(value),
                 humantime::format_duration(drain)
             ))
-            .hint("write `client_header_timeout 5s;`"),
+            .cure("write `client_header_timeout 5s;`"),
         ),
         None if !tuned => notices.push(
-            Failure::new("`client_header_timeout` is not set: one silent connection keeps the old container for 60s")
-                .hint("write `client_header_timeout 5s;` into the `http` block"),
+            Notice::new("`client_header_timeout` is not set: one silent connection keeps the old container for 60s")
+                .cure("write `client_header_timeout 5s;` into the `http` block"),
         ),
         _ => {}
     }
@@ -81,12 +81,12 @@ pub fn notices(
         && milliseconds(value).is_some_and(|limit| u128::from(limit) < drain.as_millis())
     {
         notices.push(
-            Failure::new(format!(
+            Notice::new(format!(
                 "`worker_shutdown_timeout {}` cuts downloads and slow requests before the drain's {} are over",
                 printable(value),
                 humantime::format_duration(drain)
             ))
-            .hint("leave `worker_shutdown_timeout` out, or set it above the drain limit"),
+            .cure("leave `worker_shutdown_timeout` out, or set it above the drain limit"),
         );
     }
     notices
@@ -149,7 +149,7 @@ mod tests {
     fn check(version: Version, set: &[(&str, &str)], tuned: bool, expected: &str) {
         let notices = notices(version, &settings(set), Duration::from_secs(30), tuned);
         let shown =
-            notices.iter().map(|Failure { what, hint, .. }| format!("{what}\n  {}\n", hint.as_deref().unwrap_or("")));
+            notices.iter().map(|Notice { what, cure }| format!("{what}\n  {}\n", cure.as_deref().unwrap_or("")));
         assert_eq!(shown.collect::<String>(), expected);
     }
 

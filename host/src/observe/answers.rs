@@ -3,7 +3,7 @@
 use super::senders::Sender;
 use crate::docker::ContainerFacts;
 use crate::measure::way::{self, Answers, Home};
-use crate::model::Reaches;
+use crate::model::{Notice, Reaches};
 use crate::nginx::Observation;
 use crate::plan::{Front, ObservedService};
 use crate::site::Site;
@@ -20,15 +20,15 @@ impl Site {
         proxy: Option<&ContainerFacts>,
         observation: &Observation,
     ) {
-        let judged = || self.is_judged_by_hooks(&observed.name).then(|| "/".to_owned());
+        let judged = || observed.hooks.iter().any(|hook| hook.weighs_numbers).then(|| "/".to_owned());
         let Some(wanted) = observed.settings.probe.clone().or_else(judged) else { return };
         // What has these addresses here is not that machine's front door.
         if wanted.starts_with('/') && !self.docker.is_local() {
-            observed.notices.push(format!(
-                "`{wanted}` is not asked for: from here nobody knows the front door of an engine on another machine (name it \
-                 by its URL, as `--probe http://shop.example.com{wanted}`)"
-            ));
-            return;
+            let what = format!(
+                "`{wanted}` is not asked for: from here nobody knows the front door of an engine on another machine"
+            );
+            let cure = format!("name it by its URL, as `--probe http://shop.example.com{wanted}`");
+            return observed.notices.push(Notice::new(what).cure(cure));
         }
         let ways = ways_to(observed, proxy, observation);
         match way::settle(&self.docker, &wanted, &ways, &observed.live).await {
@@ -37,7 +37,9 @@ impl Site {
                 front.probe = Some(settled.url);
                 front.probe_way = Some(settled.way);
             }
-            Err(failure) => observed.notices.push(format!("`{wanted}` is not asked for: {}", failure.what)),
+            Err(failure) => {
+                observed.notices.push(Notice::new(format!("`{wanted}` is not asked for: {}", failure.what)));
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The way back: which version a rollback brings, and the name by which compose creates it.
 
+use super::hooks::LoadedHooks;
 use super::survey::Survey;
 use crate::docker::ContainerFacts;
 use crate::journal::Recorded;
@@ -17,6 +18,8 @@ use crate::text::{printable, short};
 pub struct WayBack {
     /// The service as it is, with the image that is brought back.
     pub observed: Observed,
+    /// Its hooks.
+    pub hooks: LoadedHooks,
     /// What is brought back, and what is not, in words.
     pub text: String,
 }
@@ -67,7 +70,7 @@ impl Site {
             return Err(failure.hint(back::choices(service, &history, &now)));
         }
         let survey = Survey::new(self, &all, vec![settings.upstream(service).clone()]);
-        let mut observed = self.observe_live(service.clone(), settings, &survey, live).await?;
+        let (mut observed, hooks) = self.observe_live(service.clone(), settings, &survey, live).await?;
         self.settle_name(&mut observed, &found).await?;
         let until = target.until.map(|run| format!(", which served until run {run}")).unwrap_or_default();
         let text = format!(
@@ -75,7 +78,8 @@ impl Site {
             short(&now),
             short(&found)
         );
-        Ok(WayBack { observed: Observed { project: self.project.name.clone(), services: vec![observed] }, text })
+        let observed = Observed { project: self.project.name.clone(), services: vec![observed] };
+        Ok(WayBack { observed, hooks: [(service.clone(), hooks)].into(), text })
     }
 
     /// Makes the name by which compose creates candidates stand for the image, or has the plan do so.

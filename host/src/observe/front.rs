@@ -9,7 +9,7 @@ use super::serving::{is_obeyed, names_exactly};
 use super::survey::Survey;
 use crate::compose;
 use crate::docker::ContainerFacts;
-use crate::model::{Failure, ProxyChoice, ServiceName};
+use crate::model::{Failure, Notice, ProxyChoice, ServiceName};
 use crate::nginx::{self, Observation, Written};
 use crate::plan::{Front, ObservedService, port};
 use crate::site::Site;
@@ -55,7 +55,7 @@ impl Site {
 
     /// Returns what to say of files that swap wrote for this project and that no service of it uses any more, as after a service
     /// was renamed. They stay: somebody may still pass to them.
-    fn leftovers(&self, upstream: &ServiceName, observation: &Observation, all: &[ContainerFacts]) -> Vec<Failure> {
+    fn leftovers(&self, upstream: &ServiceName, observation: &Observation, all: &[ContainerFacts]) -> Vec<Notice> {
         let Ok(configuration) = &observation.configuration else { return Vec::new() };
         let services = &self.project.services;
         let names: HashSet<&str> = services.keys().map(ServiceName::as_str).collect();
@@ -76,7 +76,7 @@ impl Site {
                     }
                     false => format!("`{path}` is left of the service `{service}`, which the compose file has no more"),
                 };
-                Failure::new(what).hint(format!("delete it once nothing passes to `{upstream}`"))
+                Notice::new(what).cure(format!("delete it once nothing passes to `{upstream}`"))
             })
             .collect()
     }
@@ -102,9 +102,8 @@ impl Site {
         }
         let tuning = observation.tuning().and_then(|change| change.text);
         let tuned = tuning.is_some() || observation.folder.tuning.is_some();
-        let mut notices = observation.notices(observed.settings.timeouts.drain, tuned);
-        notices.extend(reach.warnings.clone());
-        observed.notices.extend(notices.iter().map(Failure::in_one_line));
+        observed.notices.extend(observation.notices(observed.settings.timeouts.drain, tuned));
+        observed.notices.extend(reach.warnings.clone());
         let (mut resolver, mut dns_name) = (observation.resolver(), None);
         let mut asks_dns = observation.resolver.is_some() && network.is_some();
         if let Some(network) = network.as_ref().filter(|_| asks_dns) {
@@ -152,7 +151,7 @@ impl Site {
         network: &str,
         live: &[&ContainerFacts],
         survey: &Survey<'_>,
-    ) -> Result<Result<Option<ServiceName>, String>, Failure> {
+    ) -> Result<Result<Option<ServiceName>, Notice>, Failure> {
         let (here, network) = (self.project.name.as_str(), network.to_owned());
         // compose's own networks are named for the project; asking about them costs what others need not wait for.
         if network.starts_with(&format!("{here}_")) {
@@ -169,7 +168,7 @@ pub(super) fn name_of_its_own(
     network: &str,
     live: &[&ContainerFacts],
     others: &[impl Borrow<ContainerFacts>],
-) -> Result<Option<ServiceName>, String> {
+) -> Result<Option<ServiceName>, Notice> {
     let has = |seen: &ContainerFacts, name: &str| {
         let aliases = seen.networks.get(network).map_or(&[][..], |network| &network.aliases);
         seen.name.eq_ignore_ascii_case(name) || aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
@@ -182,12 +181,12 @@ pub(super) fn name_of_its_own(
     let shared = aliases.iter().filter(|name| live.iter().all(|seen| has(seen, name) && !own(seen, name)));
     let found = shared.filter(|name| taken(name).is_none()).find_map(|name| name.parse().ok());
     found.map(Some).ok_or_else(|| {
-        format!(
+        Notice::new(format!(
             "`{service}` is also a name of {} in the network `{network}`, so nginx is told addresses alone and finds no container \
-             that somebody makes without swap (give the service a name of its own there: `networks: {{ {network}: {{ aliases: [ \
-             NAME ] }} }}`)",
+             that somebody makes without swap",
             other.name
-        )
+        ))
+        .cure(format!("give the service a name of its own there: `networks: {{ {network}: {{ aliases: [ NAME ] }} }}`"))
     })
 }
 

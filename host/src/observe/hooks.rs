@@ -1,50 +1,31 @@
-//! The hooks of a service, loaded once.
+//! The hooks of services, loaded.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::hooks::{self, Hooks};
-use crate::model::{Failure, HookSpec, LoadedHook, ServiceName};
+use crate::model::{Failure, HookSpec, ServiceName};
 use crate::site::Site;
 
 /// The loaded hooks of each service.
 pub type LoadedHooks = BTreeMap<ServiceName, Arc<Hooks>>;
 
-/// Tells whether one of the hooks asks for the probe's numbers.
-pub fn ask_for_numbers(hooks: &Hooks) -> bool {
-    hooks.iter().any(|hook| hook.imports().iter().any(|import| import.contains("metrics")))
-}
-
 impl Site {
-    /// Returns the hooks that were loaded, for a run that is about to begin.
-    pub(crate) fn loaded_hooks(&self) -> LoadedHooks {
-        self.hooks.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Tells whether a hook of the service asks for the probe's numbers.
-    pub(crate) fn is_judged_by_hooks(&self, service: &ServiceName) -> bool {
-        self.loaded_hooks().get(service).is_some_and(|hooks| ask_for_numbers(hooks))
-    }
-
     /// Returns what all hooks are compiled by.
     pub(crate) async fn hook_engine(&self) -> Result<Arc<hooks::Engine>, Failure> {
         let begin = || apart(|| hooks::Engine::new(hooks::default_cache_folder().as_deref()).map(Arc::new));
         self.hook_engine.get_or_try_init(begin).await.cloned()
     }
 
-    /// Loads the hooks of a service, once.
-    pub async fn load_hooks(&self, service: &ServiceName, specs: &[HookSpec]) -> Result<Vec<LoadedHook>, Failure> {
+    /// Loads the hooks of a service.
+    pub(crate) async fn load_hooks(&self, specs: &[HookSpec]) -> Result<Arc<Hooks>, Failure> {
         if specs.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Arc::default());
         }
         let engine = self.hook_engine().await?;
         let here = std::env::current_dir().unwrap_or_default();
         let specs = hooks::expand(&here, specs)?;
-        let loaded = apart(move || Hooks::load(&engine, &specs)).await?;
-        let names = loaded.loaded();
-        let mut all = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(service.clone(), Arc::new(loaded));
-        Ok(names)
+        apart(move || Hooks::load(&engine, &specs)).await.map(Arc::new)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::docker::{ContainerFacts, Stats};
-use crate::model::{Failure, Harm, Order, ServiceName};
+use crate::model::{Failure, Harm, Notice, Order, ServiceName};
 use crate::nginx::Shell;
 use crate::plan::ObservedService;
 use crate::site::Site;
@@ -97,31 +97,31 @@ struct Room {
 }
 
 /// Returns why the candidates can't run beside the live containers, and what to know of it. With `stop-first` they never do.
-fn judge(room: &Room, seen: &ObservedService) -> (Vec<Failure>, Vec<Failure>) {
+fn judge(room: &Room, seen: &ObservedService) -> (Vec<Failure>, Vec<Notice>) {
     let mut notices = Vec::new();
     if let Some(disk) = room.disk.filter(|disk| *disk < LITTLE_DISK) {
         notices.push(
-            Failure::new(format!("only {} are free on the engine's disk", bytes(disk)))
-                .hint("free some: what a candidate writes may not fit"),
+            Notice::new(format!("only {} are free on the engine's disk", bytes(disk)))
+                .cure("free some: what a candidate writes may not fit"),
         );
     }
     let Use { limit, of_limit, .. } = room.used;
     if limit > 0 && of_limit.saturating_mul(10) >= limit.saturating_mul(9) {
         notices.push(
-            Failure::new(format!(
+            Notice::new(format!(
                 "a container of `{}` has {of_limit} of the {limit} processes that it may have",
                 seen.name
             ))
-            .hint("a check or hook that runs inside needs one more: raise its `pids_limit`"),
+            .cure("a check or hook that runs inside needs one more: raise its `pids_limit`"),
         );
     }
     let mut refusals = Vec::new();
     if let Some(free) = room.free.filter(|_| seen.settings.order == Order::StartFirst) {
-        for (scarce, notice) in [memory(room, &free, seen), processes_left(room, &free, seen)].into_iter().flatten() {
+        for (scarce, failure) in [memory(room, &free, seen), processes_left(room, &free, seen)].into_iter().flatten() {
             match (scarce, seen.settings.room) {
-                (true, Harm::Refuse) => refusals.push(notice),
-                (true, Harm::Accept) => notices.push(Failure { hint: None, ..notice }),
-                (false, _) => notices.push(notice),
+                (true, Harm::Refuse) => refusals.push(failure),
+                (true, Harm::Accept) => notices.push(Notice::new(failure.what)),
+                (false, _) => notices.push(failure.into()),
             }
         }
     }
@@ -243,8 +243,8 @@ mod tests {
             seen.settings.room = Harm::Accept;
         }
         let (refusals, notices) = judge(&room, &seen);
-        let refused = refusals.iter().map(|refusal| format!("refused: {}", refusal.in_one_line()));
-        let text = refused.chain(notices.iter().map(Failure::in_one_line)).collect::<Vec<_>>().join("\n");
+        let refused = refusals.into_iter().map(|refusal| format!("refused: {}", Notice::from(refusal)));
+        let text = refused.chain(notices.into_iter().map(String::from)).collect::<Vec<_>>().join("\n");
         assert_eq!(text, expected);
     }
 

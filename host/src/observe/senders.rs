@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use super::survey::Survey;
 use crate::compose;
 use crate::docker::{ContainerFacts, Listed};
-use crate::model::{Failure, ProxyChoice, ServiceName, Settings, unknown_service};
+use crate::model::{Failure, Notice, ProxyChoice, ServiceName, Settings, unknown_service};
 use crate::nginx::{Names, Observation, ServiceWays, file_name, owner, reach};
 use crate::site::Site;
 use crate::site::containers::{is_nginx, looks_like_nginx, owned_by_others};
@@ -24,7 +24,7 @@ pub struct Senders {
     /// Why it can't be swapped as it is, each with its cure.
     pub problems: Vec<Failure>,
     /// What the operator should know.
-    pub notices: Vec<String>,
+    pub notices: Vec<Notice>,
 }
 
 /// What the nginxes on this machine are to a service.
@@ -146,21 +146,21 @@ impl Site {
         let nginxes = running_nginxes(service, survey.all).into_iter();
         let others = nginxes.filter(|seen| self.choice_of(seen) != sender.choice).collect();
         for other in self.ask_each(service, survey, others).await.0.iter().filter(|other| other.reach.is_used()) {
-            notices.push(format!(
+            notices.push(Notice::new(format!(
                 "{} sends requests to `{}` too, and swap switches {} alone: it finds the new container when it is reloaded",
                 other.choice, service.name, sender.choice
-            ));
+            )));
         }
         if sender.reach.passes.is_empty() && sender.problems().is_empty() {
             // The operator says that it fronts the service; where no line can be told to, that is worth a word.
-            let told = |failure: &Failure| failure.what.clone();
+            let told = |failure: &Failure| Notice::new(&failure.what);
             let none = || {
-                vec![format!(
+                vec![Notice::new(format!(
                     "no line of {}'s configuration sends requests to `{}`: a switch moves what names its upstream",
                     sender.choice, service.name
-                )]
+                ))]
             };
-            let unclear: Vec<String> = sender.reach.unclear.iter().map(told).collect();
+            let unclear: Vec<Notice> = sender.reach.unclear.iter().map(told).collect();
             notices.extend(if unclear.is_empty() { none() } else { unclear });
         }
         let same = match &sender.choice {
@@ -376,7 +376,7 @@ fn decide(
     all: &[ContainerFacts],
 ) -> Senders {
     let name = service.name;
-    let told = |failure: &Failure| failure.what.clone();
+    let told = |failure: &Failure| Notice::new(&failure.what);
     let used: Vec<&Sender> = asked.iter().filter(|sender| sender.reach.is_used()).collect();
     if let [first, _, ..] = used[..] {
         let list: Vec<String> = used.iter().map(|sender| sender.choice.to_string()).collect();
@@ -391,7 +391,7 @@ fn decide(
     if let Some(at) = position(&|sender| sender.reach.is_used()) {
         let sender = asked.swap_remove(at);
         let problems = problems_of(name, &sender, all.iter());
-        let mut notices: Vec<String> = broken.iter().map(told).collect();
+        let mut notices: Vec<Notice> = broken.iter().map(told).collect();
         notices.extend(asked.iter().flat_map(|other| &other.reach.unclear).map(told));
         return Senders { front: Some(sender), problems, notices };
     }
@@ -597,18 +597,18 @@ pub(crate) fn names(
 }
 
 /// Says of other programs before a service that swap does not look into them.
-fn other_proxies(service: Receiver<'_>, all: &[ContainerFacts]) -> Vec<String> {
+fn other_proxies(service: Receiver<'_>, all: &[ContainerFacts]) -> Vec<Notice> {
     const PROGRAMS: [&str; 5] = ["haproxy", "traefik", "caddy", "envoy", "varnish"];
     let others = all.iter().filter(|seen| seen.runs() && seen.service != service.name.as_str());
     let near = others.filter(|seen| could_reach(seen, service.live, all));
     let told = near.filter_map(|seen| {
         let image = seen.image_name.rsplit('/').next().unwrap_or_default();
         let program = PROGRAMS.iter().find(|program| image.contains(*program))?;
-        Some(format!(
+        Some(Notice::new(format!(
             "`{}` is {program}, which swap does not look into: if it sends requests to `{}`, it has to find the new container \
              by itself",
             seen.service, service.name
-        ))
+        )))
     });
     told.collect()
 }

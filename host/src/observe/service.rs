@@ -1,30 +1,36 @@
 //! Looks at the services before a run: what is live, what a candidate would be made of.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use super::hooks::LoadedHooks;
 use super::senders::{Receiver, Senders};
 use super::serving::left_behind;
 use super::survey::{BESIDE, Survey};
 use crate::compose;
 use crate::docker::{ContainerFacts, ContainerStatus, Gathering, Mount};
-use crate::model::{Failure, Lifecycle, ServiceName, Settings};
+use crate::hooks::Hooks;
+use crate::model::{Failure, Lifecycle, Notice, ServiceName, Settings};
 use crate::plan::{AnonymousVolume, CalledIn, Observed, ObservedService, Sidecar};
 use crate::site::Site;
 use crate::site::containers::{container, fixed_ports, has_swap_folder};
 
 impl Site {
-    /// Looks at the services that are to be swapped, each with its settings. Changes nothing.
-    pub async fn observe(&self, wanted: Vec<(ServiceName, Settings)>) -> Result<Observed, Failure> {
+    /// Looks at the services that are to be swapped, each with its settings, and loads their hooks. Changes nothing.
+    pub async fn observe(&self, wanted: Vec<(ServiceName, Settings)>) -> Result<(Observed, LoadedHooks), Failure> {
         let seen = self.docker.of_project(&self.project.name).await?;
         let upstreams = wanted.iter().map(|(name, settings)| settings.upstream(name).clone()).collect();
         let survey = Survey::new(self, &seen, upstreams);
         let each = wanted.into_iter().map(|(name, settings)| self.observe_service(name, settings, &survey));
-        let mut services: Vec<ObservedService> = stream::iter(each).buffered(BESIDE).try_collect().await?;
+        let found: Vec<(ObservedService, Arc<Hooks>)> = stream::iter(each).buffered(BESIDE).try_collect().await?;
+        let (mut services, hooks): (Vec<ObservedService>, Vec<Arc<Hooks>>) = found.into_iter().unzip();
+        let hooks = services.iter().map(|seen| seen.name.clone()).zip(hooks).collect();
         if let Some(first) = services.first_mut() {
             first.notices.extend(self.other_tool.clone());
         }
-        Ok(Observed { project: self.project.name.clone(), services })
+        Ok((Observed { project: self.project.name.clone(), services }, hooks))
     }
 
     pub(crate) async fn observe_service(
@@ -32,17 +38,17 @@ impl Site {
         name: ServiceName,
         settings: Settings,
         survey: &Survey<'_>,
-    ) -> Result<ObservedService, Failure> {
+    ) -> Result<(ObservedService, Arc<Hooks>), Failure> {
         let running: Vec<&ContainerFacts> = survey.running_of(&name);
-        let observed = self.observe_live(name.clone(), settings.clone(), survey, running.clone()).await?;
+        let (observed, hooks) = self.observe_live(name.clone(), settings.clone(), survey, running.clone()).await?;
         let Some((live, left)) =
             observed.front.as_ref().and_then(|front| left_behind(front.before.as_deref()?, &running))
         else {
-            return Ok(observed);
+            return Ok((observed, hooks));
         };
-        let mut observed = self.observe_live(name, settings, survey, live).await?;
+        let (mut observed, hooks) = self.observe_live(name, settings, survey, live).await?;
         observed.left_behind = left.into_iter().map(|seen| container(seen, None)).collect();
-        Ok(observed)
+        Ok((observed, hooks))
     }
 
     /// Looks at a service whose live containers are these: those that run or, to bring the version before back, those that
@@ -53,7 +59,7 @@ impl Site {
         settings: Settings,
         survey: &Survey<'_>,
         live: Vec<&ContainerFacts>,
-    ) -> Result<ObservedService, Failure> {
+    ) -> Result<(ObservedService, Arc<Hooks>), Failure> {
         let of_compose = self.project.services.get(&name).cloned().unwrap_or_default();
         let image_name = self.image_name(&name);
         let newest = live.last().copied();
@@ -66,7 +72,7 @@ impl Site {
             self.senders(receiver, survey).await
         };
         let (hooks, image, gatherings, used, missing, senders) = tokio::join!(
-            self.load_hooks(&name, &settings.hooks),
+            self.load_hooks(&settings.hooks),
             self.docker.image(&image_name),
             join_all(of_compose.networks.iter().map(|network| survey.gathering(network))),
             self.used(&live),
@@ -82,29 +88,30 @@ impl Site {
                 Failure::new(format!("service `{}` is the nginx that sends requests to the others", observed.name))
                     .hint("swap replaces what is behind nginx, not nginx itself; `docker compose up -d` recreates it"),
             );
-            return Ok(observed);
+            return Ok((observed, Arc::default()));
         }
         observed.notices.extend(of_compose.notices.iter().cloned());
-        match hooks {
-            Ok(hooks) => observed.hooks = hooks,
-            Err(failure) => observed.problems.push(failure),
-        }
+        let hooks = hooks.unwrap_or_else(|failure| {
+            observed.problems.push(failure);
+            Arc::default()
+        });
+        observed.hooks = hooks.loaded();
         // Whether the others have hooks must not matter: they are looked at beside this one.
         let engine = self.hook_engine.get().filter(|_| !observed.settings.hooks.is_empty());
         if let Some(problem) = engine.and_then(|engine| engine.cache_problem()) {
             let cure = problem.hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
-            observed.notices.push(format!("{}{cure}", problem.what));
+            observed.notices.push(Notice::new(format!("{}{cure}", problem.what)));
         }
         observed.problems.extend(missing);
         if observed.live.is_empty() {
-            return Ok(observed);
+            return Ok((observed, hooks));
         }
         if !observed.settings.no_proxy {
             self.observe_front(&mut observed, &of_compose, &live, senders, survey).await;
         }
         self.judge_room(&mut observed, used).await;
         observed.called_in = called_in(&observed, newest, gatherings.iter().flatten().map(AsRef::as_ref));
-        Ok(observed)
+        Ok((observed, hooks))
     }
 
     /// Returns what a candidate would be given at its start and that is not there: values of its files, images of its
@@ -222,29 +229,24 @@ fn sidecars(all: &[ContainerFacts], live: &[&ContainerFacts]) -> Vec<Sidecar> {
     let shares = others.flat_map(|seen| seen.shares.iter().map(move |share| (seen, share)));
     let of_live = shares.filter_map(|(seen, share)| {
         let of = live.iter().find(|live| live.id.starts_with(&share.of) || live.name == share.of)?;
-        Some(Sidecar {
-            service: seen.service.clone(),
-            name: seen.name.clone(),
-            what: share.what.to_owned(),
-            of: of.name.clone(),
-        })
+        Some(Sidecar { service: seen.service.clone(), name: seen.name.clone(), what: share.what, of: of.name.clone() })
     });
     of_live.collect()
 }
 
 /// Tells of each bind mount that would be another folder for a candidate than for the live container. Paths of the compose file
 /// are made absolute where compose runs, and mean the engine's machine: a checkout on another one lies elsewhere.
-fn moved_folders(service: &compose::Service, live: &ContainerFacts) -> Vec<String> {
+fn moved_folders(service: &compose::Service, live: &ContainerFacts) -> Vec<Notice> {
     let binds = service.volumes.iter().filter(|mount| mount.kind == "bind");
     let moved = binds.filter_map(|mount| {
         let source = mount.source.as_deref()?;
         let now = live.mounts.iter().find(|now| now.kind == "bind" && now.destination == mount.target)?;
         // Docker Desktop puts a prefix before the paths of its host.
         (!now.source.ends_with(source)).then(|| {
-            format!(
+            Notice::new(format!(
                 "`{}` will be the engine's `{source}`; in {} it is `{}` (paths are those of the folder in which compose runs)",
                 mount.target, live.name, now.source
-            )
+            ))
         })
     });
     moved.collect()

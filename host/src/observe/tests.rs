@@ -61,8 +61,8 @@ fn only_a_name_that_nobody_else_has_in_the_network_may_stand_in_an_upstream() {
     let check = |live: &[ContainerFacts], others: &[ContainerFacts], expected: Result<&str, &str>| {
         let live: Vec<&ContainerFacts> = live.iter().collect();
         let found = name_of_its_own(&name("app"), "edge", &live, others);
-        let found = found.as_ref().map(|found| found.as_ref().map_or("", ServiceName::as_str)).map_err(String::as_str);
-        assert_eq!(found, expected);
+        let found = found.map(|found| found.map_or(String::new(), |name| name.to_string())).map_err(String::from);
+        assert_eq!(found.as_deref().map_err(String::as_str), expected);
     };
     let shop = [in_edge("shop-app-1", &["app", "shop-app-1-012", "web"])];
     let blog = in_edge("blog-app-1", &["app", "blog-app-1-012"]);

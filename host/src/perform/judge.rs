@@ -2,9 +2,8 @@
 
 use super::checks::{Asker, Checks};
 use super::real::Real;
-use crate::hooks::Stage;
+use crate::hooks::{Hook, Stage};
 use crate::model::{Check, Container, Ending, Failure, Phase, ServiceName};
-use crate::observe::hooks::ask_for_numbers;
 use crate::plan::Front;
 use crate::run::{RunFacts, StepResult};
 use crate::world::{Judge, Patience, Round};
@@ -51,6 +50,6 @@ impl Judge for Real<'_> {
     }
 
     fn weighs_numbers(&self, service: &ServiceName) -> bool {
-        self.hooks.get(service).is_some_and(|hooks| ask_for_numbers(hooks))
+        self.hooks.get(service).is_some_and(|hooks| hooks.iter().any(Hook::weighs_numbers))
     }
 }

@@ -68,10 +68,11 @@ impl Site {
         &'a self,
         plan: &'a Plan,
         held: &'a Claim,
+        hooks: LoadedHooks,
         display: &Display,
         fresh: bool,
     ) -> Performer<'a, Real<'a>> {
-        let mut real = Real::new(self, plan, held, self.loaded_hooks(), display.clone());
+        let mut real = Real::new(self, plan, held, hooks, display.clone());
         if fresh {
             real.measure();
         }

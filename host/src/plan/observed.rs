@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Check, Container, Failure, FixedAddress, FixedPort, Image, Lifecycle, LoadedHook, NetworkPlace, Phase, ProxyChoice,
-    Reaches, ServiceName, Settings, millis,
+    Check, Container, Failure, FixedAddress, FixedPort, Image, Lifecycle, LoadedHook, NetworkPlace, Notice, Phase,
+    ProxyChoice, Reaches, ServiceName, Settings, Shared, millis,
 };
 
 /// Everything that a plan depends on, as it was when the run began.
@@ -75,11 +75,11 @@ pub struct ObservedService {
     /// What the adapters found that makes a swap impossible.
     pub problems: Vec<Failure>,
     /// What the operator should know and that does not prevent a swap.
-    pub notices: Vec<String>,
+    pub notices: Vec<Notice>,
     /// What is scarce on the engine's machine while two run, and does not prevent a swap.
-    pub room: Vec<Failure>,
+    pub room: Vec<Notice>,
     /// Files of swap's that are nobody's any more.
-    pub leftovers: Vec<Failure>,
+    pub leftovers: Vec<Notice>,
 }
 
 impl ObservedService {
@@ -146,8 +146,8 @@ pub struct Sidecar {
     pub service: String,
     /// Its name.
     pub name: String,
-    /// What it shares, as `network`.
-    pub what: String,
+    /// What it shares.
+    pub what: Shared,
     /// The live container's name.
     pub of: String,
 }

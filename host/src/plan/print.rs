@@ -25,7 +25,7 @@ impl fmt::Display for Plan {
             writeln!(f, "{:>3}  {}", index + 1, printable(&self.text(step)))?;
         }
         for notice in &self.notices {
-            writeln!(f, "note: {}", printable(notice))?;
+            writeln!(f, "note: {}", printable(&notice.to_string()))?;
         }
         Ok(())
     }
@@ -34,14 +34,16 @@ impl fmt::Display for Plan {
 impl Plan {
     /// Returns a step of the plan, or the undo of one, as people read it: what is done, with what, and why.
     pub fn text(&self, step: &Step) -> String {
-        let what = match step.service() {
+        let service = step.service().map(|name| format!("{name}: ")).unwrap_or_default();
+        format!("{:<11} {service}{}", step.verb(), self.deed(step))
+    }
+
+    /// Returns the same without the step's verb and its service.
+    pub fn deed(&self, step: &Step) -> String {
+        match step.service() {
             None => "from here the run only goes forward".to_owned(),
-            Some(name) => match self.service(name) {
-                Some(planned) => format!("{name}: {}", text(step, planned)),
-                None => name.to_string(),
-            },
-        };
-        format!("{:<11} {what}", step.verb())
+            Some(name) => self.service(name).map(|planned| text(step, planned)).unwrap_or_default(),
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use humantime::format_duration;
 use super::make::{HANG_SHOWS, JUDGED_FROM};
 use super::observed::{AnonymousVolume, ObservedService, Sidecar};
 use super::print::names;
-use crate::model::{Check, Failure, FixedPort, Harm, OldVolumes, PROBE_RATE, Phase, ProxyChoice, Reaches, ServiceName};
+use crate::model::{
+    Check, Failure, FixedPort, Harm, Notice, OldVolumes, PROBE_RATE, Phase, ProxyChoice, Reaches, ServiceName, Shared,
+};
 
 /// Returns every reason why this service can't be swapped.
 pub fn refusals(seen: &ObservedService) -> Vec<Failure> {
@@ -151,43 +153,44 @@ pub fn port(service: &ServiceName, settled: Option<u16>, exposed: &[u16]) -> Res
     }
 }
 
-pub(super) fn notices(seen: &ObservedService) -> Vec<String> {
+pub(super) fn notices(seen: &ObservedService) -> Vec<Notice> {
     let mut notices = seen.notices.clone();
-    notices.extend(seen.room.iter().chain(&seen.leftovers).map(Failure::in_one_line));
+    notices.extend(seen.room.iter().chain(&seen.leftovers).cloned());
     notices.extend(unshared(seen));
     notices.extend(blind_watch(seen));
     if seen.down {
-        notices.push(format!("{} does not run: nobody serves until the candidates are live", names(&seen.live)));
+        let what = format!("{} does not run: nobody serves until the candidates are live", names(&seen.live));
+        notices.push(Notice::new(what));
     }
     if let Some(image) = seen.image.as_ref().filter(|image| seen.live.iter().all(|live| live.image == image.id)) {
-        notices.push(format!("`{}` is the image that runs already: right for a change of the compose file, but a new version is built first", image.name));
+        notices.push(Notice::new(format!("`{}` is the image that runs already: right for a change of the compose file, but a new version is built first", image.name)));
     }
     if seen.settings.sidecars == Harm::Accept {
-        notices.extend(bereft(seen).map(|(what, command)| format!("{what}: type `{command}` afterwards")));
+        notices.extend(bereft(seen).map(|(what, command)| Notice::new(format!("{what}: type `{command}` afterwards"))));
     }
-    let volumes = seen.sidecars.iter().filter(|sidecar| sidecar.what == "volumes");
+    let volumes = seen.sidecars.iter().filter(|sidecar| sidecar.what == Shared::Volumes);
     notices.extend(volumes.map(|Sidecar { name, of, .. }| {
-        format!("{name} mounts the volumes of {of}: it keeps them, and has not those of the candidate")
+        Notice::new(format!("{name} mounts the volumes of {of}: it keeps them, and has not those of the candidate"))
     }));
     notices.extend(numbers(seen));
     if !seen.left_behind.is_empty() {
-        notices.push(format!(
+        notices.push(Notice::new(format!(
             "removed with the live ones, as a run has left it that died and nginx's file does not name it: {}",
             names(&seen.left_behind)
-        ));
+        )));
     }
     if !seen.stopped.is_empty() {
-        notices.push(format!(
+        notices.push(Notice::new(format!(
             "removed once the candidates serve, as `up -d` would start it in the old version: {}",
             names(&seen.stopped)
-        ));
+        )));
     }
     notices
 }
 
 /// Returns what those lose that share a namespace of a live container, and how they get a new one.
 fn bereft(seen: &ObservedService) -> impl Iterator<Item = (String, String)> {
-    seen.sidecars.iter().filter(|sidecar| sidecar.what != "volumes").map(|Sidecar { service, name, what, of }| {
+    seen.sidecars.iter().filter(|sidecar| sidecar.what != Shared::Volumes).map(|Sidecar { service, name, what, of }| {
         (
             format!("{name} uses the {what} of {of}, and loses it when that is removed"),
             format!("docker compose up -d --no-deps --force-recreate {service}"),
@@ -196,7 +199,7 @@ fn bereft(seen: &ObservedService) -> impl Iterator<Item = (String, String)> {
 }
 
 /// Returns what a watch can't see as it is settled, and what would let it.
-fn blind_watch(seen: &ObservedService) -> Option<String> {
+fn blind_watch(seen: &ObservedService) -> Option<Notice> {
     let watch = seen.settings.watch;
     if watch.is_zero() {
         return None;
@@ -205,19 +208,20 @@ fn blind_watch(seen: &ObservedService) -> Option<String> {
     let asked = seen.checks().iter().any(Check::asks) || !seen.hooks_of(Phase::Health).is_empty();
     if front.probe.is_none() {
         return (!asked).then(|| {
-            "the watch sees only that the candidate runs and its port is open, which a version that hangs or fails does too (a \
-             `health` check or a `probe` asks it)"
-                .to_owned()
+            Notice::new(
+                "the watch sees only that the candidate runs and its port is open, which a version that hangs or fails does too",
+            )
+            .cure("a `health` check or a `probe` asks it")
         });
     }
     let shows = HANG_SHOWS + Duration::from_secs(JUDGED_FROM) / front.probe_rate.unwrap_or(PROBE_RATE).max(1);
     (watch < shows).then(|| {
-        format!(
+        Notice::new(format!(
             "a watch of {} is shorter than what a failure needs to show: a request hangs after a second, and {JUDGED_FROM} must \
              have failed; {} is enough",
             format_duration(watch),
             format_duration(Duration::from_secs(shows.as_secs() + 1))
-        )
+        ))
     })
 }
 
@@ -227,33 +231,29 @@ pub(super) fn wanted(seen: &ObservedService) -> usize {
 }
 
 /// Says where not as many run as the compose file wants.
-fn numbers(seen: &ObservedService) -> Option<String> {
+fn numbers(seen: &ObservedService) -> Option<Notice> {
     let (service, wants, run) = (&seen.name, seen.replicas, seen.live.len());
-    match wants {
-        0 => None,
-        _ if run == 0 || run == wants => None,
-        _ if run < wants => {
-            Some(format!("the compose file wants {wants} containers of `{service}` and {run} runs: {wants} are made"))
-        }
-        _ => Some(format!(
+    if wants == 0 || run == 0 || run == wants {
+        return None;
+    }
+    Some(Notice::new(match run < wants {
+        true => format!("the compose file wants {wants} containers of `{service}` and {run} runs: {wants} are made"),
+        false => format!(
             "{run} containers of `{service}` run and the compose file wants {wants}: {run} are made, and the next \
              `docker compose up -d` removes what is more than {wants}"
-        )),
-    }
+        ),
+    }))
 }
 
 /// Returns what a candidate does not share with the live containers, and how it would.
-pub fn unshared(seen: &ObservedService) -> Vec<String> {
+pub fn unshared(seen: &ObservedService) -> Vec<Notice> {
     let notice = |AnonymousVolume { path, volume }: &AnonymousVolume| {
         let what = format!("`{}` has an anonymous volume at `{path}`: the candidate gets an empty one", seen.name);
+        let share = "name it under `volumes:` to share it";
         match seen.settings.anonymous_volumes {
-            OldVolumes::Keep => format!(
-                "{what}, the old one is kept (name it under `volumes:` to share it; when nobody needs the old one: \
-                 `docker volume rm {volume}`)"
-            ),
-            OldVolumes::Remove => {
-                format!("{what}, the old one is removed with its container (name it under `volumes:` to share it)")
-            }
+            OldVolumes::Keep => Notice::new(format!("{what}, the old one is kept"))
+                .cure(format!("{share}; when nobody needs the old one: `docker volume rm {volume}`")),
+            OldVolumes::Remove => Notice::new(format!("{what}, the old one is removed with its container")).cure(share),
         }
     };
     seen.anonymous_volumes.iter().map(notice).collect()

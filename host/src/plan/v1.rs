@@ -12,8 +12,8 @@ use super::back::Keep;
 use super::observed::{CalledIn, Front, Retag};
 use super::{Plan, PlannedService, Step, VERSION};
 use crate::model::{
-    Check, Container, Image, InjectedFile, Lifecycle, LifecycleCommand, NetworkPlace, OldVolumes, Order, Phase, RunId,
-    ServiceName, Timeouts, millis, optional_millis,
+    Check, Container, Image, InjectedFile, Lifecycle, LifecycleCommand, NetworkPlace, Notice, OldVolumes, Order, Phase,
+    RunId, ServiceName, Timeouts, millis, optional_millis,
 };
 
 /// A plan of version 1.
@@ -23,7 +23,7 @@ struct PlanV1 {
     project: String,
     services: Vec<ServiceV1>,
     steps: Vec<Value>,
-    notices: Vec<String>,
+    notices: Vec<Notice>,
 }
 
 /// A service in it.

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::model::{
-    Check, FileKind, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook, NetworkPlace, OldVolumes, Order,
-    Phase, ProxyChoice, Reaches, RunId, Settings,
+    Check, FileKind, Image, InjectedFile, Lifecycle, LifecycleCommand, LoadedHook, NetworkPlace, Notice, OldVolumes,
+    Order, Phase, ProxyChoice, Reaches, RunId, Settings,
 };
 use crate::plan::{
     CalledIn, Front, Keep, Observed, ObservedService, PlannedService, ProbeWay, Replaced, Retag, VERSION, plan,
@@ -52,7 +52,12 @@ fn front() -> Front {
 }
 
 fn observed(text: &str, proxied: bool, hooks: bool, order: Order) -> ObservedService {
-    let all = LoadedHook { name: "judge".to_owned(), phases: Phase::ALL.to_vec(), digest: String::new() };
+    let all = LoadedHook {
+        name: "judge".to_owned(),
+        phases: Phase::ALL.to_vec(),
+        digest: String::new(),
+        weighs_numbers: false,
+    };
     ObservedService {
         settings: Settings { order, ..Settings::default() },
         live: vec![container(text)],
@@ -621,7 +626,7 @@ fn one_of_each() -> Vec<Event> {
         project: "demo".to_owned(),
         services: vec![planned_service()],
         steps: one_of_each_step(),
-        notices: vec!["left alone".to_owned()],
+        notices: vec![Notice::new("left alone")],
     };
     [vec![Event::Planned { plan }], one_of_each_but_the_plan()].concat()
 }
@@ -731,7 +736,7 @@ fn journals_of_version_1_are_read_for_ever() {
         project: "demo".to_owned(),
         services: vec![app],
         steps: verbs.split_whitespace().map(of_verb).collect(),
-        notices: vec!["left alone".to_owned()],
+        notices: vec![Notice::new("left alone")],
     };
     let events = [vec![Event::Planned { plan }], one_of_each_but_the_plan()].concat();
     let entries = events.into_iter().zip(1_769_874_302_000..).map(|(event, at_ms)| Entry { v: 1, at_ms, event });

@@ -147,8 +147,8 @@ impl Session<'_> {
         let began_ms = now_ms();
         let targets = Targets { services: vec![service.clone()], health: None };
         let course = self.course();
-        let plan = course.unless_interrupted(plan(self.site, self.options, &targets)).await?;
-        let ran = course.begin(Arc::new(plan), held, began_ms).await?;
+        let (plan, hooks) = course.unless_interrupted(plan(self.site, self.options, &targets)).await?;
+        let ran = course.begin((Arc::new(plan), hooks), held, began_ms).await?;
         if ran.end == End::Over(Outcome::Swapped) { Ok(()) } else { Err(Stop::Run(Box::new(ran))) }
     }
 }

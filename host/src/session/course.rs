@@ -25,6 +25,9 @@ pub struct Course<'a, P> {
     began_ms: i64,
 }
 
+/// A plan that is made when its services are held, and the hooks that its run asks.
+type Planned<P> = (Arc<Plan>, <P as Ports>::Hooks);
+
 /// How a run begins in this process.
 enum Begin {
     /// It is new.
@@ -43,7 +46,7 @@ impl<'a, P: Ports> Course<'a, P> {
     pub async fn swap(
         &self,
         services: &[ServiceName],
-        plan: impl Future<Output = Result<Arc<Plan>, NotDone>>,
+        plan: impl Future<Output = Result<Planned<P>, NotDone>>,
     ) -> Result<Done, NotDone> {
         let claim = self.hold(services).await?;
         let done = self.anew(services, pin!(plan), &claim).await;
@@ -68,7 +71,7 @@ impl<'a, P: Ports> Course<'a, P> {
         &self,
         service: &ServiceName,
         anew: bool,
-        plan: impl Future<Output = Result<Arc<Plan>, NotDone>>,
+        plan: impl Future<Output = Result<Planned<P>, NotDone>>,
     ) -> Result<Done, NotDone> {
         let (left, claim) = self.hold_newest(service).await?;
         let done = match left {
@@ -144,14 +147,14 @@ impl<'a, P: Ports> Course<'a, P> {
     async fn anew(
         &self,
         services: &[ServiceName],
-        plan: impl Future<Output = Result<Arc<Plan>, NotDone>>,
+        plan: impl Future<Output = Result<Planned<P>, NotDone>>,
         claim: &P::Claim,
     ) -> Result<Done, NotDone> {
         if let Some(ran) = self.clean_up(services, claim).await? {
             return Ok(Done::ran(ran));
         }
-        let plan = self.unless_interrupted(plan).await?;
-        self.begin(plan, claim, self.began_ms).await.map(Done::ran)
+        let planned = self.unless_interrupted(plan).await?;
+        self.begin(planned, claim, self.began_ms).await.map(Done::ran)
     }
 
     /// Cleans up after all unfinished runs of these services, before a new one begins. Returns the run that could not be
@@ -217,20 +220,25 @@ impl<'a, P: Ports> Course<'a, P> {
     async fn go_on(&self, left: LeftRun, goal: Goal, claim: &P::Claim, began_ms: i64) -> Result<RunResult, NotDone> {
         let plan = left.plan.clone();
         let needs_all = goal == Goal::Forward && !is_committed(&plan, &left.events);
-        self.ports.load_hooks(&plan, needs_all).await?;
-        Box::pin(self.execute(plan, Begin::Again(left, goal), claim, began_ms)).await
+        let hooks = self.ports.load_hooks(&plan, needs_all).await?;
+        Box::pin(self.execute((plan, hooks), Begin::Again(left, goal), claim, began_ms)).await
     }
 
     /// Performs a new plan. `began_ms` is since when its time counts.
-    pub(super) async fn begin(&self, plan: Arc<Plan>, claim: &P::Claim, began_ms: i64) -> Result<RunResult, NotDone> {
-        Box::pin(self.execute(plan, Begin::Fresh, claim, began_ms)).await
+    pub(super) async fn begin(
+        &self,
+        planned: Planned<P>,
+        claim: &P::Claim,
+        began_ms: i64,
+    ) -> Result<RunResult, NotDone> {
+        Box::pin(self.execute(planned, Begin::Fresh, claim, began_ms)).await
     }
 
     /// Performs a plan from where its run stands to its end. What is large is boxed, here and by the callers: it would be moved
     /// through all the calls above.
     async fn execute(
         &self,
-        plan: Arc<Plan>,
+        (plan, hooks): Planned<P>,
         begin: Begin,
         claim: &P::Claim,
         began_ms: i64,
@@ -242,7 +250,7 @@ impl<'a, P: Ports> Course<'a, P> {
             still_as_planned(self.ports.edge(), &plan).await?;
         }
         let (mut journal, mut events) = self.open(&plan, begin, claim).await?;
-        let world = self.ports.world(&plan, claim, fresh);
+        let world = self.ports.world(&plan, claim, &journal, hooks, fresh);
         let mut wishes = self.wishes.clone();
         let ended = Box::pin(executor::run(&plan, &mut events, &world, &mut journal, &mut wishes)).await;
         let end = ended.map_err(|illegal| NotDone::Defect(Failure::new(illegal.to_string())))?;
@@ -251,7 +259,7 @@ impl<'a, P: Ports> Course<'a, P> {
                 self.ports.copies().forget(&plan.run).await;
             }
         };
-        let (running, ()) = tokio::join!(self.ports.settle(&world, &end), over);
+        let (running, ()) = tokio::join!(self.ports.settle(&world, &journal, &end), over);
         drop(world);
         Ok(RunResult { plan, end, entries: journal.entries(), running, began_ms })
     }
@@ -269,12 +277,12 @@ impl<'a, P: Ports> Course<'a, P> {
             Begin::Again(left, goal) => (self.ports.reopen(&plan.run)?, left.events, Event::Resumed { goal }),
         };
         // The engine makes its copy while the disk takes the journal.
-        let copy = async {
-            if fresh {
-                self.ports.keep_copy(plan, claim).await;
-            }
-        };
-        if let (_, Err(failure)) = tokio::join!(copy, async { journal.record(plan, &first) }) {
+        let copy = async { if fresh { self.ports.keep_copy(plan, claim).await } else { Ok(()) } };
+        let (copied, recorded) = tokio::join!(copy, async { journal.record(plan, &first) });
+        if let Err(failure) = copied {
+            journal.note(&format!("the engine keeps no copy of the plan: {}", failure.what));
+        }
+        if let Err(failure) = recorded {
             if fresh {
                 journal.discard();
                 self.ports.copies().forget(&plan.run).await;

@@ -10,16 +10,18 @@ use jiff::{SignedDuration, Timestamp};
 use super::context::{Options, Targets};
 use super::outcome::NotDone;
 use crate::model::{Failure, RunId, ServiceName};
+use crate::observe::hooks::LoadedHooks;
 use crate::os::token;
 use crate::plan::{Front, Plan, plan as plan_of};
 use crate::site::Site;
 
-/// Looks at the services and plans their swap. Changes nothing.
-pub async fn plan(site: &Site, options: &Options, targets: &Targets) -> Result<Plan, NotDone> {
+/// Looks at the services and plans their swap. Changes nothing. Returns the hooks that the plan asks, too.
+pub async fn plan(site: &Site, options: &Options, targets: &Targets) -> Result<(Plan, LoadedHooks), NotDone> {
     let settings = |service: &ServiceName| options.overrides.over(site.settings(service), targets.health.as_ref());
     let wanted = targets.services.iter().map(|service| (service.clone(), settings(service))).collect();
     let (observed, latest) = tokio::join!(site.observe(wanted), latest_run(site, &targets.services));
-    plan_of(run_id(Timestamp::now(), latest?.as_ref()), &observed?).map_err(NotDone::Refused)
+    let (run, (observed, hooks)) = (run_id(Timestamp::now(), latest?.as_ref()), observed?);
+    Ok((plan_of(run, &observed).map_err(NotDone::Refused)?, hooks))
 }
 
 /// Plans the way back to the version that was replaced by what serves now, or to the one that `to` names. Returns what is
@@ -29,23 +31,19 @@ pub(super) async fn plan_back(
     options: &Options,
     service: &ServiceName,
     to: Option<&str>,
-) -> Result<(String, Plan), NotDone> {
+) -> Result<(String, Plan, LoadedHooks), NotDone> {
     let settings = options.overrides.over(site.settings(service), None);
     let latest = latest_run(site, std::slice::from_ref(service)).await?;
     let run = run_id(Timestamp::now(), latest.as_ref());
-    let back = site.way_back(service, settings.clone(), to).await?;
-    match plan_of(run.clone(), &back.observed) {
-        Ok(plan) => Ok((back.text, plan)),
-        // A version that has died may be what keeps nginx from reading its files.
-        Err(_)
-            if back.observed.services.iter().any(|seen| seen.down) && site.leave_rest(service, &settings).await? =>
-        {
-            let back = site.way_back(service, settings, to).await?;
-            let plan = plan_of(run, &back.observed).map_err(NotDone::Refused)?;
-            Ok((back.text, plan))
-        }
-        Err(failures) => Err(NotDone::Refused(failures)),
+    let mut back = site.way_back(service, settings.clone(), to).await?;
+    let mut planned = plan_of(run.clone(), &back.observed);
+    // A version that has died may be what keeps nginx from reading its files.
+    let is_down = back.observed.services.iter().any(|seen| seen.down);
+    if planned.is_err() && is_down && site.leave_rest(service, &settings).await? {
+        back = site.way_back(service, settings, to).await?;
+        planned = plan_of(run, &back.observed);
     }
+    Ok((back.text, planned.map_err(NotDone::Refused)?, back.hooks))
 }
 
 /// Returns the nginx before a service that could be swapped; its probe is the settled one, else the front page.
@@ -54,7 +52,7 @@ pub(super) async fn front(site: &Site, options: &Options, service: &ServiceName)
     settings.probe.get_or_insert_with(|| "/".to_owned());
     // What is measured here is no watch of a new version, so nothing stands in its way that a watch would need.
     settings.watch = Duration::ZERO;
-    let observed = site.observe(vec![(service.clone(), settings)]).await?;
+    let (observed, _) = site.observe(vec![(service.clone(), settings)]).await?;
     plan_of(run_id(Timestamp::now(), None), &observed).map_err(NotDone::Refused)?;
     let front = observed.services.into_iter().find_map(|seen| seen.front);
     front.ok_or_else(|| {

@@ -45,6 +45,9 @@ pub trait RunJournal: Record {
     /// Removes a journal in which nothing happened, or of which nothing is left to do.
     fn discard(self);
 
+    /// Tells what is worth a word and no event; it is kept beside the journal.
+    fn note(&self, text: &str);
+
     /// Returns all that it holds, also from processes before.
     fn entries(self) -> Vec<Entry>;
 }
@@ -75,6 +78,9 @@ pub trait Ports: Claims + Journals {
     where
         Self: 'a;
 
+    /// The hooks that a run asks.
+    type Hooks;
+
     /// Returns the engine.
     fn engine(&self) -> &impl Engine;
 
@@ -85,19 +91,32 @@ pub trait Ports: Claims + Journals {
     fn copies(&self) -> &impl Copies;
 
     /// Has the engine keep a copy of a plan. Where that can't be done only the journal knows of the run.
-    fn keep_copy(&self, plan: &Plan, claim: &Self::Claim) -> impl Future<Output = ()>;
+    fn keep_copy(&self, plan: &Plan, claim: &Self::Claim) -> impl Future<Output = Result<(), Failure>>;
 
     /// Ends what dead processes have left running, and all that is left of the run that is taken up.
     fn end_left_commands(&self, taken_up: Option<&RunId>) -> impl Future<Output = Result<(), Failure>>;
 
     /// Loads the hooks that a run of another process asks, as far as they are there; `all`: fails where one is not.
-    fn load_hooks(&self, plan: &Plan, all: bool) -> impl Future<Output = Result<(), Failure>>;
+    fn load_hooks(&self, plan: &Plan, all: bool) -> impl Future<Output = Result<Self::Hooks, Failure>>;
 
-    /// Makes the world in which a plan is performed; `fresh`: its run begins here.
-    fn world<'a>(&'a self, plan: &'a Plan, claim: &'a Self::Claim, fresh: bool) -> Self::World<'a>;
+    /// Makes the world in which a plan is performed; what is said there is also kept beside the journal. `fresh`: its run begins
+    /// here.
+    fn world<'a>(
+        &'a self,
+        plan: &'a Plan,
+        claim: &'a Self::Claim,
+        journal: &Self::Journal,
+        hooks: Self::Hooks,
+        fresh: bool,
+    ) -> Self::World<'a>;
 
     /// Waits for what a run has given up, at most so long as its end allows. Returns what still runs then.
-    fn settle<'a>(&'a self, world: &Self::World<'a>, end: &End) -> impl Future<Output = Vec<String>>
+    fn settle<'a>(
+        &'a self,
+        world: &Self::World<'a>,
+        journal: &Self::Journal,
+        end: &End,
+    ) -> impl Future<Output = Vec<String>>
     where
         Self: 'a;
 }

@@ -10,7 +10,8 @@ use crate::claim::{Claim, Copies, NotHeld};
 use crate::executor::{End, Record};
 use crate::journal::{Journal, Recorded};
 use crate::model::{Failure, RunId, ServiceName};
-use crate::perform::{Performer, Real};
+use crate::observe::hooks::LoadedHooks;
+use crate::perform::{Performer, Real, asked_by};
 use crate::plan::{Plan, VERSION};
 use crate::run::{Entry, Event};
 use crate::ui::Display;
@@ -54,7 +55,7 @@ fn not_done(not_held: NotHeld, services: &[ServiceName]) -> NotDone {
     }
 }
 
-/// Journal and display of a run.
+/// The journal of a run, and a display that keeps what is said in the trace beside it.
 pub struct Recorder {
     journal: Journal,
     entries: Vec<Entry>,
@@ -78,17 +79,22 @@ impl RunJournal for Recorder {
         self.journal.discard();
     }
 
+    fn note(&self, text: &str) {
+        self.display.note(text);
+    }
+
     fn entries(self) -> Vec<Entry> {
         self.entries
     }
 }
 
 impl Session<'_> {
-    /// What is said from now on also goes into the trace beside the journal.
+    /// Makes the recorder of a run that goes on here.
     fn recorder(&self, journal: Journal, entries: Vec<Entry>) -> Recorder {
         let trace = Mutex::new(journal.trace());
-        self.display.keep(move |said| trace.lock().unwrap_or_else(PoisonError::into_inner).append(said));
-        Recorder { journal, entries, display: self.display.clone() }
+        let display =
+            self.display.keeping(move |said| trace.lock().unwrap_or_else(PoisonError::into_inner).append(said));
+        Recorder { journal, entries, display }
     }
 }
 
@@ -124,6 +130,8 @@ impl Ports for Session<'_> {
     where
         Self: 'a;
 
+    type Hooks = LoadedHooks;
+
     fn engine(&self) -> &impl Engine {
         &self.site.docker
     }
@@ -136,30 +144,40 @@ impl Ports for Session<'_> {
         self.site
     }
 
-    async fn keep_copy(&self, plan: &Plan, held: &Claim) {
-        self.site.publish(plan, held, self.display).await;
+    async fn keep_copy(&self, plan: &Plan, held: &Claim) -> Result<(), Failure> {
+        self.site.publish(plan, held).await
     }
 
     async fn end_left_commands(&self, taken_up: Option<&RunId>) -> Result<(), Failure> {
         self.site.end_left_commands(taken_up, self.display).await
     }
 
-    async fn load_hooks(&self, plan: &Plan, all: bool) -> Result<(), Failure> {
+    async fn load_hooks(&self, plan: &Plan, all: bool) -> Result<LoadedHooks, Failure> {
+        let mut hooks = LoadedHooks::new();
         for planned in &plan.services {
             let settings = self.options.overrides.over(self.site.settings(&planned.name), None);
-            let _ = self.site.load_hooks(&planned.name, &settings.hooks).await;
+            if let Ok(loaded) = self.site.load_hooks(&settings.hooks).await {
+                hooks.insert(planned.name.clone(), loaded);
+            }
         }
-        match all {
-            true => plan.services.iter().try_for_each(|planned| self.site.hooks_of(plan, &planned.name).map(drop)),
-            false => Ok(()),
+        if all {
+            plan.services.iter().try_for_each(|planned| asked_by(plan, &planned.name, &hooks).map(drop))?;
         }
+        Ok(hooks)
     }
 
-    fn world<'a>(&'a self, plan: &'a Plan, held: &'a Claim, fresh: bool) -> Performer<'a, Real<'a>> {
-        self.site.world(plan, held, self.display, fresh)
+    fn world<'a>(
+        &'a self,
+        plan: &'a Plan,
+        held: &'a Claim,
+        journal: &Recorder,
+        hooks: LoadedHooks,
+        fresh: bool,
+    ) -> Performer<'a, Real<'a>> {
+        self.site.world(plan, held, hooks, &journal.display, fresh)
     }
 
-    async fn settle<'a>(&'a self, world: &Performer<'a, Real<'a>>, end: &End) -> Vec<String>
+    async fn settle<'a>(&'a self, world: &Performer<'a, Real<'a>>, journal: &Recorder, end: &End) -> Vec<String>
     where
         Self: 'a,
     {
@@ -167,9 +185,9 @@ impl Ports for Session<'_> {
         let left = matches!(end, End::Left);
         let running = self.site.settle(if left { LEFT_WITHIN } else { ENDED_WITHIN }).await;
         if !left {
-            running.iter().for_each(|what| self.display.remark(&format!("{what} was given up and still runs")));
+            running.iter().for_each(|what| journal.display.remark(&format!("{what} was given up and still runs")));
         }
-        world.probed().into_iter().for_each(|probed| self.display.probed(probed));
+        world.probed().into_iter().for_each(|probed| journal.display.probed(probed));
         running
     }
 }

@@ -4,7 +4,7 @@ use super::context::{join, services_of};
 use super::outcome::RunResult;
 use crate::executor::End;
 use crate::model::Failure;
-use crate::plan::{Plan, PlannedService, names};
+use crate::plan::{Plan, PlannedService, Step, names};
 use crate::run::{Entry, Event, Outcome, RunFacts, RunState};
 use crate::ui;
 
@@ -60,7 +60,7 @@ fn serves(plan: &Plan, entries: &[Entry]) -> String {
     let Ok(state) = RunState::of(plan, &events) else { return String::new() };
     let text = |service: &PlannedService| {
         let switched = plan.steps.iter().enumerate().any(|(index, step)| {
-            step.verb() == "switch" && step.service() == Some(&service.name) && state.holds(index)
+            matches!(step, Step::Switch { service: of } if *of == service.name) && state.holds(index)
         });
         let serving = if switched || state.committed() { facts.candidates(&service.name) } else { &service.live };
         format!("{}: {} serves", service.name, names(serving))
@@ -73,7 +73,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::plan::Step;
 
     /// Every kind of event of the first version, as a journal has them.
     const V1: &str = include_str!("../../tests/journals/v1.jsonl");
@@ -86,7 +85,7 @@ mod tests {
         let check = |end: End, count: usize, expected: &str| {
             let (plan, entries) = (plan.clone(), entries[..count].to_vec());
             let Report { failure, lines } = RunResult { plan, end, entries, running: Vec::new(), began_ms: 0 }.report();
-            let failure = failure.map(|failure| format!("{}\n", failure.in_one_line())).unwrap_or_default();
+            let failure = failure.map(|failure| format!("{failure}\n")).unwrap_or_default();
             assert_eq!(format!("{failure}{}", lines.join("\n")), expected);
         };
         check(

@@ -1,18 +1,36 @@
 //! What the events of a run come to, in the words of the display, the story and the report. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use crate::model::{Container, Failure, InjectedFile, Lifecycle, OldVolumes, Phase, list_commands};
+use crate::model::{Container, Failure, InjectedFile, Lifecycle, OldVolumes, Phase, ServiceName, list_commands};
 use crate::plan::{Front, Plan, PlannedService, Step, names};
 use crate::run::trace::{Probed, Reached};
 use crate::run::{Entry, Event, Outcome, RunFacts, StepResult};
 use crate::text::short;
 
+/// What a step that is done has brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fact {
+    verb: &'static str,
+    /// Of which service.
+    pub service: ServiceName,
+    /// What.
+    pub text: String,
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verb, service, text } = self;
+        write!(f, "{verb:<11} {service}: {text}")
+    }
+}
+
 /// Returns what a step that is done has brought about; `None` for steps that nobody needs to see.
-pub(super) fn fact(plan: &Plan, step: &Step, learnt: &StepResult, facts: &RunFacts) -> Option<String> {
+pub(super) fn fact(plan: &Plan, step: &Step, learnt: &StepResult, facts: &RunFacts) -> Option<Fact> {
     let planned = plan.service(step.service()?)?;
     let text = brought(step, planned, learnt, facts)?;
-    Some(format!("{:<11} {}: {text}", step.verb(), planned.name))
+    Some(Fact { verb: step.verb(), service: planned.name.clone(), text })
 }
 
 /// Returns the same of a service, without its name. Long, because it has a line or two for each kind of step.

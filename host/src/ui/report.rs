@@ -16,7 +16,7 @@ use crate::text::short;
 use super::facts::{first_failure, gap, ms, seconds, thousands};
 use super::plot::{Scale, legend, plot};
 use super::spans::{Ending, RunRecord, SaidLine, Span};
-use super::story::{about, ended};
+use super::story::ended;
 
 const STYLE: &str = include_str!("report.css");
 
@@ -191,28 +191,25 @@ fn step_row(told: &RunRecord, span: &Span, scale: &Scale) -> Markup {
     let (from, to) = (scale.share(span.began), scale.share(span.ended));
     let share = |share: f64| format!("{:.2}%", 100.0 * share);
     // Where there is one service, nobody needs to be told which.
-    let only = |text: &str| match told.plan.services.as_slice() {
-        [one] => about(text).trim_start_matches(&format!("{}: ", one.name)).to_owned(),
-        _ => about(text).to_owned(),
-    };
+    let several = told.plan.services.len() > 1;
+    let of = span.step.service().filter(|_| several).map(|service| format!("{service}: ")).unwrap_or_default();
     let (class, sign, word) = match span.ending {
         Ending::Done(_) if span.undo => ("back", "↩", "undone"),
         Ending::Done(_) => ("good", "✓", "done"),
         Ending::Failed(_) => ("bad", "✗", "failed"),
         Ending::Left => ("open", "…", "left"),
     };
-    let planned = told.plan.text(&span.step);
     html! {
         tr {
             td class="number" { (seconds(span.began - told.began())) }
             th scope="row" { (span.step.verb()) }
             td class="what" {
                 @match &span.ending {
-                    Ending::Done(Some(fact)) => { (only(fact)) }
+                    Ending::Done(Some(fact)) => { (of) (fact.text) }
                     Ending::Failed(failure) => { (failure_text(failure)) }
                     _ => {}
                 }
-                div class="planned" { (only(&planned)) }
+                div class="planned" { (of) (told.plan.deed(&span.step)) }
                 (said(told, &span.said))
             }
             td class="number" {

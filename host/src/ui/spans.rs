@@ -7,7 +7,7 @@ use crate::plan::{Plan, Step};
 use crate::run::trace::{Probed, Trace, Traced};
 use crate::run::{Entry, Event, Outcome, RunFacts};
 
-use super::facts::fact;
+use super::facts::{Fact, fact};
 
 /// A run as it was recorded, with the clock of whoever reads it.
 pub struct RunRecord<'a> {
@@ -25,7 +25,7 @@ pub struct RunRecord<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ending {
     /// Done, with what it has brought about, where there is something to tell.
-    Done(Option<String>),
+    Done(Option<Fact>),
     /// It failed.
     Failed(Failure),
     /// It was left: a signal came, or the process ended.

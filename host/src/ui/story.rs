@@ -4,7 +4,7 @@ use crate::model::Failure;
 use crate::run::{Event, Goal, Outcome};
 use crate::text::printable;
 
-use super::facts::{front_door, seconds};
+use super::facts::{Fact, front_door, seconds};
 use super::spans::{Ending, RunRecord, SaidLine, Span};
 
 /// Returns the story of a run, each line with the time since its begin.
@@ -76,7 +76,9 @@ fn span_lines(told: &RunRecord, span: &Span, lines: &mut Vec<String>) {
     let took = seconds(span.ended - span.began);
     let end = at(told, span.ended);
     match &span.ending {
-        Ending::Done(Some(fact)) => lines.push(format!("{end}    done in {took}: {}", about(fact))),
+        Ending::Done(Some(Fact { service, text, .. })) => {
+            lines.push(format!("{end}    done in {took}: {service}: {text}"));
+        }
         Ending::Done(None) => {}
         Ending::Left => lines.push(format!("{end}    left after {took}")),
         Ending::Failed(Failure { what, hint, tail }) => {
@@ -85,9 +87,4 @@ fn span_lines(told: &RunRecord, span: &Span, lines: &mut Vec<String>) {
             lines.extend(hint.iter().map(|hint| format!("            hint: {hint}")));
         }
     }
-}
-
-/// Returns a fact without the verb before it.
-pub(super) fn about(fact: &str) -> &str {
-    fact.split_once(' ').map_or(fact, |(_, rest)| rest.trim_start())
 }

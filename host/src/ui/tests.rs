@@ -251,7 +251,7 @@ fn what_is_kept_for_the_report_does_not_depend_on_what_is_shown() {
     for format in [Format::Text, Format::Json] {
         let display = Display::with(format, Volume::Quiet, Face::Plain, Box::new(io::sink()), Box::new(io::sink()));
         let keeper = kept.clone();
-        display.keep(move |what| keeper.lock().unwrap().push(what));
+        let display = display.keeping(move |what| keeper.lock().unwrap().push(what));
         display.note("waits");
         display.hook_line("judge", Phase::Health, "says\u{7}", false);
         display.remark("note");

@@ -205,7 +205,12 @@ pub fn planned(run: RunId, family: &Family, world: &Universe) -> Result<Plan, Ve
 fn observe(family: &Family, world: &Universe) -> Observed {
     let services = family.services.iter().zip(&world.services).enumerate();
     let services = services.map(|(index, (shape, service))| {
-        let hooks = LoadedHook { name: "judge".to_owned(), phases: Phase::ALL.to_vec(), digest: String::new() };
+        let hooks = LoadedHook {
+            name: "judge".to_owned(),
+            phases: Phase::ALL.to_vec(),
+            digest: String::new(),
+            weighs_numbers: false,
+        };
         let file = world.nginx.files[index].as_ref();
         let is_left = |c: &&Simulated| {
             c.life == Life::Running

@@ -307,7 +307,7 @@ impl Story {
         let plan = async {
             let plan = plan().ok_or(NotDone::Refused(Vec::new()))?;
             machine.planned(&plan);
-            Ok(plan)
+            Ok((plan, ()))
         };
         DISPLAY.with(|display: &Display| {
             let course = Course::new(machine, display, wishes, 0);

@@ -241,6 +241,8 @@ impl<'a> Ports for Machine<'a> {
     where
         Self: 'b;
 
+    type Hooks = ();
+
     fn engine(&self) -> &impl Engine {
         &self.ports
     }
@@ -253,10 +255,10 @@ impl<'a> Ports for Machine<'a> {
         self
     }
 
-    async fn keep_copy(&self, plan: &Plan, (): &()) {
-        if self.ports.point("keep-copy").await.is_ok() {
-            self.runs.borrow_mut().copies.push(plan.run.clone());
-        }
+    async fn keep_copy(&self, plan: &Plan, (): &()) -> Result<(), Failure> {
+        self.ports.point("keep-copy").await?;
+        self.runs.borrow_mut().copies.push(plan.run.clone());
+        Ok(())
     }
 
     async fn end_left_commands(&self, _: Option<&RunId>) -> Result<(), Failure> {
@@ -268,13 +270,13 @@ impl<'a> Ports for Machine<'a> {
         if all { loaded } else { Ok(()) }
     }
 
-    fn world<'b>(&'b self, plan: &'b Plan, (): &'b (), _: bool) -> Self::World<'b> {
+    fn world<'b>(&'b self, plan: &'b Plan, (): &'b (), _: &Recorder<'a>, (): (), _: bool) -> Self::World<'b> {
         self.held("a run goes on");
         let performer = Performer::new(Simulation(self.world), plan, DISPLAY.with(Display::clone));
         Steps { performer, world: self.world }
     }
 
-    async fn settle<'b>(&'b self, _: &Self::World<'b>, _: &End) -> Vec<String>
+    async fn settle<'b>(&'b self, _: &Self::World<'b>, _: &Recorder<'a>, _: &End) -> Vec<String>
     where
         Self: 'b,
     {

@@ -219,8 +219,8 @@ fn what_is_scarce_and_what_is_left_is_told_as_in_a_plan() {
     let mut facts = facts();
     let observed = &mut facts.services[0].observed;
     observed.room =
-        vec![Failure::new("a container of `app` uses 300 MB of memory").hint("`x-swap: { order: stop-first }`")];
-    observed.leftovers = vec![Failure::new("`/etc/nginx/swap/old.conf` is left").hint("delete it")];
+        vec![Notice::new("a container of `app` uses 300 MB of memory").cure("`x-swap: { order: stop-first }`")];
+    observed.leftovers = vec![Notice::new("`/etc/nginx/swap/old.conf` is left").cure("delete it")];
     check_bad(
         &facts,
         "\
@@ -259,7 +259,7 @@ not ready: 1 error
 fn what_nginx_lacks_is_told_once_for_two_services() {
     let mut facts = facts();
     let missing = Failure::new("nginx does not read `/etc/nginx/swap/app.conf`").hint("write `include …;`");
-    let slow = Failure::new("nginx 1.22.1 closes keep-alive connections").hint("nginx 1.27.4");
+    let slow = Notice::new("nginx 1.22.1 closes keep-alive connections").cure("nginx 1.27.4");
     facts.services.push(service("api"));
     for service in &mut facts.services {
         let nginx = service.nginx.as_mut().unwrap();
@@ -292,7 +292,9 @@ fn a_worker_with_everything_else_amiss_is_told_line_by_line() {
         command: "docker-compose".into(),
         version: Some("1.29.2".into()),
         v1: true,
-        other: Some("the containers were made by compose 2.40.3, which is not installed here: it recreates".into()),
+        other: Some(Notice::new(
+            "the containers were made by compose 2.40.3, which is not installed here: it recreates",
+        )),
     });
     facts.engine.as_mut().unwrap().local = false;
     facts.passed_over = vec!["db".parse().unwrap(), "redis".parse().unwrap()];
@@ -320,8 +322,12 @@ fn a_worker_with_everything_else_amiss_is_told_line_by_line() {
     worker.observed.anonymous_volumes =
         vec![crate::plan::AnonymousVolume { path: "/cache".into(), volume: "8c1f".into() }];
     worker.observed.grace = Some(Duration::ZERO);
-    worker.observed.hooks =
-        vec![LoadedHook { name: "migrate".into(), phases: vec![Phase::PreStart], digest: String::new() }];
+    worker.observed.hooks = vec![LoadedHook {
+        name: "migrate".into(),
+        phases: vec![Phase::PreStart],
+        digest: String::new(),
+        weighs_numbers: false,
+    }];
     facts.services = vec![worker];
     check_bad(
         &facts,

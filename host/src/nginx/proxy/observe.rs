@@ -16,7 +16,7 @@ use super::super::workers;
 use super::super::workers::Generation;
 use super::super::{DEFAULT_FOLDER, Shell};
 use super::{FileChange, Home, Nginx, Proxy, cut, reasons};
-use crate::model::{Failure, Output, ServiceName};
+use crate::model::{Failure, Notice, Output, ServiceName};
 use crate::text::{quote, quote_all};
 
 /// What was found out about nginx for one service.
@@ -72,11 +72,11 @@ impl Observation {
     /// Returns what people should know: what a reload costs here.
     ///
     /// `drain` is how long a drain may take; `tuned` tells whether [`tuning`](Self::tuning) is or will be in place.
-    pub fn notices(&self, drain: Duration, tuned: bool) -> Vec<Failure> {
+    pub fn notices(&self, drain: Duration, tuned: bool) -> Vec<Notice> {
         let Ok(configuration) = &self.configuration else { return Vec::new() };
         let mut notices = tuning::notices(configuration.version, &configuration.settings, drain, tuned);
         if !self.connects && self.place == Home::Container {
-            notices.push(Failure::new(format!(
+            notices.push(Notice::new(format!(
                 "nginx's container has no {}: whether nginx reaches a candidate is tried from this machine instead, or told by \
                  what the candidate listens on",
                 connect::TOOLS

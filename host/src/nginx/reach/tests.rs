@@ -40,9 +40,10 @@ fn told(dump: &str, names: &Names) -> String {
     for Pass { directive, value, place } in passes {
         let _ = writeln!(text, "through: {directive} {value} at {place}");
     }
-    for (kind, failures) in [("past", past), ("unclear", unclear), ("warning", warnings)] {
-        for Failure { what, hint, .. } in failures {
-            let _ = writeln!(text, "{kind}: {what}\n  do: {}", hint.unwrap_or_default());
+    let told = |failures: Vec<Failure>| failures.into_iter().map(Notice::from).collect();
+    for (kind, notices) in [("past", told(past)), ("unclear", told(unclear)), ("warning", warnings)] {
+        for Notice { what, cure } in notices {
+            let _ = writeln!(text, "{kind}: {what}\n  do: {}", cure.unwrap_or_default());
         }
     }
     text

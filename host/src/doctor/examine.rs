@@ -255,7 +255,7 @@ impl Site {
         let nginx = nginx.map(|sender| (sender.knows(), nginx_facts(&sender, drain)));
         let nginx = nginx.filter(|(knows, facts)| {
             *knows
-                || observed.front.is_some()
+                || !observed.fronts.is_empty()
                 || facts.problems.iter().any(|problem| observed.problems.contains(problem))
         });
         Ok(Box::new(ServiceFacts {

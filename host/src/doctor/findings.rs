@@ -410,7 +410,7 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
         list.ok("two of its containers can run beside each other");
     }
     let is_worker = facts.asked && of_nginx.is_empty() && refused.is_empty();
-    match &seen.front {
+    match seen.front() {
         Some(front) => named_by(facts, front, list),
         None if is_worker => list.ok("no nginx sends requests to it: a worker, swapped without switch and drain"),
         None => {}
@@ -567,7 +567,7 @@ fn checks(facts: &ServiceFacts, list: &mut List) {
     if !known.is_empty() {
         list.ok(format!("healthy when {} agree{}", known.join(" and "), if known.len() == 1 { "s" } else { "" }));
     } else if facts.asked {
-        let (what, cure) = match seen.front {
+        let (what, cure) = match seen.front() {
             Some(_) => ("that its port accepts connections", "x-swap: { health: { http: /up } }"),
             None => ("that it runs for a second", "x-swap: { health: ./healthcheck }"),
         };
@@ -627,7 +627,7 @@ fn indented(text: &str) -> String {
 impl DoctorFacts {
     /// Tells whether an answer was seen from each container to which nginx sends requests.
     pub fn are_answered(&self) -> bool {
-        let front = |service: &&ServiceFacts| service.asked && service.observed.front.is_some();
+        let front = |service: &&ServiceFacts| service.asked && !service.observed.fronts.is_empty();
         let is_answered = |service: &ServiceFacts| {
             service
                 .answers

@@ -44,7 +44,7 @@ impl Site {
     /// Asks nginx's front door for pages of a service until an answer comes from its live containers. `None`: from here nobody knows
     /// that door, or there is nobody who could answer.
     pub(crate) async fn answers(&self, observed: &ObservedService, sender: &Sender) -> Option<Answers> {
-        if !self.docker.is_local() || observed.live.is_empty() || observed.down || observed.front.is_none() {
+        if !self.docker.is_local() || observed.live.is_empty() || observed.down || observed.fronts.is_empty() {
             return None;
         }
         let upstream = observed.settings.upstream(&observed.name);

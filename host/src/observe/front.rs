@@ -47,7 +47,7 @@ impl Site {
         match self.front(observed, service, live, &sender, survey).await {
             Ok(mut front) => {
                 self.settle_probe(observed, &mut front, sender.container.as_ref(), &sender.observation).await;
-                observed.front = Some(front);
+                observed.fronts = vec![front];
             }
             Err(failure) => observed.problems.push(failure),
         }

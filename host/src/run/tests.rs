@@ -57,7 +57,7 @@ fn observed(text: &str, proxied: bool, hooks: bool, order: Order) -> ObservedSer
         settings: Settings { order, ..Settings::default() },
         live: vec![container(text)],
         image: Some(Image { name: "demo".to_owned(), id: "sha256:2".to_owned() }),
-        front: proxied.then(|| Front { current: true, ..front() }),
+        fronts: Vec::from_iter(proxied.then(|| Front { current: true, ..front() })),
         hooks: if hooks { vec![all] } else { Vec::new() },
         ..ObservedService::empty(name(text))
     }
@@ -358,12 +358,12 @@ fn the_facts_are_the_last_that_were_learnt() {
     let events = [
         Event::Done { step: 0, learnt: candidates("created") },
         Event::Done { step: 1, learnt: candidates("started") },
-        Event::Done { step: 3, learnt: StepResult::Former { generation: generation.clone() } },
+        Event::Done { step: 3, learnt: StepResult::Former { routes: vec![generation.clone()] } },
         Event::Done { step: 99, learnt: candidates("nowhere") },
     ];
     let facts = RunFacts::of(&plan, &events);
     assert_eq!(facts.candidates(&name("app")), [container("started")]);
-    assert_eq!(facts.former.get(&name("app")), Some(&generation));
+    assert_eq!(facts.former.get(&name("app")), Some(&vec![generation]));
     assert_eq!(facts.candidates(&name("other")), []);
 }
 
@@ -519,7 +519,7 @@ fn planned_service() -> PlannedService {
         hooks: Phase::ALL.map(|phase| (phase, vec!["judge".to_owned()])).into(),
         digests: [("judge".to_owned(), "sha256:4".to_owned())].into(),
         hook_timeout: second,
-        front: Some(Front {
+        fronts: vec![Front {
             place: Some("/srv/swap".to_owned()),
             upstream: Some(name("shop")),
             written_by_others: true,
@@ -536,7 +536,7 @@ fn planned_service() -> PlannedService {
                 reaches: Reaches::Live { proof: "seen".to_owned() },
             }),
             ..front()
-        }),
+        }],
         judged: true,
         watch: second,
         drain_timeout: second,
@@ -635,7 +635,7 @@ fn one_of_each_but_the_plan() -> Vec<Event> {
         Event::Started { step: 0 },
         Event::Done { step: 0, learnt: StepResult::Nothing },
         Event::Done { step: 1, learnt: StepResult::candidates(vec![container("new")]) },
-        Event::Done { step: 6, learnt: StepResult::Former { generation } },
+        Event::Done { step: 6, learnt: StepResult::Former { routes: vec![generation] } },
         Event::Failed { step: 7, failure: failure() },
         Event::UndoStarted { step: 6 },
         Event::UndoFailed { step: 6, failure: failure() },
@@ -714,7 +714,7 @@ fn journals_of_version_1_are_read_for_ever() {
         stays: Duration::ZERO,
         digests: BTreeMap::new(),
         hook_timeout: Duration::from_secs(300),
-        front: Some(front()),
+        fronts: vec![front()],
         judged: false,
         grace: Some(second),
         volumes: Vec::new(),

@@ -56,7 +56,7 @@ pub(super) async fn front(site: &Site, options: &Options, service: &ServiceName)
     settings.watch = Duration::ZERO;
     let observed = site.observe(vec![(service.clone(), settings)]).await?;
     plan_of(run_id(Timestamp::now(), None), &observed).map_err(NotDone::Refused)?;
-    let front = observed.services.into_iter().find_map(|seen| seen.front);
+    let front = observed.services.into_iter().find_map(|seen| seen.fronts.into_iter().next());
     front.ok_or_else(|| {
         Failure::new(format!("no nginx sends requests to `{service}`, so there is nothing that could be measured"))
             .into()

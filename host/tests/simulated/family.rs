@@ -244,7 +244,7 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 },
                 callers: vec!["demo-caller-1".to_owned()],
             })),
-            front: shape.proxied.then(|| Front {
+            fronts: Vec::from_iter(shape.proxied.then(|| Front {
                 proxy: ProxyChoice::Host,
                 container: None,
                 directory: "/etc/nginx/swap".to_owned(),
@@ -267,7 +267,7 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 probe: None,
                 probe_rate: None,
                 probe_way: None,
-            }),
+            })),
             hooks: if family.hooks { vec![hooks] } else { Vec::new() },
             lifecycle: if family.hooks { lifecycle() } else { Lifecycle::default() },
             ..ObservedService::empty(service.name.clone())

@@ -821,7 +821,7 @@ impl Judge for Simulation<'_> {
         candidate: &Container,
         _: &[Check],
         _: Option<u16>,
-        _: Option<&Front>,
+        _: &[Front],
     ) -> Result<Judged, Failure> {
         self.point("checks").await.map(|()| Judged(candidate.id.clone()))
     }

@@ -35,7 +35,7 @@ fn service(name: &str) -> ServiceFacts {
     let mut observed = ObservedService::empty(name.parse().unwrap());
     observed.live = vec![live];
     observed.image = Some(Image { name: format!("demo-{name}"), id: "sha256:834266a1bf0912345678".into() });
-    observed.front = Some(front);
+    observed.fronts = vec![front];
     observed.settings.health = vec![Check::Http("/up".into())];
     observed.grace = Some(Duration::from_secs(30));
     ServiceFacts {
@@ -267,7 +267,7 @@ fn what_nginx_lacks_is_told_once_for_two_services() {
         nginx.passes.clear();
         nginx.problems = vec![missing.clone()];
         nginx.notices = vec![slow.clone()];
-        service.observed.front = None;
+        service.observed.fronts = Vec::new();
         service.observed.problems = vec![missing.clone()];
     }
     check_bad(
@@ -315,7 +315,7 @@ fn a_worker_with_everything_else_amiss_is_told_line_by_line() {
             needs: vec!["exec:db".parse().unwrap()],
         }),
     ];
-    worker.observed.front = None;
+    worker.observed.fronts = Vec::new();
     worker.observed.settings = crate::model::Settings { order: Order::StopFirst, ..Default::default() };
     worker.observed.anonymous_volumes =
         vec![crate::plan::AnonymousVolume { path: "/cache".into(), volume: "8c1f".into() }];

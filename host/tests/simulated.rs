@@ -136,10 +136,10 @@ fn every_fault_at_every_point_ends_at_rest() {
     let (mut runs, mut states) = (0, 0);
     let most = number("SWAP_SIM_FAULTS").unwrap_or(1);
     for then in [Then::Forward, Then::Back, Then::WithoutJournal] {
-        for story in
-            stories(then, Lies::default(), unchanged).iter().chain(&called_stories(then, Lies::default(), unchanged))
-        {
-            let mut exhaustive = Exhaustive { story, runs: 0, states: HashSet::new() };
+        // Of those behind two nginxes the first ones: with folders of their own and a shared one, known and new.
+        let families = families().into_iter().chain(called()).chain(behind_two().into_iter().take(4));
+        for story in families.map(|family| Story::new(family, then, Lies::default(), unchanged)) {
+            let mut exhaustive = Exhaustive { story: &story, runs: 0, states: HashSet::new() };
             exhaustive.go(&mut Vec::new(), most);
             println!("{}, then {then:?}: {} runs, {} states", story.name(), exhaustive.runs, exhaustive.states.len());
             runs += exhaustive.runs;

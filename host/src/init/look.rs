@@ -96,7 +96,10 @@ impl<'a> Asking<'a> {
             Receiver { name: self.service, settings: self.settings, of_compose: self.of_service, live: &live };
         let site = self.site?;
         let survey = Survey::new(site, self.all, vec![receiver.upstream().clone()]);
-        let front = site.senders(receiver, &survey).await.front?;
+        // Of several, one that is not prepared.
+        let mut fronts = site.senders(receiver, &survey).await.fronts;
+        fronts.sort_by_key(|front| front.problems().is_empty());
+        let front = fronts.into_iter().next()?;
         front.knows().then_some((front.choice, front.has_file))
     }
 

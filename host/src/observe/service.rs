@@ -35,8 +35,8 @@ impl Site {
     ) -> Result<ObservedService, Failure> {
         let running: Vec<&ContainerFacts> = survey.running_of(&name);
         let observed = self.observe_live(name.clone(), settings.clone(), survey, running.clone()).await?;
-        let Some((live, left)) = observed.front().and_then(|front| left_behind(front.before.as_deref()?, &running))
-        else {
+        let files = observed.fronts.iter().filter_map(|front| front.before.as_deref());
+        let Some((live, left)) = left_behind(files, &running) else {
             return Ok(observed);
         };
         let mut observed = self.observe_live(name, settings, survey, live).await?;

@@ -122,7 +122,7 @@ impl<P: Ports> Performer<'_, P> {
         let mut unnamed = Vec::new();
         for front in &planned.fronts {
             let file = self.ports.edge().published(service, front).await?;
-            if !file.is_some_and(|file| file.by_address().is_some()) {
+            if file.is_none_or(|file| file.by_address().is_none()) {
                 unnamed.push(front);
             }
         }

@@ -309,6 +309,40 @@ plan for app of project demo: 9 steps
 }
 
 #[test]
+fn several_nginxes_are_named_each() {
+    let edge = ProxyChoice::Service("edge".parse().expect("a name"));
+    let edge = Front { proxy: edge, directory: "/srv/swap".to_owned(), obeyed: false, ..front() };
+    let planned = outcome(vec![ObservedService { fronts: vec![front(), edge.clone()], ..app() }]);
+    let planned = planned.expect("a plan");
+    assert_eq!(planned.to_string(), "\
+plan for app of project demo: 9 steps
+  1  adopt       app: /etc/nginx/swap/app.conf of nginx names demo-app-1, as nginx has it already; /srv/swap/app.conf of edge names demo-app-1, so that no reload finds what is not ready
+  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  3  start       app: start what was created, in demo_default
+  4  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
+  5  switch      app: /etc/nginx/swap/app.conf of nginx and /srv/swap/app.conf of edge name the candidates instead of demo-app-1, test, reload nginx and edge, confirm
+  6  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  7  commit      from here the run only goes forward
+  8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+  9  rest        app: /etc/nginx/swap/app.conf of nginx and /srv/swap/app.conf of edge name app, for the next start of nginx (no reload)
+");
+    let undo = planned.undo(&planned.steps[0]).expect("an undo");
+    assert_eq!(
+        planned.text(&undo),
+        "release     app: remove /etc/nginx/swap/app.conf of nginx and /srv/swap/app.conf of edge again"
+    );
+    // Two containers of one service have one folder.
+    let twin = |name: &str| Front { proxy: ProxyChoice::Container(name.parse().expect("a name")), ..front() };
+    let twins = ObservedService { fronts: vec![twin("demo-nginx-1"), twin("demo-nginx-2")], ..app() };
+    let planned = outcome(vec![twins]).expect("a plan");
+    assert_eq!(
+        planned.text(&planned.steps[4]),
+        "switch      app: /etc/nginx/swap/app.conf of the container demo-nginx-1 and the container demo-nginx-2 name the \
+         candidates instead of demo-app-1, test, reload the container demo-nginx-1 and the container demo-nginx-2, confirm"
+    );
+}
+
+#[test]
 fn what_the_operator_should_know_is_noted() {
     let seen = ObservedService {
         stopped: vec![container("app", 3), container("app", 4)],

@@ -367,6 +367,20 @@ fn the_facts_are_the_last_that_were_learnt() {
     assert_eq!(facts.candidates(&name("other")), []);
 }
 
+#[test]
+fn who_obeyed_the_former_route_is_read_in_each_version() {
+    let former = |routes: &[&str]| StepResult::Former {
+        routes: routes.iter().map(|route| FormerRoute(serde_json::json!({ "boot": route }))).collect(),
+    };
+    let check = |text: &str, expected: &[&str]| {
+        assert_eq!(serde_json::from_str::<StepResult>(text).expect("a result"), former(expected), "{text}");
+    };
+    check(r#"{"kind":"former","generation":{"boot":"a"}}"#, &["a"]);
+    check(r#"{"kind":"former","routes":[{"boot":"a"},{"boot":"b"}]}"#, &["a", "b"]);
+    let written = serde_json::to_string(&former(&["a"])).expect("a text");
+    assert_eq!(written, r#"{"kind":"former","routes":[{"boot":"a"}]}"#);
+}
+
 /// What may follow where steps begin beside one another: some of them have begun, or all, and one of them ends in one way or
 /// another.
 fn begun(steps: &[usize], start: impl Fn(usize) -> Event, ends: [&dyn Fn(usize) -> Event; 2]) -> Vec<Vec<Event>> {

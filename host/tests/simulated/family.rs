@@ -106,11 +106,11 @@ pub fn behind_two() -> Vec<Family> {
     let full = |name, services| Family { name, services, hooks: true, watch: true };
     vec![
         plain("app behind two", vec![TWICE]),
-        full("app with hooks behind two", vec![TWICE]),
         plain("first swap of app behind two", vec![Shape { known: false, ..TWICE }]),
-        full("app behind two, one of them new", vec![Shape { joins: true, ..TWICE }]),
+        plain("app behind two, one of them new", vec![Shape { joins: true, ..TWICE }]),
         plain("app behind two that share a folder", vec![Shape { shared: true, ..TWICE }]),
         plain("first swap behind two that share a folder", vec![Shape { shared: true, known: false, ..TWICE }]),
+        full("app with hooks behind two", vec![TWICE]),
         full("app behind two after somebody reloaded both", vec![Shape { reloaded: true, ..TWICE }]),
         plain("app behind two after somebody recreated it", vec![Shape { stale: true, ..TWICE }]),
         plain("app behind two after a run that died", vec![Shape { rests: false, left: true, ..TWICE }]),

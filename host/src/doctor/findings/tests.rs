@@ -42,7 +42,7 @@ fn service(name: &str) -> ServiceFacts {
         observed,
         asked: true,
         restart: Some("unless-stopped".into()),
-        nginx: Some(nginx()),
+        nginxes: vec![nginx()],
         hooks: Vec::new(),
         unfinished: Vec::new(),
         answers: Some(Answers {
@@ -156,7 +156,7 @@ fn an_engine_that_is_out_of_reach_hides_nothing_of_the_compose_file() {
     facts.engine = Err(Failure::new("no engine answers at `unix:///var/run/docker.sock`").hint("start it"));
     let app = &mut facts.services[0];
     app.asked = false;
-    app.nginx = None;
+    app.nginxes = Vec::new();
     app.restart = Some("no".into());
     app.observed = ObservedService {
         container_name: Some("shop".into()),
@@ -262,7 +262,7 @@ fn what_nginx_lacks_is_told_once_for_two_services() {
     let slow = Failure::new("nginx 1.22.1 closes keep-alive connections").hint("nginx 1.27.4");
     facts.services.push(service("api"));
     for service in &mut facts.services {
-        let nginx = service.nginx.as_mut().unwrap();
+        let nginx = &mut service.nginxes[0];
         nginx.include = None;
         nginx.passes.clear();
         nginx.problems = vec![missing.clone()];
@@ -304,7 +304,7 @@ fn a_worker_with_everything_else_amiss_is_told_line_by_line() {
         ];
     }
     let mut worker = service("worker");
-    worker.nginx = None;
+    worker.nginxes = Vec::new();
     worker.restart = Some("no".into());
     worker.unfinished = vec!["20260131-154502-9f3a".into()];
     worker.hooks = vec![

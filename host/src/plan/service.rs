@@ -129,7 +129,7 @@ impl PlannedService {
         probed && self.hooks(Phase::Health).is_empty() && !self.checks.iter().any(Check::asks)
     }
 
-    /// Returns the first nginx before it: the one that a probe asks, and hooks as the front door; `None`: a worker.
+    /// Returns the first nginx before it: the one that a probe asks; `None`: a worker.
     pub fn front(&self) -> Option<&Front> {
         self.fronts.first()
     }

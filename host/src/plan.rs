@@ -33,7 +33,7 @@ pub use make::plan;
 pub use observed::{
     AnonymousVolume, CalledIn, Front, NetworkPort, Observed, ObservedService, ProbeWay, Retag, Sidecar,
 };
-pub use print::names;
+pub use print::{alike, files, names, proxies};
 pub use refuse::{port, refusals, single, unshared};
 pub use service::PlannedService;
 pub use steps::Step;
@@ -88,14 +88,9 @@ impl Plan {
         self.services.iter().find(|planned| planned.name == *name)
     }
 
-    /// Returns the nginx before each service that has one, with its service.
+    /// Returns each nginx before a service, with the service.
     pub fn fronts(&self) -> impl Iterator<Item = (&ServiceName, &Front)> {
-        self.services.iter().filter_map(|planned| planned.front.as_ref().map(|front| (&planned.name, front)))
-    }
-
-    /// Returns the nginx before a service; `None` for a worker.
-    pub fn front(&self, service: &ServiceName) -> Option<&Front> {
-        self.service(service)?.front.as_ref()
+        self.services.iter().flat_map(|planned| planned.fronts.iter().map(|front| (&planned.name, front)))
     }
 
     /// Returns the step that undoes this one, done or half done; `None` where there is nothing to undo.

@@ -8,7 +8,7 @@ pub mod trace;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::{Container, Failure, FormerRoute, NetworkPlace, ServiceName};
 use crate::plan::{Plan, Step};
@@ -151,8 +151,9 @@ pub enum StepResult {
     },
     /// Who may still send requests to the old containers.
     Former {
-        /// What the edge says of them.
-        generation: FormerRoute,
+        /// What each edge says of them, in the order of the plan's. Version 1 knew one edge.
+        #[serde(alias = "generation", deserialize_with = "one_or_each")]
+        routes: Vec<FormerRoute>,
     },
     /// Hooks that failed where that holds nothing up: what they were asked to undo may be left.
     Disagreed {
@@ -172,6 +173,14 @@ impl StepResult {
     }
 }
 
+/// Reads what each edge says, or what the one says that a journal of version 1 knows.
+fn one_or_each<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FormerRoute>, D::Error> {
+    Ok(match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::Array(routes) => routes.into_iter().map(FormerRoute).collect(),
+        route => vec![FormerRoute(route)],
+    })
+}
+
 /// What the events of a run tell about the world, for the steps that follow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunFacts {
@@ -179,8 +188,9 @@ pub struct RunFacts {
     pub candidates: BTreeMap<ServiceName, Vec<Container>>,
     /// The places in their networks that candidates were created with, by their ids.
     pub places: BTreeMap<String, Vec<NetworkPlace>>,
-    /// Who may still send requests to each service's old containers.
-    pub former: BTreeMap<ServiceName, FormerRoute>,
+    /// Who may still send requests to each service's old containers, by what each edge before it says, in the order of the
+    /// plan's.
+    pub former: BTreeMap<ServiceName, Vec<FormerRoute>>,
     /// What made the run unwind, if it does.
     pub unwound: Option<String>,
 }
@@ -198,8 +208,8 @@ impl RunFacts {
                     facts.candidates.insert(service.clone(), containers.clone());
                     facts.places.extend(places.clone());
                 }
-                StepResult::Former { generation } => {
-                    facts.former.insert(service.clone(), generation.clone());
+                StepResult::Former { routes } => {
+                    facts.former.insert(service.clone(), routes.clone());
                 }
             }
         }

@@ -327,7 +327,7 @@ pub trait Judge {
         candidate: &Container,
         checks: &[Check],
         port: Option<u16>,
-        front: Option<&Front>,
+        fronts: &[Front],
     ) -> impl Future<Output = Result<Self::Checks, Failure>>;
 
     /// Asks every check and every health hook once; all must agree.

@@ -519,11 +519,14 @@ impl Stack {
 
     /// Asks the front door once, on a connection of its own.
     pub fn get(&self, path: &str) -> Result<Answer, Cause> {
+        self.get_at(self.door, path)
+    }
+
+    /// Asks another door of this machine once, on a connection of its own.
+    pub fn get_at(&self, door: SocketAddr, path: &str) -> Result<Answer, Cause> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|_| Cause::Connect)?;
         let limit = Duration::from_secs(10);
-        runtime.block_on(async {
-            Connection::open(self.door, limit).await?.ask(&Request::get(path).closing(), limit).await
-        })
+        runtime.block_on(async { Connection::open(door, limit).await?.ask(&Request::get(path).closing(), limit).await })
     }
 
     /// Returns the version that answers at the front door, or why there is no good answer.

@@ -8,6 +8,7 @@ mod contract;
 mod controls;
 mod crowds;
 mod door;
+mod edges;
 mod failpoints;
 mod faults;
 mod flows;

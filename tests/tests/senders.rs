@@ -82,24 +82,6 @@ fn a_name_in_a_variable_with_a_port_is_refused() {
 }
 
 #[test]
-fn an_nginx_that_runs_twice_is_refused() {
-    let stack = Stack::builder()
-        .compose("    ports:\n      - \"127.0.0.1:[port]:80\"\n", "    ports: [\"80\"]\n")
-        .scale("nginx", 2)
-        .up_when("")
-        .up();
-    let before = stack.world();
-    shows(
-        &stack.swap(["app"]).expect_exit(REFUSED),
-        expect![[r#"
-        error: the proxy `nginx` runs in 2 containers ([project]-nginx-1, [project]-nginx-2), and swap switches one: the others would send requests to what is not there any more
-        hint: `docker compose up -d --no-recreate --scale nginx=1 nginx`, then `swap app`
-    "#]],
-    );
-    assert_eq!(stack.world(), before);
-}
-
-#[test]
 fn an_address_of_its_own_is_refused() {
     let stack = Stack::builder().up();
     // In the file alone: a network would have to be made anew for its subnet, and the refusal comes before that matters.

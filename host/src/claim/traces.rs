@@ -58,22 +58,27 @@ async fn traces_in(
 ) -> Result<Traces, Failure> {
     let service = &planned.name;
     let seen = engine.of_service(&plan.project, service).await?;
-    let front = planned.front.as_ref();
+    let reach = planned.reach();
     let created = created_by(planned, &seen);
     let place = |seen: &&ContainerFacts| {
         let address =
-            front.and_then(|front| Some(SocketAddr::new(seen.address(front.network.as_deref())?, front.port)));
+            reach.as_ref().and_then(|reach| Some(SocketAddr::new(seen.address(reach.network.as_deref())?, reach.port)));
         container(seen, address.filter(|_| seen.runs()))
     };
     let is_old = |seen: &&ContainerFacts| planned.live.iter().any(|live| live.id == seen.id);
     let old: Vec<&ContainerFacts> = seen.iter().filter(is_old).collect();
-    let file = match front {
-        Some(front) => edge.published(service, front).await?,
-        None => None,
-    };
-    let targets = file.iter().filter_map(|file| file.said.as_ref()).flat_map(|said| &said.route.targets);
-    let named: BTreeSet<&str> = targets.map(|target| target.id.as_str()).collect();
-    let names = |ids: &mut dyn Iterator<Item = &str>| ids.map(short).collect::<BTreeSet<_>>() == named;
+    let mut files = Vec::new();
+    for front in &planned.fronts {
+        files.push((front.is_new(), edge.published(service, front).await?));
+    }
+    // Whom each file names; nobody where there is none.
+    let named = files.iter().map(|(_, file)| {
+        let targets = file.iter().filter_map(|file| file.said.as_ref()).flat_map(|said| &said.route.targets);
+        targets.map(|target| target.id.as_str()).collect::<BTreeSet<&str>>()
+    });
+    let named: Vec<BTreeSet<&str>> = named.collect();
+    let candidates: BTreeSet<&str> = created.iter().map(|seen| short(&seen.id)).collect();
+    let live: BTreeSet<&str> = planned.live.iter().map(|live| short(&live.id)).collect();
     Ok(Traces {
         candidates: created.iter().map(place).collect(),
         candidates_started: created.iter().filter(|seen| seen.state != ContainerStatus::Created).count(),
@@ -81,9 +86,9 @@ async fn traces_in(
         old_there: old.len(),
         old_run: old.iter().filter(|seen| seen.runs()).count(),
         // What people had written before is there before the run and after it.
-        file: file.as_ref().is_some_and(|file| file.is_ours),
-        names_candidates: !named.is_empty() && names(&mut created.iter().map(|seen| seen.id.as_str())),
-        names_others: !named.is_empty() && !names(&mut planned.live.iter().map(|live| live.id.as_str())),
+        file: files.iter().any(|(is_new, file)| *is_new && file.as_ref().is_some_and(|file| file.is_ours)),
+        names_candidates: !named.is_empty() && named.iter().all(|named| !named.is_empty() && *named == candidates),
+        names_others: named.iter().any(|named| !named.is_empty() && *named != live),
     })
 }
 

@@ -149,7 +149,7 @@ fn unasked(name: &ServiceName, service: &compose::Service, settings: Settings) -
         observed,
         asked: false,
         restart: Some(service.restart.clone().unwrap_or_else(|| "no".to_owned())),
-        nginx: None,
+        nginxes: Vec::new(),
         hooks,
         unfinished: Vec::new(),
         answers: None,
@@ -198,12 +198,12 @@ impl Site {
         }
     }
 
-    /// Looks at the nginx before a service; `None` where there is none, or none that answers. Then a plan says why.
-    async fn look_at_nginx(&self, name: &ServiceName, settings: &Settings, survey: &Survey<'_>) -> Option<Sender> {
+    /// Looks at the nginxes before a service; none where there is none, or none that answers. Then a plan says why.
+    async fn look_at_nginxes(&self, name: &ServiceName, settings: &Settings, survey: &Survey<'_>) -> Vec<Sender> {
         let live = survey.running_of(name);
         let of_compose = self.project.services.get(name).cloned().unwrap_or_default();
         let receiver = Receiver { name, settings, of_compose: &of_compose, live: &live };
-        self.senders(receiver, survey).await.front
+        self.senders(receiver, survey).await.fronts
     }
 
     /// Looks at each hook of a service by itself.
@@ -227,8 +227,8 @@ impl Site {
         named: bool,
         survey: &Survey<'_>,
     ) -> Result<Box<ServiceFacts>, ServiceName> {
-        let nginx = self.look_at_nginx(&name, &settings, survey).await;
-        if !named && settings == Settings::default() && !nginx.as_ref().is_some_and(Sender::knows) {
+        let nginxes = self.look_at_nginxes(&name, &settings, survey).await;
+        if !named && settings == Settings::default() && !nginxes.iter().any(Sender::knows) {
             return Err(name);
         }
         let drain = settings.timeouts.drain;
@@ -248,25 +248,15 @@ impl Site {
         observed.problems.retain(|problem| !hooks.iter().any(|hook| hook.as_ref().err() == Some(problem)));
         let unfinished = self.folder().unfinished(&name).unwrap_or_default();
         let unfinished = unfinished.into_iter().map(|recorded| recorded.run.to_string()).collect();
-        let answers = match &nginx {
-            Some(sender) => self.answers(&observed, sender).await,
-            None => None,
-        };
-        let nginx = nginx.map(|sender| (sender.knows(), nginx_facts(&sender, drain)));
-        let nginx = nginx.filter(|(knows, facts)| {
+        let answers = self.answers(&observed, &nginxes).await;
+        let nginxes = nginxes.iter().map(|sender| (sender.knows(), nginx_facts(sender, drain)));
+        let is_told = |(knows, facts): &(bool, NginxFacts)| {
             *knows
-                || observed.front.is_some()
+                || !observed.fronts.is_empty()
                 || facts.problems.iter().any(|problem| observed.problems.contains(problem))
-        });
-        Ok(Box::new(ServiceFacts {
-            observed,
-            asked: true,
-            restart,
-            nginx: nginx.map(|(_, facts)| facts),
-            hooks,
-            unfinished,
-            answers,
-        }))
+        };
+        let nginxes = nginxes.filter(is_told).map(|(_, facts)| facts).collect();
+        Ok(Box::new(ServiceFacts { observed, asked: true, restart, nginxes, hooks, unfinished, answers }))
     }
 }
 

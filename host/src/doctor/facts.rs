@@ -74,8 +74,8 @@ pub struct ServiceFacts {
     pub asked: bool,
     /// The restart policy, as `no` or `unless-stopped`; `None`: unknown.
     pub restart: Option<String>,
-    /// The nginx before it; `None`: none was found, or it could not be looked at.
-    pub nginx: Option<NginxFacts>,
+    /// The nginxes before it; none: none was found, or it could not be looked at.
+    pub nginxes: Vec<NginxFacts>,
     /// The hooks: what each says about itself, or why it can't be used.
     pub hooks: Vec<Result<HookFacts, Failure>>,
     /// The runs that are not over.
@@ -141,7 +141,7 @@ pub struct StateFacts {
 impl DoctorFacts {
     /// Tells whether an answer was seen from each container to which nginx sends requests.
     pub fn are_answered(&self) -> bool {
-        let front = |service: &&ServiceFacts| service.asked && service.observed.front.is_some();
+        let front = |service: &&ServiceFacts| service.asked && !service.observed.fronts.is_empty();
         let is_answered = |service: &ServiceFacts| {
             service
                 .answers

@@ -69,9 +69,7 @@ pub fn findings(facts: &DoctorFacts) -> Vec<Finding> {
     tool(&facts.tool, &mut list);
     project(facts, &mut list);
     for service in &facts.services {
-        if let Some(nginx) = &service.nginx {
-            front(nginx, &mut list);
-        }
+        service.nginxes.iter().for_each(|nginx| front(nginx, &mut list));
     }
     for service in &facts.services {
         one_service(service, &mut list);
@@ -182,7 +180,7 @@ fn compose_warning(warning: &str) -> (Severity, &'static str, &'static str) {
 /// Returns the services of which nothing is told: an nginx has a part of its own beside the services that it fronts.
 fn passed_over(facts: &DoctorFacts) -> Vec<ServiceName> {
     let fronts = |name: &ServiceName| {
-        facts.services.iter().filter_map(|service| service.nginx.as_ref()).any(|nginx| nginx.proxy == name.as_str())
+        facts.services.iter().flat_map(|service| &service.nginxes).any(|nginx| nginx.proxy == name.as_str())
     };
     facts.passed_over.iter().filter(|name| !fronts(name)).cloned().collect()
 }
@@ -270,7 +268,7 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
     let seen = &facts.observed;
     let name = &seen.name;
     list.part(format!("service {name}"));
-    let of_nginx: &[Failure] = facts.nginx.as_ref().map_or(&[], |nginx| &nginx.problems);
+    let of_nginx: Vec<&Failure> = facts.nginxes.iter().flat_map(|nginx| &nginx.problems).collect();
     let of_hooks: Vec<&Failure> = facts.hooks.iter().filter_map(|hook| hook.as_ref().err()).collect();
     let refused = if facts.asked { refusals(seen) } else { single(seen) };
     for refusal in refused.iter().filter(|refusal| !of_nginx.contains(refusal) && !of_hooks.contains(refusal)) {
@@ -286,10 +284,13 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
         list.ok("two of its containers can run beside each other");
     }
     let is_worker = facts.asked && of_nginx.is_empty() && refused.is_empty();
-    match &seen.front {
-        Some(front) => named_by(facts, front, list),
-        None if is_worker => list.ok("no nginx sends requests to it: a worker, swapped without switch and drain"),
-        None => {}
+    match &seen.fronts[..] {
+        [first, ..] => {
+            list.ok(format!("nginx talks to its port {}", first.port));
+            seen.fronts.iter().for_each(|front| named_by(facts, front, list));
+        }
+        [] if is_worker => list.ok("no nginx sends requests to it: a worker, swapped without switch and drain"),
+        [] => {}
     }
     answered(facts, list);
     checks(facts, list);
@@ -310,11 +311,14 @@ fn one_service(facts: &ServiceFacts, list: &mut List) {
 /// Says how nginx's file names the service.
 fn named_by(facts: &ServiceFacts, front: &Front, list: &mut List) {
     let name = &facts.observed.name;
-    list.ok(format!("nginx talks to its port {}", front.port));
+    let file = match facts.observed.fronts.len() {
+        1 => front.file(name),
+        _ => format!("{} of {}", front.file(name), front.proxy),
+    };
     if !front.current && facts.unfinished.is_empty() {
         list.say(
             Severity::Note,
-            format!("{} does not name the live containers by address yet", front.file(name)),
+            format!("{file} does not name the live containers by address yet"),
             "until then nginx finds the service by DNS, which knows containers that are not ready",
             format!("nothing: the first `swap {name}` does it"),
         );
@@ -322,7 +326,7 @@ fn named_by(facts: &ServiceFacts, front: &Front, list: &mut List) {
     if !front.asks_dns {
         list.say(
             Severity::Note,
-            format!("{} keeps addresses between two swaps: this nginx can't ask the engine's DNS for `{name}`", front.file(name)),
+            format!("{file} keeps addresses between two swaps: this nginx can't ask the engine's DNS for `{name}`"),
             "after a restart of the machine another container may have the address, and gets the requests",
             format!(
                 "let `{name}` be alone in a network, where nobody else gets an address: `networks: [ {name}-only ]` under \
@@ -440,7 +444,7 @@ fn checks(facts: &ServiceFacts, list: &mut List) {
     if !known.is_empty() {
         list.ok(format!("healthy when {} agree{}", known.join(" and "), if known.len() == 1 { "s" } else { "" }));
     } else if facts.asked {
-        let (what, cure) = match seen.front {
+        let (what, cure) = match seen.front() {
             Some(_) => ("that its port accepts connections", "x-swap: { health: { http: /up } }"),
             None => ("that it runs for a second", "x-swap: { health: ./healthcheck }"),
         };

@@ -96,8 +96,14 @@ impl<'a> Asking<'a> {
             Receiver { name: self.service, settings: self.settings, of_compose: self.of_service, live: &live };
         let site = self.site?;
         let survey = Survey::new(site, self.all, vec![receiver.upstream().clone()]);
-        let front = site.senders(receiver, &survey).await.front?;
-        front.knows().then_some((front.choice, front.has_file))
+        // Of several, one that is not prepared.
+        let mut fronts = site.senders(receiver, &survey).await.fronts;
+        fronts.sort_by_key(|front| front.problems().is_empty());
+        let front = fronts.into_iter().next()?;
+        // Where a service runs in several containers, all of them are prepared by its files.
+        let own = front.container.as_ref().filter(|seen| self.all.iter().any(|own| own.id == seen.id));
+        let own = own.and_then(|seen| seen.service.parse().ok()).map(ProxyChoice::Service);
+        front.knows().then_some((own.unwrap_or(front.choice), front.has_file))
     }
 
     /// Returns the service of the project that runs nginx, by what the files say.

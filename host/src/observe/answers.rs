@@ -1,10 +1,8 @@
 //! What the front door answers, and what the probe asks for.
 
 use super::senders::Sender;
-use crate::docker::ContainerFacts;
 use crate::measure::way::{self, Answers, Home};
 use crate::model::{Notice, Reaches};
-use crate::nginx::Observation;
 use crate::plan::{Front, ObservedService};
 use crate::site::Site;
 
@@ -12,14 +10,9 @@ use crate::site::Site;
 const MOST_PAGES: usize = 3;
 
 impl Site {
-    /// Settles what the probe asks for, by which door: what the operator wants; for hooks that judge its numbers, the front page.
-    pub(super) async fn settle_probe(
-        &self,
-        observed: &mut ObservedService,
-        front: &mut Front,
-        proxy: Option<&ContainerFacts>,
-        observation: &Observation,
-    ) {
+    /// Settles what the probe asks for, by which door of which nginx: what the operator wants; for hooks that judge its numbers, the
+    /// front page.
+    pub(super) async fn settle_probe(&self, observed: &mut ObservedService, front: &mut Front, senders: &[Sender]) {
         let judged = || observed.hooks.iter().any(|hook| hook.weighs_numbers).then(|| "/".to_owned());
         let Some(wanted) = observed.settings.probe.clone().or_else(judged) else { return };
         // What has these addresses here is not that machine's front door.
@@ -30,7 +23,7 @@ impl Site {
             let cure = format!("name it by its URL, as `--probe http://shop.example.com{wanted}`");
             return observed.notices.push(Notice::new(what).cure(cure));
         }
-        let ways = ways_to(observed, proxy, observation);
+        let ways: Vec<way::Way> = senders.iter().flat_map(|sender| ways_to(observed, sender)).collect();
         match way::settle(&self.docker, &wanted, &ways, &observed.live).await {
             Ok(settled) => {
                 observed.notices.extend(way::notice(&settled, &observed.live));
@@ -43,10 +36,23 @@ impl Site {
         }
     }
 
+    /// Asks the front door of each nginx before a service: what the first one tells from which no answer of it comes, else any.
+    pub(crate) async fn answers(&self, observed: &ObservedService, senders: &[Sender]) -> Option<Answers> {
+        let mut seen = None;
+        for sender in senders {
+            let answers = self.answers_of(observed, sender).await;
+            if answers.as_ref().is_some_and(|answers| !matches!(answers.reaches, Reaches::Live { .. })) {
+                return answers;
+            }
+            seen = seen.or(answers);
+        }
+        seen
+    }
+
     /// Asks nginx's front door for pages of a service until an answer comes from its live containers. `None`: from here nobody knows
     /// that door, or there is nobody who could answer.
-    pub(crate) async fn answers(&self, observed: &ObservedService, sender: &Sender) -> Option<Answers> {
-        if !self.docker.is_local() || observed.live.is_empty() || observed.down || observed.front.is_none() {
+    async fn answers_of(&self, observed: &ObservedService, sender: &Sender) -> Option<Answers> {
+        if !self.docker.is_local() || observed.live.is_empty() || observed.down || observed.fronts.is_empty() {
             return None;
         }
         let upstream = observed.settings.upstream(&observed.name);
@@ -60,7 +66,7 @@ impl Site {
                 pages.push(path.to_owned());
             }
         }
-        let ways = ways_to(observed, sender.container.as_ref(), &sender.observation);
+        let ways = ways_to(observed, sender);
         let mut first = None;
         for page in pages {
             let Ok(settled) = way::settle(&self.docker, &page, &ways, &observed.live).await else { continue };
@@ -81,11 +87,11 @@ impl Site {
 }
 
 /// Returns how this machine reaches the doors of the nginx before a service.
-fn ways_to(observed: &ObservedService, proxy: Option<&ContainerFacts>, observation: &Observation) -> Vec<way::Way> {
-    let home = match proxy.filter(|proxy| proxy.network_mode != "host") {
+fn ways_to(observed: &ObservedService, sender: &Sender) -> Vec<way::Way> {
+    let home = match sender.container.as_ref().filter(|proxy| proxy.network_mode != "host") {
         Some(proxy) => Home::Container(proxy.published.clone(), proxy.address(None)),
         None => Home::Host,
     };
-    let doors = observation.configuration.as_ref().map_or(&[][..], |configuration| &configuration.doors[..]);
+    let doors = sender.observation.configuration.as_ref().map_or(&[][..], |configuration| &configuration.doors[..]);
     way::ways(doors, observed.settings.upstream(&observed.name), &home)
 }

@@ -16,7 +16,7 @@ use crate::site::Site;
 use crate::site::containers::{container, owned_by_others};
 
 impl Site {
-    /// Finds what fronts the service and fills in all that depends on it.
+    /// Finds what fronts the service and fills in all that depends on it: all of the nginxes, or none where one can't be used.
     pub(super) async fn observe_front(
         &self,
         observed: &mut ObservedService,
@@ -25,32 +25,43 @@ impl Site {
         senders: Senders,
         survey: &Survey<'_>,
     ) {
-        let (name, upstream) = (observed.name.clone(), observed.settings.upstream(&observed.name).clone());
-        let Senders { front, problems, notices } = senders;
+        let upstream = observed.settings.upstream(&observed.name).clone();
+        let Senders { fronts: senders, problems, notices } = senders;
         observed.notices.extend(notices);
         let ready = problems.is_empty();
         observed.problems.extend(problems);
-        observed.on_machine = front.as_ref().is_some_and(|sender| match &sender.container {
-            Some(seen) => seen.network_mode == "host",
-            None => true,
-        });
-        let Some(sender) = front.filter(|_| ready) else { return };
-        let Sender { choice, observation, .. } = &sender;
-        let (folder, text) = (&observation.nginx.folder, observation.folder.upstream.as_deref());
-        let owner = text.and_then(nginx::owner).filter(|owner| *owner != self.project.name);
-        if let Some(owner) = owner {
-            let file = format!("{folder}/{}", nginx::file_name(&upstream));
-            let failure = owned_by_others(&file, owner, &self.project.name, &name, choice);
-            return observed.problems.push(failure);
+        observed.on_machine = !senders.is_empty() && senders.iter().all(|sender| container_inside(sender).is_none());
+        if !ready || senders.is_empty() {
+            return;
         }
-        observed.leftovers = self.leftovers(&upstream, observation, survey.all);
-        match self.front(observed, service, live, &sender, survey).await {
-            Ok(mut front) => {
-                self.settle_probe(observed, &mut front, sender.container.as_ref(), &sender.observation).await;
-                observed.front = Some(front);
+        let others: Vec<Failure> = senders.iter().filter_map(|sender| self.of_others(observed, sender)).collect();
+        if !others.is_empty() {
+            return observed.problems.extend(others);
+        }
+        let network = match shared_network(&observed.name, live, &senders, service) {
+            Ok(network) => network,
+            Err(failure) => return observed.problems.push(failure),
+        };
+        let mut fronts = Vec::new();
+        for sender in &senders {
+            let leftovers = self.leftovers(&upstream, &sender.observation, survey.all);
+            extend_new(&mut observed.leftovers, leftovers);
+            match self.front(observed, service, live, (sender, network.as_ref()), survey).await {
+                Ok(front) => fronts.push(front),
+                Err(failure) => return observed.problems.push(failure),
             }
-            Err(failure) => observed.problems.push(failure),
         }
+        self.settle_probe(observed, &mut fronts[0], &senders).await;
+        observed.fronts = fronts;
+    }
+
+    /// Says that the service's file at an nginx is another project's, where it is.
+    fn of_others(&self, observed: &ObservedService, sender: &Sender) -> Option<Failure> {
+        let Sender { choice, observation, .. } = sender;
+        let (folder, text) = (&observation.nginx.folder, observation.folder.upstream.as_deref());
+        let owner = text.and_then(nginx::owner).filter(|owner| *owner != self.project.name)?;
+        let file = format!("{folder}/{}", nginx::file_name(observed.settings.upstream(&observed.name)));
+        Some(owned_by_others(&file, owner, &self.project.name, &observed.name, choice))
     }
 
     /// Returns what to say of files that swap wrote for this project and that no service of it uses any more, as after a service
@@ -86,7 +97,7 @@ impl Site {
         observed: &mut ObservedService,
         service: &compose::Service,
         live: &[&ContainerFacts],
-        sender: &Sender,
+        (sender, network): (&Sender, Option<&String>),
         survey: &Survey<'_>,
     ) -> Result<Front, Failure> {
         let Sender { choice, container: proxy, observation, reach, .. } = sender;
@@ -96,22 +107,21 @@ impl Site {
         exposed.sort_unstable();
         exposed.dedup();
         let port = port(name, observed.settings.port, &exposed)?;
-        let network = shared_network(name, live, proxy, service, choice)?;
         for (container, seen) in observed.live.iter_mut().zip(live) {
-            container.address = seen.address(network.as_deref()).map(|ip| SocketAddr::new(ip, port));
+            container.address = seen.address(network.map(String::as_str)).map(|ip| SocketAddr::new(ip, port));
         }
         let tuning = observation.tuning().and_then(|change| change.text);
         let tuned = tuning.is_some() || observation.folder.tuning.is_some();
-        observed.notices.extend(observation.notices(observed.settings.timeouts.drain, tuned));
-        observed.notices.extend(reach.warnings.clone());
+        let notices = observation.notices(observed.settings.timeouts.drain, tuned).into_iter();
+        extend_new(&mut observed.notices, notices.chain(reach.warnings.iter().cloned()));
         let (mut resolver, mut dns_name) = (observation.resolver(), None);
         let mut asks_dns = observation.resolver.is_some() && network.is_some();
-        if let Some(network) = network.as_ref().filter(|_| asks_dns) {
+        if let Some(network) = network.filter(|_| asks_dns) {
             match self.dns_name(&observed.name, network, live, survey).await? {
                 Ok(own) => dns_name = own.filter(|own| *own != observed.name),
                 Err(notice) => {
                     (resolver, asks_dns) = (None, false);
-                    observed.notices.push(notice);
+                    extend_new(&mut observed.notices, [notice]);
                 }
             }
         }
@@ -131,7 +141,7 @@ impl Site {
             resolver,
             dns_name,
             asks_dns,
-            network,
+            network: network.cloned(),
             port,
             reload: observed.settings.timeouts.reload,
             probe: None,
@@ -204,13 +214,27 @@ pub(super) fn place_of(folder: &str, proxy: Option<&ContainerFacts>) -> Option<S
     covering.max().map(|(_, place)| place.trim_end_matches('/').to_owned())
 }
 
-/// Returns the network by which nginx reaches the containers; `None` from the host.
+/// Adds what is not there yet: several nginxes may say the same.
+fn extend_new<T: PartialEq>(all: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
+    for one in more {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+}
+
+/// Returns the container in whose networks an nginx is; `None`: it is in the machine's.
+fn container_inside(sender: &Sender) -> Option<&ContainerFacts> {
+    sender.container.as_ref().filter(|seen| seen.network_mode != "host")
+}
+
+/// Returns the one network by which all nginxes reach the containers, as far as they are not on the machine, which reaches them
+/// by any; `None`: all are there.
 fn shared_network(
     service: &ServiceName,
     live: &[&ContainerFacts],
-    proxy: Option<&ContainerFacts>,
+    senders: &[Sender],
     of_compose: &compose::Service,
-    choice: &ProxyChoice,
 ) -> Result<Option<String>, Failure> {
     if live.iter().any(|seen| seen.network_mode == "host") {
         return Err(Failure::new(format!(
@@ -218,30 +242,59 @@ fn shared_network(
         ))
         .hint(format!("remove `network_mode: host` from `services: {service}:`")));
     }
-    let Some(proxy) = proxy.filter(|proxy| proxy.network_mode != "host") else { return Ok(None) };
-    let shared = |name: &&String| {
+    let inside: Vec<(&ProxyChoice, &ContainerFacts)> =
+        senders.iter().filter_map(|sender| Some((&sender.choice, container_inside(sender)?))).collect();
+    let shared = |name: &&String, proxy: &ContainerFacts| {
         proxy.networks.contains_key(*name) && live.iter().all(|seen| seen.networks.contains_key(*name))
     };
-    of_compose.networks.iter().find(shared).cloned().map(Some).ok_or_else(|| {
-        let all = |seen: &ContainerFacts| seen.networks.keys().cloned().collect::<Vec<_>>().join(", ");
-        let apart = live.iter().find(|seen| !seen.networks.keys().any(|name| proxy.networks.contains_key(name)));
-        let what = match apart {
-            Some(apart) => format!(
-                "the proxy {} (networks: {}) and {} (networks: {}) share no network",
-                proxy.name,
-                all(proxy),
-                apart.name,
-                all(apart)
-            ),
-            // They do now; it is the new container, or one of several, that would be elsewhere.
-            None => format!(
-                "the proxy {} (networks: {}) would share no network with a new `{service}` (networks: {} in the compose file)",
-                proxy.name,
-                all(proxy),
-                of_compose.networks.join(", ")
-            ),
-        };
-        Failure::new(what).hint(match choice {
+    let by_all = |name: &&String| inside.iter().all(|(_, proxy)| shared(name, proxy));
+    if inside.is_empty() {
+        return Ok(None);
+    }
+    if let Some(network) = of_compose.networks.iter().find(by_all) {
+        return Ok(Some(network.clone()));
+    }
+    let none =
+        |(_, proxy): &&(&ProxyChoice, &ContainerFacts)| !of_compose.networks.iter().any(|name| shared(&name, proxy));
+    Err(match inside.iter().find(none) {
+        Some((choice, proxy)) => apart(service, live, (choice, proxy), of_compose),
+        None => {
+            let list: Vec<String> = inside.iter().map(|(choice, _)| choice.to_string()).collect();
+            let proxies = list.join(" and ");
+            Failure::new(format!(
+                "{proxies} reach `{service}` by different networks, and swap gives them one address of each container"
+            ))
+            .hint(format!("let one network have {proxies} and `{service}` in it"))
+        }
+    })
+}
+
+/// Says that an nginx shares no network with a service.
+fn apart(
+    service: &ServiceName,
+    live: &[&ContainerFacts],
+    (choice, proxy): (&ProxyChoice, &ContainerFacts),
+    of_compose: &compose::Service,
+) -> Failure {
+    let all = |seen: &ContainerFacts| seen.networks.keys().cloned().collect::<Vec<_>>().join(", ");
+    let apart = live.iter().find(|seen| !seen.networks.keys().any(|name| proxy.networks.contains_key(name)));
+    let what = match apart {
+        Some(apart) => format!(
+            "the proxy {} (networks: {}) and {} (networks: {}) share no network",
+            proxy.name,
+            all(proxy),
+            apart.name,
+            all(apart)
+        ),
+        // They do now; it is the new container, or one of several, that would be elsewhere.
+        None => format!(
+            "the proxy {} (networks: {}) would share no network with a new `{service}` (networks: {} in the compose file)",
+            proxy.name,
+            all(proxy),
+            of_compose.networks.join(", ")
+        ),
+    };
+    Failure::new(what).hint(match choice {
             ProxyChoice::Service(name) if apart.is_none() => format!(
                 "give `{name}` and `{service}` a common network in the compose file, then `docker compose up -d {name} \
                  {service}` once"
@@ -253,5 +306,4 @@ fn shared_network(
                 proxy.networks.keys().next().map_or("NAME", String::as_str)
             ),
         })
-    })
 }

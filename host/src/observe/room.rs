@@ -218,7 +218,7 @@ impl Site {
         if let Some(free) = here.filter(|free| free.total == self.engine.memory) {
             return Some(free);
         }
-        let front = seen.front.as_ref()?;
+        let front = seen.front()?;
         let door = self.doors.of(&self.docker, &self.project.name, &seen.name, front).await.ok()?;
         let output = door.proxy.shell().run(&format!("cat {}", FILES.join(" "))).await.ok()?;
         free_of(&output.stdout).filter(|free| free.total == self.engine.memory)

@@ -19,8 +19,8 @@ use crate::site::containers::{is_nginx, looks_like_nginx, owned_by_others};
 /// What was found out about who sends requests to a service.
 #[derive(Default)]
 pub struct Senders {
-    /// The nginx before it, also where something stands in the way of a swap; `None` with no problems: a worker.
-    pub front: Option<Sender>,
+    /// The nginxes before it, also where something stands in the way of a swap; none, with no problems: a worker.
+    pub fronts: Vec<Sender>,
     /// Why it can't be swapped as it is, each with its cure.
     pub problems: Vec<Failure>,
     /// What the operator should know.
@@ -90,21 +90,21 @@ impl Site {
             return Senders::default();
         }
         match self.named_proxy(service, survey).await {
-            Ok(Some((choice, container))) => self.named(service, survey, choice, container).await,
-            Ok(None) => self.found(service, survey).await,
+            Ok(named) if named.is_empty() => self.found(service, survey).await,
+            Ok(named) => self.named(service, survey, named).await,
             Err(failure) => Senders { problems: vec![failure], ..Senders::default() },
         }
     }
 
-    /// Returns the proxy that is settled, with its container; `None`: it is to be found.
+    /// Returns the proxy that is settled, with its container: each of them where it runs in several. None: it is to be found.
     pub(crate) async fn named_proxy(
         &self,
         service: Receiver<'_>,
         survey: &Survey<'_>,
-    ) -> Result<Option<(ProxyChoice, Option<ContainerFacts>)>, Failure> {
+    ) -> Result<Vec<(ProxyChoice, Option<ContainerFacts>)>, Failure> {
         let name = service.name;
         match &service.settings.proxy {
-            Some(ProxyChoice::Host) => Ok(Some((ProxyChoice::Host, None))),
+            Some(ProxyChoice::Host) => Ok(vec![(ProxyChoice::Host, None)]),
             Some(ProxyChoice::Service(proxy)) => {
                 if !self.project.services.contains_key(proxy) {
                     return Err(unknown_service(proxy.as_str(), &self.services())).map_err(|failure| Failure {
@@ -112,46 +112,54 @@ impl Site {
                         ..failure
                     });
                 }
-                let seen = survey.all.iter().find(|seen| seen.service == proxy.as_str() && seen.runs());
-                let seen = seen.ok_or_else(|| {
-                    Failure::new(format!("the proxy `{proxy}` of service `{name}` is not running"))
-                        .hint(format!("start it with `docker compose up -d {proxy}`"))
-                })?;
-                Ok(Some((ProxyChoice::Service(proxy.clone()), Some(seen.clone()))))
+                let running = survey.running_of(proxy);
+                if running.is_empty() {
+                    return Err(Failure::new(format!("the proxy `{proxy}` of service `{name}` is not running"))
+                        .hint(format!("start it with `docker compose up -d {proxy}`")));
+                }
+                Ok(self.each_of(&running))
             }
             Some(choice) => {
                 let seen = survey.proxy(choice).await.map_err(|failure| Failure {
                     what: format!("{} (it is the proxy of service `{name}`)", failure.what),
                     ..failure
                 })?;
-                Ok(Some((choice.clone(), seen)))
+                let ProxyChoice::Project { project, service } = choice else { return Ok(vec![(choice.clone(), seen)]) };
+                let all = survey.service_of(project, service).await;
+                let running: Vec<&ContainerFacts> = all.iter().filter(|seen| seen.runs()).collect();
+                Ok(if running.len() > 1 { self.each_of(&running) } else { vec![(choice.clone(), seen)] })
             }
-            None => Ok(None),
+            None => Ok(Vec::new()),
         }
     }
 
-    /// Looks at the nginx that is settled.
+    /// Looks at the nginxes that are settled.
     async fn named(
         &self,
         service: Receiver<'_>,
         survey: &Survey<'_>,
-        choice: ProxyChoice,
-        container: Option<ContainerFacts>,
+        named: Vec<(ProxyChoice, Option<ContainerFacts>)>,
     ) -> Senders {
-        let sender = match self.ask_one(service, survey, choice, container).await {
-            Ok(sender) => sender,
+        let asked = named.into_iter().map(|(choice, container)| self.ask_one(service, survey, choice, container));
+        let senders: Vec<Sender> = match join_all(asked).await.into_iter().collect() {
+            Ok(senders) => senders,
             Err(failure) => return Senders { problems: vec![failure], ..Senders::default() },
+        };
+        let switched = list_choices(&senders);
+        let is_named = |seen: &ContainerFacts| {
+            senders.iter().filter_map(|sender| sender.container.as_ref()).any(|named| named.id == seen.id)
         };
         let mut notices = Vec::new();
         let nginxes = running_nginxes(service, survey.all).into_iter();
-        let others = nginxes.filter(|seen| self.choice_of(seen) != sender.choice).collect();
+        let others = nginxes.filter(|seen| !is_named(seen)).collect();
         for other in self.ask_each(service, survey, others).await.0.iter().filter(|other| other.reach.is_used()) {
             notices.push(Notice::new(format!(
-                "{} sends requests to `{}` too, and swap switches {} alone: it finds the new container when it is reloaded",
-                other.choice, service.name, sender.choice
+                "{} sends requests to `{}` too, and swap switches {switched} alone: it finds the new container when it is \
+                 reloaded",
+                other.choice, service.name
             )));
         }
-        if sender.reach.passes.is_empty() && sender.problems().is_empty() {
+        for sender in senders.iter().filter(|sender| sender.reach.passes.is_empty() && sender.problems().is_empty()) {
             // The operator says that it fronts the service; where no line can be told to, that is worth a word.
             let told = |failure: &Failure| Notice::new(&failure.what);
             let none = || {
@@ -163,17 +171,20 @@ impl Site {
             let unclear: Vec<Notice> = sender.reach.unclear.iter().map(told).collect();
             notices.extend(if unclear.is_empty() { none() } else { unclear });
         }
-        let same = match &sender.choice {
-            ProxyChoice::Project { project, service } => survey.service_of(project, service).await,
-            _ => Arc::default(),
-        };
-        let problems = problems_of(service.name, &sender, survey.all.iter().chain(same.iter()));
-        Senders { front: Some(sender), problems, notices }
+        Senders { problems: problems_of(&senders), fronts: senders, notices }
     }
 
-    /// Returns how a plan names the nginx in a container.
-    fn choice_of(&self, seen: &ContainerFacts) -> ProxyChoice {
-        let of_compose = seen.service.parse().ok().zip(project_of(seen).parse().ok());
+    /// Returns how a plan names each of these nginxes, with its container.
+    fn each_of(&self, nginxes: &[&ContainerFacts]) -> Vec<(ProxyChoice, Option<ContainerFacts>)> {
+        nginxes.iter().map(|seen| (self.choice_of(seen, nginxes), Some((*seen).clone()))).collect()
+    }
+
+    /// Returns how a plan names the nginx in a container: by its service or, where others of these are of the same one, by its
+    /// own name.
+    fn choice_of(&self, seen: &ContainerFacts, beside: &[&ContainerFacts]) -> ProxyChoice {
+        let same = |other: &&&ContainerFacts| other.service == seen.service && project_of(other) == project_of(seen);
+        let is_alone = beside.iter().filter(same).all(|other| other.id == seen.id);
+        let of_compose = seen.service.parse().ok().zip(project_of(seen).parse().ok()).filter(|_| is_alone);
         match (of_compose, seen.name.parse()) {
             (Some((service, _)), _) if project_of(seen) == self.project.name => ProxyChoice::Service(service),
             (Some((service, project)), _) => ProxyChoice::Project { project, service },
@@ -300,16 +311,8 @@ impl Site {
         survey: &Survey<'_>,
         nginxes: Vec<&ContainerFacts>,
     ) -> (Vec<Sender>, Vec<(ContainerFacts, Failure)>) {
-        let mut services: Vec<(ProxyChoice, &ContainerFacts)> = Vec::new();
-        for seen in nginxes {
-            // Containers of one service have one configuration.
-            let choice = self.choice_of(seen);
-            if !services.iter().any(|(known, _)| *known == choice) {
-                services.push((choice, seen));
-            }
-        }
-        let one = |(choice, seen): (ProxyChoice, &ContainerFacts)| {
-            let seen = seen.clone();
+        let one = |seen: &&ContainerFacts| {
+            let (choice, seen) = (self.choice_of(seen, &nginxes), (*seen).clone());
             async move {
                 match self.ask_one(service, survey, choice, Some(seen.clone())).await {
                     Ok(sender) => Ok(Some(sender)),
@@ -320,7 +323,7 @@ impl Site {
             }
         };
         let (mut asked, mut unasked) = (Vec::new(), Vec::new());
-        for answer in join_all(services.into_iter().map(one)).await {
+        for answer in join_all(nginxes.iter().map(one)).await {
             match answer {
                 Ok(sender) => asked.extend(sender),
                 Err(silent) => unasked.push(silent),
@@ -337,14 +340,12 @@ impl Site {
         container: Option<ContainerFacts>,
     ) -> Result<Sender, Failure> {
         let observation = survey.observation(&choice, container.as_ref(), service.upstream()).await?;
-        let proxy = match &choice {
-            ProxyChoice::Service(name) => self.project.services.get(name),
-            _ => None,
-        };
+        let own = container.as_ref().filter(|seen| project_of(seen) == self.project.name && !seen.service.is_empty());
+        let proxy = own.and_then(|seen| self.project.services.get(&seen.service.parse::<ServiceName>().ok()?));
         let owner = observation.folder.upstream.as_deref().and_then(owner).filter(|owner| *owner != self.project.name);
         let has_file = observation.folder.upstream.is_some() && owner.is_none();
         let near = container.as_ref().is_none_or(|nginx| could_reach(nginx, service.live, survey.all));
-        let claimed = service.settings.proxy.is_some() || matches!(choice, ProxyChoice::Service(_));
+        let claimed = service.settings.proxy.is_some() || own.is_some();
         let mut names = names(service, container.as_ref(), proxy, observation.hosts.clone(), owner);
         names.project = Some(self.project.name.clone());
         if claimed {
@@ -371,29 +372,17 @@ impl Site {
 fn decide(
     service: Receiver<'_>,
     project: &str,
-    mut asked: Vec<Sender>,
+    asked: Vec<Sender>,
     broken: Vec<Failure>,
     all: &[ContainerFacts],
 ) -> Senders {
     let name = service.name;
     let told = |failure: &Failure| Notice::new(&failure.what);
-    let used: Vec<&Sender> = asked.iter().filter(|sender| sender.reach.is_used()).collect();
-    if let [first, _, ..] = used[..] {
-        let list: Vec<String> = used.iter().map(|sender| sender.choice.to_string()).collect();
-        let failure = Failure::new(format!("several nginxes send requests to `{name}` ({})", list.join(", "))).hint(format!(
-            "let one of them do it, or write `x-swap: {{ proxy: {} }}` under `services: {name}:`: the others find the new \
-             container when they are reloaded",
-            first.choice.setting()
-        ));
-        return Senders { problems: vec![failure], ..Senders::default() };
-    }
-    let position = |is: &dyn Fn(&Sender) -> bool| asked.iter().position(is);
-    if let Some(at) = position(&|sender| sender.reach.is_used()) {
-        let sender = asked.swap_remove(at);
-        let problems = problems_of(name, &sender, all.iter());
+    let (used, asked): (Vec<Sender>, Vec<Sender>) = asked.into_iter().partition(|sender| sender.reach.is_used());
+    if !used.is_empty() {
         let mut notices: Vec<Notice> = broken.iter().map(told).collect();
         notices.extend(asked.iter().flat_map(|other| &other.reach.unclear).map(told));
-        return Senders { front: Some(sender), problems, notices };
+        return Senders { problems: problems_of(&used), fronts: used, notices };
     }
     let mut problems = broken;
     problems.extend(asked.iter().filter_map(|sender| sender.observation.configuration.as_ref().err()).cloned());
@@ -406,50 +395,30 @@ fn decide(
         problems.push(not_ours(&file, owner, project, name, &sender.choice));
     }
     // Nobody's requests are known to come, but swap has written a file for it once: the switch is to go on there.
-    let front = position(&|sender| sender.has_file && sender.problems().is_empty());
-    match front {
-        Some(at) if problems.is_empty() => {
-            let sender = asked.swap_remove(at);
-            let problems = problems_of(name, &sender, all.iter());
-            Senders { front: Some(sender), problems, notices: Vec::new() }
-        }
-        _ => Senders {
-            notices: if problems.is_empty() { other_proxies(service, all) } else { Vec::new() },
-            front: None,
-            problems,
-        },
+    if !problems.is_empty() {
+        return Senders { problems, ..Senders::default() };
     }
+    let with_file = |sender: &Sender| sender.has_file && sender.problems().is_empty();
+    let fronts: Vec<Sender> = asked.into_iter().filter(with_file).collect();
+    let notices = if fronts.is_empty() { other_proxies(service, all) } else { Vec::new() };
+    Senders { problems: problems_of(&fronts), fronts, notices }
 }
 
-/// Returns what stands in the way of a switch of this nginx.
-fn problems_of<'a>(
-    service: &ServiceName,
-    sender: &Sender,
-    all: impl Iterator<Item = &'a ContainerFacts>,
-) -> Vec<Failure> {
-    let mut problems = sender.problems();
-    let Some(container) = &sender.container else { return problems };
-    problems.extend(unhealthy(&sender.choice, container).err());
-    let same = |seen: &&ContainerFacts| {
-        let (service, project) = (&seen.service, project_of(seen));
-        seen.runs() && *service == container.service && !service.is_empty() && project == project_of(container)
-    };
-    let names: Vec<&str> = all.filter(same).map(|seen| seen.name.as_str()).collect();
-    if names.len() > 1 {
-        let proxy = &container.service;
-        let compose = match &sender.choice {
-            ProxyChoice::Project { project, .. } => format!("docker compose -p {project}"),
-            _ => "docker compose".to_owned(),
-        };
-        problems.push(
-            Failure::new(format!(
-                "the proxy `{proxy}` runs in {} containers ({}), and swap switches one: the others would send requests to what \
-                 is not there any more",
-                names.len(),
-                names.join(", ")
-            ))
-            .hint(format!("`{compose} up -d --no-recreate --scale {proxy}=1 {proxy}`, then `swap {service}`")),
-        );
+/// Returns which nginxes these are, as "nginx and edge".
+fn list_choices(senders: &[Sender]) -> String {
+    senders.iter().map(|sender| sender.choice.to_string()).collect::<Vec<_>>().join(" and ")
+}
+
+/// Returns what stands in the way of a switch of these nginxes. What containers of one service have in common is said once.
+fn problems_of(senders: &[Sender]) -> Vec<Failure> {
+    let mut problems: Vec<Failure> = Vec::new();
+    for sender in senders {
+        let unhealthy = sender.container.as_ref().and_then(|container| unhealthy(&sender.choice, container).err());
+        for problem in sender.problems().into_iter().chain(unhealthy) {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
     }
     problems
 }

@@ -41,9 +41,8 @@ impl Site {
     ) -> Result<(ObservedService, Arc<Hooks>), Failure> {
         let running: Vec<&ContainerFacts> = survey.running_of(&name);
         let (observed, hooks) = self.observe_live(name.clone(), settings.clone(), survey, running.clone()).await?;
-        let Some((live, left)) =
-            observed.front.as_ref().and_then(|front| left_behind(front.before.as_deref()?, &running))
-        else {
+        let files = observed.fronts.iter().filter_map(|front| front.before.as_deref());
+        let Some((live, left)) = left_behind(files, &running) else {
             return Ok((observed, hooks));
         };
         let (mut observed, hooks) = self.observe_live(name, settings, survey, live).await?;
@@ -170,7 +169,7 @@ fn as_it_is(
         called_in: Vec::new(),
         anonymous_volumes: live.iter().flat_map(|seen| anonymous_volumes(seen)).collect(),
         grace: of_compose.stop_grace_period.or(newest.and_then(|seen| seen.stop_timeout)),
-        front: None,
+        fronts: Vec::new(),
         image_name: String::new(),
         hooks: Vec::new(),
         live_image: newest.map(|seen| seen.image_name.clone()).unwrap_or_default(),
@@ -199,8 +198,8 @@ fn called_in<'a>(
     newest: Option<&ContainerFacts>,
     gatherings: impl Iterator<Item = &'a Gathering>,
 ) -> Vec<CalledIn> {
-    let nginx = observed.front.as_ref().and_then(|front| front.container.as_ref());
-    let own = |id: &str| observed.live.iter().chain(nginx).any(|container| container.id == id);
+    let nginxes = || observed.fronts.iter().filter_map(|front| front.container.as_ref());
+    let own = |id: &str| observed.live.iter().chain(nginxes()).any(|container| container.id == id);
     let called = gatherings.filter(|gathering| gathering.local).filter_map(|gathering| {
         let mut callers: Vec<String> =
             gathering.containers.iter().filter(|(id, _)| !own(id)).map(|(_, name)| name.clone()).collect();

@@ -40,13 +40,14 @@ pub(super) fn names_exactly(file: &nginx::UpstreamFile, live: &[Container]) -> b
 }
 
 /// Tells who of the running containers is live, and who was left by a run that died: a file that is not at rest is one of a run
-/// that did not come to its end, and whom it does not name gets no requests. `None`: it says nothing of the kind.
-pub(super) fn left_behind<'a>(
-    file: &str,
+/// that did not come to its end, and whom no such file names gets no requests. `None`: none says anything of the kind.
+pub(super) fn left_behind<'a, 'f>(
+    files: impl Iterator<Item = &'f str>,
     running: &[&'a ContainerFacts],
 ) -> Option<(Vec<&'a ContainerFacts>, Vec<&'a ContainerFacts>)> {
-    let file = nginx::parse(file).ok().filter(|file| file.rest.is_none())?;
-    let named = |seen: &&ContainerFacts| file.servers.iter().any(|server| seen.id.starts_with(&server.id));
+    let files = files.filter_map(|file| nginx::parse(file).ok()).filter(|file| file.rest.is_none());
+    let servers: Vec<nginx::Server> = files.flat_map(|file| file.servers).collect();
+    let named = |seen: &&ContainerFacts| servers.iter().any(|server| seen.id.starts_with(&server.id));
     let (live, left): (Vec<&ContainerFacts>, Vec<&ContainerFacts>) = running.iter().copied().partition(named);
     (!live.is_empty() && !left.is_empty()).then_some((live, left))
 }

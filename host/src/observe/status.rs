@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde::Serialize;
 
-use super::senders::Receiver;
+use super::senders::{Receiver, Sender};
 use super::serving::{Serving, is_obeyed, serving};
 use super::survey::Survey;
 use crate::claim::Holding;
@@ -33,7 +33,7 @@ pub struct ServiceStatus {
     /// The full ids of the live containers.
     #[serde(skip)]
     pub ids: Vec<String>,
-    /// What fronts it, and the upstream's file; nothing for a worker or before the first swap.
+    /// The upstream's file, and where several nginxes have one, of whom; nothing for a worker or before the first swap.
     pub upstream: Option<String>,
     /// The unfinished runs.
     pub unfinished: Vec<String>,
@@ -55,13 +55,14 @@ impl Site {
 
     async fn status_of(&self, name: &ServiceName, settings: &Settings, survey: &Survey<'_>) -> ServiceStatus {
         let running = survey.running_of(name);
-        let known = self.upstream_of(name, settings, &running, survey).await;
-        let serving = known.as_ref().map(|(_, file, obeyed)| serving(file, *obeyed, &running)).unwrap_or(Serving::All);
-        let by_dns = serving == Serving::ByDns;
-        let gets = |seen: &&ContainerFacts| match &serving {
+        let known = self.upstreams_of(name, settings, &running, survey).await;
+        let serving: Vec<Serving> = known.iter().map(|(_, file, obeyed)| serving(file, *obeyed, &running)).collect();
+        let by_dns = serving.contains(&Serving::ByDns);
+        let by_one = |seen: &ContainerFacts, serving: &Serving| match serving {
             Serving::Named(ids) => ids.contains(&seen.id),
             Serving::ByDns | Serving::All => true,
         };
+        let gets = |seen: &&ContainerFacts| serving.is_empty() || serving.iter().any(|serving| by_one(seen, serving));
         let (live, beside): (Vec<&ContainerFacts>, Vec<&ContainerFacts>) = running.into_iter().partition(gets);
         ServiceStatus {
             service: name.to_string(),
@@ -72,25 +73,33 @@ impl Site {
             live: live.iter().map(|seen| seen.name.clone()).collect(),
             beside: beside.iter().map(|seen| seen.name.clone()).collect(),
             by_dns: by_dns && !live.is_empty(),
-            upstream: known.map(|(path, file, _)| format!("{path} (run {})", file.run)),
+            upstream: (!known.is_empty()).then(|| {
+                known.iter().map(|(path, file, _)| format!("{path} (run {})", file.run)).collect::<Vec<_>>().join(", ")
+            }),
             unfinished: Vec::new(),
             holder: None,
         }
     }
 
-    /// Returns the upstream file of a service, if there is one, and whether nginx obeys the addresses of one that is at rest.
-    async fn upstream_of(
+    /// Returns the upstream files of a service that there are, each with its place, and whether nginx obeys the addresses of one
+    /// that is at rest.
+    async fn upstreams_of(
         &self,
         name: &ServiceName,
         settings: &Settings,
         live: &[&ContainerFacts],
         survey: &Survey<'_>,
-    ) -> Option<(String, nginx::UpstreamFile, bool)> {
+    ) -> Vec<(String, nginx::UpstreamFile, bool)> {
         let of_compose = self.project.services.get(name).cloned().unwrap_or_default();
         let receiver = Receiver { name, settings, of_compose: &of_compose, live };
-        let observation = self.senders(receiver, survey).await.front?.observation;
-        let file = nginx::parse(observation.folder.upstream.as_deref()?).ok()?;
-        let (ours, obeyed) = (file.project == self.project.name, is_obeyed(&file, &observation));
-        ours.then(|| (format!("{}/{}", observation.nginx.folder, nginx::file_name(receiver.upstream())), file, obeyed))
+        let senders = self.senders(receiver, survey).await.fronts;
+        let known = senders.iter().filter_map(|Sender { choice, observation, .. }| {
+            let file = nginx::parse(observation.folder.upstream.as_deref()?).ok()?;
+            let (ours, obeyed) = (file.project == self.project.name, is_obeyed(&file, observation));
+            let path = format!("{}/{}", observation.nginx.folder, nginx::file_name(receiver.upstream()));
+            let path = if senders.len() > 1 { format!("{path} of {choice}") } else { path };
+            ours.then_some((path, file, obeyed))
+        });
+        known.collect()
     }
 }

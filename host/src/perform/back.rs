@@ -106,9 +106,9 @@ impl Site {
         let of_compose = self.project.services.get(service).cloned().unwrap_or_default();
         let receiver = Receiver { name: service, settings, of_compose: &of_compose, live: &[] };
         let survey = Survey::new(self, &all, vec![upstream.clone()]);
-        let named = self.named_proxy(receiver, &survey).await.ok().flatten().and_then(|(_, seen)| seen);
+        let named = self.named_proxy(receiver, &survey).await.unwrap_or_default();
         let likely = all.iter().filter(|seen| seen.runs() && is_nginx(seen));
-        for seen in named.iter().chain(likely) {
+        for seen in named.iter().filter_map(|(_, seen)| seen.as_ref()).chain(likely) {
             if self.doors.leave_rest(&self.docker, &seen.id, upstream, &self.project.name).await? {
                 return Ok(true);
             }

@@ -144,8 +144,8 @@ impl<P: Ports> Performer<'_, P> {
 
     /// Nobody goes back over what nginx is told: candidates that the durable file names stay.
     async fn refuse_if_live(&self, service: &ServiceName, candidates: &[Container]) -> Result<(), Failure> {
-        match self.plan.front(service) {
-            Some(front) => self.refuse_if_named(service, front, candidates, false).await,
+        match self.planned(service) {
+            Some(planned) => self.refuse_if_named(planned, candidates, false).await,
             None => Ok(()),
         }
     }

@@ -41,7 +41,7 @@ impl Real<'_> {
             notes: Notes::of(self.site.folder().path(), &self.plan.run),
             services: self.site.services(),
             port: planned.and_then(|of| of.port),
-            proxy: planned.and_then(|of| of.front.as_ref()?.container.clone()),
+            proxy: planned.and_then(|of| of.fronts.iter().find_map(|front| front.container.clone())),
             folder: self.site.folder().path().to_path_buf(),
             probe: self.probes.get(service).cloned(),
             clients: Mutex::default(),

@@ -56,8 +56,8 @@ pub struct Checks {
     candidate: Container,
     checks: Vec<Check>,
     port: Option<u16>,
-    /// The nginx that must reach it; `None`: a worker.
-    front: Option<Front>,
+    /// The nginxes that must all reach it; none: a worker.
+    fronts: Vec<Front>,
     /// Whether this machine reaches the candidate's address; else probes go through the engine.
     direct: bool,
     began: Instant,
@@ -76,7 +76,7 @@ impl Checks {
         candidate: &Container,
         checks: &[Check],
         port: Option<u16>,
-        front: Option<&Front>,
+        fronts: &[Front],
     ) -> Result<Self, Failure> {
         let seen = docker.inspect(&candidate.id).await?;
         let mut checks = checks.to_vec();
@@ -94,7 +94,7 @@ impl Checks {
             candidate: candidate.clone(),
             checks,
             port,
-            front: front.cloned(),
+            fronts: fronts.to_vec(),
             direct,
             began: Instant::now(),
             pending: Pending::default(),
@@ -284,20 +284,31 @@ impl Asker<'_> {
         self.accepts(port).await
     }
 
-    /// Asks nginx's side for a connection, because what this machine or the candidate itself sees proves nothing for nginx. Only
-    /// where nothing there can connect, this machine's word or the candidate's own sockets must do; the plan has said so.
+    /// Asks the side of each nginx for a connection, because what this machine or the candidate itself sees proves nothing for
+    /// nginx. Only where nothing there can connect, this machine's word or the candidate's own sockets must do; the plan has said
+    /// so.
     async fn reached(&self, port: u16) -> Round {
-        let (Some(front), Some(address)) = (&self.of.front, self.of.candidate.address) else {
+        let Some(address) = self.of.candidate.address.filter(|_| !self.of.fronts.is_empty()) else {
             return self.accepts(port).await;
         };
+        for front in &self.of.fronts {
+            match self.reached_by(front, address).await {
+                Round::Healthy => {}
+                other => return other,
+            }
+        }
+        Round::Healthy
+    }
+
+    async fn reached_by(&self, front: &Front, address: SocketAddr) -> Round {
         let door = match self.real.site.door(&self.of.service, front).await {
             Ok(door) => door,
             Err(failure) => return Round::NotYet(failure.what, None),
         };
         match door.proxy.connects(address).await {
             Ok(Connected::Yes) => Round::Healthy,
-            Ok(Connected::No(why)) => Round::NotYet(self.unreached(address, &why).await, None),
-            Ok(Connected::NoTool) => self.accepts(port).await,
+            Ok(Connected::No(why)) => Round::NotYet(self.unreached(front, address, &why).await, None),
+            Ok(Connected::NoTool) => self.accepts(address.port()).await,
             Err(failure) => Round::NotYet(failure.what, None),
         }
     }
@@ -319,10 +330,11 @@ impl Asker<'_> {
     }
 
     /// Says that nginx gets no connection, and what the candidate's own sockets tell of the reason.
-    async fn unreached(&self, address: SocketAddr, why: &str) -> String {
+    async fn unreached(&self, front: &Front, address: SocketAddr, why: &str) -> String {
+        let who = if self.of.fronts.len() > 1 { front.proxy.to_string() } else { "nginx".to_owned() };
         let sockets = self.sockets().await;
         match probe::listening(&sockets, address.port()) {
-            Listening::Yes => format!("nginx does not reach {address}, though something listens there: {why}"),
+            Listening::Yes => format!("{who} does not reach {address}, though something listens there: {why}"),
             Listening::No | Listening::OnlyInside => nothing_listens(&address.to_string(), &sockets, address.port()),
         }
     }
@@ -359,7 +371,7 @@ impl Asker<'_> {
 
     /// Asks from the proxy's side where this machine can't reach the candidate, else from inside of it.
     async fn http_inside(&self, path: &str, port: u16, host: &str) -> Result<u16, String> {
-        let proxy = self.of.front.as_ref().and_then(|front| front.container.as_ref());
+        let proxy = self.of.fronts.first().and_then(|front| front.container.as_ref());
         let mut places = Vec::new();
         if let (Some(proxy), Some(address)) = (proxy, self.of.candidate.address) {
             places.push((proxy.id.clone(), format!("http://{address}{path}")));

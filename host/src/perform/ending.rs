@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::performer::Performer;
-use crate::model::{Container, Failure, RouteFile, ServiceName};
-use crate::plan::Front;
+use crate::model::{Container, Failure, RouteFile};
+use crate::plan::{Front, PlannedService, files};
 use crate::text::short;
 use crate::world::{Edge, Engine, Ports};
 
@@ -45,18 +45,30 @@ fn mentioned(file: Option<&RouteFile>, going: &[Container]) -> Mention {
 }
 
 impl<P: Ports> Performer<'_, P> {
-    /// Fails if the durable upstream file names one of these containers.
+    /// Fails if the durable upstream file of an nginx before the service names one of these containers.
     ///
     /// `certain`: fails also where the file does not say whom it names. Who goes back need not be so strict: the file came
     /// before the candidates, and an nginx that is gone sends nobody anywhere.
     pub(super) async fn refuse_if_named(
         &self,
-        service: &ServiceName,
+        of: &PlannedService,
+        going: &[Container],
+        certain: bool,
+    ) -> Result<(), Failure> {
+        for front in &of.fronts {
+            self.refuse_if_named_by(of, front, going, certain).await?;
+        }
+        Ok(())
+    }
+
+    async fn refuse_if_named_by(
+        &self,
+        of: &PlannedService,
         front: &Front,
         going: &[Container],
         certain: bool,
     ) -> Result<(), Failure> {
-        let file = front.file(service);
+        let (service, file) = (&of.name, files(of, &[front]));
         let now = match self.ports.edge().durable(service, front).await {
             Err(failure) if certain => return Err(failure),
             now => now.unwrap_or_default(),

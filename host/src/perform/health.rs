@@ -193,8 +193,7 @@ impl<'a, P: Ports> Candidate<'a, P> {
         container: &'a Container,
         checks: &[Check],
     ) -> Result<Self, Failure> {
-        let front = of.front.as_ref();
-        let checks = performer.ports.judge().checks(&of.name, container, checks, of.port, front).await?;
+        let checks = performer.ports.judge().checks(&of.name, container, checks, of.port, &of.fronts).await?;
         Ok(Self { performer, container, checks, began: performer.ports.now() })
     }
 

@@ -32,9 +32,9 @@ impl Judge for Real<'_> {
         candidate: &Container,
         checks: &[Check],
         port: Option<u16>,
-        front: Option<&Front>,
+        fronts: &[Front],
     ) -> Result<Checks, Failure> {
-        Checks::new(&self.site.docker, service, candidate, checks, port, front).await
+        Checks::new(&self.site.docker, service, candidate, checks, port, fronts).await
     }
 
     async fn round(&self, checks: &Checks, patience: Patience, facts: &RunFacts) -> Round {

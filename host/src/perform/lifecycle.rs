@@ -101,9 +101,7 @@ impl<P: Ports> Performer<'_, P> {
         }
         if committed {
             self.must_run(facts.candidates(service)).await?;
-            if let Some(front) = &of.front {
-                self.refuse_if_named(service, front, &of.live, true).await?;
-            }
+            self.refuse_if_named(of, &of.live, true).await?;
         }
         let values = self.values(service, commands).await?;
         self.run_in_all(&of.live, Moment::PreStop, commands, &values, of.hook_timeout)

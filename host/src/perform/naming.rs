@@ -6,38 +6,56 @@
 
 use futures_util::future::join_all;
 
-use super::performer::{Performer, nginx};
+use super::performer::Performer;
 use crate::model::{Container, Failure, ObeyedMark, Route, ServiceName, Target};
-use crate::plan::{Front, PlannedService};
+use crate::plan::{Front, PlannedService, files};
 use crate::run::{RunFacts, StepResult};
 use crate::world::{Content, Edge, OwnSettings, Ports, Publication};
 
 impl<P: Ports> Performer<'_, P> {
     /// Twice: the same bytes are written, and nginx reloads where it does not obey them already. Tells of each service.
     pub(super) async fn adopt(&self, adopted: &[&PlannedService]) -> Vec<Result<StepResult, Failure>> {
-        let unseen = join_all(adopted.iter().map(|of| self.adopt_unseen(of))).await;
-        let told = adopted.iter().zip(&unseen).filter(|(_, unseen)| matches!(unseen, Ok(false)));
-        let wanted = join_all(told.map(|(of, _)| async {
-            let publication = Publication::route(&of.name, nginx(of)?, self.route(&of.name, &of.live), true);
-            self.owned(publication.with(OwnSettings::Set)).await
-        }));
-        let mut changed = self.change_each(wanted.await).await.into_iter();
-        let end = |unseen: Result<bool, Failure>| match unseen? {
-            true => Ok(StepResult::Nothing),
-            false => changed.next().map_or(Ok(StepResult::Nothing), |former| former.map(|_| StepResult::Nothing)),
-        };
-        unseen.into_iter().map(end).collect()
+        let wanted = join_all(adopted.iter().map(|of| self.told_to_adopt(of))).await;
+        let changed = self.change_each(wanted).await;
+        changed.into_iter().map(|former| former.map(|_| StepResult::Nothing)).collect()
+    }
+
+    /// Names the live containers in the files alone of the edges that obey these addresses already. Returns what the others are
+    /// told.
+    async fn told_to_adopt<'p>(&self, of: &'p PlannedService) -> Result<Vec<Publication<'p>>, Failure> {
+        let mut wanted = Vec::new();
+        for front in &of.fronts {
+            if !self.adopt_unseen(of, front).await? {
+                let publication = Publication::route(&of.name, front, self.route(&of.name, &of.live), true);
+                wanted.push(self.owned(publication.with(OwnSettings::Set)).await?);
+            }
+        }
+        Ok(wanted)
     }
 
     /// Names the live containers in the file alone, where the edge obeys these addresses already; tells whether it is so.
-    async fn adopt_unseen(&self, of: &PlannedService) -> Result<bool, Failure> {
-        let (service, front) = (&of.name, nginx(of)?);
+    async fn adopt_unseen(&self, of: &PlannedService, front: &Front) -> Result<bool, Failure> {
+        let service = &of.name;
         if !front.is_obeyed() {
             return Ok(false);
         }
         let Some(obeying) = self.obeyed_before(front) else { return Ok(false) };
         Ok(self.owner_now(service, front).await?.is_none()
             && self.write_unseen(service, front, &self.route(service, &of.live), &obeying).await?)
+    }
+
+    /// Tells whether one of several edges, which is to go back to this, obeys it as before the run: it was never told of the
+    /// candidates, because the edge before it refused, or it did itself, whose configuration people have broken perhaps. It
+    /// could be told nothing then, and need not be.
+    pub(super) async fn was_never_told(
+        &self,
+        of: &PlannedService,
+        front: &Front,
+        content: &Content,
+    ) -> Result<bool, Failure> {
+        let Content::Route { route, .. } = content else { return Ok(false) };
+        let as_before = route.targets == self.route(&of.name, &of.live).targets;
+        Ok(of.fronts.len() > 1 && as_before && self.adopt_unseen(of, front).await?)
     }
 
     /// Writes a route if the edge still obeys what it obeyed then, was not started or made to read its files since and is not
@@ -60,55 +78,69 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// Twice: a file that is gone stays gone, and the same bytes are written again.
-    pub(super) async fn release(&self, service: &ServiceName, front: &Front) -> Result<StepResult, Failure> {
-        if self.owner_now(service, front).await?.is_some() {
-            // Another project has made a file of that name since, which is not ours to remove.
-            return Ok(StepResult::Nothing);
+    pub(super) async fn release(&self, of: &PlannedService, facts: &RunFacts) -> Result<StepResult, Failure> {
+        let mut released = Vec::new();
+        for front in of.fronts.iter().filter(|front| front.is_new()) {
+            // What another project has made of that name since is not ours to remove.
+            if self.owner_now(&of.name, front).await?.is_none() {
+                let before = Publication::content(&of.name, front, Content::Before);
+                released.push(before.with(OwnSettings::Gone));
+            }
         }
-        self.change(Publication::content(service, front, Content::Before).with(OwnSettings::Gone)).await?;
+        self.change(released).await?;
+        if of.left_behind.is_empty() {
+            self.rest_at(of, of.fronts.iter().filter(|front| !front.is_new()), facts).await;
+        }
         Ok(StepResult::Nothing)
     }
 
     /// Twice: what is at rest stays as it is. A failure is told and nothing else: what serves serves, and the next run names
     /// addresses anew.
-    pub(super) async fn rest(
-        &self,
-        service: &ServiceName,
-        front: &Front,
-        facts: &RunFacts,
-    ) -> Result<StepResult, Failure> {
-        if let Err(failure) = self.bring_to_rest(service, front, facts).await {
-            self.display.remark(&format!(
-                "{}: `{}` names addresses on, which are other containers' perhaps when nginx starts anew",
-                failure.what,
-                front.file(service)
-            ));
-        }
+    pub(super) async fn rest(&self, of: &PlannedService, facts: &RunFacts) -> Result<StepResult, Failure> {
+        self.rest_at(of, of.fronts.iter(), facts).await;
         Ok(StepResult::Nothing)
+    }
+
+    async fn rest_at(&self, of: &PlannedService, fronts: impl Iterator<Item = &Front>, facts: &RunFacts) {
+        for front in fronts {
+            if let Err(failure) = self.bring_to_rest(&of.name, front, facts).await {
+                self.display.remark(&format!(
+                    "{}: `{}` names addresses on, which are other containers' perhaps when nginx starts anew",
+                    failure.what,
+                    files(of, &[front])
+                ));
+            }
+        }
     }
 
     /// Names the live containers once more where the file does not any more: a run that is taken up had come to rest already,
     /// and its journal, on a disk that was full, does not know it.
     pub(super) async fn stay_named(&self, service: &ServiceName) -> Result<(), Failure> {
-        let (Some(front), Some(planned)) = (self.plan.front(service), self.planned(service)) else { return Ok(()) };
-        if planned.down || self.stops_first(service) {
+        let Some(planned) = self.planned(service).filter(|planned| !planned.down && !planned.stops_first()) else {
             return Ok(());
+        };
+        let mut unnamed = Vec::new();
+        for front in &planned.fronts {
+            let file = self.ports.edge().published(service, front).await?;
+            if file.is_none_or(|file| file.by_address().is_none()) {
+                unnamed.push(front);
+            }
         }
-        let file = self.ports.edge().published(service, front).await?;
-        if file.is_some_and(|file| file.by_address().is_some()) {
+        if unnamed.is_empty() {
             return Ok(());
         }
         let mut live = Vec::new();
         for container in &planned.live {
             if self.any_runs(std::slice::from_ref(container)).await? {
-                live.push(self.located(container, Some(&front.reach())).await?);
+                live.push(self.located(container, planned.reach().as_ref()).await?);
             }
         }
         // Where they are all gone the name finds whoever serves instead, and an address would find nobody.
         if live.is_empty() {
             return Ok(());
         }
-        self.change(Publication::route(service, front, self.route(service, &live), true)).await?;
+        let route = self.route(service, &live);
+        self.change(unnamed.into_iter().map(|front| Publication::route(service, front, route.clone(), true))).await?;
         Ok(())
     }
 
@@ -139,19 +171,14 @@ impl<P: Ports> Performer<'_, P> {
 
     /// Returns what an edge is told when it goes back: the old containers by address, in the bytes of `adopt`; where they are
     /// there still, nothing is written. A name would find the candidates too, as long as they are there.
-    pub(super) async fn content_before(
-        &self,
-        service: &ServiceName,
-        front: &Front,
-        to: &[Container],
-    ) -> Result<Content, Failure> {
-        if self.is_down(service) {
+    pub(super) async fn content_before(&self, of: &PlannedService) -> Result<Content, Failure> {
+        if of.down {
             // Nobody was adopted.
             return Ok(Content::BeforeByAddress);
         }
         // With stop-first the old containers still lie still; they are started, and named anew, by the undo of that.
-        let located = if self.stops_first(service) { to.to_vec() } else { self.revived(service, front, to).await? };
-        Ok(Content::Route { route: self.route(service, &located), backup: true })
+        let located = if of.stops_first() { of.live.clone() } else { self.revived(of).await? };
+        Ok(Content::Route { route: self.route(&of.name, &located), backup: true })
     }
 
     /// Returns what gives the upstream the backup that the switch has left out, now that the service's name finds nobody but the

@@ -6,7 +6,7 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::performer::Performer;
 use crate::model::{Container, ContainerStatus, Failure, OldVolumes, ServiceName};
-use crate::plan::{Front, PlannedService, names};
+use crate::plan::{PlannedService, names};
 use crate::run::{RunFacts, StepResult};
 use crate::world::{Engine, Ports, Publication};
 
@@ -22,37 +22,28 @@ impl<P: Ports> Performer<'_, P> {
     }
 
     /// Twice: running containers stay, and the same addresses are written again.
-    pub(super) async fn start_old(
-        &self,
-        service: &ServiceName,
-        old: &[Container],
-        front: Option<&Front>,
-    ) -> Result<StepResult, Failure> {
+    pub(super) async fn start_old(&self, of: &PlannedService) -> Result<StepResult, Failure> {
+        let (service, old) = (&of.name, &of.live);
         if self.is_down(service) {
             // They had died before the run: it is enough that somebody has tried.
             join_all(old.iter().map(|container| self.ports.engine().start(&container.id))).await;
             return Ok(StepResult::Nothing);
         }
         try_join_all(old.iter().map(|container| self.ports.engine().start(&container.id))).await?;
-        let Some(front) = front else { return Ok(StepResult::Nothing) };
-        let reach = front.reach();
+        let Some(reach) = of.reach() else { return Ok(StepResult::Nothing) };
         let located = try_join_all(old.iter().map(|container| self.located(container, Some(&reach)))).await?;
         // A container that was stopped may have got another address.
         if located.iter().zip(old).any(|(now, then)| now.address != then.address) {
-            self.change(Publication::route(service, front, self.route(service, &located), true)).await?;
+            let route = self.route(service, &located);
+            self.change(of.fronts.iter().map(|front| Publication::route(service, front, route.clone(), true))).await?;
         }
         Ok(StepResult::Nothing)
     }
 
     /// Returns the old containers with their present addresses; those that somebody stopped are started first, and those that had
     /// lost the service's names already get them back.
-    pub(super) async fn revived(
-        &self,
-        service: &ServiceName,
-        front: &Front,
-        old: &[Container],
-    ) -> Result<Vec<Container>, Failure> {
-        let reach = front.reach();
+    pub(super) async fn revived(&self, of: &PlannedService) -> Result<Vec<Container>, Failure> {
+        let (service, old, reach) = (&of.name, &of.live, of.reach());
         let mut located = Vec::new();
         for container in old {
             let Some(seen) = self.ports.engine().inspect(&container.id).await? else { continue };
@@ -60,7 +51,7 @@ impl<P: Ports> Performer<'_, P> {
             if !seen.runs() {
                 self.ports.engine().start(&container.id).await?;
             }
-            located.push(self.located(container, Some(&reach)).await?);
+            located.push(self.located(container, reach.as_ref()).await?);
         }
         if located.is_empty() { Err(nothing_left(service, old)) } else { Ok(located) }
     }
@@ -69,11 +60,10 @@ impl<P: Ports> Performer<'_, P> {
     async fn leave(&self, of: &PlannedService, facts: &RunFacts) -> Result<(), Failure> {
         let service = &of.name;
         self.must_run(facts.candidates(service)).await?;
-        let Some(front) = &of.front else { return Ok(()) };
         let old = of.old();
-        self.refuse_if_named(service, front, &old, true).await?;
-        if !facts.former.contains_key(service) && self.any_runs(&old).await? {
-            self.drain_anew(service, front, facts).await?;
+        self.refuse_if_named(of, &old, true).await?;
+        if !of.fronts.is_empty() && !facts.former.contains_key(service) && self.any_runs(&old).await? {
+            self.drain_anew(of, facts).await?;
         }
         Ok(())
     }
@@ -124,7 +114,7 @@ impl<P: Ports> Performer<'_, P> {
             .await;
         let cleared = retired.iter().zip(ended).map(async |(of, ended)| {
             ended?;
-            self.clear_away(&of.name, &of.stopped, of.front.as_ref()).await
+            self.clear_away(of).await
         });
         join_all(cleared).await
     }
@@ -146,12 +136,11 @@ impl<P: Ports> Performer<'_, P> {
     async fn give_backups<'r>(&self, retired: impl Iterator<Item = &'r PlannedService>, facts: &RunFacts) {
         let mut wanted = Vec::new();
         let mut fronts = Vec::new();
-        for of in retired {
-            let (service, Some(front)) = (&of.name, &of.front) else { continue };
-            let missing = self.missing_backup(service, front, facts.candidates(service)).await;
+        for (of, front) in retired.flat_map(|of| of.fronts.iter().map(move |front| (of, front))) {
+            let missing = self.missing_backup(&of.name, front, facts.candidates(&of.name)).await;
             if let Some(publication) = missing.transpose() {
-                wanted.push(publication);
-                fronts.push((service, front));
+                wanted.push(publication.map(|publication| vec![publication]));
+                fronts.push((&of.name, front));
             }
         }
         for (failure, (service, front)) in self.change_each(wanted).await.into_iter().zip(fronts) {
@@ -166,13 +155,8 @@ impl<P: Ports> Performer<'_, P> {
     /// One that runs now was started by somebody since, and stays.
     ///
     /// Twice: what is gone stays gone. Their volumes stay.
-    pub(super) async fn clear_away(
-        &self,
-        service: &ServiceName,
-        leftovers: &[Container],
-        front: Option<&Front>,
-    ) -> Result<StepResult, Failure> {
-        for leftover in leftovers {
+    async fn clear_away(&self, of: &PlannedService) -> Result<StepResult, Failure> {
+        for leftover in &of.stopped {
             match self.ports.engine().inspect(&leftover.id).await? {
                 None => {}
                 Some(seen) if seen.runs() || seen.state == ContainerStatus::Paused => {
@@ -184,9 +168,7 @@ impl<P: Ports> Performer<'_, P> {
                 Some(_) => {
                     // One that the engine restarts again and again is between two lives.
                     let one = std::slice::from_ref(leftover);
-                    if let Some(front) = front {
-                        self.refuse_if_named(service, front, one, true).await?;
-                    }
+                    self.refuse_if_named(of, one, true).await?;
                     self.end(one, Some(Duration::ZERO), true, Some(false)).await?;
                 }
             }

@@ -46,6 +46,14 @@ impl<'a, P> Performer<'a, P> {
         self.plan.service(service)
     }
 
+    /// Returns what is said of one of the nginxes before a service: where there are several, with its name.
+    pub(super) fn said_of(&self, service: &ServiceName, front: &Front, what: &str) -> String {
+        match self.planned(service).is_some_and(|planned| planned.fronts.len() > 1) {
+            true => format!("{}: {what}", front.proxy),
+            false => what.to_owned(),
+        }
+    }
+
     /// Tells whether the old containers of a service are stopped before its candidates start.
     pub(super) fn stops_first(&self, service: &ServiceName) -> bool {
         self.planned(service).is_some_and(PlannedService::stops_first)
@@ -100,11 +108,6 @@ impl<P: Ports> Performer<'_, P> {
         }
         Ok(())
     }
-}
-
-/// Returns the nginx that a step of a service is about.
-pub(super) fn nginx(of: &PlannedService) -> Result<&Front, Failure> {
-    of.front.as_ref().ok_or_else(|| Failure::new(format!("internal: no nginx is planned before `{}`", of.name)))
 }
 
 pub(super) fn unplanned(service: &ServiceName) -> Failure {

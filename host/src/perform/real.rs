@@ -51,7 +51,7 @@ impl<'a> Real<'a> {
     /// Begins to measure the front doors that the plan names.
     fn measure(&mut self) {
         for of in &self.plan.services {
-            let Some(front) = &of.front else { continue };
+            let Some(front) = of.front() else { continue };
             let Some(url) = &front.probe else { continue };
             match Probe::start(url, front.probe_way.as_ref(), front.probe_rate.unwrap_or(PROBE_RATE), &of.live) {
                 Ok(probe) => drop(self.probes.insert(of.name.clone(), Arc::new(probe))),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::stream::{self, FuturesUnordered, LocalBoxStream, Stream, StreamExt as _};
 
 use super::health;
-use super::performer::{Performer, nginx, unplanned};
+use super::performer::{Performer, unplanned};
 use crate::model::{Failure, FormerRoute, Phase};
 use crate::plan::{PlannedService, Step};
 use crate::run::{RunFacts, StepResult};
@@ -29,8 +29,8 @@ impl<P: Ports> World for Performer<'_, P> {
             Some(Step::Create { .. }) => together(async move { self.create(&of).await }),
             Some(Step::Switch { .. }) => together(async move {
                 let formers = self.switch(&of, facts).await.into_iter();
-                let learnt = |former: FormerRoute| StepResult::Former { generation: former };
-                formers.map(|(index, former)| (index, former.map(learnt))).collect()
+                let learnt = |routes: Vec<FormerRoute>| StepResult::Former { routes };
+                formers.map(|(index, routes)| (index, routes.map(learnt))).collect()
             }),
             Some(Step::SwitchBack { .. }) => together(async move { self.switch_back(&of, facts).await }),
             Some(Step::Retire { .. }) => {
@@ -75,7 +75,7 @@ impl<P: Ports> Performer<'_, P> {
         }
         let Some(service) = step.service() else { return self.commit(facts).await };
         let of = self.planned(service).ok_or_else(|| unplanned(service))?;
-        let (front, reach, lifecycle) = (of.front.as_ref(), of.reach(), &of.lifecycle);
+        let (reach, lifecycle) = (of.reach(), &of.lifecycle);
         let before = || of.retag.as_ref().and_then(|retag| retag.before.as_deref());
         match step {
             Step::Commit => self.commit(facts).await,
@@ -87,7 +87,7 @@ impl<P: Ports> Performer<'_, P> {
                 }
                 judge.ask(Phase::PreStart, service, facts).await
             }
-            Step::Release { .. } => self.release(service, nginx(of)?).await,
+            Step::Release { .. } => self.release(of, facts).await,
             Step::Init { .. } => self.init(service, &lifecycle.pre_start, of.hook_timeout, facts).await,
             Step::EndInit { .. } => self.end_init(service, lifecycle.pre_start.len()).await,
             Step::Inject { .. } => self.inject(service, &lifecycle.files, facts).await,
@@ -106,12 +106,12 @@ impl<P: Ports> Performer<'_, P> {
             Step::PreSwap { .. } => judge.ask(Phase::PreSwap, service, facts).await,
             Step::PostSwap { .. } => judge.ask(Phase::PostSwap, service, facts).await,
             Step::Watch { .. } => health::watch(self, of, facts).await,
-            Step::Drain { .. } => self.drain(service, nginx(of)?, of.drain_timeout, facts).await,
-            Step::Rest { .. } => self.rest(service, nginx(of)?, facts).await,
+            Step::Drain { .. } => self.drain(of, facts).await,
+            Step::Rest { .. } => self.rest(of, facts).await,
             Step::Finish { .. } => judge.ask(Phase::Finish, service, facts).await,
             Step::Rollback { .. } => judge.ask(Phase::Rollback, service, facts).await,
             Step::RemoveCandidates { .. } => self.remove_candidates(service, &of.known, facts).await,
-            Step::StartOld { .. } => self.start_old(service, &of.live, front).await,
+            Step::StartOld { .. } => self.start_old(of).await,
             Step::StopCandidates { .. } => self.stop_candidates(service, of.unwind_grace, facts).await,
             Step::Adopt { .. }
             | Step::Create { .. }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::health;
-use super::performer::{Performer, nginx, unplanned};
+use super::performer::Performer;
 use crate::model::{Failure, FormerRoute, ServiceName};
 use crate::plan::{Front, PlannedService, names};
 use crate::run::{RunFacts, StepResult};
@@ -34,42 +34,65 @@ impl<P: Ports> Performer<'_, P> {
         }
     }
 
-    /// Tells an edge where requests go and makes it obey, unless the file is another project's by now.
-    pub(super) async fn change(&self, publication: Publication<'_>) -> Result<FormerRoute, Failure> {
-        let changed = self.change_each(vec![self.owned(publication).await]).await;
-        changed.into_iter().next().unwrap_or_else(|| Err(Failure::new("internal: an edge has not answered")))
+    /// Tells the edges before a service where requests go and makes them obey, unless a file is another project's by now.
+    pub(super) async fn change<'p>(
+        &self,
+        publications: impl IntoIterator<Item = Publication<'p>>,
+    ) -> Result<Vec<FormerRoute>, Failure> {
+        let changed = self.change_each(vec![self.owned_all(publications).await]).await;
+        changed.into_iter().next().unwrap_or_else(unanswered)
     }
 
-    /// Tells edges where requests go and makes them obey, as far as that is not refused already.
+    async fn owned_all<'p>(
+        &self,
+        publications: impl IntoIterator<Item = Publication<'p>>,
+    ) -> Result<Vec<Publication<'p>>, Failure> {
+        let mut owned = Vec::new();
+        for publication in publications {
+            owned.push(self.owned(publication).await?);
+        }
+        Ok(owned)
+    }
+
+    /// Tells edges where requests go and makes them obey, as far as that is not refused already: for each service the edges
+    /// before it. A service fails where one of its edges does; the others have been told then, or not, and stay so until the
+    /// undo of the step, or the step once more, tells all of them.
     pub(super) async fn change_each(
         &self,
-        wanted: Vec<Result<Publication<'_>, Failure>>,
-    ) -> Vec<Result<FormerRoute, Failure>> {
-        let publications: Vec<Publication<'_>> =
-            wanted.iter().filter_map(|wanted| wanted.as_ref().ok()).cloned().collect();
+        wanted: Vec<Result<Vec<Publication<'_>>, Failure>>,
+    ) -> Vec<Result<Vec<FormerRoute>, Failure>> {
+        let publications: Vec<Publication<'_>> = wanted.iter().flatten().flatten().cloned().collect();
         let published = match publications.is_empty() {
             true => Vec::new(),
             false => self.ports.edge().publish(&publications).await,
         };
         let mut published = published.into_iter();
-        let unanswered = || Err(Failure::new("internal: an edge has not answered"));
-        wanted.into_iter().map(|wanted| wanted.and_then(|_| published.next().unwrap_or_else(unanswered))).collect()
+        let mut former = |Publication { service, front, .. }: Publication<'_>| {
+            let answered = published.next().unwrap_or_else(unanswered);
+            answered.map_err(|failure| Failure { what: self.said_of(service, front, &failure.what), ..failure })
+        };
+        let each = wanted.into_iter().map(|wanted| {
+            // Each takes its own, also behind one that has refused.
+            let formers: Vec<Result<FormerRoute, Failure>> = wanted?.into_iter().map(&mut former).collect();
+            formers.into_iter().collect()
+        });
+        each.collect()
     }
 
-    /// Switches all services or, where one of them is not ready for it, none. Tells of each that was switched or refused, by its
-    /// place. Twice: the same bytes are written and nginx reloads once more.
+    /// Switches all services at all their edges or, where one of them is not ready for it, none. Tells of each that was switched
+    /// or refused, by its place. Twice: the same bytes are written and nginx reloads once more.
     pub(super) async fn switch(
         &self,
         switched: &[&PlannedService],
         facts: &RunFacts,
-    ) -> Vec<(usize, Result<FormerRoute, Failure>)> {
+    ) -> Vec<(usize, Result<Vec<FormerRoute>, Failure>)> {
         let ready = join_all(switched.iter().map(|of| self.ready(of, of.judged, facts))).await;
         if ready.iter().any(Result::is_err) {
             let refused = ready.into_iter().enumerate();
             return refused.filter_map(|(index, ready)| Some((index, Err(ready.err()?)))).collect();
         }
         let formers = self.change_each(ready).await;
-        for (of, _) in switched.iter().zip(&formers).filter(|(_, former)| former.is_ok()) {
+        for (of, _) in switched.iter().zip(&formers).filter(|(_, formers)| formers.is_ok()) {
             if let Some(probe) = self.probes.get(&of.name) {
                 probe.switched();
             }
@@ -77,15 +100,15 @@ impl<P: Ports> Performer<'_, P> {
         formers.into_iter().enumerate().collect()
     }
 
-    /// Returns what an edge is told where the candidates of a service can be switched to. `judged`: somebody judges them while the
-    /// old containers still run.
+    /// Returns what the edges are told where the candidates of a service can be switched to. `judged`: somebody judges them while
+    /// the old containers still run.
     async fn ready<'p>(
         &self,
         of: &'p PlannedService,
         judged: bool,
         facts: &RunFacts,
-    ) -> Result<Publication<'p>, Failure> {
-        let (service, front) = (&of.name, nginx(of)?);
+    ) -> Result<Vec<Publication<'p>>, Failure> {
+        let service = &of.name;
         let candidates = facts.candidates(service);
         if let Some(lost) = candidates.iter().find(|candidate| candidate.address.is_none()) {
             return Err(Failure::new(format!("candidate `{}` has no address that nginx could use", lost.name)));
@@ -93,11 +116,13 @@ impl<P: Ports> Performer<'_, P> {
         self.must_run_on(candidates).await?;
         health::before_switch(self, service, facts).await?;
         // The backup finds the old containers too as long as they run, and what it hides can't be judged.
-        let publication = Publication::route(service, front, self.route(service, candidates), !judged);
-        self.owned(publication.with(OwnSettings::Set)).await
+        let route = self.route(service, candidates);
+        let told = |front| Publication::route(service, front, route.clone(), !judged).with(OwnSettings::Set);
+        self.owned_all(of.fronts.iter().map(told)).await
     }
 
-    /// Twice: as for the switch.
+    /// Twice: as for the switch. Of a switch that failed nobody knows which edges were told, so all are, but for those that show
+    /// that they were not.
     ///
     /// Waits until no nginx worker uses the candidates, because they are stopped next.
     pub(super) async fn switch_back(
@@ -105,50 +130,55 @@ impl<P: Ports> Performer<'_, P> {
         switched: &[&PlannedService],
         facts: &RunFacts,
     ) -> Vec<(usize, Result<StepResult, Failure>)> {
-        let wanted = switched.iter().map(|of| async {
-            let (service, front) = (&of.name, nginx(of)?);
-            let content = self.content_before(service, front, &of.live).await?;
-            self.owned(Publication::content(service, front, content)).await
-        });
-        let formers = self.change_each(join_all(wanted).await).await;
+        let wanted = join_all(switched.iter().map(|of| self.told_to_go_back(of))).await;
+        let told = wanted.iter().map(|wanted| wanted.iter().flatten().map(|publication| publication.front).collect());
+        let told: Vec<Vec<&Front>> = told.collect();
+        let formers = self.change_each(wanted).await;
         let ended =
-            switched.iter().zip(formers).map(async |(of, former)| self.end_switch_back(of, former?, facts).await);
+            switched.iter().zip(told).zip(formers).map(async |((of, told), formers)| {
+                self.end_switch_back(of, told.into_iter().zip(&formers?), facts).await
+            });
         join_all(ended).await.into_iter().enumerate().collect()
     }
 
-    async fn end_switch_back(
+    /// Returns what the edges before a service are told that are to go back.
+    async fn told_to_go_back<'p>(&self, of: &'p PlannedService) -> Result<Vec<Publication<'p>>, Failure> {
+        let content = self.content_before(of).await?;
+        let mut told = Vec::new();
+        for front in &of.fronts {
+            if !self.was_never_told(of, front, &content).await? {
+                told.push(self.owned(Publication::content(&of.name, front, content.clone())).await?);
+            }
+        }
+        Ok(told)
+    }
+
+    async fn end_switch_back<'f>(
         &self,
         of: &PlannedService,
-        former: FormerRoute,
+        told: impl Iterator<Item = (&'f Front, &'f FormerRoute)>,
         facts: &RunFacts,
     ) -> Result<StepResult, Failure> {
-        let (service, front, drain) = (&of.name, nginx(of)?, of.drain_timeout);
-        if !self.is_down(service) {
-            self.display.note(&format!("{service}: {} serves again", names(&of.live)));
+        if !of.down {
+            self.display.note(&format!("{}: {} serves again", of.name, names(&of.live)));
         }
         // Where nobody knows whether one runs, they are waited for.
-        if self.any_runs(facts.candidates(service)).await.unwrap_or(true) {
+        if self.any_runs(facts.candidates(&of.name)).await.unwrap_or(true) {
             // Requests that are still at the candidates after that are cut: they are to go.
-            let note = |left| format!("{left} nginx workers still use the candidates");
-            let deadline = self.ports.now() + drain;
-            if self.await_left(service, front, &former, drain, note).await.is_err() {
+            let deadline = self.ports.now() + of.drain_timeout;
+            let left = self.await_all_left(of, told, |left| format!("{left} nginx workers still use the candidates"));
+            if left.await.iter().any(Result::is_err) {
                 self.ports.sleep(deadline.saturating_sub(self.ports.now())).await;
             }
         }
         // Where nothing was adopted, nobody else brings the file to rest.
-        if self.is_down(service) { self.rest(service, front, facts).await } else { Ok(StepResult::Nothing) }
+        if of.down { self.rest(of, facts).await } else { Ok(StepResult::Nothing) }
     }
 
     /// Twice: workers that are gone stay gone.
-    pub(super) async fn drain(
-        &self,
-        service: &ServiceName,
-        front: &Front,
-        timeout: Duration,
-        facts: &RunFacts,
-    ) -> Result<StepResult, Failure> {
-        match facts.former.get(service) {
-            Some(former) => self.drain_of(service, front, timeout, former).await.map(|()| StepResult::Nothing),
+    pub(super) async fn drain(&self, of: &PlannedService, facts: &RunFacts) -> Result<StepResult, Failure> {
+        match facts.former.get(&of.name) {
+            Some(formers) => self.drain_of(of, formers).await.map(|()| StepResult::Nothing),
             None => Ok(StepResult::Nothing),
         }
     }
@@ -156,20 +186,32 @@ impl<P: Ports> Performer<'_, P> {
     /// Waits until nobody uses the old containers any more.
     ///
     /// When time is up the run goes on: what is left is cut when the old container stops, as the operator has settled.
-    async fn drain_of(
-        &self,
-        service: &ServiceName,
-        front: &Front,
-        timeout: Duration,
-        former: &FormerRoute,
-    ) -> Result<(), Failure> {
+    async fn drain_of(&self, of: &PlannedService, formers: &[FormerRoute]) -> Result<(), Failure> {
         let note = |left| format!("{left} old nginx workers still have requests");
-        let Some(failure) = self.await_left(service, front, former, timeout, note).await? else { return Ok(()) };
-        self.display.remark(&format!("{}: they are cut when the old container stops", failure.what));
-        if let Some(hint) = failure.hint {
-            self.display.say(&format!("  hint: {hint}"));
+        let left = self.await_all_left(of, of.fronts.iter().zip(formers), note).await;
+        for (left, front) in left.into_iter().zip(&of.fronts) {
+            let Some(failure) = left? else { continue };
+            let what = self.said_of(&of.name, front, &failure.what);
+            self.display.remark(&format!("{what}: they are cut when the old container stops"));
+            if let Some(hint) = failure.hint {
+                self.display.say(&format!("  hint: {hint}"));
+            }
         }
         Ok(())
+    }
+
+    /// Waits at edges before a service until all of the former ones have left. Tells of each.
+    async fn await_all_left<'f>(
+        &self,
+        of: &PlannedService,
+        edges: impl Iterator<Item = (&'f Front, &'f FormerRoute)>,
+        note: impl Fn(usize) -> String,
+    ) -> Vec<Result<Option<Failure>, Failure>> {
+        let left = edges.map(|(front, former)| {
+            let note = |left| self.said_of(&of.name, front, &note(left));
+            self.await_left(&of.name, front, former, of.drain_timeout, note)
+        });
+        join_all(left).await
     }
 
     /// Waits until all of the former ones have left. Returns why some are not known to have when the time is over.
@@ -204,14 +246,12 @@ impl<P: Ports> Performer<'_, P> {
 
     /// Drains where nobody knows the workers that served the old containers, because the journal was lost: nginx is told
     /// once more what it knows, and all workers from before are waited for.
-    pub(super) async fn drain_anew(
-        &self,
-        service: &ServiceName,
-        front: &Front,
-        facts: &RunFacts,
-    ) -> Result<(), Failure> {
-        let of = self.planned(service).ok_or_else(|| unplanned(service))?;
-        let former = self.change(self.ready(of, false, facts).await?).await?;
-        self.drain_of(service, front, of.drain_timeout, &former).await
+    pub(super) async fn drain_anew(&self, of: &PlannedService, facts: &RunFacts) -> Result<(), Failure> {
+        let formers = self.change(self.ready(of, false, facts).await?).await?;
+        self.drain_of(of, &formers).await
     }
+}
+
+fn unanswered<T>() -> Result<T, Failure> {
+    Err(Failure::new("internal: an edge has not answered"))
 }

@@ -104,7 +104,7 @@ impl<'a> Service<'a> {
             networks: seen.networks.clone(),
             called_in: self.announced().cloned().collect(),
             lifecycle: seen.lifecycle.clone(),
-            port: seen.front.as_ref().map(|front| front.port).or(settings.port),
+            port: seen.front().map(|front| front.port).or(settings.port),
             successes: settings.successes.max(1),
             stays: self.stays(&checks),
             checks,
@@ -112,13 +112,13 @@ impl<'a> Service<'a> {
             hooks: self.hooks(),
             digests: seen.hooks.iter().map(|hook| (hook.name.clone(), hook.digest.clone())).collect(),
             hook_timeout: settings.timeouts.hook,
-            front: seen.front.clone(),
+            fronts: seen.fronts.clone(),
             judged: self.judged(),
             watch: settings.watch,
             drain_timeout: settings.timeouts.drain,
             grace: seen.grace,
             // When it is unwound a candidate behind a proxy has no request; a worker may be at a job.
-            unwind_grace: if seen.front.is_some() { Some(UNWIND_GRACE) } else { seen.grace },
+            unwind_grace: if seen.fronts.is_empty() { seen.grace } else { Some(UNWIND_GRACE) },
             volumes: seen.anonymous_volumes.iter().map(|anonymous| anonymous.volume.clone()).collect(),
             old_volumes: settings.anonymous_volumes,
             keep: self.keep(),
@@ -158,7 +158,7 @@ impl<'a> Service<'a> {
     /// Tells whether anybody looks at the candidates' answers through nginx before the commit.
     fn judged(&self) -> bool {
         let watched = !self.seen.settings.watch.is_zero() || self.asks(Phase::PostSwap);
-        self.seen.front.as_ref().is_some_and(|front| front.probe.is_some() || watched)
+        self.seen.front().is_some_and(|front| front.probe.is_some() || watched)
     }
 
     /// Returns what stays of the version that is replaced. A swap of an image to itself with the same configuration leaves
@@ -186,7 +186,7 @@ impl<'a> Service<'a> {
 
     fn adopt(&self, steps: &mut Vec<Step>) {
         // Those that died have no address that could be named.
-        if self.seen.front.is_some() && !self.seen.down {
+        if !self.seen.fronts.is_empty() && !self.seen.down {
             steps.push(Step::Adopt { service: self.name() });
         }
     }
@@ -233,7 +233,7 @@ impl<'a> Service<'a> {
     }
 
     fn switch(&self, steps: &mut Vec<Step>) {
-        if self.seen.front.is_some() {
+        if !self.seen.fronts.is_empty() {
             steps.push(Step::Switch { service: self.name() });
         }
         if self.asks(Phase::PostSwap) {
@@ -248,7 +248,7 @@ impl<'a> Service<'a> {
     }
 
     fn drain(&self, steps: &mut Vec<Step>) {
-        if self.seen.front.is_some() {
+        if !self.seen.fronts.is_empty() {
             steps.push(Step::Drain { service: self.name() });
         }
     }
@@ -262,7 +262,7 @@ impl<'a> Service<'a> {
     }
 
     fn rest(&self, steps: &mut Vec<Step>) {
-        if self.seen.front.is_some() {
+        if !self.seen.fronts.is_empty() {
             steps.push(Step::Rest { service: self.name() });
         }
     }

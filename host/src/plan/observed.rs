@@ -64,8 +64,8 @@ pub struct ObservedService {
     pub anonymous_volumes: Vec<AnonymousVolume>,
     /// How long a container may take to stop; `None`: the engine's default.
     pub grace: Option<Duration>,
-    /// The nginx before it; `None`: a worker.
-    pub front: Option<Front>,
+    /// The nginxes before it; none: a worker.
+    pub fronts: Vec<Front>,
     /// What compose would do with its containers beside creating, starting and stopping them.
     pub lifecycle: Lifecycle,
     /// The hooks that were loaded for it, in order.
@@ -92,7 +92,7 @@ impl ObservedService {
     pub(super) fn checks(&self) -> Vec<Check> {
         let mut checks: Vec<Check> = self.healthcheck.clone().map(Check::Docker).into_iter().collect();
         checks.extend(self.settings.health.iter().cloned());
-        match &self.front {
+        match self.front() {
             // Whatever a command inside says: what nginx can't reach must not go live.
             Some(front) => checks.push(Check::Reach(front.port)),
             None if checks.is_empty() && self.hooks_of(Phase::Health).is_empty() => {
@@ -101,6 +101,11 @@ impl ObservedService {
             None => {}
         }
         checks
+    }
+
+    /// Returns the first nginx before it, which is the one that a probe asks; `None`: a worker.
+    pub fn front(&self) -> Option<&Front> {
+        self.fronts.first()
     }
 
     /// A service of which nothing is known but its name.
@@ -127,7 +132,7 @@ impl ObservedService {
             called_in: Vec::new(),
             anonymous_volumes: Vec::new(),
             grace: None,
-            front: None,
+            fronts: Vec::new(),
             lifecycle: Lifecycle::default(),
             hooks: Vec::new(),
             live_image: String::new(),
@@ -177,7 +182,9 @@ pub struct Retag {
     pub before: Option<String>,
 }
 
-/// The nginx that fronts a service, and the file in it that swap owns.
+/// An nginx that fronts a service, and the file in it that swap owns.
+///
+/// Several may front one service: all of them reach it by the same network and port, so that a container has one address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Front {
     /// Which nginx.

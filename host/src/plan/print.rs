@@ -59,7 +59,10 @@ fn text(step: &Step, of: &PlannedService) -> String {
         | Step::Release { .. }
         | Step::Switch { .. }
         | Step::Rest { .. }
-        | Step::SwitchBack { .. } => of.front.as_ref().map_or_else(String::new, |front| at_nginx(step, of, front)),
+        | Step::SwitchBack { .. } => {
+            let said: Vec<String> = alike(step, of).iter().map(|fronts| at_nginx(step, of, fronts)).collect();
+            said.join("; ")
+        }
         Step::PreStart { .. } if of.hooks(Phase::PreStart).is_empty() => {
             "nothing to ask (hooks wait for a rollback)".to_owned()
         }
@@ -124,23 +127,68 @@ fn text(step: &Step, of: &PlannedService) -> String {
     }
 }
 
-/// Returns what a step does with the upstream file of its service.
-fn at_nginx(step: &Step, of: &PlannedService, front: &Front) -> String {
-    let (file, live) = (front.file(&of.name), names(&of.live));
+/// Returns what a step does with the upstream file of its service, at nginxes of which it says the same.
+fn at_nginx(step: &Step, of: &PlannedService, fronts: &[&Front]) -> String {
+    let (files, live, front) = (files(of, fronts), names(&of.live), fronts[0]);
+    let name = if fronts.len() == 1 { "names" } else { "name" };
     match step {
-        Step::Adopt { .. } if front.is_obeyed() => format!("{file} names {live}, as nginx has it already"),
-        Step::Adopt { .. } => format!("{file} names {live}, so that no reload finds what is not ready"),
-        Step::Release { .. } if front.before.is_some() => format!("{file} is again as it was"),
-        Step::Release { .. } => format!("remove {file} again"),
+        Step::Adopt { .. } if front.is_obeyed() => format!("{files} {name} {live}, as nginx has it already"),
+        Step::Adopt { .. } => format!("{files} {name} {live}, so that no reload finds what is not ready"),
+        Step::Release { .. } if front.is_new() && front.before.is_none() => format!("remove {files} again"),
+        Step::Release { .. } if front.is_new() => format!("{files} {} again as it was", is(fronts)),
         Step::Switch { .. } => {
-            format!("{file} names the candidates instead of {live}, test, reload {}, confirm", front.proxy)
+            format!("{files} {name} the candidates instead of {live}, test, reload {}, confirm", proxies(fronts))
         }
-        Step::Rest { .. } => match front.named(&of.name) {
-            Some(name) => format!("{file} names {name}, for the next start of nginx (no reload)"),
-            None => format!("{file} is at rest"),
+        Step::Rest { .. } | Step::Release { .. } => match front.named(&of.name) {
+            Some(service) => format!("{files} {name} {service}, for the next start of nginx (no reload)"),
+            None => format!("{files} {} at rest", is(fronts)),
         },
-        _ => format!("{file} names {live} again, test, reload, confirm"),
+        _ => format!("{files} {name} {live} again, test, reload, confirm"),
     }
+}
+
+fn is(fronts: &[&Front]) -> &'static str {
+    if fronts.len() == 1 { "is" } else { "are" }
+}
+
+/// Returns the nginxes before a service in groups, of each of which a step says the same.
+pub fn alike<'a>(step: &Step, of: &'a PlannedService) -> Vec<Vec<&'a Front>> {
+    let said = |front: &'a Front| match step {
+        Step::Adopt { .. } => (front.is_obeyed(), false, None),
+        Step::Release { .. } if front.is_new() => (true, front.before.is_some(), None),
+        Step::Release { .. } | Step::Rest { .. } => (false, false, front.named(&of.name)),
+        _ => (false, false, None),
+    };
+    let mut groups: Vec<Vec<&Front>> = Vec::new();
+    for front in &of.fronts {
+        match groups.iter_mut().find(|group| said(group[0]) == said(front)) {
+            Some(group) => group.push(front),
+            None => groups.push(vec![front]),
+        }
+    }
+    groups
+}
+
+/// Returns the upstream files of a service at some of its nginxes: the path, and where it has several, whose it is.
+pub fn files(of: &PlannedService, fronts: &[&Front]) -> String {
+    if let [only] = &of.fronts[..] {
+        return only.file(&of.name);
+    }
+    let mut paths: Vec<(String, Vec<&Front>)> = Vec::new();
+    for front in fronts {
+        let path = front.file(&of.name);
+        match paths.iter_mut().find(|(other, _)| *other == path) {
+            Some((_, fronts)) => fronts.push(front),
+            None => paths.push((path, vec![front])),
+        }
+    }
+    let told: Vec<String> = paths.iter().map(|(path, fronts)| format!("{path} of {}", proxies(fronts))).collect();
+    told.join(" and ")
+}
+
+/// Returns which nginxes these are, as "nginx and edge".
+pub fn proxies(fronts: &[&Front]) -> String {
+    fronts.iter().map(|front| front.proxy.to_string()).collect::<Vec<_>>().join(" and ")
 }
 
 /// Returns what a step does with the name of the service's image.

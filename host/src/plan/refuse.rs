@@ -48,7 +48,7 @@ pub fn refusals(seen: &ObservedService) -> Vec<Failure> {
 /// Refuses a watch that nothing but the probe judges where the probe can't see the application.
 fn blind_probe(seen: &ObservedService) -> Option<Failure> {
     let settings = &seen.settings;
-    let front = seen.front.as_ref().filter(|_| settings.probe.is_some() && !settings.watch.is_zero())?;
+    let front = seen.front().filter(|_| settings.probe.is_some() && !settings.watch.is_zero())?;
     let service = &seen.name;
     let health = seen.hooks.iter().any(|hook| hook.phases.contains(&Phase::Health));
     if health || seen.healthcheck.is_some() || settings.health.iter().any(Check::asks) {
@@ -204,7 +204,7 @@ fn blind_watch(seen: &ObservedService) -> Option<Notice> {
     if watch.is_zero() {
         return None;
     }
-    let front = seen.front.as_ref()?;
+    let front = seen.front()?;
     let asked = seen.checks().iter().any(Check::asks) || !seen.hooks_of(Phase::Health).is_empty();
     if front.probe.is_none() {
         return (!asked).then(|| {

@@ -71,9 +71,9 @@ pub struct PlannedService {
     /// How long one call of a hook, or one command of the lifecycle, may take.
     #[serde(with = "millis")]
     pub hook_timeout: Duration,
-    /// The nginx before it; `None`: a worker.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub front: Option<Front>,
+    /// The nginxes before it, which all send it requests; none: a worker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fronts: Vec<Front>,
     /// Whether somebody judges the candidates while the old containers still run: then the upstream has no DNS name as
     /// backup, which finds the old ones and would hide candidates that nobody reaches.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -125,13 +125,18 @@ impl PlannedService {
     /// Tells whether nothing but the probe judges in the watch what the service answers: no health hook, no command, no page.
     /// An open port is no answer, because the kernel opens it.
     pub fn is_judged_by_probe_alone(&self) -> bool {
-        let probed = self.front.as_ref().is_some_and(|front| front.probe.is_some());
+        let probed = self.front().is_some_and(|front| front.probe.is_some());
         probed && self.hooks(Phase::Health).is_empty() && !self.checks.iter().any(Check::asks)
     }
 
-    /// Returns by which network and port nginx reaches its containers; `None`: a worker.
+    /// Returns the first nginx before it: the one that a probe asks; `None`: a worker.
+    pub fn front(&self) -> Option<&Front> {
+        self.fronts.first()
+    }
+
+    /// Returns by which network and port each nginx reaches its containers; `None`: a worker.
     pub fn reach(&self) -> Option<NetworkPort> {
-        self.front.as_ref().map(Front::reach)
+        self.front().map(Front::reach)
     }
 
     /// Returns the networks in which the candidates start without the service's names, and in which the old ones lose them

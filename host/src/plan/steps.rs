@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::PlannedService;
+use super::{Front, PlannedService};
 use crate::model::{Phase, ServiceName};
 
 /// One effect on the world. The first group are the steps of a swap, the second undoes them.
@@ -72,7 +72,8 @@ pub enum Step {
         /// The service.
         service: ServiceName,
     },
-    /// Let nginx send new requests to the candidates.
+    /// Let nginx send new requests to the candidates. Where one of several refuses, the step fails, and its undo puts all of
+    /// them back: those that were told, and those of which nobody knows.
     Switch {
         /// The service.
         service: ServiceName,
@@ -131,8 +132,8 @@ pub enum Step {
         /// The service.
         service: ServiceName,
     },
-    /// Undoes `Adopt` where there was no file of swap's: what people had written is there again, or nothing, and nginx asks
-    /// the engine's DNS again.
+    /// Undoes `Adopt` where there was no file of swap's at an nginx: what people had written is there again, or nothing, and
+    /// nginx asks the engine's DNS again. Other nginxes' files come to rest.
     Release {
         /// The service.
         service: ServiceName,
@@ -252,7 +253,7 @@ impl Step {
     /// Returns the step that undoes this one of the service; `None` where there is nothing to undo.
     pub(super) fn undo(&self, planned: &PlannedService) -> Option<Step> {
         let service = planned.name.clone();
-        let is_new = planned.front.as_ref().is_some_and(|front| front.is_new());
+        let is_new = planned.fronts.iter().any(Front::is_new);
         match self {
             Step::Tag { .. } => Some(Step::TagBack { service }),
             Step::PreStart { .. } if !planned.hooks(Phase::Rollback).is_empty() => Some(Step::Rollback { service }),

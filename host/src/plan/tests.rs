@@ -10,7 +10,7 @@ use crate::model::{
 
 /// A proxied service with one live container, which nothing prevents from being swapped.
 fn app() -> ObservedService {
-    ObservedService { front: Some(front()), ..worker("app") }
+    ObservedService { fronts: vec![front()], ..worker("app") }
 }
 
 /// A service without a proxy.
@@ -294,7 +294,7 @@ plan for jobs of project demo: 6 steps
 #[test]
 fn nginx_on_the_host() {
     let front = Front { proxy: ProxyChoice::Host, container: None, network: None, ..front() };
-    check(vec![ObservedService { front: Some(front), ..app() }], "\
+    check(vec![ObservedService { fronts: vec![front], ..app() }], "\
 plan for app of project demo: 9 steps
   1  adopt       app: /etc/nginx/swap/app.conf names demo-app-1, as nginx has it already
   2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
@@ -306,6 +306,40 @@ plan for app of project demo: 9 steps
   8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
   9  rest        app: /etc/nginx/swap/app.conf names app, for the next start of nginx (no reload)
 ");
+}
+
+#[test]
+fn several_nginxes_are_named_each() {
+    let edge = ProxyChoice::Service("edge".parse().expect("a name"));
+    let edge = Front { proxy: edge, directory: "/srv/swap".to_owned(), obeyed: false, ..front() };
+    let planned = outcome(vec![ObservedService { fronts: vec![front(), edge.clone()], ..app() }]);
+    let planned = planned.expect("a plan");
+    assert_eq!(planned.to_string(), "\
+plan for app of project demo: 9 steps
+  1  adopt       app: /etc/nginx/swap/app.conf of nginx names demo-app-1, as nginx has it already; /srv/swap/app.conf of edge names demo-app-1, so that no reload finds what is not ready
+  2  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
+  3  start       app: start what was created, in demo_default
+  4  healthy     app: until nginx reaches port 9000, and stays so for 1s, at most 1m (nothing unhealthy gets requests)
+  5  switch      app: /etc/nginx/swap/app.conf of nginx and /srv/swap/app.conf of edge name the candidates instead of demo-app-1, test, reload nginx and edge, confirm
+  6  drain       app: until no nginx worker uses demo-app-1, at most 30s
+  7  commit      from here the run only goes forward
+  8  retire      app: stop and remove demo-app-1, grace 10s (replaced by the candidates)
+  9  rest        app: /etc/nginx/swap/app.conf of nginx and /srv/swap/app.conf of edge name app, for the next start of nginx (no reload)
+");
+    let undo = planned.undo(&planned.steps[0]).expect("an undo");
+    assert_eq!(
+        planned.text(&undo),
+        "release     app: remove /etc/nginx/swap/app.conf of nginx and /srv/swap/app.conf of edge again"
+    );
+    // Two containers of one service have one folder.
+    let twin = |name: &str| Front { proxy: ProxyChoice::Container(name.parse().expect("a name")), ..front() };
+    let twins = ObservedService { fronts: vec![twin("demo-nginx-1"), twin("demo-nginx-2")], ..app() };
+    let planned = outcome(vec![twins]).expect("a plan");
+    assert_eq!(
+        planned.text(&planned.steps[4]),
+        "switch      app: /etc/nginx/swap/app.conf of the container demo-nginx-1 and the container demo-nginx-2 name the \
+         candidates instead of demo-app-1, test, reload the container demo-nginx-1 and the container demo-nginx-2, confirm"
+    );
 }
 
 #[test]
@@ -526,7 +560,7 @@ plan for app of project demo: 11 steps
 fn those_that_died_are_replaced_and_never_named() {
     let front = Front { current: false, ..front() };
     check(
-        vec![ObservedService { down: true, front: Some(front), retag: None, ..back() }],
+        vec![ObservedService { down: true, fronts: vec![front], retag: None, ..back() }],
         "\
 plan for app of project demo: 8 steps
   1  create      app: 1 candidate from demo-app (0123456789ab) beside demo-app-1 (compose creates, so that compose owns)
@@ -574,7 +608,7 @@ fn probed(watch: Duration, reaches: Option<Reaches>) -> ObservedService {
     let settings = Settings { watch, probe: Some("/up".to_owned()), ..Settings::default() };
     let way = |reaches| ProbeWay { at: None, any_certificate: false, reaches };
     let probe = reaches.is_some().then(|| "http://door/up".to_owned());
-    ObservedService { settings, front: Some(Front { probe, probe_way: reaches.map(way), ..front() }), ..app() }
+    ObservedService { settings, fronts: vec![Front { probe, probe_way: reaches.map(way), ..front() }], ..app() }
 }
 
 #[test]
@@ -840,12 +874,12 @@ fn recorded() -> [(&'static str, Vec<ObservedService>); 4] {
         lifecycle: lifecycle(),
         hooks: hooks.clone(),
         grace: Some(second(90)),
-        front: Some(Front {
+        fronts: vec![Front {
             current: false,
             obeyed: false,
             tuning: Some("keepalive_min_timeout 5s;\n".to_owned()),
             ..front()
-        }),
+        }],
         live_image: "demo-app".to_owned(),
         networks: networks.clone(),
         live: vec![container("app", 1), container("app", 2)],
@@ -882,17 +916,17 @@ fn recorded() -> [(&'static str, Vec<ObservedService>); 4] {
         left_behind: vec![container("app", 4)],
         anonymous_volumes: vec![volume("/data", "8c1f")],
         healthcheck: Some(vec!["CMD".to_owned(), "true".to_owned()]),
-        front: Some(Front {
+        fronts: vec![Front {
             upstream: "shop-app".parse().ok(),
             probe: Some("http://door/up".to_owned()),
             ..resolved.clone()
-        }),
+        }],
         ..app()
     };
     let usual = Timeouts { hook: Timeouts::default().hook, ..timeouts };
     let beside = ObservedService {
         settings: Settings { timeouts: usual, ..Settings::default() },
-        front: Some(resolved),
+        fronts: vec![resolved],
         ..app()
     };
     let jobs = ObservedService {
@@ -904,7 +938,7 @@ fn recorded() -> [(&'static str, Vec<ObservedService>); 4] {
         called_in: vec![called_in("demo_default", &["jobs"], &["demo-db-1"])],
         ..worker("jobs")
     };
-    let dead = ObservedService { down: true, front: Some(Front { current: false, ..front() }), ..back() };
+    let dead = ObservedService { down: true, fronts: vec![Front { current: false, ..front() }], ..back() };
     [
         (include_str!("../../tests/journals/v1-stop-first.jsonl"), vec![stop_first]),
         (include_str!("../../tests/journals/v1-lifecycle.jsonl"), vec![everything]),

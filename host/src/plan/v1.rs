@@ -184,7 +184,7 @@ fn planned(old: ServiceV1) -> PlannedService {
         hooks: BTreeMap::new(),
         digests: old.hooks,
         hook_timeout: timeouts.hook,
-        front: None,
+        fronts: Vec::new(),
         judged: false,
         watch: Duration::ZERO,
         drain_timeout: timeouts.drain,
@@ -204,12 +204,14 @@ fn take(planned: &mut PlannedService, held: StepV1) {
             asked(planned, Phase::PreStart, hooks);
             asked(planned, Phase::Rollback, rollback);
         }
-        StepV1::Adopt { front } => planned.front = Some(front),
+        StepV1::Adopt { front } => planned.fronts = vec![front],
         StepV1::Create { count, known } => (planned.count, planned.known) = (count, known),
         StepV1::StopOld { grace, front } => {
             planned.order = Order::StopFirst;
             planned.grace = grace;
-            planned.front = planned.front.take().or(front);
+            if planned.fronts.is_empty() {
+                planned.fronts.extend(front);
+            }
         }
         StepV1::Init { commands, timeout } => {
             (planned.lifecycle.pre_start, planned.hook_timeout) = (commands, timeout);
@@ -234,7 +236,7 @@ fn take(planned: &mut PlannedService, held: StepV1) {
         }
         StepV1::PreSwap { hooks } => asked(planned, Phase::PreSwap, hooks),
         StepV1::Switch { front, drain, judged } => {
-            planned.front = Some(front);
+            planned.fronts = vec![front];
             (planned.drain_timeout, planned.judged) = (drain, judged);
         }
         StepV1::PostSwap { hooks } => asked(planned, Phase::PostSwap, hooks),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Event, Goal, StepResult};
 use crate::model::{Container, ServiceName};
-use crate::plan::{Front, Plan, PlannedService, Step};
+use crate::plan::{Plan, PlannedService, Step};
 
 /// What is left of a run in one service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub struct Traces {
     pub old_there: usize,
     /// How many of those run.
     pub old_run: usize,
-    /// Whether it has an upstream file.
+    /// Whether it has an upstream file, at any of the nginxes that had none of swap's.
     pub file: bool,
-    /// Whether that file names the candidates and nobody else.
+    /// Whether each nginx's file names the candidates and nobody else.
     pub names_candidates: bool,
-    /// Whether that file is there and names others than the old containers.
+    /// Whether one of those files is there and names others than the old containers.
     pub names_others: bool,
 }
 
@@ -39,11 +39,11 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     // The file comes before the candidates and goes after them. Where there is none, others have made what looks like one.
     let adopts = |service: &ServiceName| {
         let adopts = |step: &Step| matches!(step, Step::Adopt { service: of } if of == service);
-        plan.front(service).is_some_and(Front::is_new) && plan.steps.iter().any(adopts)
+        plan.fronts().any(|(of, front)| of == service && front.is_new()) && plan.steps.iter().any(adopts)
     };
     let traces: BTreeMap<&ServiceName, Traces> = traces
         .iter()
-        .map(|(service, seen)| match adopts(service) && !seen.file {
+        .map(|(service, seen)| match adopts(service) && !seen.file && !seen.names_others {
             true => (service, Traces { old_there: seen.old_there, old_run: seen.old_run, ..Traces::default() }),
             false => (service, seen.clone()),
         })
@@ -51,7 +51,7 @@ pub fn presume(plan: &Plan, traces: &BTreeMap<ServiceName, Traces>) -> Vec<Event
     let of = |service: &ServiceName| traces.get(service).unwrap_or(&nothing);
     let all = || plan.services.iter().map(|planned| (planned, of(&planned.name)));
     let replaced = all().all(|(planned, traces)| {
-        let fronted = planned.front.is_some();
+        let fronted = !planned.fronts.is_empty();
         let by_all = traces.candidates_run == planned.count && (traces.names_candidates || !fronted);
         // Others may have removed a candidate since. Where all old ones are gone, those that are left are what there is.
         let alone = traces.old_there == 0 && traces.candidates_run > 0 && (traces.names_others || !fronted);

@@ -62,7 +62,7 @@ fn observed(text: &str, proxied: bool, hooks: bool, order: Order) -> ObservedSer
         settings: Settings { order, ..Settings::default() },
         live: vec![container(text)],
         image: Some(Image { name: "demo".to_owned(), id: "sha256:2".to_owned() }),
-        front: proxied.then(|| Front { current: true, ..front() }),
+        fronts: Vec::from_iter(proxied.then(|| Front { current: true, ..front() })),
         hooks: if hooks { vec![all] } else { Vec::new() },
         ..ObservedService::empty(name(text))
     }
@@ -363,13 +363,27 @@ fn the_facts_are_the_last_that_were_learnt() {
     let events = [
         Event::Done { step: 0, learnt: candidates("created") },
         Event::Done { step: 1, learnt: candidates("started") },
-        Event::Done { step: 3, learnt: StepResult::Former { generation: generation.clone() } },
+        Event::Done { step: 3, learnt: StepResult::Former { routes: vec![generation.clone()] } },
         Event::Done { step: 99, learnt: candidates("nowhere") },
     ];
     let facts = RunFacts::of(&plan, &events);
     assert_eq!(facts.candidates(&name("app")), [container("started")]);
-    assert_eq!(facts.former.get(&name("app")), Some(&generation));
+    assert_eq!(facts.former.get(&name("app")), Some(&vec![generation]));
     assert_eq!(facts.candidates(&name("other")), []);
+}
+
+#[test]
+fn who_obeyed_the_former_route_is_read_in_each_version() {
+    let former = |routes: &[&str]| StepResult::Former {
+        routes: routes.iter().map(|route| FormerRoute(serde_json::json!({ "boot": route }))).collect(),
+    };
+    let check = |text: &str, expected: &[&str]| {
+        assert_eq!(serde_json::from_str::<StepResult>(text).expect("a result"), former(expected), "{text}");
+    };
+    check(r#"{"kind":"former","generation":{"boot":"a"}}"#, &["a"]);
+    check(r#"{"kind":"former","routes":[{"boot":"a"},{"boot":"b"}]}"#, &["a", "b"]);
+    let written = serde_json::to_string(&former(&["a"])).expect("a text");
+    assert_eq!(written, r#"{"kind":"former","routes":[{"boot":"a"}]}"#);
 }
 
 /// What may follow where steps begin beside one another: some of them have begun, or all, and one of them ends in one way or
@@ -524,7 +538,7 @@ fn planned_service() -> PlannedService {
         hooks: Phase::ALL.map(|phase| (phase, vec!["judge".to_owned()])).into(),
         digests: [("judge".to_owned(), "sha256:4".to_owned())].into(),
         hook_timeout: second,
-        front: Some(Front {
+        fronts: vec![Front {
             place: Some("/srv/swap".to_owned()),
             upstream: Some(name("shop")),
             written_by_others: true,
@@ -541,7 +555,7 @@ fn planned_service() -> PlannedService {
                 reaches: Reaches::Live { proof: "seen".to_owned() },
             }),
             ..front()
-        }),
+        }],
         judged: true,
         watch: second,
         drain_timeout: second,
@@ -640,7 +654,7 @@ fn one_of_each_but_the_plan() -> Vec<Event> {
         Event::Started { step: 0 },
         Event::Done { step: 0, learnt: StepResult::Nothing },
         Event::Done { step: 1, learnt: StepResult::candidates(vec![container("new")]) },
-        Event::Done { step: 6, learnt: StepResult::Former { generation } },
+        Event::Done { step: 6, learnt: StepResult::Former { routes: vec![generation] } },
         Event::Failed { step: 7, failure: failure() },
         Event::UndoStarted { step: 6 },
         Event::UndoFailed { step: 6, failure: failure() },
@@ -719,7 +733,7 @@ fn journals_of_version_1_are_read_for_ever() {
         stays: Duration::ZERO,
         digests: BTreeMap::new(),
         hook_timeout: Duration::from_secs(300),
-        front: Some(front()),
+        fronts: vec![front()],
         judged: false,
         grace: Some(second),
         volumes: Vec::new(),

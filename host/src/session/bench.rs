@@ -113,7 +113,17 @@ impl Session<'_> {
         say: impl Fn(&str),
     ) -> Result<Measurements, Stop> {
         let Load { swaps, rate, baseline } = load;
-        let front = planning::front(self.site, self.options, service).await?;
+        let fronts = planning::fronts(self.site, self.options, service).await?;
+        let front = &fronts[0];
+        if baseline && fronts.len() > 1 {
+            let failure = Failure::new(format!(
+                "{} nginxes send requests to `{service}`, and the script knows one",
+                fronts.len()
+            ));
+            return Err(failure
+                .hint(format!("measure the swap alone: `swap bench {service}` without the baseline"))
+                .into());
+        }
         let url = front.probe.clone().unwrap_or_default();
         say(&format!("bench of {service}: {swaps} swaps to itself, {rate} requests/s at {url}"));
         let loader = Loader::start(&url, front.probe_way.as_ref(), rate)?;
@@ -126,10 +136,10 @@ impl Session<'_> {
         }
         let mut script = Clocked::new(&loader);
         if baseline {
-            self.site.name_by_dns(service, &front).await?;
+            self.site.name_by_dns(service, front).await?;
             for number in 1..=swaps {
                 let began = loader.now();
-                self.site.swap_by_script(service, &front).await?;
+                self.site.swap_by_script(service, front).await?;
                 say(&format!("  script {number} of {swaps}: {:.2} s", script.add(began).await));
             }
         }

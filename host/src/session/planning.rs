@@ -46,19 +46,22 @@ pub(super) async fn plan_back(
     Ok((back.text, planned.map_err(NotDone::Refused)?, back.hooks))
 }
 
-/// Returns the nginx before a service that could be swapped; its probe is the settled one, else the front page.
-pub(super) async fn front(site: &Site, options: &Options, service: &ServiceName) -> Result<Front, NotDone> {
+/// Returns the nginxes before a service that could be swapped; the first one's probe is the settled one, else the front page.
+pub(super) async fn fronts(site: &Site, options: &Options, service: &ServiceName) -> Result<Vec<Front>, NotDone> {
     let mut settings = options.overrides.over(site.settings(service), None);
     settings.probe.get_or_insert_with(|| "/".to_owned());
     // What is measured here is no watch of a new version, so nothing stands in its way that a watch would need.
     settings.watch = Duration::ZERO;
     let (observed, _) = site.observe(vec![(service.clone(), settings)]).await?;
     plan_of(run_id(Timestamp::now(), None), &observed).map_err(NotDone::Refused)?;
-    let front = observed.services.into_iter().find_map(|seen| seen.front);
-    front.ok_or_else(|| {
-        Failure::new(format!("no nginx sends requests to `{service}`, so there is nothing that could be measured"))
-            .into()
-    })
+    let fronts: Vec<Front> = observed.services.into_iter().flat_map(|seen| seen.fronts).collect();
+    match fronts.is_empty() {
+        true => Err(Failure::new(format!(
+            "no nginx sends requests to `{service}`, so there is nothing that could be measured"
+        ))
+        .into()),
+        false => Ok(fronts),
+    }
 }
 
 /// Returns the latest run of these services that is known, here or to the engine: another machine's clock may be ahead of

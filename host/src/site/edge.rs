@@ -84,6 +84,7 @@ impl Edge for Site {
     }
 
     /// What concerns one folder of one nginx is one change of it: one test and one reload, however many services there are.
+    /// One nginx after the other: of two that read one folder the second finds its bytes there, tests them and reloads.
     async fn publish(&self, publications: &[Publication<'_>]) -> Vec<Result<FormerRoute, Failure>> {
         let mut edges: Vec<(&Front, Vec<usize>)> = Vec::new();
         for (index, Publication { front, .. }) in publications.iter().enumerate() {

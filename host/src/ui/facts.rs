@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::model::{Container, Failure, InjectedFile, Lifecycle, OldVolumes, Phase, ServiceName, list_commands};
-use crate::plan::{Front, Plan, PlannedService, Step, names};
+use crate::plan::{Front, Plan, PlannedService, Step, alike, files, names, proxies};
 use crate::run::trace::{Probed, Reached};
 use crate::run::{Entry, Event, Outcome, RunFacts, StepResult};
 use crate::text::short;
@@ -56,7 +56,8 @@ fn brought(step: &Step, of: &PlannedService, learnt: &StepResult, facts: &RunFac
             _ => agreed(Phase::Rollback),
         },
         Step::Adopt { .. } | Step::Release { .. } | Step::Switch { .. } | Step::SwitchBack { .. } => {
-            return at_nginx(step, of, of.front.as_ref()?, facts);
+            let said = alike(step, of).into_iter().filter_map(|fronts| at_nginx(step, of, &fronts, facts));
+            return Some(said.collect::<Vec<_>>().join("; ")).filter(|said| !said.is_empty());
         }
         Step::Create { .. } => {
             let created = match learnt {
@@ -90,18 +91,19 @@ fn brought(step: &Step, of: &PlannedService, learnt: &StepResult, facts: &RunFac
     })
 }
 
-/// Returns what has come of the upstream file of a service.
-fn at_nginx(step: &Step, of: &PlannedService, front: &Front, facts: &RunFacts) -> Option<String> {
-    let file = front.file(&of.name);
+/// Returns what has come of the upstream file of a service, at nginxes of which the same is said.
+fn at_nginx(step: &Step, of: &PlannedService, fronts: &[&Front], facts: &RunFacts) -> Option<String> {
+    let (files, proxies, front) = (files(of, fronts), proxies(fronts), fronts[0]);
+    let one_or_all = |one, all| if fronts.len() == 1 { one } else { all };
+    let (names, is, sends) = (one_or_all("names", "name"), one_or_all("is", "are"), one_or_all("sends", "send"));
     Some(match step {
         Step::Adopt { .. } if front.is_obeyed() => return None,
-        Step::Adopt { .. } => format!("{file} names {}", with_addresses(&of.live)),
-        Step::Release { .. } if front.before.is_some() => format!("{file} is again as it was"),
-        Step::Release { .. } => format!("{file} is removed again"),
-        Step::SwitchBack { .. } => {
-            format!("{} sends new requests to {} again", front.proxy, with_addresses(&of.live))
-        }
-        _ => format!("{} sends new requests to {}", front.proxy, with_addresses(facts.candidates(&of.name))),
+        Step::Adopt { .. } => format!("{files} {names} {}", with_addresses(&of.live)),
+        Step::Release { .. } if !front.is_new() => return None,
+        Step::Release { .. } if front.before.is_some() => format!("{files} {is} again as it was"),
+        Step::Release { .. } => format!("{files} {is} removed again"),
+        Step::SwitchBack { .. } => format!("{proxies} {sends} new requests to {} again", with_addresses(&of.live)),
+        _ => format!("{proxies} {sends} new requests to {}", with_addresses(facts.candidates(&of.name))),
     })
 }
 

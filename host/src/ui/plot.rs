@@ -176,7 +176,7 @@ fn lanes(told: &RunRecord, spans: &[Span]) -> Vec<Lane> {
     let mut lanes = Vec::new();
     for planned in &told.plan.services {
         let service = &planned.name;
-        let live = if planned.front.is_some() { Life::Live } else { Life::Runs };
+        let live = if planned.fronts.is_empty() { Life::Runs } else { Life::Live };
         lanes.extend(planned.live.iter().map(|old| container_lane(old, service, spans, told, false, live)));
         let candidates = facts.candidates(service);
         lanes.extend(candidates.iter().map(|new| container_lane(new, service, spans, told, true, live)));

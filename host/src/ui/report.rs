@@ -7,7 +7,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Deserialize;
 
-use crate::model::Failure;
+use crate::model::{Failure, ServiceName};
 use crate::plan::{Step, names};
 use crate::run::trace::{Numbers, Probed};
 use crate::run::{Event, Outcome};
@@ -321,6 +321,10 @@ struct Worker {
 
 fn containers(told: &RunRecord) -> Markup {
     let facts = told.facts();
+    let formers = facts
+        .former
+        .iter()
+        .flat_map(|(service, routes)| routes.iter().enumerate().map(move |former| (service, former)));
     html! {
         section aria-labelledby="containers" {
             h2 id="containers" { "Containers and nginx" }
@@ -346,14 +350,23 @@ fn containers(told: &RunRecord) -> Markup {
                     }
                 }
             }
-            @for (service, former) in &facts.former {
+            @for (service, (index, former)) in formers {
                 @if let Ok(Workers { master, workers }) = Workers::deserialize(&former.0) {
                     @let pids: Vec<String> = workers.iter().map(|worker| worker.pid.to_string()).collect();
-                    p { "nginx of " (service) ": master " (master.pid) "; at the switch its workers "
+                    p { (whose(told, service, index)) " of " (service) ": master " (master.pid) "; at the switch its workers "
                         (pids.join(", ")) " were told to end, and the old containers could not stop before they had." }
                 }
             }
         }
+    }
+}
+
+/// Returns what the nginx of this number before a service is called: where there are several, by its name.
+fn whose(told: &RunRecord, service: &ServiceName, index: usize) -> String {
+    let fronts = told.plan.service(service).map_or(&[][..], |planned| &planned.fronts);
+    match fronts.get(index).filter(|_| fronts.len() > 1) {
+        Some(front) => front.proxy.to_string(),
+        None => "nginx".to_owned(),
     }
 }
 

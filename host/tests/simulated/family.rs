@@ -23,7 +23,12 @@ pub struct Family {
 /// One kind of service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    pub proxied: bool,
+    /// How many nginxes send it requests.
+    pub edges: usize,
+    /// Those read one folder.
+    pub shared: bool,
+    /// One of them was put before it after the last swap.
+    pub joins: bool,
     pub stop_first: bool,
     pub scale: usize,
     /// swap has written its upstream file before.
@@ -49,7 +54,9 @@ pub struct Shape {
 }
 
 const APP: Shape = Shape {
-    proxied: true,
+    edges: 1,
+    shared: false,
+    joins: false,
     stop_first: false,
     scale: 1,
     known: true,
@@ -63,7 +70,8 @@ const APP: Shape = Shape {
     back: false,
     died: false,
 };
-const WORKER: Shape = Shape { proxied: false, known: false, ..APP };
+const WORKER: Shape = Shape { edges: 0, known: false, ..APP };
+const TWICE: Shape = Shape { edges: 2, ..APP };
 
 /// Returns all kinds of projects.
 pub fn families() -> Vec<Family> {
@@ -92,6 +100,26 @@ pub fn families() -> Vec<Family> {
     ]
 }
 
+/// Returns the kinds of projects with a service before which two nginxes stand.
+pub fn behind_two() -> Vec<Family> {
+    let plain = |name, services| Family { name, services, hooks: false, watch: false };
+    let full = |name, services| Family { name, services, hooks: true, watch: true };
+    vec![
+        plain("app behind two", vec![TWICE]),
+        plain("first swap of app behind two", vec![Shape { known: false, ..TWICE }]),
+        plain("app behind two, one of them new", vec![Shape { joins: true, ..TWICE }]),
+        plain("app behind two that share a folder", vec![Shape { shared: true, ..TWICE }]),
+        plain("first swap behind two that share a folder", vec![Shape { shared: true, known: false, ..TWICE }]),
+        full("app with hooks behind two", vec![TWICE]),
+        full("app behind two after somebody reloaded both", vec![Shape { reloaded: true, ..TWICE }]),
+        plain("app behind two after somebody recreated it", vec![Shape { stale: true, ..TWICE }]),
+        plain("app behind two after a run that died", vec![Shape { rests: false, left: true, ..TWICE }]),
+        plain("replicas behind two, others behind one", vec![Shape { scale: 2, ..TWICE }, APP]),
+        plain("app stop-first behind two", vec![Shape { stop_first: true, ..TWICE }]),
+        plain("rollback of app behind two that died", vec![Shape { back: true, died: true, ..TWICE }]),
+    ]
+}
+
 /// Returns the kinds of projects in which others call a service by its name.
 pub fn called() -> Vec<Family> {
     vec![
@@ -115,9 +143,9 @@ pub fn begin(family: &Family, chance: Chance, lies: Lies) -> Universe {
     let mut world = Universe::new(chance, lies);
     for (index, shape) in family.services.iter().enumerate() {
         let name = ["app", "more"][index];
-        world.services.push(Service {
+        let service = Service {
             name: name.parse().unwrap_or_else(|error| panic!("{error}")),
-            proxied: shape.proxied,
+            edges: shape.edges,
             stop_first: shape.stop_first,
             called: shape.called,
             scale: shape.scale,
@@ -131,8 +159,8 @@ pub fn begin(family: &Family, chance: Chance, lies: Lies) -> Universe {
             migrated: false,
             harmed: Vec::new(),
             disturbed: shape.died,
-        });
-        world.nginx.files.push(None);
+        };
+        world.add(service, shape.shared);
         for _ in 0..shape.scale {
             let new = world.new_container(index);
             world.start(index, new);
@@ -140,12 +168,16 @@ pub fn begin(family: &Family, chance: Chance, lies: Lies) -> Universe {
         }
         if shape.known {
             let servers = world.services[index].containers.iter();
-            let servers = servers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
-            world.nginx.files[index] = Some(File { servers, rest: None });
+            let servers: Vec<Server> = servers.filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
+            for edge in 0..shape.edges - usize::from(shape.joins) {
+                *world.file_mut(edge, index) = Some(File { servers: servers.clone(), rest: None });
+            }
         }
         if shape.stale {
             let address = world.fresh_address();
-            world.nginx.files[index] = Some(File { servers: vec![Server { id: 0, address }], rest: None });
+            for edge in 0..shape.edges {
+                *world.file_mut(edge, index) = Some(File { servers: vec![Server { id: 0, address }], rest: None });
+            }
             world.services[index].harmed.push(address);
         }
         if shape.died {
@@ -167,23 +199,32 @@ pub fn begin(family: &Family, chance: Chance, lies: Lies) -> Universe {
             *stands = Simulated { image: 0, life: Life::Exited, ..stands.clone() };
         }
     }
-    world.reload();
-    world.nginx.former.clear();
-    let obeying = world.obeying();
-    for (file, _) in world.nginx.files.iter_mut().zip(&family.services).filter(|(_, shape)| shape.rests) {
-        if let Some(file) = file {
-            file.rest = Some(obeying);
+    all_reload(&mut world);
+    // Of those who share a folder the last one brings it to rest.
+    for edge in 0..world.edges.len() {
+        let obeying = world.obeying(edge);
+        for (index, _) in family.services.iter().enumerate().filter(|(_, shape)| shape.rests) {
+            if let Some(file) = world.file_mut(edge, index) {
+                file.rest = Some(obeying);
+            }
         }
     }
     if family.services.iter().any(|shape| shape.reloaded) {
-        world.reload();
-        world.nginx.former.clear();
+        all_reload(&mut world);
     }
     new_version(&mut world);
     for (service, shape) in world.services.iter_mut().zip(&family.services) {
         service.back = shape.back.then_some(1);
     }
     world
+}
+
+/// All nginxes read their files, and nobody is left who has read others.
+fn all_reload(world: &mut Universe) {
+    for edge in 0..world.edges.len() {
+        world.reload(edge);
+        world.edges[edge].former.clear();
+    }
 }
 
 /// Somebody builds the next version of everything.
@@ -211,17 +252,17 @@ fn observe(family: &Family, world: &Universe) -> Observed {
             digest: String::new(),
             weighs_numbers: false,
         };
-        let file = world.nginx.files[index].as_ref();
+        let by_address: Vec<&File> = world.files_of(index).filter(|file| file.rest.is_none()).collect();
         let is_left = |c: &&Simulated| {
-            c.life == Life::Running
-                && file.is_some_and(|file| file.rest.is_none() && file.servers.iter().all(|server| server.id != c.id))
+            let mut named = by_address.iter().flat_map(|file| &file.servers);
+            c.life == Life::Running && !by_address.is_empty() && named.all(|server| server.id != c.id)
         };
         let left: Vec<&Simulated> = service.containers.iter().filter(is_left).collect();
         let left = if left.len() == service.containers.len() { Vec::new() } else { left };
         let seen = |runs: bool| {
             let containers = service.containers.iter().filter(|c| (c.life == Life::Running) == runs);
             let settled = containers.filter(|c| left.iter().all(|left| left.id != c.id));
-            settled.map(|c| c.seen(&service.name, service.proxied)).collect()
+            settled.map(|c| c.seen(&service.name, service.edges > 0)).collect()
         };
         ObservedService {
             settings: Settings {
@@ -233,7 +274,7 @@ fn observe(family: &Family, world: &Universe) -> Observed {
             },
             live: seen(!service.died),
             down: service.died,
-            left_behind: left.iter().map(|c| c.seen(&service.name, service.proxied)).collect(),
+            left_behind: left.iter().map(|c| c.seen(&service.name, service.edges > 0)).collect(),
             stopped: if service.died { Vec::new() } else { seen(false) },
             image: Some(Image {
                 name: service.image_name(),
@@ -249,36 +290,52 @@ fn observe(family: &Family, world: &Universe) -> Observed {
                 },
                 callers: vec!["demo-caller-1".to_owned()],
             })),
-            front: shape.proxied.then(|| Front {
-                proxy: ProxyChoice::Host,
-                container: None,
-                directory: "/etc/nginx/swap".to_owned(),
-                place: None,
-                upstream: None,
-                written_by_others: shape.theirs,
-                dns_name: None,
-                before: match file {
-                    None if shape.theirs => Some("upstream app { server app; }".to_owned()),
-                    file => file.map(text),
-                },
-                current: names_exactly(file, &service.containers),
-                obeyed: file.is_some_and(|file| file.rest == Some(world.obeying())),
-                asks_dns: true,
-                tuning: None,
-                resolver: None,
-                network: None,
-                port: 80,
-                reload: Duration::ZERO,
-                probe: None,
-                probe_rate: None,
-                probe_way: None,
-            }),
+            fronts: (0..shape.edges).map(|edge| front(world, edge, index, shape.theirs)).collect(),
             hooks: if family.hooks { vec![hooks] } else { Vec::new() },
             lifecycle: if family.hooks { lifecycle() } else { Lifecycle::default() },
             ..ObservedService::empty(service.name.clone())
         }
     });
     Observed { project: "demo".to_owned(), services: services.collect() }
+}
+
+/// Returns an nginx before a service.
+fn front(world: &Universe, edge: usize, index: usize, theirs: bool) -> Front {
+    let (file, service) = (world.file(edge, index).as_ref(), &world.services[index]);
+    Front {
+        proxy: edge_name(edge),
+        container: None,
+        directory: "/etc/nginx/swap".to_owned(),
+        place: None,
+        upstream: None,
+        written_by_others: theirs,
+        dns_name: None,
+        before: match file {
+            None if theirs => Some("upstream app { server app; }".to_owned()),
+            file => file.map(text),
+        },
+        current: names_exactly(file, &service.containers),
+        obeyed: file.is_some_and(|file| file.rest == Some(world.obeying(edge))),
+        asks_dns: true,
+        tuning: None,
+        resolver: None,
+        network: None,
+        port: 80,
+        reload: Duration::ZERO,
+        probe: None,
+        probe_rate: None,
+        probe_way: None,
+    }
+}
+
+/// Returns what the nginx of this number is called.
+fn edge_name(edge: usize) -> ProxyChoice {
+    ProxyChoice::Service(["nginx", "edge"][edge].parse().unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// Returns the number of an nginx.
+pub fn edge_of(front: &Front) -> usize {
+    usize::from(front.proxy != edge_name(0))
 }
 
 /// Something of everything that compose does around start and stop.

@@ -110,10 +110,14 @@ impl Universe {
                     container.ready_at = Some(now);
                 }
             }
-            Foreign::RestartsNginx => self.restart_nginx(),
+            Foreign::RestartsNginx => {
+                let edge = self.chance.below(self.edges.len());
+                self.restart_nginx(edge);
+            }
             Foreign::ReloadsNginx => {
-                self.reload();
-                self.excuse_the_unnamed();
+                let edge = self.chance.below(self.edges.len());
+                self.reload(edge);
+                self.excuse_the_unnamed(edge);
             }
             Foreign::RestartsEngine(moves) => {
                 for service in 0..self.services.len() {
@@ -123,7 +127,7 @@ impl Universe {
                         }
                     }
                 }
-                self.restart_nginx();
+                (0..self.edges.len()).for_each(|edge| self.restart_nginx(edge));
             }
         }
     }
@@ -159,17 +163,17 @@ impl Universe {
         self.harm(service, index);
     }
 
-    fn restart_nginx(&mut self) {
-        self.nginx.master += 1;
-        self.reload();
-        self.nginx.former.clear();
-        self.excuse_the_unnamed();
+    fn restart_nginx(&mut self, edge: usize) {
+        self.edges[edge].master += 1;
+        self.reload(edge);
+        self.edges[edge].former.clear();
+        self.excuse_the_unnamed(edge);
     }
 
     /// nginx without a file of ours asks the engine's DNS whenever somebody makes it read its configuration.
-    fn excuse_the_unnamed(&mut self) {
+    fn excuse_the_unnamed(&mut self, edge: usize) {
         for index in 0..self.services.len() {
-            if self.nginx.files[index].is_some() {
+            if self.file(edge, index).is_some() || edge >= self.services[index].edges.max(1) {
                 continue;
             }
             let service = &mut self.services[index];

@@ -18,9 +18,9 @@ use swap::run::{RunFacts, StepResult};
 use swap::world::{CommandEnd, Content, Edge, Engine, Judge, Orchestrator, Patience, Ports, Publication, Round, World};
 
 use super::chance::Fault;
-use super::family;
+use super::family::{self, edge_of};
 use super::foreign::Foreign;
-use super::world::{File, Former, Joined, Life, NETWORK, Server, Simulated, Universe, run_id};
+use super::world::{File, Former, Joined, Lies, Life, NETWORK, Server, Simulated, Universe, run_id};
 
 /// What becomes of a call at a point.
 enum Pass {
@@ -81,8 +81,15 @@ impl Universe {
     fn begin(&mut self, steps: &[&Step]) {
         self.meddled = false;
         self.verb = steps[0].verb();
-        let died = |step: &Step| step.service().is_some_and(|name| self.services[self.index(name)].died);
-        self.rests = steps.iter().any(|step| step.verb() == "rest" || step.verb() == "switch-back" && died(step));
+        let of = |step: &Step| step.service().map(|name| &self.services[self.index(name)]);
+        let rests = |step: &&Step| match step.verb() {
+            "rest" => true,
+            "switch-back" => of(step).is_some_and(|service| service.died),
+            // One that had a file before has it again, at rest.
+            "release" => of(step).is_some_and(|service| service.edges > 1),
+            _ => false,
+        };
+        self.rests = steps.iter().any(rests);
         self.told_edge = false;
         let one = if steps.len() == 1 { 0 } else { self.chance.below(steps.len()) };
         self.service = steps[one].service().map_or(0, |name| self.index(name));
@@ -202,7 +209,7 @@ impl Universe {
 
     /// Returns what stands in a service's upstream file.
     fn route_file(&self, service: usize, front: &Front) -> Option<RouteFile> {
-        match &self.nginx.files[service] {
+        match self.file(edge_of(front), service) {
             Some(file) => Some(read(file, &self.services[service].name)),
             None if front.written_by_others => front.before.as_deref().map(theirs),
             None => None,
@@ -219,27 +226,28 @@ impl Universe {
         }
     }
 
-    /// nginx obeys what was written.
-    fn obey(&mut self) {
-        self.reload();
+    /// An nginx obeys what was written.
+    fn obey(&mut self, edge: usize) {
+        self.reload(edge);
         self.told_edge = true;
         self.tell(|| "  . nginx obeys it".to_owned());
         self.check();
     }
 
-    /// Returns the workers that may still serve what nginx served before.
-    fn former(&mut self) -> Left {
-        let former = self.nginx.former.iter().filter(|former| former.leave_at > self.now);
+    /// Returns the workers that may still serve what an nginx served before.
+    fn former(&mut self, edge: usize) -> Left {
+        let edge = &self.edges[edge];
+        let former = edge.former.iter().filter(|former| former.leave_at > self.now);
         let generations = former.map(|former| former.generation).collect();
-        self.formers.push((self.nginx.master, generations));
+        self.formers.push((edge.master, generations));
         Left((self.formers.len() - 1).into())
     }
 
     /// Returns the generations that are meant; none where nginx was started anew since.
-    fn meant(&self, former: &Left) -> Vec<u32> {
+    fn meant(&self, edge: usize, former: &Left) -> Vec<u32> {
         let index = former.0.as_u64().and_then(|index| usize::try_from(index).ok());
         match index.and_then(|index| self.formers.get(index)) {
-            Some((master, generations)) if *master == self.nginx.master => generations.clone(),
+            Some((master, generations)) if *master == self.edges[edge].master => generations.clone(),
             _ => Vec::new(),
         }
     }
@@ -250,14 +258,15 @@ impl Universe {
     }
 
     /// Tells whether some of the former workers are still there.
-    fn are_left(&self, former: &Left) -> bool {
-        let meant = self.meant(former);
-        self.nginx.former.iter().any(|former| meant.contains(&former.generation) && former.leave_at > self.now)
+    fn are_left(&self, edge: usize, former: &Left) -> bool {
+        let meant = self.meant(edge, former);
+        self.edges[edge].former.iter().any(|former| meant.contains(&former.generation) && former.leave_at > self.now)
     }
 
     /// Tells whether who waits for former workers is told at once that they have left.
-    fn lies_about_the_former(&self) -> bool {
+    fn lies_about_the_former(&self, edge: usize) -> bool {
         self.lies.former_leave_at_once
+            || self.lies.others_leave_at_once && edge > 0
             || self.lies.former_leave_at_once_when_retired && self.verb == "retire"
             || self.lies.former_leave_at_once_going_back && self.verb == "switch-back"
     }
@@ -503,7 +512,8 @@ impl Engine for Simulation<'_> {
         self.point("disconnect").await?;
         self.at(id, |world, service, index| {
             let container = &world.services[service].containers[index];
-            let live = world.nginx.loaded[service].iter().any(|address| Some(*address) == container.address);
+            let mut loaded = world.edges.iter().flat_map(|edge| &edge.loaded[service]);
+            let live = loaded.any(|address| Some(*address) == container.address);
             // Who gets requests keeps its place in the network, or this would cut them.
             if live && container.life == Life::Running && !world.disturbed() {
                 world.violate(format!("{id} gets requests and is taken out of its network"));
@@ -605,11 +615,13 @@ impl Orchestrator for Simulation<'_> {
 }
 
 impl Simulation<'_> {
-    async fn publish_at_once(&self, publications: &[Publication<'_>]) -> Result<Left, Failure> {
+    /// The shell beside an nginx goes on without swap, or does not. The files are renamed one after the other.
+    async fn publish_at_once(&self, edge: usize, publications: &[&Publication<'_>]) -> Result<Left, Failure> {
         self.point("publish").await?;
         let back = self.0.borrow().verb == "switch-back";
-        if back && self.0.borrow().lies.nobody_is_switched_back {
-            return Ok(self.0.borrow_mut().former());
+        let Lies { nobody_is_switched_back, others_are_not_switched_back, .. } = self.0.borrow().lies;
+        if back && (nobody_is_switched_back || others_are_not_switched_back && edge > 0) {
+            return Ok(self.0.borrow_mut().former(edge));
         }
         let mut before = Vec::new();
         for Publication { service, front, content, .. } in publications {
@@ -620,7 +632,7 @@ impl Simulation<'_> {
                 if back && world.lies.back_to_a_name && front.is_new() {
                     file = None;
                 }
-                let former = std::mem::replace(&mut world.nginx.files[index], file);
+                let former = std::mem::replace(world.file_mut(edge, index), file);
                 before.push((index, former));
                 world.tell(|| "  . the upstream file is written".to_owned());
                 let pass = world.point("publish");
@@ -629,9 +641,9 @@ impl Simulation<'_> {
                 if goes_on && !matches!(pass, Pass::Failed(_)) {
                     for Publication { service, front, content, .. } in &publications[before.len()..] {
                         let index = world.index(service);
-                        world.nginx.files[index] = world.file_of(front, content);
+                        *world.file_mut(edge, index) = world.file_of(front, content);
                     }
-                    world.obey();
+                    world.obey(edge);
                 }
                 (pass, goes_on)
             };
@@ -641,15 +653,15 @@ impl Simulation<'_> {
                 Pass::Waits => {
                     give_way().await;
                     if goes_on {
-                        return Ok(self.0.borrow_mut().former());
+                        return Ok(self.0.borrow_mut().former(edge));
                     }
                 }
                 Pass::Failed(failure) => {
                     let mut world = self.0.borrow_mut();
                     match goes_on {
-                        true => before.into_iter().for_each(|(index, file)| world.nginx.files[index] = file),
+                        true => before.into_iter().for_each(|(index, file)| *world.file_mut(edge, index) = file),
                         // What was there before could not be put back, and nobody knows what nginx has seen.
-                        false if world.chance.below(2) == 1 => world.obey(),
+                        false if world.chance.below(2) == 1 => world.obey(edge),
                         false => {}
                     }
                     return Err(failure);
@@ -658,8 +670,8 @@ impl Simulation<'_> {
         }
         let former = {
             let mut world = self.0.borrow_mut();
-            world.obey();
-            world.former()
+            world.obey(edge);
+            world.former(edge)
         };
         self.point("publish").await?;
         Ok(former)
@@ -673,7 +685,7 @@ impl Edge for Simulation<'_> {
         let index = world.index(service);
         let mut file = world.route_file(index, front);
         // No step reads the words of such a file: only a session compares them, before the first step.
-        if let (Some(file), Some(words), "") = (&mut file, &world.nginx.files[index], world.verb) {
+        if let (Some(file), Some(words), "") = (&mut file, world.file(edge_of(front), index), world.verb) {
             file.text = family::text(words);
         }
         if world.lies.files_never_rest
@@ -689,7 +701,7 @@ impl Edge for Simulation<'_> {
         self.point("durable").await?;
         let world = self.0.borrow();
         let mut file = world.route_file(world.index(service), front);
-        if world.lies.files_name_nobody
+        if (world.lies.files_name_nobody || world.lies.others_name_nobody && edge_of(front) > 0)
             && let Some(said) = file.as_mut().and_then(|file| file.said.as_mut())
         {
             said.route.targets.clear();
@@ -708,16 +720,27 @@ impl Edge for Simulation<'_> {
         false
     }
 
-    /// The shell beside nginx goes on without swap, or does not. The files are renamed one after the other.
+    /// One edge after the other is told.
     async fn publish(&self, publications: &[Publication<'_>]) -> Vec<Result<Left, Failure>> {
-        let result = self.publish_at_once(publications).await;
-        publications.iter().map(|_| result.clone()).collect()
+        let mut results = vec![Err(Failure::new("nobody was told")); publications.len()];
+        let edges = self.0.borrow().edges.len();
+        for edge in 0..edges {
+            let is_meant = |publication: &&Publication<'_>| edge_of(publication.front) == edge;
+            let meant: Vec<&Publication<'_>> = publications.iter().filter(is_meant).collect();
+            if meant.is_empty() {
+                continue;
+            }
+            let result = self.publish_at_once(edge, &meant).await;
+            let theirs = results.iter_mut().zip(publications).filter(|(_, publication)| is_meant(publication));
+            theirs.for_each(|(told, _)| *told = result.clone());
+        }
+        results
     }
 
     async fn write(
         &self,
         service: &ServiceName,
-        _: &Front,
+        front: &Front,
         route: &Route,
         rests: Option<&ObeyedMark>,
     ) -> Result<(), Failure> {
@@ -725,7 +748,7 @@ impl Edge for Simulation<'_> {
         let index = {
             let mut world = self.0.borrow_mut();
             let index = world.index(service);
-            world.nginx.files[index] = Some(File { servers: servers(route), rest: rests.map(marked) });
+            *world.file_mut(edge_of(front), index) = Some(File { servers: servers(route), rest: rests.map(marked) });
             world.tell(|| match rests {
                 Some(_) => "  . the upstream file is at rest".to_owned(),
                 None => "  . the upstream file names addresses, as nginx has them".to_owned(),
@@ -735,8 +758,8 @@ impl Edge for Simulation<'_> {
         self.point("write").await?;
         let mut world = self.0.borrow_mut();
         if world.lies.marks_come_late && rests.is_some() {
-            let obeying = world.obeying();
-            world.nginx.files[index] = Some(File { servers: servers(route), rest: Some(obeying) });
+            let obeying = world.obeying(edge_of(front));
+            *world.file_mut(edge_of(front), index) = Some(File { servers: servers(route), rest: Some(obeying) });
         }
         Ok(())
     }
@@ -746,7 +769,7 @@ impl Edge for Simulation<'_> {
         let world = self.0.borrow();
         let before = front.before.as_deref().map(family::parsed).and_then(|file| file.rest);
         let obeyed = before.filter(|_| world.lies.nginx_was_never_told);
-        Ok(Some(mark(obeyed.unwrap_or(world.obeying()))))
+        Ok(Some(mark(obeyed.unwrap_or(world.obeying(edge_of(front))))))
     }
 
     fn doubted(&self, _: ObeyedMark) -> ObeyedMark {
@@ -756,13 +779,14 @@ impl Edge for Simulation<'_> {
     async fn await_left(
         &self,
         _: &ServiceName,
-        _: &Front,
+        front: &Front,
         former: &Left,
         timeout: Duration,
         _: &mut dyn FnMut(usize),
     ) -> Result<(), Failure> {
+        let edge = edge_of(front);
         self.point("await-left").await?;
-        if self.0.borrow().lies_about_the_former() {
+        if self.0.borrow().lies_about_the_former(edge) {
             return Ok(());
         }
         if self.0.borrow().lies.waits_fail {
@@ -770,24 +794,24 @@ impl Edge for Simulation<'_> {
         }
         {
             let mut world = self.0.borrow_mut();
-            let meant = world.meant(former);
+            let meant = world.meant(edge, former);
             let is = |former: &&Former| meant.contains(&former.generation);
             let deadline = world.now + timeout.as_millis() as u64;
-            let last = world.nginx.former.iter().filter(is).map(|former| former.leave_at).max().unwrap_or(0);
+            let last = world.edges[edge].former.iter().filter(is).map(|former| former.leave_at).max().unwrap_or(0);
             world.now = last.min(deadline).max(world.now);
             // Who waited so long looks again.
             world.meddled = false;
         }
         self.point("await-left").await?;
-        match self.0.borrow().are_left(former) {
+        match self.0.borrow().are_left(edge, former) {
             true => Err(Failure::new("some stay")),
             false => Ok(()),
         }
     }
 
-    async fn have_left(&self, _: &ServiceName, _: &Front, former: &Left) -> Result<bool, Failure> {
+    async fn have_left(&self, _: &ServiceName, front: &Front, former: &Left) -> Result<bool, Failure> {
         self.point("have-left").await?;
-        Ok(!self.0.borrow().are_left(former))
+        Ok(!self.0.borrow().are_left(edge_of(front), former))
     }
 }
 
@@ -821,7 +845,7 @@ impl Judge for Simulation<'_> {
         candidate: &Container,
         _: &[Check],
         _: Option<u16>,
-        _: Option<&Front>,
+        _: &[Front],
     ) -> Result<Judged, Failure> {
         self.point("checks").await.map(|()| Judged(candidate.id.clone()))
     }

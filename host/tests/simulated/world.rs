@@ -23,6 +23,12 @@ pub struct Lies {
     pub files_name_nobody: bool,
     /// The edge says that all former workers have left at once: nothing is drained.
     pub former_leave_at_once: bool,
+    /// All edges but the first say so: only the first one is drained.
+    pub others_leave_at_once: bool,
+    /// All edges but the first say of their durable files that they name nobody: only the first one is asked whom it names.
+    pub others_name_nobody: bool,
+    /// All edges but the first are not switched back.
+    pub others_are_not_switched_back: bool,
     /// It does so when a run without a journal retires: nobody knows the workers from before.
     pub former_leave_at_once_when_retired: bool,
     /// It does so after the switch back: candidates are stopped while workers still use them.
@@ -126,7 +132,8 @@ impl Simulated {
 #[derive(Debug, Clone)]
 pub struct Service {
     pub name: ServiceName,
-    pub proxied: bool,
+    /// How many of the nginxes send it requests, the first ones.
+    pub edges: usize,
     pub stop_first: bool,
     /// Others call it by its name.
     pub called: bool,
@@ -194,13 +201,13 @@ pub struct Former {
     pub told_at: u64,
 }
 
-/// The nginx before all proxied services.
+/// An nginx before proxied services.
 #[derive(Debug, Clone, Hash)]
 pub struct Nginx {
     pub master: u32,
     pub generation: u32,
-    /// The durable upstream file of each service.
-    pub files: Vec<Option<File>>,
+    /// The folder that it reads: several may read one.
+    pub folder: usize,
     /// Where new requests of each service go.
     pub loaded: Vec<Vec<SocketAddr>>,
     /// The services that nginx asks the engine's DNS for, again and again.
@@ -230,7 +237,10 @@ pub struct Disk {
 pub struct Universe {
     pub now: u64,
     pub services: Vec<Service>,
-    pub nginx: Nginx,
+    /// The nginxes.
+    pub edges: Vec<Nginx>,
+    /// The durable upstream file of each service, in each folder of swap's.
+    pub folders: Vec<Vec<Option<File>>>,
     pub disk: Disk,
     pub chance: Chance,
     pub lies: Lies,
@@ -253,7 +263,7 @@ pub struct Universe {
     pub alarm: Option<u64>,
     /// Those who wait.
     pub wakers: Vec<Waker>,
-    /// The workers that were told to end, each time that nginx was told anything: their master, and their generations.
+    /// The workers that were told to end, each time that an nginx was told anything: their master, and their generations.
     pub formers: Vec<(u32, Vec<u32>)>,
     /// The ids of the images that the plan names.
     pub planned: BTreeMap<ServiceName, String>,
@@ -273,18 +283,11 @@ pub struct Universe {
 impl Universe {
     /// A world without services.
     pub fn new(chance: Chance, lies: Lies) -> Self {
-        let nginx = Nginx {
-            master: 1,
-            generation: 1,
-            files: Vec::new(),
-            loaded: Vec::new(),
-            asks: Vec::new(),
-            former: Vec::new(),
-        };
         Self {
             now: 0,
             services: Vec::new(),
-            nginx,
+            edges: Vec::new(),
+            folders: Vec::new(),
             disk: Disk::default(),
             chance,
             lies,
@@ -306,6 +309,27 @@ impl Universe {
             story: None,
             seen: None,
             next: 0,
+        }
+    }
+
+    /// Adds a service, and the nginxes before it that are not there yet; `shared`: they read one folder.
+    pub fn add(&mut self, service: Service, shared: bool) {
+        while self.edges.len() < service.edges.max(1) {
+            let folder = if shared { 0 } else { self.edges.len() };
+            let count = self.services.len();
+            let (loaded, asks) = (vec![Vec::new(); count], vec![false; count]);
+            // Each counts its processes by itself; that no two are taken for one another is nginx's.
+            let master = 1 + 1_000 * self.edges.len() as u32;
+            self.edges.push(Nginx { master, generation: 1, folder, loaded, asks, former: Vec::new() });
+            if self.folders.len() <= folder {
+                self.folders.push(vec![None; count]);
+            }
+        }
+        self.services.push(service);
+        self.folders.iter_mut().for_each(|files| files.push(None));
+        for edge in &mut self.edges {
+            edge.loaded.push(Vec::new());
+            edge.asks.push(false);
         }
     }
 
@@ -398,14 +422,14 @@ impl Universe {
         if container.life != Life::Running {
             return;
         }
-        let named = self.named(service).iter().any(|server| server.id == container.id);
+        let named = self.files_of(service).any(|file| file.servers.iter().any(|server| server.id == container.id));
         let address = container.address;
         let uses = |former: &&Former| {
             former.leave_at > now
                 && now < former.told_at + LONGEST_DRAIN
                 && former.servers[service].iter().any(|server| Some(*server) == address)
         };
-        let used = self.nginx.former.iter().find(uses).map(|former| former.generation);
+        let used = self.edges.iter().flat_map(|edge| &edge.former).find(uses).map(|former| former.generation);
         let excused = seen.stop_first || address.is_some_and(|address| seen.harmed.contains(&address));
         // Whoever goes back does not ask whether the old version is well: it is what there is.
         let alone = !seen.containers.iter().any(|other| other.id != container.id && other.life == Life::Running);
@@ -427,47 +451,57 @@ impl Universe {
         container.ends += 1;
     }
 
-    /// nginx reads its files: new requests go where they say, former workers end when their requests do.
-    pub fn reload(&mut self) {
-        let loaded = (0..self.services.len()).map(|index| self.resolved(index)).collect();
-        let servers = std::mem::replace(&mut self.nginx.loaded, loaded);
-        self.nginx.asks =
-            self.nginx.files.iter().map(|file| file.as_ref().is_some_and(|file| file.rest.is_some())).collect();
+    /// An nginx reads its files: new requests go where they say, former workers end when their requests do.
+    pub fn reload(&mut self, edge: usize) {
+        let loaded = (0..self.services.len()).map(|index| self.resolved(edge, index)).collect();
         let leave_at = self.now + [50, 2_000, 40_000][self.chance.below(3)];
-        let generation = self.nginx.generation;
         let now = self.now;
-        self.nginx.former.retain(|former| former.leave_at > now);
-        self.nginx.former.push(Former { generation, servers, leave_at, told_at: now });
-        self.nginx.generation += 1;
+        let files = &self.folders[self.edges[edge].folder];
+        let edge = &mut self.edges[edge];
+        let servers = std::mem::replace(&mut edge.loaded, loaded);
+        edge.asks = files.iter().map(|file| file.as_ref().is_some_and(|file| file.rest.is_some())).collect();
+        edge.former.retain(|former| former.leave_at > now);
+        edge.former.push(Former { generation: edge.generation, servers, leave_at, told_at: now });
+        edge.generation += 1;
     }
 
-    /// Returns where nginx sends requests of a service when it reads its files now.
-    fn resolved(&self, index: usize) -> Vec<SocketAddr> {
+    /// Returns where an nginx sends requests of a service when it reads its files now.
+    fn resolved(&self, edge: usize, index: usize) -> Vec<SocketAddr> {
         let service = &self.services[index];
-        match &self.nginx.files[index] {
-            _ if !service.proxied => Vec::new(),
+        match self.file(edge, index) {
+            _ if edge >= service.edges => Vec::new(),
             Some(File { servers, rest: None }) => servers.iter().map(|server| server.address).collect(),
             _ => service.found_by_name(),
         }
     }
 
-    /// Returns whom a service's upstream file names.
-    pub fn named(&self, service: usize) -> &[Server] {
-        self.nginx.files[service].as_ref().map_or(&[], |file| &file.servers)
+    /// Returns a service's upstream file at an nginx.
+    pub fn file(&self, edge: usize, service: usize) -> &Option<File> {
+        &self.folders[self.edges[edge].folder][service]
     }
 
-    /// Returns what tells nginx's present workers from all others.
-    pub fn obeying(&self) -> Obeyed {
-        (self.nginx.master, self.nginx.generation)
+    /// The same, to be changed.
+    pub fn file_mut(&mut self, edge: usize, service: usize) -> &mut Option<File> {
+        &mut self.folders[self.edges[edge].folder][service]
+    }
+
+    /// Returns the upstream files of a service that there are.
+    pub fn files_of(&self, service: usize) -> impl Iterator<Item = &File> {
+        self.folders.iter().filter_map(move |files| files[service].as_ref())
+    }
+
+    /// Returns what tells the present workers of an nginx from all others.
+    pub fn obeying(&self, edge: usize) -> Obeyed {
+        (self.edges[edge].master, self.edges[edge].generation)
     }
 
     /// Checks what must hold at every moment: whoever gets requests can answer them.
     pub fn check(&mut self) {
         let now = self.now;
         let mut wrong = None;
-        for index in 0..self.nginx.asks.len() {
-            if self.nginx.asks[index] {
-                self.nginx.loaded[index] = self.services[index].found_by_name();
+        for edge in &mut self.edges {
+            for (index, service) in self.services.iter().enumerate().filter(|(index, _)| edge.asks[*index]) {
+                edge.loaded[index] = service.found_by_name();
             }
         }
         for (index, service) in self.services.iter().enumerate().filter(|(_, service)| !service.stop_first) {
@@ -485,16 +519,17 @@ impl Universe {
                     .any(|c| c.address == Some(*address) && c.ready(now) && c.joined != Joined::Not)
                     || service.harmed.contains(address)
             };
-            // Who died before the run serves nobody, and an nginx that starts anew asks for whoever has the name.
-            let nobody = service.died && self.nginx.asks[index];
-            if service.proxied {
-                if let Some(bad) = self.nginx.loaded[index].iter().find(|address| !answers(address) && !nobody) {
+            for edge in &self.edges[..service.edges] {
+                // Who died before the run serves nobody, and an nginx that starts anew asks for whoever has the name.
+                let nobody = service.died && edge.asks[index];
+                if let Some(bad) = edge.loaded[index].iter().find(|address| !answers(address) && !nobody) {
                     wrong = Some(format!("requests for `{}` go to {bad}, which does not answer", service.name));
                 }
-                if self.nginx.loaded[index].is_empty() && !service.disturbed {
+                if edge.loaded[index].is_empty() && !service.disturbed {
                     wrong = Some(format!("requests for `{}` go nowhere", service.name));
                 }
-            } else if !service.disturbed && !service.containers.iter().any(|c| c.ready(now)) {
+            }
+            if service.edges == 0 && !service.disturbed && !service.containers.iter().any(|c| c.ready(now)) {
                 wrong = Some(format!("nobody does the work of `{}`", service.name));
             }
         }
@@ -557,23 +592,23 @@ impl Universe {
                 wrong.push(format!("others do not find c{} of `{name}`", hidden.id));
             }
             let past = |address: &SocketAddr| service.harmed.contains(address);
-            let untouched = outcome == Outcome::RolledBack && self.nginx.loaded[index].iter().all(past);
-            if service.proxied && !untouched {
-                let serving: Vec<Server> =
-                    here.iter().filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
+            let serving: Vec<Server> =
+                here.iter().filter_map(|c| Some(Server { id: c.id, address: c.address? })).collect();
+            for (number, edge) in self.edges[..service.edges].iter().enumerate() {
+                let (loaded, file) = (&edge.loaded[index], self.file(number, index).as_ref());
+                if outcome == Outcome::RolledBack && loaded.iter().all(past) {
+                    continue;
+                }
                 let addresses: Vec<SocketAddr> = serving.iter().map(|server| server.address).collect();
-                if self.nginx.loaded[index] != addresses {
-                    wrong.push(format!(
-                        "requests for `{name}` go to {:?} instead of {addresses:?}",
-                        self.nginx.loaded[index]
-                    ));
+                if *loaded != addresses {
+                    wrong.push(format!("requests for `{name}` go to {loaded:?} instead of {addresses:?}"));
                 }
                 // Where nothing has come of a run, what others had left stale before it is stale still.
-                let found_anew = outcome == Outcome::RolledBack && self.nginx.asks[index];
-                if self.nginx.files[index].as_ref().is_some_and(|file| file.servers != serving) && !found_anew {
-                    wrong.push(format!("the upstream of `{name}` is {:?}", self.nginx.files[index]));
+                let found_anew = outcome == Outcome::RolledBack && edge.asks[index];
+                if file.is_some_and(|file| file.servers != serving) && !found_anew {
+                    wrong.push(format!("the upstream of `{name}` is {file:?}"));
                 }
-                if self.nginx.files[index].as_ref().is_some_and(|file| file.rest.is_none())
+                if file.is_some_and(|file| file.rest.is_none())
                     && !self.restless
                     && (outcome == Outcome::Swapped || planned.down || planned.left_behind.is_empty())
                     && !service.containers.iter().any(|c| bystander(&c) && c.life == Life::Running)
@@ -602,7 +637,7 @@ impl Universe {
         for service in &self.services {
             (&service.containers, service.image, service.migrated, service.disturbed).hash(&mut hasher);
         }
-        self.nginx.hash(&mut hasher);
+        (&self.edges, &self.folders).hash(&mut hasher);
         for event in self.disk.durable.iter().chain(&self.disk.doubtful) {
             std::mem::discriminant(event).hash(&mut hasher);
             if let Event::Started { step }

@@ -35,14 +35,14 @@ fn service(name: &str) -> ServiceFacts {
     let mut observed = ObservedService::empty(name.parse().unwrap());
     observed.live = vec![live];
     observed.image = Some(Image { name: format!("demo-{name}"), id: "sha256:834266a1bf0912345678".into() });
-    observed.front = Some(front);
+    observed.fronts = vec![front];
     observed.settings.health = vec![Check::Http("/up".into())];
     observed.grace = Some(Duration::from_secs(30));
     ServiceFacts {
         observed,
         asked: true,
         restart: Some("unless-stopped".into()),
-        nginx: Some(nginx()),
+        nginxes: vec![nginx()],
         hooks: Vec::new(),
         unfinished: Vec::new(),
         answers: Some(Answers {
@@ -156,7 +156,7 @@ fn an_engine_that_is_out_of_reach_hides_nothing_of_the_compose_file() {
     facts.engine = Err(Failure::new("no engine answers at `unix:///var/run/docker.sock`").hint("start it"));
     let app = &mut facts.services[0];
     app.asked = false;
-    app.nginx = None;
+    app.nginxes = Vec::new();
     app.restart = Some("no".into());
     app.observed = ObservedService {
         container_name: Some("shop".into()),
@@ -262,12 +262,12 @@ fn what_nginx_lacks_is_told_once_for_two_services() {
     let slow = Notice::new("nginx 1.22.1 closes keep-alive connections").cure("nginx 1.27.4");
     facts.services.push(service("api"));
     for service in &mut facts.services {
-        let nginx = service.nginx.as_mut().unwrap();
+        let nginx = &mut service.nginxes[0];
         nginx.include = None;
         nginx.passes.clear();
         nginx.problems = vec![missing.clone()];
         nginx.notices = vec![slow.clone()];
-        service.observed.front = None;
+        service.observed.fronts = Vec::new();
         service.observed.problems = vec![missing.clone()];
     }
     check_bad(
@@ -306,7 +306,7 @@ fn a_worker_with_everything_else_amiss_is_told_line_by_line() {
         ];
     }
     let mut worker = service("worker");
-    worker.nginx = None;
+    worker.nginxes = Vec::new();
     worker.restart = Some("no".into());
     worker.unfinished = vec!["20260131-154502-9f3a".into()];
     worker.hooks = vec![
@@ -317,7 +317,7 @@ fn a_worker_with_everything_else_amiss_is_told_line_by_line() {
             needs: vec!["exec:db".parse().unwrap()],
         }),
     ];
-    worker.observed.front = None;
+    worker.observed.fronts = Vec::new();
     worker.observed.settings = crate::model::Settings { order: Order::StopFirst, ..Default::default() };
     worker.observed.anonymous_volumes =
         vec![crate::plan::AnonymousVolume { path: "/cache".into(), volume: "8c1f".into() }];

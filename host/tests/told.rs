@@ -63,6 +63,16 @@ fn a_killed_and_unwound_run_is_told_as_a_story() {
 }
 
 #[test]
+fn a_swap_of_two_services_is_told_as_a_story() {
+    check("together", "txt", story);
+}
+
+#[test]
+fn a_swap_of_two_services_has_a_report() {
+    check("together", "html", page);
+}
+
+#[test]
 fn a_swap_has_a_report() {
     check("swapped", "html", page);
 }

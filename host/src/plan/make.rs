@@ -58,8 +58,21 @@ pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
         services.iter().for_each(|service| phase(service, &mut steps));
     }
     let planned = services.iter().map(Service::planned).collect();
-    let notices = observed.services.iter().flat_map(notices).collect();
-    Ok(Plan { v: VERSION, run: run.clone(), project: observed.project.clone(), services: planned, steps, notices })
+    let mut told = Vec::new();
+    for notice in observed.services.iter().flat_map(notices) {
+        // What is true of several services is said once.
+        if !told.contains(&notice) {
+            told.push(notice);
+        }
+    }
+    Ok(Plan {
+        v: VERSION,
+        run: run.clone(),
+        project: observed.project.clone(),
+        services: planned,
+        steps,
+        notices: told,
+    })
 }
 
 /// A service that passed the refusals.

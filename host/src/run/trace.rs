@@ -66,6 +66,16 @@ pub enum Trace {
     Probe(Probed),
 }
 
+impl Trace {
+    /// Returns the line that was said, where it is one of swap's own.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Trace::Waiting { text } | Trace::Remark { text } => Some(text),
+            Trace::Hook { .. } | Trace::Cut | Trace::Probe(_) => None,
+        }
+    }
+}
+
 /// What requests through the front door have met, from the begin of a run to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probed {

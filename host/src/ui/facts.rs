@@ -172,10 +172,12 @@ pub fn summary(plan: &Plan, entries: &[Entry], began_ms: i64) -> String {
     format!("swapped {} in {} ({}){gap}", pairs.join("; "), seconds(whole), times.join(", "))
 }
 
-/// Returns the time that each kind of step took, in milliseconds, in the order of the plan.
+/// Returns the time that each kind of step took, in milliseconds, in the order of the plan. What went beside one another counts
+/// once.
 pub fn step_times(plan: &Plan, entries: &[Entry]) -> Vec<(&'static str, i64)> {
     let mut began = BTreeMap::new();
     let mut times: Vec<(&'static str, i64)> = Vec::new();
+    let mut ended = i64::MIN;
     for entry in entries {
         match &entry.event {
             Event::Started { step } => {
@@ -184,7 +186,8 @@ pub fn step_times(plan: &Plan, entries: &[Entry]) -> Vec<(&'static str, i64)> {
             Event::Done { step, .. } => {
                 let told = plan.steps.get(*step).filter(|step| **step != Step::Commit);
                 let Some(verb) = told.map(Step::verb) else { continue };
-                let took = began.get(step).map_or(0, |began| entry.at_ms.saturating_sub(*began));
+                let took = began.get(step).map_or(0, |began| entry.at_ms.saturating_sub(ended.max(*began)).max(0));
+                ended = ended.max(entry.at_ms);
                 match times.iter_mut().find(|(known, _)| *known == verb) {
                     Some((_, sum)) => *sum += took,
                     None => times.push((verb, took)),

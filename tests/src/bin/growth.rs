@@ -110,14 +110,16 @@ fn main() -> Result<()> {
         arguments.tools()?;
     }
     let mut rows = Vec::new();
+    // Of one project, whose services could all call one another: how many are swapped is all that differs.
+    let most = TOGETHER.into_iter().max().unwrap_or_default();
     for services in TOGETHER.into_iter().filter(|_| wanted("together")) {
         let names: Vec<String> = (0..services).map(app).collect();
-        let stack = together(services, "").up();
+        let stack = together(most, "").up();
         rows.push(arguments.swapped(&stack, &format!("{} in one command", counted(services, "service")), &names)?);
     }
     for services in TOGETHER.into_iter().filter(|_| wanted("stops")) {
         let names: Vec<String> = (0..services).map(app).collect();
-        let stack = together(services, SLOW_TO_STOP).up();
+        let stack = together(most, SLOW_TO_STOP).up();
         let what = format!("{} in one command, stops of 1.5 s", counted(services, "service"));
         rows.push(arguments.swapped(&stack, &what, &names)?);
     }

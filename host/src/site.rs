@@ -106,7 +106,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects to the engine that the options name and looks at the project that is likely meant.
-    pub async fn open(options: &Options, guess: String, looks: Looks) -> Result<Self, Failure> {
+    pub(crate) async fn open(options: &Options, guess: String, looks: Looks) -> Result<Self, Failure> {
         let docker = Docker::connect(Endpoint::from_environment(options.context.as_deref())?).await?;
         let doors = FrontDoors::default();
         let enter = async {
@@ -120,7 +120,7 @@ impl Connection {
     }
 
     /// Returns the containers of the project of this name.
-    pub async fn containers(&self, project: &str) -> Option<Vec<ContainerFacts>> {
+    pub(crate) async fn containers(&self, project: &str) -> Option<Vec<ContainerFacts>> {
         match &self.seen {
             Some(seen) if self.guess == project => Some(seen.clone()),
             _ => self.docker.of_project(project).await.ok(),

@@ -9,14 +9,14 @@ use std::time::Instant;
 use swap::plan::{Plan, Step};
 
 mod simulated {
-    pub mod chance;
-    pub mod family;
-    pub mod foreign;
-    pub mod lives;
-    pub mod machine;
-    pub mod ports;
-    pub mod record;
-    pub mod world;
+    pub(crate) mod chance;
+    pub(crate) mod family;
+    pub(crate) mod foreign;
+    pub(crate) mod lives;
+    pub(crate) mod machine;
+    pub(crate) mod ports;
+    pub(crate) mod record;
+    pub(crate) mod world;
 }
 
 use simulated::chance::Chance;

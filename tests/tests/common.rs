@@ -11,12 +11,12 @@ use scenarios::swap::Outcome;
 use scenarios::transcript::differences;
 
 /// Starts the mixed load and waits until all kinds of requests flow.
-pub fn mixed_load(stack: &Stack) -> Running {
+pub(crate) fn mixed_load(stack: &Stack) -> Running {
     flowing(stack.load().start().expect("the load"), 500)
 }
 
 /// Starts a few clients, for scenarios that are not about load.
-pub fn light_load(stack: &Stack) -> Running {
+pub(crate) fn light_load(stack: &Stack) -> Running {
     let mut load = stack.load().mix([(Kind::Get, 4), (Kind::Post, 2), (Kind::NewGet, 2), (Kind::Silent, 2)]);
     load.silence = Duration::from_secs(1);
     load.limit = Duration::from_secs(20);
@@ -30,7 +30,7 @@ fn flowing(running: Running, answers: usize) -> Running {
 
 /// Stops a load that must have lost nothing.
 #[track_caller]
-pub fn lost_nothing(running: Running) {
+pub(crate) fn lost_nothing(running: Running) {
     let report = running.stop().expect("the report");
     println!("{report}");
     assert!(report.is_clean(), "requests were lost\n{report}");
@@ -38,7 +38,7 @@ pub fn lost_nothing(running: Running) {
 
 /// Deploys a version of the application and swaps to it: it serves at the front door.
 #[track_caller]
-pub fn swap_to(stack: &Stack, version: &str) {
+pub(crate) fn swap_to(stack: &Stack, version: &str) {
     stack.deploy(version);
     stack.swap(["app"]).expect_exit(0);
     assert_eq!(stack.version().as_deref(), Ok(version));
@@ -46,7 +46,7 @@ pub fn swap_to(stack: &Stack, version: &str) {
 
 /// Checks that compose sees nothing to do: what swap made is what compose would have made.
 #[track_caller]
-pub fn compose_recreates_nothing(stack: &Stack) {
+pub(crate) fn compose_recreates_nothing(stack: &Stack) {
     let before = stack.world();
     let said = stack.compose(&["up", "-d"]);
     assert_eq!(stack.world(), before, "`up -d` changed something\n{said}");
@@ -55,7 +55,7 @@ pub fn compose_recreates_nothing(stack: &Stack) {
 /// Calls `swap` with a new version at hand and checks that it ends with this code, that v1 serves throughout without a
 /// lost request, and that nothing is left behind.
 #[track_caller]
-pub fn changes_nothing(stack: &Stack, arguments: &[&'static str], code: i32) -> Outcome {
+pub(crate) fn changes_nothing(stack: &Stack, arguments: &[&'static str], code: i32) -> Outcome {
     let before = stack.world();
     let running = light_load(stack);
     let outcome = stack.swap(arguments).expect_exit(code);
@@ -67,26 +67,26 @@ pub fn changes_nothing(stack: &Stack, arguments: &[&'static str], code: i32) -> 
 
 /// Checks that v1 serves and that nothing of the world is another than it was: nothing is left behind.
 #[track_caller]
-pub fn is_as_before(stack: &Stack, before: &str) {
+pub(crate) fn is_as_before(stack: &Stack, before: &str) {
     assert_eq!((stack.version().as_deref(), stack.world().as_str()), (Ok("v1"), before));
 }
 
 /// Lets no candidate get healthy before [`go`] is said.
 #[track_caller]
-pub fn waits_for_go(stack: &Stack) {
+pub(crate) fn waits_for_go(stack: &Stack) {
     stack.edit("docker-compose.yml", "health: ./healthcheck", "health: test -e /data/go");
 }
 
 /// Lets candidates get healthy that wait for it.
 #[track_caller]
-pub fn go(stack: &Stack) {
+pub(crate) fn go(stack: &Stack) {
     stack.exec("app", "touch /data/go");
 }
 
 /// Checks that one container of this version serves alone, that nothing is left of what was before, and that no client has
 /// noticed anything.
 #[track_caller]
-pub fn converged(stack: &Stack, version: &str, running: &Running, case: &str) {
+pub(crate) fn converged(stack: &Stack, version: &str, running: &Running, case: &str) {
     assert_eq!(stack.version().as_deref(), Ok(version), "{case}");
     let containers = stack.containers("app");
     assert_eq!(containers.len(), 1, "{case}\n{}", stack.world());
@@ -99,7 +99,7 @@ pub fn converged(stack: &Stack, version: &str, running: &Running, case: &str) {
 
 /// Checks that nothing is under way or half done, and that nginx is told of all containers.
 #[track_caller]
-pub fn is_settled(stack: &Stack, containers: &[Container]) {
+pub(crate) fn is_settled(stack: &Stack, containers: &[Container]) {
     assert!(containers.iter().all(|container| container.state == "running"), "{containers:?}");
     assert_eq!(stack.open_runs(), [""; 0]);
     holds_no_lock(stack);
@@ -114,7 +114,7 @@ pub fn is_settled(stack: &Stack, containers: &[Container]) {
 
 /// Checks that one container of the application serves and that no run goes on.
 #[track_caller]
-pub fn ends_with_one_version(stack: &Stack) {
+pub(crate) fn ends_with_one_version(stack: &Stack) {
     eventually("a version to serve", Duration::from_secs(20), || stack.version().is_ok());
     let running = stack.containers("app").into_iter().filter(|container| container.state == "running").count();
     assert_eq!(running, 1, "{}", stack.world());
@@ -123,7 +123,7 @@ pub fn ends_with_one_version(stack: &Stack) {
 
 /// Checks that no run holds a service: the lock is gone with its process, and from the engine.
 #[track_caller]
-pub fn holds_no_lock(stack: &Stack) {
+pub(crate) fn holds_no_lock(stack: &Stack) {
     assert_eq!(stack.marks(), [""; 0]);
     let mut folders = vec![stack.state()];
     while let Some(folder) = folders.pop() {
@@ -141,25 +141,25 @@ pub fn holds_no_lock(stack: &Stack) {
 
 /// Compares all that a call said: what went to stderr, then what went to stdout, whose lines are marked by `>`.
 #[track_caller]
-pub fn shows(outcome: &Outcome, expected: Expect) {
+pub(crate) fn shows(outcome: &Outcome, expected: Expect) {
     says(&outcome.stderr, &outcome.stdout, expected);
 }
 
 /// Does what [`shows`] does, for the two texts of any program.
 #[track_caller]
-pub fn says(stderr: &str, stdout: &str, expected: Expect) {
+pub(crate) fn says(stderr: &str, stdout: &str, expected: Expect) {
     expected.assert_eq(&said(stderr, stdout));
 }
 
 /// Checks that a call said what a transcript has, and nothing else.
 #[track_caller]
-pub fn tells(outcome: &Outcome, transcript: &str) {
+pub(crate) fn tells(outcome: &Outcome, transcript: &str) {
     tells_but(outcome, transcript, expect![""]);
 }
 
 /// Checks that a call said what a transcript has, but for these lines; see [`differences`].
 #[track_caller]
-pub fn tells_but(outcome: &Outcome, transcript: &str, but: Expect) {
+pub(crate) fn tells_but(outcome: &Outcome, transcript: &str, but: Expect) {
     but.assert_eq(&differences(transcript, &said(&outcome.stderr, &outcome.stdout)));
 }
 

@@ -9,7 +9,7 @@ use socket2::SockRef;
 
 /// What the door does with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Act {
+pub(crate) enum Act {
     /// Answers 200 with this body and keeps the connection.
     Answer(String),
     /// Answers so, then closes the connection in order, after a short while.
@@ -25,7 +25,7 @@ pub enum Act {
 }
 
 /// Opens a door on a free port of this machine. `act` gets the request line and the body.
-pub fn open(act: impl Fn(&str, &str) -> Act + Send + Sync + 'static) -> SocketAddr {
+pub(crate) fn open(act: impl Fn(&str, &str) -> Act + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("binding a free port");
     let address = listener.local_addr().expect("reading the port");
     let act = Arc::new(act);
@@ -39,7 +39,7 @@ pub fn open(act: impl Fn(&str, &str) -> Act + Send + Sync + 'static) -> SocketAd
 }
 
 /// A door that records what is posted, as the example application does.
-pub fn recording() -> SocketAddr {
+pub(crate) fn recording() -> SocketAddr {
     let ids = Mutex::new(Vec::new());
     open(move |line, body| {
         let mut ids = ids.lock().expect("the ids");

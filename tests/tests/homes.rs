@@ -26,7 +26,7 @@ fn edge() -> Stack {
 }
 
 /// Brings up a project whose application is reached by that nginx, under this alias beside its service's name.
-pub fn behind(edge: &Stack, alias: &str, settings: &str) -> Stack {
+pub(crate) fn behind(edge: &Stack, alias: &str, settings: &str) -> Stack {
     let stack = Stack::of("behind", "v1").compose("EDGE", &format!("{}_default", edge.project));
     let stack =
         stack.compose("ALIAS", alias).compose("health: ./healthcheck", &format!("health: ./healthcheck\n{settings}"));
@@ -34,7 +34,7 @@ pub fn behind(edge: &Stack, alias: &str, settings: &str) -> Stack {
 }
 
 /// Lets the shared nginx send requests for these paths to these upstreams, and waits until they are answered.
-pub fn route(edge: &Stack, ways: &[(&str, &str)]) {
+pub(crate) fn route(edge: &Stack, ways: &[(&str, &str)]) {
     let locations: String =
         ways.iter().map(|(path, to)| format!("location {path} {{\n proxy_pass {to};\n }}\n")).collect();
     edge.edit("nginx.conf", "location /nothing-yet {\n            return 204;\n        }", &locations);
@@ -45,13 +45,13 @@ pub fn route(edge: &Stack, ways: &[(&str, &str)]) {
 }
 
 /// Returns the version that answers below a path of the front door.
-pub fn version(edge: &Stack, path: &str) -> Option<String> {
+pub(crate) fn version(edge: &Stack, path: &str) -> Option<String> {
     let answer = edge.get(&format!("{path}version")).ok()?;
     (answer.status == 200).then(|| answer.text.trim().to_owned())
 }
 
 /// Starts a few clients of an application below a path of the front door.
-pub fn load(edge: &Stack, path: &str) -> Running {
+pub(crate) fn load(edge: &Stack, path: &str) -> Running {
     let mut load = edge.load().mix([(Kind::Get, 4), (Kind::Post, 2), (Kind::NewGet, 2), (Kind::Silent, 2)]);
     let below = |rest: &str| format!("{path}{rest}");
     load.paths = Paths { get: path.to_owned(), post: below("echo"), ids: Some(below("ids")), ..Paths::default() };
@@ -227,10 +227,10 @@ fn an_upstream_that_people_wrote_comes_back_byte_by_byte_when_the_first_swap_fai
 }
 
 /// An nginx on this machine, alone in a mount namespace of its own: others that tests have started are not the machine's there.
-pub struct OnTheMachine(Child);
+pub(crate) struct OnTheMachine(Child);
 
 impl OnTheMachine {
-    pub fn start(stack: &Stack) -> Self {
+    pub(crate) fn start(stack: &Stack) -> Self {
         let unpacked = std::env::temp_dir().join("swap-test-nginx");
         let program = [PathBuf::from("/usr/sbin/nginx"), unpacked.join("usr/sbin/nginx")];
         let works = |path: &PathBuf| Command::new(path).arg("-v").output().is_ok_and(|output| output.status.success());
@@ -252,7 +252,7 @@ impl OnTheMachine {
     }
 
     /// The words by which a command sees that nginx as its own machine's.
-    pub fn beside(&self, stack: &Stack) -> [String; 5] {
+    pub(crate) fn beside(&self, stack: &Stack) -> [String; 5] {
         let folder = format!("--wd={}", stack.path(".").display());
         ["nsenter".into(), "--target".into(), self.0.id().to_string(), "--mount".into(), folder]
     }
@@ -272,7 +272,7 @@ impl Drop for OnTheMachine {
 }
 
 /// Starts an nginx on this machine before the published port of a stack, and a few clients of it.
-pub fn on_the_machine(stack: &Stack) -> (OnTheMachine, Running) {
+pub(crate) fn on_the_machine(stack: &Stack) -> (OnTheMachine, Running) {
     let nginx = OnTheMachine::start(stack);
     eventually("an answer", PATIENCE, || stack.version().as_deref() == Ok("v1"));
     // Debian's nginx of today is one that closes idle connections at each reload, so no client keeps one.

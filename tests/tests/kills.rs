@@ -158,7 +158,7 @@ fn survive(then: Then, boundaries: Vec<(&'static str, &'static str)>) {
 
 /// Begins a swap and kills it, it alone, when a step has reached an event. What it started may go on to its end.
 #[track_caller]
-pub fn kill_at(stack: &Stack, verb: &str, event: &str) {
+pub(crate) fn kill_at(stack: &Stack, verb: &str, event: &str) {
     kill_swap_of("app", stack, verb, event);
 }
 

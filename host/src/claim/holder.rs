@@ -15,26 +15,26 @@ use crate::model::ServiceName;
 use crate::text::printable;
 
 /// How often a holder gives a sign.
-pub const BEAT: Duration = Duration::from_secs(3);
+pub(crate) const BEAT: Duration = Duration::from_secs(3);
 
 /// After so long without a sign, counted while the engine answers, a holder is dead.
-pub const SILENCE: Duration = Duration::from_secs(10);
+pub(crate) const SILENCE: Duration = Duration::from_secs(10);
 
 /// The longest time between two looks that counts as silence. While the engine gives no answer, the holder can give no sign.
 const GLANCE: Duration = Duration::from_millis(500);
 
 /// The label that all volumes of one holder have, and no others.
-pub const TOKEN: &str = "swap.token";
+pub(crate) const TOKEN: &str = "swap.token";
 
 /// The label that tells the project of every volume of swap's.
-pub const PROJECT: &str = "swap.project";
+pub(crate) const PROJECT: &str = "swap.project";
 
 /// The longest name that is a volume's as it is; it becomes a folder's on the engine's machine.
 const LONGEST_NAME: usize = 200;
 
 /// A process that holds services, or wants to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
+pub(crate) struct Holder {
     /// What no other holder has.
     pub token: String,
     /// Its process, as its own machine knows it.
@@ -55,7 +55,7 @@ pub struct Holder {
 
 impl Holder {
     /// Returns what the volumes of this holder say.
-    pub fn labels(&self, project: &str) -> BTreeMap<String, String> {
+    pub(crate) fn labels(&self, project: &str) -> BTreeMap<String, String> {
         let (pid, start) = (self.pid.to_string(), self.start.to_string());
         let labels = [
             (PROJECT, project),
@@ -72,7 +72,7 @@ impl Holder {
     }
 
     /// Reads what a volume says; `None` if no swap made it.
-    pub fn of(labels: &BTreeMap<String, String>) -> Option<Self> {
+    pub(crate) fn of(labels: &BTreeMap<String, String>) -> Option<Self> {
         let text = |key: &str| labels.get(key).cloned().unwrap_or_default();
         let token = labels.get(TOKEN).filter(|token| !token.is_empty())?.clone();
         Some(Self {
@@ -88,7 +88,7 @@ impl Holder {
     }
 
     /// Tells whether the other's pid means the same process here.
-    pub fn shares_processes_with(&self, other: &Holder) -> bool {
+    pub(crate) fn shares_processes_with(&self, other: &Holder) -> bool {
         let known = [&self.boot, &self.space].iter().all(|text| !text.is_empty());
         known && (&self.boot, &self.space, &self.node) == (&other.boot, &other.space, &other.node)
     }
@@ -103,7 +103,7 @@ impl fmt::Display for Holder {
 
 /// What a contender knows of a holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Evidence<'a> {
+pub(crate) struct Evidence<'a> {
     /// Who held the file beside the journal last; we hold it now, so he does no more.
     pub released: Option<&'a str>,
     /// Whether the holder's process is gone; `None`: nobody here can tell.
@@ -116,7 +116,7 @@ pub struct Evidence<'a> {
 
 /// What a contender makes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It is us.
     Mine,
     /// He lives: wait, or go.
@@ -128,7 +128,7 @@ pub enum Verdict {
 }
 
 /// Returns whether the service is ours, held or free.
-pub fn judge(me: &Holder, holder: &Holder, evidence: Evidence<'_>) -> Verdict {
+pub(crate) fn judge(me: &Holder, holder: &Holder, evidence: Evidence<'_>) -> Verdict {
     if holder.token == me.token {
         return Verdict::Mine;
     }
@@ -147,7 +147,7 @@ pub fn judge(me: &Holder, holder: &Holder, evidence: Evidence<'_>) -> Verdict {
 
 /// Looks at a holder's volumes again and again.
 #[derive(Debug, Clone, Default)]
-pub struct Watch {
+pub(crate) struct Watch {
     volumes: BTreeSet<String>,
     token: String,
     /// When the engine answered for the last time.
@@ -162,7 +162,7 @@ impl Watch {
     ///
     /// A holder that lives makes a new one at every [`BEAT`]. Only looks that were answered count, each for no longer than
     /// [`GLANCE`]: while the engine is away, or so slow that nothing is known of the time between, nobody is silent.
-    pub fn look(&mut self, now: Duration, token: &str, volumes: BTreeSet<String>) -> (Duration, bool) {
+    pub(crate) fn look(&mut self, now: Duration, token: &str, volumes: BTreeSet<String>) -> (Duration, bool) {
         if self.token != token {
             *self = Self { volumes, token: token.to_owned(), looked: now, silent: Duration::ZERO, sign: false };
         } else if self.volumes != volumes {
@@ -176,7 +176,7 @@ impl Watch {
 }
 
 /// Returns the name of the volume that stands for a service. Whoever's labels it has holds the service.
-pub fn lock_name(project: &str, service: &ServiceName) -> String {
+pub(crate) fn lock_name(project: &str, service: &ServiceName) -> String {
     let plain = format!("swap-lock.{project}.{service}");
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     // A project's name has no dot, so two services never share a name.
@@ -189,14 +189,14 @@ pub fn lock_name(project: &str, service: &ServiceName) -> String {
 
 /// Returns the name of the volume that stands for an upstream file, by where it is on the engine's machine. Projects that share
 /// an nginx write into one folder, and two checkouts of one project may: whoever's labels it has may write that file.
-pub fn file_lock_name(place: &str, upstream: &ServiceName) -> String {
+pub(crate) fn file_lock_name(place: &str, upstream: &ServiceName) -> String {
     let digest = Sha256::digest(format!("{place}\0{upstream}"));
     // No project's name holds a dot before its service, so this is no service's lock.
     format!("swap-lock-file.{}", hex::encode(&digest[..20]))
 }
 
 /// Returns the name of a holder's sign of life.
-pub fn beat_name(token: &str, number: u64) -> String {
+pub(crate) fn beat_name(token: &str, number: u64) -> String {
     format!("swap-beat.{token}.{number}")
 }
 

@@ -436,7 +436,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 /// Returns what the words mean: leading words that name services are the services, what follows is a health command.
 ///
 /// One argument is a line for the container's shell, several are a command and its arguments.
-pub fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> Result<Targets, Failure> {
+pub(super) fn targets(words: &[String], command: &[String], known: &[ServiceName]) -> Result<Targets, Failure> {
     let mut services: Vec<ServiceName> = Vec::new();
     let leading = words.iter().take_while(|word| known.iter().any(|name| name.as_str() == *word));
     for name in leading.clone().filter_map(|word| word.parse().ok()) {

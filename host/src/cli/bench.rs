@@ -16,7 +16,7 @@ use crate::ui::{self, Display, Format, Volume};
 
 /// Swaps the service's present image to itself again and again under a load and tells what the load saw. Exits 4 if a request
 /// failed because of swap, so that a script can rely on it. `yes`: nobody has to be asked whether requests may be dropped.
-pub async fn bench(flags: &Flags, service: &ServiceName, load: Load, yes: bool) -> Result<Exit, Ended> {
+pub(super) async fn bench(flags: &Flags, service: &ServiceName, load: Load, yes: bool) -> Result<Exit, Ended> {
     if load.baseline && !yes && !agreed(service)? {
         ui::complain("nothing was done\n");
         return Ok(Exit::Refused);

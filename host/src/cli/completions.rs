@@ -29,7 +29,7 @@ pub fn answer() {
 }
 
 /// Prints the lines by which a shell learns to ask.
-pub fn print(shell: &str) -> Result<Exit, Ended> {
+pub(super) fn print(shell: &str) -> Result<Exit, Ended> {
     let mut script = Vec::new();
     Shells::builtins()
         .completer(shell)
@@ -41,7 +41,7 @@ pub fn print(shell: &str) -> Result<Exit, Ended> {
 }
 
 /// Writes a man page for each command into a folder.
-pub fn man(folder: &Path) -> Result<Exit, Ended> {
+pub(super) fn man(folder: &Path) -> Result<Exit, Ended> {
     let failed =
         |error: std::io::Error| Failure::new(format!("writing man pages into `{}`: {error}", folder.display()));
     std::fs::create_dir_all(folder).map_err(failed)?;
@@ -52,7 +52,7 @@ pub fn man(folder: &Path) -> Result<Exit, Ended> {
 /// Offers the services of the project of this folder, or of the files that `-f` names on the command line.
 ///
 /// Only the files are read, because compose would take longer than a person waits for a completion.
-pub fn services() -> ArgValueCandidates {
+pub(super) fn services() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let words: Vec<String> = std::env::args().collect();
         let files = words.windows(2).filter(|pair| matches!(pair[0].as_str(), "-f" | "--file"));
@@ -62,7 +62,7 @@ pub fn services() -> ArgValueCandidates {
 }
 
 /// Offers the files of components, and folders.
-pub fn hooks() -> ArgValueCompleter {
+pub(super) fn hooks() -> ArgValueCompleter {
     let component = |path: &Path| path.extension().is_some_and(|ending| ending == "wasm");
     ArgValueCompleter::new(PathCompleter::file().filter(component))
 }

@@ -7,7 +7,7 @@ use crate::model::ServiceName;
 use crate::ui::{self, Format};
 
 /// Examines everything and prints the findings. Exits 3 if one of them is an error, as the swap would.
-pub async fn doctor(flags: &Flags, services: &[ServiceName]) -> Result<Exit, Ended> {
+pub(super) async fn doctor(flags: &Flags, services: &[ServiceName]) -> Result<Exit, Ended> {
     let facts = doctor::examine(&flags.place(), services, &flags.overrides()?)
         .await
         .map_err(|failure| Ended::new(Exit::Usage, failure))?;

@@ -46,7 +46,7 @@ struct StatusLine {
 }
 
 /// Tells what is live, what is unfinished and what to type.
-pub async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, Ended> {
+pub(super) async fn status(flags: &Flags, services: &[ServiceName]) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, Volume::Normal);
     let site = Site::open(&flags.place(), Looks::AtNginx, &display).await?;
     let known = site.services();
@@ -138,7 +138,7 @@ fn remarks(line: &ServiceStatus) {
 }
 
 /// Lists the last runs, newest first.
-pub async fn history(flags: &Flags, service: Option<&ServiceName>, limit: usize) -> Result<Exit, Ended> {
+pub(super) async fn history(flags: &Flags, service: Option<&ServiceName>, limit: usize) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, Volume::Normal);
     let site = Site::open(&flags.place(), Looks::AtNoNginx, &display).await?;
     if let Some(service) = service.filter(|service| !site.services().contains(service)) {

@@ -16,7 +16,7 @@ use crate::text::printable;
 use crate::ui::{self, Display, Volume};
 
 /// Runs a command for hook authors.
-pub async fn run(flags: &Flags, command: HooksCommand) -> Result<Exit, Ended> {
+pub(super) async fn run(flags: &Flags, command: HooksCommand) -> Result<Exit, Ended> {
     match command {
         HooksCommand::Inspect { component } => inspect(&component),
         HooksCommand::Run { component, phase, service } => ask(flags, &component, &phase, &service).await,

@@ -8,7 +8,7 @@ use crate::ui::{self, Display, Format};
 
 /// Prints the proposal as a diff, and writes it with `write`. Exits 3 if a part is left to people: then nothing is written,
 /// because half of it would break a stack that works.
-pub async fn init(flags: &Flags, service: &ServiceName, write: bool, display: &Display) -> Result<Exit, Ended> {
+pub(super) async fn init(flags: &Flags, service: &ServiceName, write: bool, display: &Display) -> Result<Exit, Ended> {
     let (compose, project) = init::read(&flags.place()).await?;
     let exit = if project.services.contains_key(service) { Exit::Refused } else { Exit::Usage };
     let overrides = flags.overrides().map_err(|mistake| Ended { exit, ..mistake })?;

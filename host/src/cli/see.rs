@@ -13,7 +13,7 @@ use crate::text::printable;
 use crate::ui::{self, Display, Format, RunRecord, Volume};
 
 /// Tells a run as a story, or prints its events once more for a script.
-pub async fn logs(flags: &Flags, run: Option<&str>) -> Result<Exit, Ended> {
+pub(super) async fn logs(flags: &Flags, run: Option<&str>) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, Volume::Quiet);
     tell(flags, run, &display, |told| match flags.output {
         Format::Text => ui::story(told),
@@ -26,7 +26,7 @@ pub async fn logs(flags: &Flags, run: Option<&str>) -> Result<Exit, Ended> {
 }
 
 /// Prints the page of a run.
-pub async fn report(flags: &Flags, run: Option<&str>) -> Result<Exit, Ended> {
+pub(super) async fn report(flags: &Flags, run: Option<&str>) -> Result<Exit, Ended> {
     if flags.output == Format::Json {
         let failure = Failure::new("a report is a page for people").hint("`swap logs --output json` prints the events");
         return Err(Ended::new(Exit::Usage, failure));

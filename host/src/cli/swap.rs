@@ -13,7 +13,7 @@ use crate::site::{Looks, Site};
 use crate::ui::{self, Display};
 
 /// Swaps the services that the words name.
-pub async fn swap(flags: &Flags, words: &[String], command: &[String], display: Display) -> Result<Exit, Ended> {
+pub(super) async fn swap(flags: &Flags, words: &[String], command: &[String], display: Display) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
     let site = Site::open(&flags.place(), Looks::AtNginx, &display).await?;
     let targets = meant(words, command, &site)?;
@@ -23,7 +23,7 @@ pub async fn swap(flags: &Flags, words: &[String], command: &[String], display: 
 }
 
 /// Prints what `swap` would do.
-pub async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result<Exit, Ended> {
+pub(super) async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result<Exit, Ended> {
     let display = Display::new(flags.output, ui::Volume::Quiet);
     let site = Site::open(&flags.place(), Looks::AtNginx, &display).await?;
     let targets = meant(words, command, &site)?;
@@ -36,7 +36,7 @@ pub async fn plan(flags: &Flags, words: &[String], command: &[String]) -> Result
 }
 
 /// Goes on with a run that was killed.
-pub async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> Result<Exit, Ended> {
+pub(super) async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
     let site = Site::open(&flags.place(), Looks::AtNginx, &display).await?;
     let options = flags.session()?;
@@ -45,7 +45,12 @@ pub async fn resume(flags: &Flags, service: &ServiceName, display: Display) -> R
 }
 
 /// Unwinds a run that was killed; without one, swaps back to the image before the last swap, or to what `to` names.
-pub async fn rollback(flags: &Flags, service: &ServiceName, to: Option<&str>, display: Display) -> Result<Exit, Ended> {
+pub(super) async fn rollback(
+    flags: &Flags,
+    service: &ServiceName,
+    to: Option<&str>,
+    display: Display,
+) -> Result<Exit, Ended> {
     let began_ms = Timestamp::now().as_millisecond();
     let site = Site::open(&flags.place(), Looks::AtNginx, &display).await?;
     let options = flags.session()?;

@@ -27,7 +27,7 @@ const V1_NAMES: [&str; 4] = ["docker-compose.yml", "docker-compose.yaml", "compo
 
 impl ProjectPlace {
     /// Finds it from compose's flags, the environment, the `.env` file and the folders from `here` (absolute) upwards.
-    pub fn find(options: &Options, here: &Path, v1: bool) -> ProjectPlace {
+    pub(super) fn find(options: &Options, here: &Path, v1: bool) -> ProjectPlace {
         let process: BTreeMap<String, String> = env::vars().filter(|(key, _)| key.starts_with("COMPOSE_")).collect();
         ProjectPlace::find_with(options, here, v1, &process)
     }
@@ -76,7 +76,7 @@ impl ProjectPlace {
     }
 
     /// Returns the files as one text for messages, as `compose.yml + compose.override.yml`.
-    pub fn files_text(&self) -> String {
+    pub(super) fn files_text(&self) -> String {
         match &self.files[..] {
             [] => "the compose file".to_owned(),
             files => files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" + "),

@@ -53,12 +53,12 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Makes a reader for a project in this folder with these services.
-    pub fn new(directory: &'a Path, services: Vec<&'a str>) -> Self {
+    pub(super) fn new(directory: &'a Path, services: Vec<&'a str>) -> Self {
         Self { directory, services, mistakes: Vec::new() }
     }
 
     /// Reads an `x-swap` section; `path` names it in mistakes, as `services.app.x-swap`.
-    pub fn settings(&mut self, path: &str, value: &Value) -> Settings {
+    pub(super) fn settings(&mut self, path: &str, value: &Value) -> Settings {
         let mut settings = Settings::default();
         let Some(map) = self.map(path, value, &KEYS) else { return settings };
         for (key, value) in map.iter().filter(|(_, value)| !value.is_null()) {
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Tells how many mistakes there were up to now.
-    pub fn mistakes(&self) -> usize {
+    pub(super) fn mistakes(&self) -> usize {
         self.mistakes.len()
     }
 
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// There were mistakes; `files` names where, as `compose.yml + compose.override.yml`.
-    pub fn finish(self, files: &str) -> Result<(), Failure> {
+    pub(super) fn finish(self, files: &str) -> Result<(), Failure> {
         let cure = format!("correct {files}; the README lists the keys of {KEY}");
         match &self.mistakes[..] {
             [] => Ok(()),

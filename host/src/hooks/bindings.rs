@@ -8,7 +8,7 @@ wasmtime::component::bindgen!({
 
 macro_rules! phase {
     ($module:ident, $world:literal) => {
-        pub mod $module {
+        pub(super) mod $module {
             wasmtime::component::bindgen!({
                 path: "../guest-sdk/wit",
                 world: $world,

@@ -115,7 +115,7 @@ impl Origins {
     }
 
     /// Reads the files of this machine that nginx's container sees below `/etc/nginx`, and what is made of those elsewhere.
-    pub fn seen(&self) -> Vec<SourceFile> {
+    pub(super) fn seen(&self) -> Vec<SourceFile> {
         let mut found: BTreeMap<String, SourceFile> = BTreeMap::new();
         if self.is_machine {
             return Vec::new();
@@ -189,7 +189,7 @@ impl Origins {
     }
 
     /// Puts together what nginx reads. `dump` is what nginx printed, where it could be asked; else what is known here stands for it.
-    pub fn files(
+    pub(super) fn files(
         &self,
         seen: &[SourceFile],
         dump: Option<&[(String, String)]>,
@@ -425,14 +425,14 @@ pub(super) fn of_service(name: &str, service: &compose::Service, directory: &Pat
 
 impl Origins {
     /// Tells whether anything of nginx's configuration comes from this machine.
-    pub fn is_configured(&self) -> bool {
+    pub(super) fn is_configured(&self) -> bool {
         self.mounts.iter().any(|mount| is_within(mount.target.trim_end_matches('/'), ETC))
             || self.copied().iter().any(|(_, to)| is_within(to, ETC))
     }
 
     /// Returns the folder of this machine where a container's folder comes from, if that is bound from there, and whether the
     /// container may write it.
-    pub fn folder(&self, inside: &str) -> Option<(PathBuf, bool)> {
+    pub(super) fn folder(&self, inside: &str) -> Option<(PathBuf, bool)> {
         let mount = self.mount_of(inside).filter(|mount| mount.kind == "bind")?;
         Some((source_of(mount, inside)?, !mount.read_only))
     }

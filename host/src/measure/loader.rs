@@ -18,7 +18,7 @@ const MOST_UNDER_WAY: usize = 1000;
 
 /// What a request saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
+pub(super) struct Sample {
     /// When it was sent, since the load began.
     pub at: Duration,
     /// How long it took.

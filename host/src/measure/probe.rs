@@ -22,7 +22,7 @@ const MOST_UNDER_WAY: usize = 200;
 
 /// A probe that is at work until it is dropped.
 #[derive(Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     url: String,
     rate: u32,
     began_ms: i64,
@@ -54,7 +54,7 @@ impl Probe {
     ///
     /// Nothing is asked again, so every failure is one that a user would have seen. The one exception is what browsers do
     /// too: where nginx closes a kept connection under a request, it is asked again on a new one.
-    pub fn start(url: &str, way: Option<&ProbeWay>, rate: u32, live: &[Container]) -> Result<Self, Failure> {
+    pub(crate) fn start(url: &str, way: Option<&ProbeWay>, rate: u32, live: &[Container]) -> Result<Self, Failure> {
         let visitor = Arc::new(visitor(url, way)?);
         let shared = Arc::new(Shared::default());
         shared.samples().reached(Reached::before(way.map(|way| &way.reaches)));
@@ -68,29 +68,29 @@ impl Probe {
     }
 
     /// Learns which containers are the candidates, so that answers that name one are known to be theirs.
-    pub fn candidates(&self, candidates: &[Container]) {
+    pub(crate) fn candidates(&self, candidates: &[Container]) {
         self.shared.learn(candidates, By::New);
     }
 
     /// Notes how many packets the candidates have received before the switch. A second switch changes nothing.
-    pub fn received_before(&self, packets: u64) {
+    pub(crate) fn received_before(&self, packets: u64) {
         self.shared.received.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(packets);
     }
 
     /// Judges by how many packets the candidates have received up to now whether they get the requests since the switch.
     /// Returns why they do not, where that is sure.
-    pub fn received_since(&self, packets: u64) -> Option<String> {
+    pub(crate) fn received_since(&self, packets: u64) -> Option<String> {
         let before = (*self.shared.received.lock().unwrap_or_else(PoisonError::into_inner))?;
         self.shared.samples().received_since(packets.saturating_sub(before))
     }
 
     /// Tells whether nothing at all was answered before the switch, though it was asked.
-    pub fn unanswered(&self) -> bool {
+    pub(crate) fn unanswered(&self) -> bool {
         self.shared.samples().unanswered()
     }
 
     /// Notes that new requests now go to the candidates. A second switch does not begin a new window.
-    pub fn switched(&self) {
+    pub(crate) fn switched(&self) {
         let at = self.shared.now();
         // A request of the same millisecond may have begun before.
         self.shared.samples().switched(at.saturating_add(1));
@@ -98,7 +98,7 @@ impl Probe {
 
     /// Returns what was seen in a window; `None` for the time since a switch that has not come, where no answer ever came
     /// before the switch, and where nginx itself answers.
-    pub fn measure(&self, window: Window) -> Option<Measurement> {
+    pub(crate) fn measure(&self, window: Window) -> Option<Measurement> {
         let samples = self.shared.samples();
         if samples.never_answered() || samples.is_of_nginx() {
             return None;
@@ -126,17 +126,17 @@ impl Probe {
     }
 
     /// Returns why the front door is worse since the switch than it was before; `None` while it is not.
-    pub fn worse(&self) -> Option<String> {
+    pub(crate) fn worse(&self) -> Option<String> {
         self.shared.samples().worse()
     }
 
     /// Returns why the front door is not well at the end of a watch; see [`Samples::worse_at_last`].
-    pub fn worse_at_last(&self, alone: bool) -> Option<String> {
+    pub(crate) fn worse_at_last(&self, alone: bool) -> Option<String> {
         self.shared.samples().worse_at_last(alone)
     }
 
     /// Returns all that was counted up to now, for the summary and the report.
-    pub fn probed(&self, service: &ServiceName) -> Probed {
+    pub(crate) fn probed(&self, service: &ServiceName) -> Probed {
         self.shared.samples().probed(service.clone(), self.url.clone(), self.rate, self.began_ms)
     }
 }

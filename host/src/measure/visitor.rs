@@ -32,7 +32,7 @@ use tokio_rustls::TlsConnector;
 use crate::model::Failure;
 
 /// How long an answer may take; without one after this time the request has failed.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One request in so many is on a new connection, as a new visitor's; the others are on connections that are kept.
 const NEW_ONE_IN: u64 = 4;
@@ -45,7 +45,7 @@ const KEPT_FOR: Duration = Duration::from_millis(500);
 const WAKES_PER_SECOND: u32 = 50;
 
 /// Who asks for one page.
-pub struct Visitor {
+pub(super) struct Visitor {
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
@@ -58,7 +58,7 @@ pub struct Visitor {
 
 /// On which connection a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum On {
+pub(super) enum On {
     /// On a new one, that is closed after the answer.
     New,
     /// On one that was kept from a request before, if there is one; it is kept again.
@@ -67,7 +67,7 @@ pub enum On {
 
 /// What a request saw.
 #[derive(Debug)]
-pub enum Visit {
+pub(super) enum Visit {
     /// A whole answer: its status and its headers.
     Answered(u16, HeaderMap),
     /// No answer, or half of one: why, with the headers that came.
@@ -78,13 +78,13 @@ pub enum Visit {
 
 impl Visitor {
     /// Makes a visitor of an `http` or `https` URL. Nothing is sent yet.
-    pub fn new(url: &str) -> Result<Self, Failure> {
+    pub(super) fn new(url: &str) -> Result<Self, Failure> {
         Self::to(url, None, false)
     }
 
     /// Makes a visitor of a URL that connects to an address of its own, not to what the URL's name stands for, and trusts
     /// `any_certificate` if so: a site that is asked on its own machine need not have one that holds.
-    pub fn to(url: &str, at: Option<SocketAddr>, any_certificate: bool) -> Result<Self, Failure> {
+    pub(super) fn to(url: &str, at: Option<SocketAddr>, any_certificate: bool) -> Result<Self, Failure> {
         let bad = |why: &str| {
             Failure::new(format!("`{url}` is not a URL that could be asked for{why}"))
                 .hint("write it as `http://localhost:8080/`")
@@ -123,7 +123,7 @@ impl Visitor {
     }
 
     /// Makes a visitor that asks for the same in a request that is longer by so many bytes.
-    pub fn padded(&self, bytes: usize) -> Self {
+    pub(super) fn padded(&self, bytes: usize) -> Self {
         let mut request = self.request.clone();
         // A header that nobody knows; letters alone are a value.
         if let Ok(value) = "x".repeat(bytes).parse() {
@@ -140,7 +140,7 @@ impl Visitor {
     }
 
     /// Asks once and reads the whole answer. Redirects are not followed, and nothing that was sent is sent again.
-    pub async fn ask(&self, on: On) -> Visit {
+    pub(super) async fn ask(&self, on: On) -> Visit {
         match tokio::time::timeout(PATIENCE, self.ask_patiently(on)).await {
             Ok(visit) => visit,
             Err(_) => {
@@ -209,7 +209,7 @@ impl Visitor {
 /// They have a thread of their own: what swap does meanwhile does not hold them up, and waking one thread costs less than
 /// handing requests round between several.
 #[derive(Debug)]
-pub struct Visits {
+pub(super) struct Visits {
     /// Closed with this.
     _stop: oneshot::Sender<()>,
 }
@@ -219,7 +219,7 @@ impl Visits {
     ///
     /// What can't be begun in time is left out, as is what would be under way beside `most` others: when all of them hang,
     /// more would tell nothing new.
-    pub fn start<F>(rate: u32, most: usize, visit: impl FnMut(On) -> F + Send + 'static) -> Result<Self, Failure>
+    pub(super) fn start<F>(rate: u32, most: usize, visit: impl FnMut(On) -> F + Send + 'static) -> Result<Self, Failure>
     where
         F: Future<Output = ()> + Send + 'static,
     {

@@ -149,7 +149,7 @@ impl OpenServer {
 
 impl Collector {
     /// Returns all doors in their order.
-    pub fn finish(self) -> Vec<Door> {
+    pub(super) fn finish(self) -> Vec<Door> {
         let mut doors = self.doors;
         type Socket = (Option<IpAddr>, u16);
         // What one `server` says of a socket holds for all that share it.

@@ -69,12 +69,12 @@ pub(super) struct Statement<'s, 'a> {
 
 impl Statement<'_, '_> {
     /// Returns file and line, as `/etc/nginx/nginx.conf:12`.
-    pub fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         printable(&format!("{}:{}", self.file, self.line))
     }
 
     /// Returns the arguments as one text, as people wrote them but for quotes.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         self.arguments.join(" ")
     }
 }
@@ -98,7 +98,7 @@ pub(super) struct Dump<'a> {
 
 impl<'a> Dump<'a> {
     /// Splits what was printed at the lines that name the files.
-    pub fn of(dump: &'a str, base: &str) -> Self {
+    pub(super) fn of(dump: &'a str, base: &str) -> Self {
         const SIGN: &str = "# configuration file ";
         let mut files: Vec<(&str, &str)> = Vec::new();
         let (mut at, mut begun) = (0, None);
@@ -122,22 +122,22 @@ impl<'a> Dump<'a> {
     }
 
     /// Returns the path of the main file; `None` if nothing was printed.
-    pub fn main(&self) -> Option<&'a str> {
+    pub(super) fn main(&self) -> Option<&'a str> {
         self.files.first().map(|(path, _)| *path)
     }
 
     /// Returns the paths and texts of all files.
-    pub fn files(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pub(super) fn files(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.files.iter().copied()
     }
 
     /// Returns a pattern or path as nginx understands it.
-    pub fn absolute(&self, path: &str) -> String {
+    pub(super) fn absolute(&self, path: &str) -> String {
         absolute(&self.base, path)
     }
 
     /// Tells all statements from the main file on; returns what was not read.
-    pub fn walk(&self, listener: &mut dyn Listener) -> Vec<Unread> {
+    pub(super) fn walk(&self, listener: &mut dyn Listener) -> Vec<Unread> {
         let mut walk = Walk {
             dump: self,
             listener,

@@ -5,12 +5,12 @@ use std::sync::LazyLock;
 use crate::os::token;
 
 /// A word that no file and no configuration holds by accident or by malice.
-pub fn marker() -> String {
+pub(super) fn marker() -> String {
     format!("swap-{}", token())
 }
 
 /// A script in a subshell of its own, so that it may `exit`, and leaves nothing behind; without input.
-pub fn subshell(body: &str) -> String {
+pub(super) fn subshell(body: &str) -> String {
     format!("(\n{}{body}\n) </dev/null\n", *PROCESSES)
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 /// A directive with its arguments, and its block if it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Directive {
+pub(super) struct Directive {
     /// Its first word.
     pub name: String,
     /// The other words, quotes and escapes resolved.
@@ -27,7 +27,7 @@ pub struct Directive {
 
 /// Why a text is not configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SyntaxError {
+pub(super) struct SyntaxError {
     line: usize,
     what: String,
 }
@@ -42,7 +42,7 @@ impl fmt::Display for SyntaxError {
 const DEEPEST: usize = 64;
 
 /// Reads a file's text.
-pub fn parse(text: &str) -> Result<Vec<Directive>, SyntaxError> {
+pub(super) fn parse(text: &str) -> Result<Vec<Directive>, SyntaxError> {
     let mut tokens = Tokens { text, line: 1, at: 0, begun: 0 };
     // Each open block is the directives read so far and the directive that will own them; the file itself has none.
     let mut open: Vec<(Vec<Directive>, Directive)> = Vec::new();
@@ -122,7 +122,7 @@ fn is_script(name: &str) -> bool {
 
 /// How a statement ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub(super) enum Ending {
     /// `;`: a directive without a block.
     Semicolon,
     /// `{`: its block follows. The blocks of scripts are passed over, and end as if they were `;`.
@@ -132,13 +132,13 @@ pub enum Ending {
 }
 
 /// The statements of a text one after the other, without a tree: for texts of any length. Blocks are not balanced here.
-pub struct Statements<'a> {
+pub(super) struct Statements<'a> {
     tokens: Tokens<'a>,
 }
 
 impl<'a> Statements<'a> {
     /// Begins with a text.
-    pub fn of(text: &'a str) -> Self {
+    pub(super) fn of(text: &'a str) -> Self {
         Self { tokens: Tokens { text, line: 1, at: 0, begun: 0 } }
     }
 
@@ -146,7 +146,7 @@ impl<'a> Statements<'a> {
     ///
     /// # Errors
     /// The text is not configuration.
-    pub fn next(&mut self, words: &mut Vec<Cow<'a, str>>) -> Result<Option<(usize, Ending)>, SyntaxError> {
+    pub(super) fn next(&mut self, words: &mut Vec<Cow<'a, str>>) -> Result<Option<(usize, Ending)>, SyntaxError> {
         words.clear();
         let mut begun = 0;
         while let Some(token) = self.tokens.next()? {

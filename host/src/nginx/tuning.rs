@@ -38,7 +38,7 @@ pub fn tunes_keepalive(text: &str) -> bool {
 /// Returns what the settings cost that are missing, too low or unknown to this nginx, each with what to write.
 ///
 /// `tuned` tells whether [`render`]'s file is or will be in place, so that only what it can't cure is said.
-pub fn notices(
+pub(super) fn notices(
     version: Version,
     settings: &BTreeMap<String, String>,
     drain: std::time::Duration,

@@ -354,7 +354,7 @@ impl Collector {
     }
 
     /// Follows all ways. `unread` is what was not heard.
-    pub fn finish(&self, unread: Vec<Unread>) -> Ways {
+    pub(super) fn finish(&self, unread: Vec<Unread>) -> Ways {
         let mut upstreams = HashMap::new();
         for upstream in &self.upstreams {
             let key = (upstream.realm, upstream.name.to_lowercase());
@@ -387,7 +387,7 @@ impl Collector {
     }
 
     /// Returns the upstreams, in nginx's order.
-    pub fn upstreams(&self) -> &[Upstream] {
+    pub(super) fn upstreams(&self) -> &[Upstream] {
         &self.upstreams
     }
 }

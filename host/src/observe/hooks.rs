@@ -8,7 +8,7 @@ use crate::model::{Failure, HookSpec, ServiceName};
 use crate::site::Site;
 
 /// The loaded hooks of each service.
-pub type LoadedHooks = BTreeMap<ServiceName, Arc<Hooks>>;
+pub(crate) type LoadedHooks = BTreeMap<ServiceName, Arc<Hooks>>;
 
 impl Site {
     /// Returns what all hooks are compiled by.

@@ -18,7 +18,7 @@ use crate::site::containers::{is_nginx, looks_like_nginx, owned_by_others};
 
 /// What was found out about who sends requests to a service.
 #[derive(Default)]
-pub struct Senders {
+pub(crate) struct Senders {
     /// The nginxes before it, also where something stands in the way of a swap; none, with no problems: a worker.
     pub fronts: Vec<Sender>,
     /// Why it can't be swapped as it is, each with its cure.
@@ -41,7 +41,7 @@ struct Machine {
 }
 
 /// An nginx that was asked.
-pub struct Sender {
+pub(crate) struct Sender {
     /// How a plan names it.
     pub choice: ProxyChoice,
     /// Its container; `None`: it runs on the host.
@@ -56,12 +56,18 @@ pub struct Sender {
 
 impl Sender {
     /// Tells whether it knows the service: requests reach it, or swap has written a file for it.
-    pub fn knows(&self) -> bool {
+    pub(crate) fn knows(&self) -> bool {
         self.reach.is_used() || self.has_file
     }
 
+    /// Tells whether a plan must reckon with it: requests reach the service, or did when swap wrote its file, and nobody can tell
+    /// whether they still do.
+    fn counts(&self) -> bool {
+        self.reach.is_used() || (self.has_file && self.observation.configuration.is_err())
+    }
+
     /// Returns all that must be corrected before swap can switch it.
-    pub fn problems(&self) -> Vec<Failure> {
+    pub(crate) fn problems(&self) -> Vec<Failure> {
         self.reach.past.iter().cloned().chain(self.observation.problems()).collect()
     }
 }
@@ -78,7 +84,7 @@ pub(crate) struct Receiver<'a> {
 
 impl Receiver<'_> {
     /// Returns what its upstream and its file are called.
-    pub fn upstream(&self) -> &ServiceName {
+    pub(crate) fn upstream(&self) -> &ServiceName {
         self.settings.upstream(self.name)
     }
 }
@@ -378,13 +384,15 @@ fn decide(
 ) -> Senders {
     let name = service.name;
     let told = |failure: &Failure| Notice::new(&failure.what);
-    let (used, asked): (Vec<Sender>, Vec<Sender>) = asked.into_iter().partition(|sender| sender.reach.is_used());
-    if !used.is_empty() {
-        let mut notices: Vec<Notice> = broken.iter().map(told).collect();
+    let (used, asked): (Vec<Sender>, Vec<Sender>) = asked.into_iter().partition(Sender::counts);
+    if used.iter().any(|sender| sender.reach.is_used()) {
+        let unread = asked.iter().filter_map(|other| other.observation.configuration.as_ref().err());
+        let mut notices: Vec<Notice> = broken.iter().chain(unread).map(told).collect();
         notices.extend(asked.iter().flat_map(|other| &other.reach.unclear).map(told));
         return Senders { problems: problems_of(&used), fronts: used, notices };
     }
     let mut problems = broken;
+    let asked: Vec<Sender> = used.into_iter().chain(asked).collect();
     problems.extend(asked.iter().filter_map(|sender| sender.observation.configuration.as_ref().err()).cloned());
     problems.extend(asked.iter().flat_map(|sender| &sender.reach.unclear).cloned());
     // An nginx that could reach it sends requests to what has its name and is another project's: nobody knows who is meant.

@@ -66,7 +66,7 @@ pub(crate) struct Survey<'a> {
 impl<'a> Survey<'a> {
     /// Begins to look. `all` are the project's containers; `upstreams` is what the upstreams of the services are called that
     /// will be asked about.
-    pub fn new(site: &'a Site, all: &'a [ContainerFacts], mut upstreams: Vec<ServiceName>) -> Self {
+    pub(crate) fn new(site: &'a Site, all: &'a [ContainerFacts], mut upstreams: Vec<ServiceName>) -> Self {
         upstreams.sort();
         upstreams.dedup();
         Self {
@@ -87,13 +87,13 @@ impl<'a> Survey<'a> {
     }
 
     /// Returns the running containers of a service of the project.
-    pub fn running_of(&self, service: &ServiceName) -> Vec<&'a ContainerFacts> {
+    pub(crate) fn running_of(&self, service: &ServiceName) -> Vec<&'a ContainerFacts> {
         self.all.iter().filter(|seen| seen.service == service.as_str() && seen.runs()).collect()
     }
 
     /// Returns the running containers of the whole engine that a first look chooses, by name. Only those are asked about
     /// closely.
-    pub async fn running(&self, chosen: impl Fn(&Listed) -> bool) -> Result<Vec<Arc<ContainerFacts>>, Failure> {
+    pub(crate) async fn running(&self, chosen: impl Fn(&Listed) -> bool) -> Result<Vec<Arc<ContainerFacts>>, Failure> {
         let docker = &self.site.docker;
         let listed = self.listed.get_or_init(|| async { docker.listed().await.map(Arc::new) }).await.clone()?;
         let looks = listed.iter().filter(|listed| chosen(listed)).map(|listed| {
@@ -108,7 +108,7 @@ impl<'a> Survey<'a> {
     }
 
     /// Tells whether an nginx runs in a container; `None`: nobody can list its processes.
-    pub async fn runs_nginx(&self, seen: &ContainerFacts) -> Option<bool> {
+    pub(crate) async fn runs_nginx(&self, seen: &ContainerFacts) -> Option<bool> {
         let ask = async {
             if self.site.docker.is_local() {
                 let groups = self.groups.get_or_init(async || nginx_groups()).await;
@@ -125,13 +125,13 @@ impl<'a> Survey<'a> {
     }
 
     /// Returns the running container of a proxy; `None`: nginx runs on the host.
-    pub async fn proxy(&self, choice: &ProxyChoice) -> Result<Option<ContainerFacts>, Failure> {
+    pub(crate) async fn proxy(&self, choice: &ProxyChoice) -> Result<Option<ContainerFacts>, Failure> {
         let Site { docker, project, .. } = self.site;
         self.proxies.of(choice.clone(), container_of(docker, &project.name, choice)).await
     }
 
     /// Returns the containers of a service of another project; none where the engine does not tell.
-    pub async fn service_of(&self, project: &ServiceName, service: &ServiceName) -> Arc<Vec<ContainerFacts>> {
+    pub(crate) async fn service_of(&self, project: &ServiceName, service: &ServiceName) -> Arc<Vec<ContainerFacts>> {
         let ask = async {
             Arc::new(self.site.docker.of_service(project.as_str(), service.as_str()).await.unwrap_or_default())
         };
@@ -139,13 +139,13 @@ impl<'a> Survey<'a> {
     }
 
     /// Returns who is in a network. What can't be asked is as if nobody were there: then nothing is changed in it.
-    pub async fn gathering(&self, network: &str) -> Option<Arc<Gathering>> {
+    pub(crate) async fn gathering(&self, network: &str) -> Option<Arc<Gathering>> {
         let ask = async { self.site.docker.gathering(network).await.ok().flatten().map(Arc::new) };
         self.gatherings.of(network.to_owned(), ask).await
     }
 
     /// Returns what an nginx says of an upstream; `container` of `None`: it runs on the host.
-    pub async fn observation(
+    pub(crate) async fn observation(
         &self,
         choice: &ProxyChoice,
         container: Option<&ContainerFacts>,
@@ -160,7 +160,7 @@ impl<'a> Survey<'a> {
     }
 
     /// Returns what each nginx on this machine says of an upstream, and that one's file; `None`: none runs here.
-    pub async fn on_this_machine(&self, upstream: &ServiceName) -> Option<Result<Vec<NginxAnswer>, Failure>> {
+    pub(crate) async fn on_this_machine(&self, upstream: &ServiceName) -> Option<Result<Vec<NginxAnswer>, Failure>> {
         let ask = async {
             if !self.site.docker.is_local() || !runs_here() {
                 return None;

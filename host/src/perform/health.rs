@@ -28,7 +28,7 @@ const LAST_LINES: usize = 15;
 const WATCH_PAUSE: Duration = Duration::from_millis(250);
 
 /// Waits until all candidates are healthy. Twice: a healthy candidate is healthy again.
-pub async fn await_healthy<P: Ports>(
+pub(super) async fn await_healthy<P: Ports>(
     performer: &Performer<'_, P>,
     of: &PlannedService,
     facts: &RunFacts,
@@ -42,7 +42,7 @@ pub async fn await_healthy<P: Ports>(
 }
 
 /// Asks all checks of the candidates once more, until they agree. Twice: a healthy candidate is healthy again.
-pub async fn still_healthy<P: Ports>(
+pub(super) async fn still_healthy<P: Ports>(
     performer: &Performer<'_, P>,
     service: &ServiceName,
     facts: &RunFacts,
@@ -59,7 +59,7 @@ pub async fn still_healthy<P: Ports>(
 }
 
 /// Lets the live candidates run for a time and judges them. Twice: the time begins again.
-pub async fn watch<P: Ports>(
+pub(super) async fn watch<P: Ports>(
     performer: &Performer<'_, P>,
     of: &PlannedService,
     facts: &RunFacts,
@@ -89,7 +89,7 @@ pub async fn watch<P: Ports>(
 
 /// Asks for the probe's numbers once more where a watch was judged by them: the drain is over, so all requests go to the
 /// candidates now.
-pub async fn still_well<P: Ports>(
+pub(super) async fn still_well<P: Ports>(
     performer: &Performer<'_, P>,
     service: &ServiceName,
     facts: &RunFacts,
@@ -104,7 +104,7 @@ pub async fn still_well<P: Ports>(
 }
 
 /// Looks once more before the switch whether the probe will see anything, and how much the candidates have received until now.
-pub async fn before_switch<P: Ports>(
+pub(super) async fn before_switch<P: Ports>(
     performer: &Performer<'_, P>,
     service: &ServiceName,
     facts: &RunFacts,

@@ -14,7 +14,7 @@ use crate::plan::Front;
 use crate::text::quote_all;
 
 /// A shell beside nginx: in its container, or on this host.
-pub enum NginxShell {
+pub(crate) enum NginxShell {
     /// In nginx's container, opened by the engine.
     Container {
         /// The open shell.
@@ -47,7 +47,7 @@ impl Shell for NginxShell {
 }
 
 /// An nginx with an open shell, and what was seen of it last.
-pub struct FrontDoor {
+pub(crate) struct FrontDoor {
     /// The nginx.
     pub proxy: Proxy<NginxShell>,
     /// What a switch needs to know of it.
@@ -59,7 +59,7 @@ const THIS_MACHINE: &str = "";
 
 /// All front doors that this process has opened; each is opened once.
 #[derive(Default)]
-pub struct FrontDoors {
+pub(crate) struct FrontDoors {
     open: Mutex<HashMap<ProxyChoice, Arc<FrontDoor>>>,
     /// What was opened ahead of need, before anybody knew whether it is the right one, by container.
     ready: Mutex<HashMap<String, Proxy<NginxShell>>>,
@@ -68,7 +68,7 @@ pub struct FrontDoors {
 impl FrontDoors {
     /// Opens shells beside what may be an nginx, and asks it for its configuration, so that both are there when they are
     /// needed. What fails is tried again then, and says why.
-    pub async fn prepare(&self, docker: &Docker, containers: &[&ContainerFacts]) {
+    pub(crate) async fn prepare(&self, docker: &Docker, containers: &[&ContainerFacts]) {
         let enter = |id: String| async move {
             let proxy = Proxy::new(beside(docker, &id, None).await.ok()?, Home::Container);
             // The proxy keeps what nginx says of its configuration; swap's files are read when they matter, because another
@@ -83,7 +83,7 @@ impl FrontDoors {
     /// Looks at nginx for a service and keeps the shell open for the steps that follow.
     ///
     /// `container` is the proxy's container, or `None` for an nginx on this host.
-    pub async fn observe(
+    pub(crate) async fn observe(
         &self,
         docker: &Docker,
         choice: &ProxyChoice,
@@ -95,7 +95,7 @@ impl FrontDoors {
     }
 
     /// As [`observe`](Self::observe), for the upstreams of several services. Returns what each would, in their order.
-    pub async fn observe_all(
+    pub(crate) async fn observe_all(
         &self,
         docker: &Docker,
         choice: &ProxyChoice,
@@ -115,7 +115,7 @@ impl FrontDoors {
     }
 
     /// Returns what each nginx on this machine says of each of these upstreams, and the texts of their files.
-    pub async fn on_this_machine(&self, upstreams: &[ServiceName]) -> Result<Vec<Vec<NginxAnswer>>, Failure> {
+    pub(crate) async fn on_this_machine(&self, upstreams: &[ServiceName]) -> Result<Vec<Vec<NginxAnswer>>, Failure> {
         let proxy = Proxy::new(NginxShell::Host(LocalShell::new()), Home::Host);
         let said = proxy.configurations(upstreams).await?;
         // Whoever enters there next need not ask again.
@@ -124,7 +124,7 @@ impl FrontDoors {
     }
 
     /// Returns the front door of a plan; after a crash it is found and opened again.
-    pub async fn of(
+    pub(crate) async fn of(
         &self,
         docker: &Docker,
         project: &str,
@@ -145,7 +145,7 @@ impl FrontDoors {
     }
 
     /// Lets the upstream file of a project name addresses again, in the container of an nginx that refuses the name in it.
-    pub async fn leave_rest(
+    pub(crate) async fn leave_rest(
         &self,
         docker: &Docker,
         container: &str,
@@ -160,13 +160,13 @@ impl FrontDoors {
     }
 
     /// Returns the whole configuration as an nginx that was observed prints it; `None`: it refuses to.
-    pub async fn dump(&self, choice: &ProxyChoice, nginx: &Nginx) -> Option<String> {
+    pub(crate) async fn dump(&self, choice: &ProxyChoice, nginx: &Nginx) -> Option<String> {
         let output = self.ask(choice, nginx, "-T 2>/dev/null").await?;
         (output.code == 0).then_some(output.stdout)
     }
 
     /// Lets an nginx that was observed test its files as they are now; `None`: it can't be asked.
-    pub async fn test(&self, choice: &ProxyChoice, nginx: &Nginx) -> Option<Output> {
+    pub(crate) async fn test(&self, choice: &ProxyChoice, nginx: &Nginx) -> Option<Output> {
         self.ask(choice, nginx, "-t").await
     }
 
@@ -177,7 +177,7 @@ impl FrontDoors {
     }
 
     /// Forgets an nginx that no longer answers, so that the next use finds it again.
-    pub async fn forget(&self, choice: &ProxyChoice) {
+    pub(crate) async fn forget(&self, choice: &ProxyChoice) {
         self.open.lock().await.remove(choice);
     }
 

@@ -46,7 +46,7 @@ pub(super) struct Terminal {
 
 impl Terminal {
     /// Makes the live part; nothing is drawn before a step begins.
-    pub fn new(target: ProgressDrawTarget, color: bool, ticks: bool) -> Self {
+    pub(super) fn new(target: ProgressDrawTarget, color: bool, ticks: bool) -> Self {
         Self {
             all: MultiProgress::with_draw_target(target),
             going: Vec::new(),
@@ -60,12 +60,12 @@ impl Terminal {
     }
 
     /// Writes a line that stays above the live part.
-    pub fn line(&self, text: &str) {
+    pub(super) fn line(&self, text: &str) {
         let _ = self.all.println(text);
     }
 
     /// Shows the steps to come, each with its index in the plan.
-    pub fn plan<'a>(&mut self, steps: impl Iterator<Item = (usize, &'a str)>) {
+    pub(super) fn plan<'a>(&mut self, steps: impl Iterator<Item = (usize, &'a str)>) {
         for (index, text) in steps {
             let bar = self.bar("  · {wide_msg:.dim}", "  · {wide_msg}");
             self.to_come.push_back((index, self.all.add(bar)));
@@ -77,7 +77,7 @@ impl Terminal {
 
     /// Shows that a step runs, or an undo, before which no step is to come any more. Returns what is to be kept of what ended
     /// without a word.
-    pub fn begin(&mut self, going: Going, text: &str) -> Vec<String> {
+    pub(super) fn begin(&mut self, going: Going, text: &str) -> Vec<String> {
         let beside = self.going.iter().all(|(other, _)| other.is_like(going) && *other != going);
         let kept = if beside { Vec::new() } else { self.end_all() };
         while let Some((of, bar)) = self.to_come.pop_front() {
@@ -99,7 +99,7 @@ impl Terminal {
     }
 
     /// Shows why the step waits, in place of the reason before.
-    pub fn waits(&mut self, why: &str) {
+    pub(super) fn waits(&mut self, why: &str) {
         if self.reason.is_none() && !self.going.is_empty() {
             let bar = self.bar("      {wide_msg:.yellow}", "      {wide_msg}");
             self.reason = Some(self.all.insert(self.going.len(), bar));
@@ -110,7 +110,7 @@ impl Terminal {
     }
 
     /// Shows a line of a hook or a command; the last few are seen.
-    pub fn says(&mut self, line: &str) {
+    pub(super) fn says(&mut self, line: &str) {
         if self.going.is_empty() {
             return self.line(&format!("    {line}"));
         }
@@ -128,7 +128,7 @@ impl Terminal {
     }
 
     /// Ends a step, or an undo. Returns what hooks said: all of it if it is short, else its last lines and how many there were.
-    pub fn end(&mut self, going: Going) -> Vec<String> {
+    pub(super) fn end(&mut self, going: Going) -> Vec<String> {
         if let Some(index) = self.going.iter().position(|(other, _)| *other == going) {
             self.all.remove(&self.going.remove(index).1);
         }
@@ -136,7 +136,7 @@ impl Terminal {
     }
 
     /// Ends all that is under way.
-    pub fn end_all(&mut self) -> Vec<String> {
+    pub(super) fn end_all(&mut self) -> Vec<String> {
         self.going.drain(..).for_each(|(_, bar)| self.all.remove(&bar));
         self.fold()
     }
@@ -156,7 +156,7 @@ impl Terminal {
     }
 
     /// Takes the live part away.
-    pub fn close(&mut self) -> Vec<String> {
+    pub(super) fn close(&mut self) -> Vec<String> {
         let kept = self.end_all();
         self.to_come.drain(..).for_each(|(_, bar)| self.all.remove(&bar));
         // What was removed is still on the screen until something is drawn again.
@@ -165,7 +165,7 @@ impl Terminal {
     }
 
     /// Returns the sign before a step that is over.
-    pub fn sign(&self, good: bool) -> &'static str {
+    pub(super) fn sign(&self, good: bool) -> &'static str {
         match (good, self.color) {
             (true, true) => "\u{1b}[32m✓\u{1b}[0m",
             (true, false) => "✓",

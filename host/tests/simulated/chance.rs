@@ -4,7 +4,7 @@ use super::foreign::Foreign;
 
 /// What can go wrong at one point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// swap is killed here.
     Crash,
     /// swap is killed after the write that is about to happen.
@@ -26,7 +26,7 @@ pub enum Fault {
 }
 
 /// The source of faults and of everything else that is not determined.
-pub enum Chance {
+pub(crate) enum Chance {
     /// Nothing goes wrong.
     Calm,
     /// Drawn from a seed.
@@ -47,19 +47,19 @@ pub enum Chance {
 
 impl Chance {
     /// Draws from a seed. Some runs have many faults and some have none.
-    pub fn seeded(seed: u64) -> Self {
+    pub(crate) fn seeded(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let countdown = rng.u32(0..120);
         Self::Random { rng, countdown }
     }
 
     /// Exactly the given faults.
-    pub fn script(faults: Vec<(usize, usize)>) -> Self {
+    pub(crate) fn script(faults: Vec<(usize, usize)>) -> Self {
         Self::Script { faults, seen: Vec::new() }
     }
 
     /// Returns what goes wrong at this point, if anything does.
-    pub fn fault(&mut self, options: &[Fault]) -> Option<Fault> {
+    pub(crate) fn fault(&mut self, options: &[Fault]) -> Option<Fault> {
         match self {
             Self::Calm => None,
             Self::Random { rng, countdown } => {
@@ -79,7 +79,7 @@ impl Chance {
     }
 
     /// Returns a number below the limit; 0 where nothing is random.
-    pub fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         match self {
             Self::Random { rng, .. } if limit > 0 => rng.usize(0..limit),
             _ => 0,

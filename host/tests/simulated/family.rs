@@ -13,7 +13,7 @@ use super::world::{File, Lies, Life, NETWORK, Server, Service, Simulated, Univer
 
 /// One kind of project.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Family {
+pub(crate) struct Family {
     pub name: &'static str,
     pub services: Vec<Shape>,
     pub hooks: bool,
@@ -22,7 +22,7 @@ pub struct Family {
 
 /// One kind of service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// How many nginxes send it requests.
     pub edges: usize,
     /// Those read one folder.
@@ -74,7 +74,7 @@ const WORKER: Shape = Shape { edges: 0, known: false, ..APP };
 const TWICE: Shape = Shape { edges: 2, ..APP };
 
 /// Returns all kinds of projects.
-pub fn families() -> Vec<Family> {
+pub(crate) fn families() -> Vec<Family> {
     let plain = |name, services| Family { name, services, hooks: false, watch: false };
     let full = |name, services| Family { name, services, hooks: true, watch: true };
     vec![
@@ -101,7 +101,7 @@ pub fn families() -> Vec<Family> {
 }
 
 /// Returns the kinds of projects with a service before which two nginxes stand.
-pub fn behind_two() -> Vec<Family> {
+pub(crate) fn behind_two() -> Vec<Family> {
     let plain = |name, services| Family { name, services, hooks: false, watch: false };
     let full = |name, services| Family { name, services, hooks: true, watch: true };
     vec![
@@ -121,7 +121,7 @@ pub fn behind_two() -> Vec<Family> {
 }
 
 /// Returns the kinds of projects in which others call a service by its name.
-pub fn called() -> Vec<Family> {
+pub(crate) fn called() -> Vec<Family> {
     vec![
         Family {
             name: "app that others call",
@@ -139,7 +139,7 @@ pub fn called() -> Vec<Family> {
 }
 
 /// Makes the world in which the project serves, and the plan that swaps it.
-pub fn begin(family: &Family, chance: Chance, lies: Lies) -> Universe {
+pub(crate) fn begin(family: &Family, chance: Chance, lies: Lies) -> Universe {
     let mut world = Universe::new(chance, lies);
     for (index, shape) in family.services.iter().enumerate() {
         let name = ["app", "more"][index];
@@ -228,7 +228,7 @@ fn all_reload(world: &mut Universe) {
 }
 
 /// Somebody builds the next version of everything.
-pub fn new_version(world: &mut Universe) {
+pub(crate) fn new_version(world: &mut Universe) {
     for service in &mut world.services {
         service.was = service.image;
         service.image += 1;
@@ -239,7 +239,7 @@ pub fn new_version(world: &mut Universe) {
 }
 
 /// Returns the plan of a run for the world as it is.
-pub fn planned(run: RunId, family: &Family, world: &Universe) -> Result<Plan, Vec<Failure>> {
+pub(crate) fn planned(run: RunId, family: &Family, world: &Universe) -> Result<Plan, Vec<Failure>> {
     plan(run, &observe(family, world))
 }
 
@@ -334,7 +334,7 @@ fn edge_name(edge: usize) -> ProxyChoice {
 }
 
 /// Returns the number of an nginx.
-pub fn edge_of(front: &Front) -> usize {
+pub(crate) fn edge_of(front: &Front) -> usize {
     usize::from(front.proxy != edge_name(0))
 }
 
@@ -354,7 +354,7 @@ fn lifecycle() -> Lifecycle {
 }
 
 /// Tells whether an upstream file names these containers, as far as they run, and no others.
-pub fn names_exactly(file: Option<&File>, containers: &[Simulated]) -> bool {
+pub(crate) fn names_exactly(file: Option<&File>, containers: &[Simulated]) -> bool {
     let running = || containers.iter().filter(|c| c.life == Life::Running);
     let named =
         |c: &Simulated| file.iter().flat_map(|file| &file.servers).any(|server| Some(server.address) == c.address);
@@ -362,14 +362,14 @@ pub fn names_exactly(file: Option<&File>, containers: &[Simulated]) -> bool {
 }
 
 /// Returns an upstream file's text.
-pub fn text(file: &File) -> String {
+pub(crate) fn text(file: &File) -> String {
     let servers: String = file.servers.iter().map(|server| format!("{}@{} ", server.id, server.address)).collect();
     let rest = file.rest.map(|(master, generation)| format!("{master}/{generation}")).unwrap_or_default();
     servers + &rest
 }
 
 /// Reads an upstream file's text.
-pub fn parsed(text: &str) -> File {
+pub(crate) fn parsed(text: &str) -> File {
     let server = |word: &str| {
         let (id, address) = word.split_once('@')?;
         Some(Server { id: id.parse().ok()?, address: address.parse().ok()? })

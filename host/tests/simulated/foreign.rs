@@ -4,7 +4,7 @@ use super::world::{Life, Universe};
 
 /// Which container of the service it meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Which {
+pub(crate) enum Which {
     /// The first that runs: an old one, as long as there is one.
     Oldest,
     /// The last that runs: a candidate, as soon as there is one.
@@ -13,7 +13,7 @@ pub enum Which {
 
 /// Something that somebody else does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Foreign {
+pub(crate) enum Foreign {
     /// A container exits.
     Dies(Which),
     /// A container runs on and answers no more.
@@ -36,7 +36,7 @@ pub enum Foreign {
 
 impl Foreign {
     /// Everything that others do.
-    pub const ALL: [Foreign; 15] = [
+    pub(crate) const ALL: [Foreign; 15] = [
         Foreign::Dies(Which::Oldest),
         Foreign::Dies(Which::Newest),
         Foreign::Sickens(Which::Oldest),
@@ -57,7 +57,7 @@ impl Foreign {
 
 impl Universe {
     /// Does what others do to one service.
-    pub fn meddle(&mut self, service: usize, foreign: Foreign) {
+    pub(crate) fn meddle(&mut self, service: usize, foreign: Foreign) {
         self.meddled = true;
         self.tell(|| format!("  (somebody) {foreign:?} on service {service}"));
         match foreign {

@@ -48,7 +48,7 @@ enum Command {
 
 /// What becomes of a run that did not come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
+pub(crate) enum Then {
     /// `swap resume`, always.
     Forward,
     /// `swap rollback`.
@@ -60,7 +60,7 @@ pub enum Then {
 }
 
 /// What is simulated.
-pub struct Story {
+pub(crate) struct Story {
     family: Family,
     then: Then,
     lies: Lies,
@@ -68,10 +68,10 @@ pub struct Story {
 }
 
 /// How the processes of all runs ended, and how many they were.
-pub type Endings = std::collections::BTreeMap<&'static str, u64>;
+pub(crate) type Endings = std::collections::BTreeMap<&'static str, u64>;
 
 /// What was seen.
-pub struct Told {
+pub(crate) struct Told {
     /// How its processes ended.
     pub endings: Vec<&'static str>,
     /// What must not happen and did.
@@ -105,7 +105,7 @@ const TRIES: usize = 3;
 
 impl Story {
     /// A run of a project's plan, changed to see whether that is noticed.
-    pub fn new(family: Family, then: Then, lies: Lies, change: fn(&mut Plan)) -> Self {
+    pub(crate) fn new(family: Family, then: Then, lies: Lies, change: fn(&mut Plan)) -> Self {
         let mut plan = match planned(run_id(), &family, &begin(&family, Chance::Calm, lies)) {
             Ok(plan) => plan,
             Err(refused) => panic!("`{}` is refused: {refused:?}", family.name),
@@ -115,12 +115,12 @@ impl Story {
     }
 
     /// Returns what the project is called.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.family.name
     }
 
     /// Simulates a run and whatever takes it up, to the end.
-    pub fn live(&self, chance: Chance, tell: bool, count: bool) -> Told {
+    pub(crate) fn live(&self, chance: Chance, tell: bool, count: bool) -> Told {
         let mut world = begin(&self.family, chance, self.lies);
         world.story = tell.then(Vec::new);
         world.seen = count.then(Default::default);

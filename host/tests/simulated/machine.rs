@@ -25,7 +25,7 @@ thread_local! {
 }
 
 /// The machine. What belongs to the journal at hand is the world's disk.
-pub struct Machine<'a> {
+pub(crate) struct Machine<'a> {
     pub world: &'a RefCell<Universe>,
     ports: Simulation<'a>,
     runs: RefCell<Runs>,
@@ -51,13 +51,13 @@ impl Runs {
 
 impl<'a> Machine<'a> {
     /// A machine on which swap was never called, and the first plan that will be made there.
-    pub fn new(world: &'a RefCell<Universe>, first: &Arc<Plan>) -> Self {
+    pub(crate) fn new(world: &'a RefCell<Universe>, first: &Arc<Plan>) -> Self {
         let runs = Runs { plans: vec![Arc::clone(first)], ..Runs::default() };
         Self { world, ports: Simulation(world), runs: RefCell::new(runs) }
     }
 
     /// Notes a plan that was just made.
-    pub fn planned(&self, plan: &Arc<Plan>) {
+    pub(crate) fn planned(&self, plan: &Arc<Plan>) {
         let plans = &mut self.runs.borrow_mut().plans;
         if plans.iter().all(|known| known.run != plan.run) {
             plans.push(Arc::clone(plan));
@@ -68,7 +68,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Returns the plan of the run that began last; before any, the first one.
-    pub fn plan_at_hand(&self) -> Arc<Plan> {
+    pub(crate) fn plan_at_hand(&self) -> Arc<Plan> {
         let runs = self.runs.borrow();
         match &runs.at_hand {
             Some(run) => runs.plan(run),
@@ -77,7 +77,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Tells whether a run is not over.
-    pub fn has_left(&self) -> bool {
+    pub(crate) fn has_left(&self) -> bool {
         let runs = self.runs.borrow();
         self.world.borrow().disk.is_open()
             || runs.others.iter().any(|(_, disk)| disk.is_open())
@@ -85,13 +85,13 @@ impl<'a> Machine<'a> {
     }
 
     /// Tells how many runs are left besides the one at hand.
-    pub fn others_left(&self) -> usize {
+    pub(crate) fn others_left(&self) -> usize {
         self.runs.borrow().others.iter().filter(|(_, disk)| disk.is_open()).count()
     }
 
     /// Nobody has the journals any more, or swap is called on another machine: where the engine has a copy of the plan, it and
     /// the world tell what they must have said.
-    pub fn lose_journals(&self) {
+    pub(crate) fn lose_journals(&self) {
         let mut runs = self.runs.borrow_mut();
         let mut world = self.world.borrow_mut();
         if runs.at_hand.as_ref().is_none_or(|run| !runs.copies.contains(run)) {
@@ -105,7 +105,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Tells whether the engine keeps a copy that nobody needs.
-    pub fn keeps_copies(&self) -> bool {
+    pub(crate) fn keeps_copies(&self) -> bool {
         !self.runs.borrow().copies.is_empty()
     }
 

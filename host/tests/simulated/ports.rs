@@ -36,10 +36,10 @@ enum Pass {
 
 /// All ports of the simulated world.
 #[derive(Clone, Copy)]
-pub struct Simulation<'a>(pub &'a RefCell<Universe>);
+pub(crate) struct Simulation<'a>(pub &'a RefCell<Universe>);
 
 /// The executor's world: the real steps over these ports.
-pub struct Steps<'a, W> {
+pub(crate) struct Steps<'a, W> {
     pub performer: W,
     pub world: &'a RefCell<Universe>,
 }
@@ -358,7 +358,7 @@ fn marked(mark: &ObeyedMark) -> (u32, u32) {
 
 impl Simulation<'_> {
     /// Passes a point: fails where the call fails here, and never goes on where swap was killed.
-    pub async fn point(&self, call: &'static str) -> Result<(), Failure> {
+    pub(crate) async fn point(&self, call: &'static str) -> Result<(), Failure> {
         let pass = self.0.borrow_mut().point(call);
         match pass {
             Pass::On => Ok(()),
@@ -816,7 +816,7 @@ impl Edge for Simulation<'_> {
 }
 
 /// A candidate that is judged.
-pub struct Judged(String);
+pub(crate) struct Judged(String);
 
 impl Judge for Simulation<'_> {
     type Checks = Judged;

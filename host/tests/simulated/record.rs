@@ -12,7 +12,7 @@ use super::chance::Fault;
 use super::world::Universe;
 
 /// The journal as the executor sees it.
-pub struct Recorder<'a>(pub &'a RefCell<Universe>);
+pub(crate) struct Recorder<'a>(pub &'a RefCell<Universe>);
 
 impl Record for Recorder<'_> {
     fn record(&mut self, _: &Plan, event: &Event) -> Result<(), Failure> {
@@ -34,7 +34,7 @@ impl RunJournal for Recorder<'_> {
 
 impl Universe {
     /// Writes an event, if swap still lives and the disk takes it.
-    pub fn record(&mut self, event: &Event) -> Result<(), Failure> {
+    pub(crate) fn record(&mut self, event: &Event) -> Result<(), Failure> {
         if self.dead {
             return Ok(());
         }
@@ -83,7 +83,7 @@ impl Universe {
     }
 
     /// Writes all that a run must have recorded, or nothing.
-    pub fn write(&mut self, events: &[Event]) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, events: &[Event]) -> Result<(), Failure> {
         if self.dead {
             return Ok(());
         }
@@ -119,14 +119,14 @@ impl Universe {
     }
 
     /// Nobody writes any more what was written without success: it is there or is not, from the first on.
-    pub fn settle_writes(&mut self) {
+    pub(crate) fn settle_writes(&mut self) {
         let count = self.chance.below(self.disk.doubtful.len() + 1);
         let kept: Vec<Event> = self.disk.doubtful.drain(..).take(count).collect();
         self.disk.durable.extend(kept);
     }
 
     /// The process is gone.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.settle_writes();
         self.disk.full = false;
         self.disk.held = false;
@@ -139,7 +139,7 @@ impl Universe {
 
 /// Returns the first event of a run. What the plan is the simulated journal need not remember: to copy it would cost more than
 /// all else.
-pub fn planned(plan: &Plan) -> Event {
+pub(crate) fn planned(plan: &Plan) -> Event {
     let run = plan.run.clone();
     let (project, services, steps, notices) = (String::new(), Vec::new(), Vec::new(), Vec::new());
     Event::Planned { plan: Plan { v: plan.v, run, project, services, steps, notices } }

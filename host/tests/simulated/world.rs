@@ -16,7 +16,7 @@ use super::chance::Chance;
 /// What a port says or does that is not so: each puts a defect back into what the steps see. The tests let one be told and
 /// see that it is noticed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Lies {
+pub(crate) struct Lies {
     /// The engine says before and after the commit that candidates run: nobody is retired in favour of the dead then.
     pub candidates_run: bool,
     /// The edge says of its durable file that it names nobody: nobody looks whom it names before containers are ended.
@@ -70,11 +70,11 @@ pub struct Lies {
 const LONGEST_DRAIN: u64 = 30_000;
 
 /// The network in which all containers are.
-pub const NETWORK: &str = "demo_default";
+pub(crate) const NETWORK: &str = "demo_default";
 
 /// How a container is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Life {
+pub(crate) enum Life {
     /// It has never run.
     Created,
     /// It runs.
@@ -85,7 +85,7 @@ pub enum Life {
 
 /// A container's place in the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Joined {
+pub(crate) enum Joined {
     /// Others find it by the service's name.
     Named,
     /// Others find it by its address alone.
@@ -96,7 +96,7 @@ pub enum Joined {
 
 /// A container.
 #[derive(Debug, Clone, Hash)]
-pub struct Simulated {
+pub(crate) struct Simulated {
     pub id: u32,
     pub image: u32,
     pub life: Life,
@@ -113,12 +113,12 @@ pub struct Simulated {
 
 impl Simulated {
     /// Tells whether it would answer a request.
-    pub fn ready(&self, now: u64) -> bool {
+    pub(crate) fn ready(&self, now: u64) -> bool {
         self.life == Life::Running && self.ready_at.is_some_and(|at| at <= now)
     }
 
     /// Returns it as a plan knows it.
-    pub fn seen(&self, service: &ServiceName, proxied: bool) -> Container {
+    pub(crate) fn seen(&self, service: &ServiceName, proxied: bool) -> Container {
         Container {
             id: format!("c{:04}", self.id),
             name: format!("demo-{service}-{}", self.id),
@@ -130,7 +130,7 @@ impl Simulated {
 
 /// A service with its containers, oldest first.
 #[derive(Debug, Clone)]
-pub struct Service {
+pub(crate) struct Service {
     pub name: ServiceName,
     /// How many of the nginxes send it requests, the first ones.
     pub edges: usize,
@@ -162,7 +162,7 @@ pub struct Service {
 
 impl Service {
     /// Returns what compose calls its image.
-    pub fn image_name(&self) -> String {
+    pub(crate) fn image_name(&self) -> String {
         format!("demo-{}", self.name)
     }
 
@@ -175,25 +175,25 @@ impl Service {
 
 /// A server of an upstream file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Server {
+pub(crate) struct Server {
     pub id: u32,
     pub address: SocketAddr,
 }
 
 /// An upstream file of swap's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct File {
+pub(crate) struct File {
     pub servers: Vec<Server>,
     /// The generation that obeys the addresses, while the file names the service; `None`: it names the addresses.
     pub rest: Option<Obeyed>,
 }
 
 /// A generation of nginx's workers, with their master.
-pub type Obeyed = (u32, u32);
+pub(crate) type Obeyed = (u32, u32);
 
 /// nginx workers that end as soon as their requests do.
 #[derive(Debug, Clone, Hash)]
-pub struct Former {
+pub(crate) struct Former {
     pub generation: u32,
     pub servers: Vec<Vec<SocketAddr>>,
     pub leave_at: u64,
@@ -203,7 +203,7 @@ pub struct Former {
 
 /// An nginx before proxied services.
 #[derive(Debug, Clone, Hash)]
-pub struct Nginx {
+pub(crate) struct Nginx {
     pub master: u32,
     pub generation: u32,
     /// The folder that it reads: several may read one.
@@ -217,7 +217,7 @@ pub struct Nginx {
 
 /// The disk below the journal.
 #[derive(Debug, Clone, Default)]
-pub struct Disk {
+pub(crate) struct Disk {
     /// What is on it.
     pub durable: Vec<Event>,
     /// What was written without success since: may be there after a crash, from the first on.
@@ -234,7 +234,7 @@ pub struct Disk {
 }
 
 /// Everything.
-pub struct Universe {
+pub(crate) struct Universe {
     pub now: u64,
     pub services: Vec<Service>,
     /// The nginxes.
@@ -282,7 +282,7 @@ pub struct Universe {
 
 impl Universe {
     /// A world without services.
-    pub fn new(chance: Chance, lies: Lies) -> Self {
+    pub(crate) fn new(chance: Chance, lies: Lies) -> Self {
         Self {
             now: 0,
             services: Vec::new(),
@@ -313,7 +313,7 @@ impl Universe {
     }
 
     /// Adds a service, and the nginxes before it that are not there yet; `shared`: they read one folder.
-    pub fn add(&mut self, service: Service, shared: bool) {
+    pub(crate) fn add(&mut self, service: Service, shared: bool) {
         while self.edges.len() < service.edges.max(1) {
             let folder = if shared { 0 } else { self.edges.len() };
             let count = self.services.len();
@@ -334,33 +334,33 @@ impl Universe {
     }
 
     /// Adds a line to the story.
-    pub fn tell(&mut self, line: impl FnOnce() -> String) {
+    pub(crate) fn tell(&mut self, line: impl FnOnce() -> String) {
         if let Some(story) = &mut self.story {
             story.push(line());
         }
     }
 
     /// Notes that something happened that must not.
-    pub fn violate(&mut self, what: String) {
+    pub(crate) fn violate(&mut self, what: String) {
         self.tell(|| format!("  VIOLATION: {what}"));
         self.violation.get_or_insert(what);
         self.dead = true;
     }
 
     /// Returns the place of a service.
-    pub fn index(&self, name: &ServiceName) -> usize {
+    pub(crate) fn index(&self, name: &ServiceName) -> usize {
         self.services.iter().position(|service| service.name == *name).unwrap_or_default()
     }
 
     /// Returns an address that nobody had before.
-    pub fn fresh_address(&mut self) -> SocketAddr {
+    pub(crate) fn fresh_address(&mut self) -> SocketAddr {
         self.next += 1;
         let [_, b, c, d] = self.next.to_be_bytes();
         SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, b, c, d)), 80)
     }
 
     /// Returns the address for a container of the service that starts. Engines give a free one again.
-    pub fn address_for(&mut self, service: usize) -> SocketAddr {
+    pub(crate) fn address_for(&mut self, service: usize) -> SocketAddr {
         let service = &self.services[service];
         if service.stop_first {
             let taken: Vec<_> =
@@ -374,7 +374,7 @@ impl Universe {
     }
 
     /// Creates a container that does not run yet.
-    pub fn new_container(&mut self, service: usize) -> usize {
+    pub(crate) fn new_container(&mut self, service: usize) -> usize {
         self.next += 1;
         let id = self.next;
         let service = &mut self.services[service];
@@ -393,7 +393,7 @@ impl Universe {
     }
 
     /// Starts a container that does not run.
-    pub fn start(&mut self, service: usize, index: usize) {
+    pub(crate) fn start(&mut self, service: usize, index: usize) {
         if self.services[service].containers[index].life == Life::Running {
             return;
         }
@@ -415,7 +415,7 @@ impl Universe {
     }
 
     /// Stops a container on swap's behalf, if that is allowed.
-    pub fn stop(&mut self, service: usize, index: usize) {
+    pub(crate) fn stop(&mut self, service: usize, index: usize) {
         let now = self.now;
         let seen = &self.services[service];
         let container = seen.containers[index].clone();
@@ -452,7 +452,7 @@ impl Universe {
     }
 
     /// An nginx reads its files: new requests go where they say, former workers end when their requests do.
-    pub fn reload(&mut self, edge: usize) {
+    pub(crate) fn reload(&mut self, edge: usize) {
         let loaded = (0..self.services.len()).map(|index| self.resolved(edge, index)).collect();
         let leave_at = self.now + [50, 2_000, 40_000][self.chance.below(3)];
         let now = self.now;
@@ -476,27 +476,27 @@ impl Universe {
     }
 
     /// Returns a service's upstream file at an nginx.
-    pub fn file(&self, edge: usize, service: usize) -> &Option<File> {
+    pub(crate) fn file(&self, edge: usize, service: usize) -> &Option<File> {
         &self.folders[self.edges[edge].folder][service]
     }
 
     /// The same, to be changed.
-    pub fn file_mut(&mut self, edge: usize, service: usize) -> &mut Option<File> {
+    pub(crate) fn file_mut(&mut self, edge: usize, service: usize) -> &mut Option<File> {
         &mut self.folders[self.edges[edge].folder][service]
     }
 
     /// Returns the upstream files of a service that there are.
-    pub fn files_of(&self, service: usize) -> impl Iterator<Item = &File> {
+    pub(crate) fn files_of(&self, service: usize) -> impl Iterator<Item = &File> {
         self.folders.iter().filter_map(move |files| files[service].as_ref())
     }
 
     /// Returns what tells the present workers of an nginx from all others.
-    pub fn obeying(&self, edge: usize) -> Obeyed {
+    pub(crate) fn obeying(&self, edge: usize) -> Obeyed {
         (self.edges[edge].master, self.edges[edge].generation)
     }
 
     /// Checks what must hold at every moment: whoever gets requests can answer them.
-    pub fn check(&mut self) {
+    pub(crate) fn check(&mut self) {
         let now = self.now;
         let mut wrong = None;
         for edge in &mut self.edges {
@@ -540,7 +540,7 @@ impl Universe {
     }
 
     /// Checks what must hold after a run is over: exactly one version, the right upstream, no orphan.
-    pub fn check_rest(&mut self, plan: &Plan, outcome: Outcome) {
+    pub(crate) fn check_rest(&mut self, plan: &Plan, outcome: Outcome) {
         self.check();
         let mut wrong = Vec::new();
         if !self.disk.closed && !self.disk.durable.is_empty() && !self.disk.lost {
@@ -627,7 +627,7 @@ impl Universe {
     }
 
     /// Tells whether others did something to any service.
-    pub fn disturbed(&self) -> bool {
+    pub(crate) fn disturbed(&self) -> bool {
         self.services.iter().any(|service| service.disturbed)
     }
 
@@ -653,6 +653,6 @@ impl Universe {
 }
 
 /// The run that is simulated.
-pub fn run_id() -> RunId {
+pub(crate) fn run_id() -> RunId {
     RunId("20260131-154502-9f3a".to_owned())
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// What the last stage says.
 #[derive(Debug, Clone, Default)]
-pub struct Dockerfile {
+pub(super) struct Dockerfile {
     /// Patterns of the context, each with its place in the image.
     pub copies: Vec<(String, String)>,
     /// `NAME=value`.
@@ -15,7 +15,7 @@ pub struct Dockerfile {
 
 impl Dockerfile {
     /// Reads the stage `target`, or the last one.
-    pub fn of(text: &str, target: Option<&str>) -> Self {
+    pub(super) fn of(text: &str, target: Option<&str>) -> Self {
         let mut file = Self::default();
         let mut folder = "/".to_owned();
         let mut is_over = false;
@@ -55,7 +55,7 @@ impl Dockerfile {
     }
 
     /// Returns the files that are copied: where they are, and where they get to.
-    pub fn files(&self, context: &Path) -> Vec<(PathBuf, String)> {
+    pub(super) fn files(&self, context: &Path) -> Vec<(PathBuf, String)> {
         let mut files = Vec::new();
         for (from, to) in &self.copies {
             for path in matching(context, from.trim_start_matches('/')) {
@@ -125,7 +125,7 @@ fn matching(context: &Path, pattern: &str) -> Vec<PathBuf> {
 }
 
 /// Returns the files below a folder.
-pub fn below(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn below(folder: &Path) -> Vec<PathBuf> {
     let (mut files, mut open) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {

@@ -12,13 +12,13 @@ use super::ways::{self, Reach, Statement};
 
 /// What nginx and compose make of a project.
 #[derive(Debug)]
-pub struct Look {
+pub(super) struct Look {
     statements: Vec<Statement>,
     config: Value,
 }
 
 /// Asks both of them.
-pub fn look(stage: &Stage) -> Result<Look> {
+pub(super) fn look(stage: &Stage) -> Result<Look> {
     let config = stage.config()?;
     let answer = stage.ask()?;
     let said = answer.stderr.lines().rfind(|line| line.contains("[emerg]")).or(answer.stderr.lines().last());
@@ -29,7 +29,7 @@ pub fn look(stage: &Stage) -> Result<Look> {
 
 impl Look {
     /// Returns how many passes lead to the service, past swap.
-    pub fn leads(&self, case: &Case) -> usize {
+    pub(super) fn leads(&self, case: &Case) -> usize {
         ways::follow(&self.statements, &self.names(case), None).to_names
     }
 
@@ -79,7 +79,7 @@ fn is_swaps(statement: &Statement) -> bool {
 }
 
 /// Returns what is wrong with what was written.
-pub fn compare(case: &Case, before: &Look, after: &Look) -> Vec<String> {
+pub(super) fn compare(case: &Case, before: &Look, after: &Look) -> Vec<String> {
     let mut problems = Vec::new();
     let swaps = after.swaps();
     let Some((upstream, servers)) = swaps.first_key_value().filter(|_| swaps.len() == 1) else {
@@ -191,7 +191,7 @@ fn other_services(case: &Case, before: &Value, after: &Value) -> Vec<String> {
 }
 
 /// Tells in a few words what was done.
-pub fn summary(case: &Case, before: &Look, after: &Look) -> String {
+pub(super) fn summary(case: &Case, before: &Look, after: &Look) -> String {
     let swaps = after.swaps();
     let Some((upstream, servers)) = swaps.first_key_value() else { return String::new() };
     let through = ways::follow(&after.statements, &after.names(case), Some(upstream)).to_upstream;

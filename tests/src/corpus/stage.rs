@@ -31,7 +31,7 @@ pub struct Place {
 
 /// A case that is ready to be tried.
 #[derive(Debug)]
-pub struct Stage {
+pub(super) struct Stage {
     case: Case,
     /// The folder for all that concerns it.
     folder: PathBuf,
@@ -55,7 +55,7 @@ static FETCHING: Mutex<()> = Mutex::new(());
 
 impl Stage {
     /// Lays the files of a case out.
-    pub fn set(case: &Case, number: usize, place: &Place) -> Result<Self> {
+    pub(super) fn set(case: &Case, number: usize, place: &Place) -> Result<Self> {
         let folder = place.work.join(format!("{number}"));
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -202,7 +202,7 @@ impl Stage {
     }
 
     /// Returns the project as compose reads it.
-    pub fn config(&self) -> Result<Value> {
+    pub(super) fn config(&self) -> Result<Value> {
         let text = run(self.compose().args(["--profile", "*", "config", "--format", "json"]))?;
         serde_json::from_str(&text).context("reading what compose printed")
     }
@@ -215,7 +215,7 @@ impl Stage {
     }
 
     /// Makes what the project's nginx needs on a machine and its repository has not, until nginx accepts its configuration.
-    pub fn furnish(&self) -> Result<()> {
+    pub(super) fn furnish(&self) -> Result<()> {
         for mount in self.binds(&self.service()?) {
             let source = Path::new(&mount.source);
             if source.exists() || !source.starts_with(&self.folder) {
@@ -349,7 +349,7 @@ impl Stage {
     }
 
     /// Makes the image of the project's nginx: the one that stands in, with the files that its Dockerfile copies.
-    pub fn make_image(&self) -> Result<()> {
+    pub(super) fn make_image(&self) -> Result<()> {
         let service = self.service()?;
         let tags: Vec<String> = [Some(self.tag()), self.built_name(&service)].into_iter().flatten().collect();
         let (mut create, words) = (docker("create"), Vec::new());
@@ -414,7 +414,7 @@ impl Stage {
     }
 
     /// Starts nginx's container as compose would, and lets it print its configuration.
-    pub fn ask(&self) -> Result<Ended> {
+    pub(super) fn ask(&self) -> Result<Ended> {
         let service = self.service()?;
         let mut create = docker("create");
         create.args(["--network", "none", "--user", "0", "--env", "CORPUS_ASKS=1"]);
@@ -449,7 +449,7 @@ impl Stage {
     }
 
     /// Lets `swap init` write what it proposes.
-    pub fn init(&self) -> Result<Ended> {
+    pub(super) fn init(&self) -> Result<Ended> {
         let swap = std::env::var_os("SWAP_BIN").context("SWAP_BIN names no swap")?;
         let mut command = Command::new(swap);
         command.current_dir(&self.directory).env("COMPOSE_PROJECT_NAME", &self.project);
@@ -459,7 +459,7 @@ impl Stage {
     }
 
     /// Leaves a text for people.
-    pub fn note(&self, name: &str, text: &str) -> Result<()> {
+    pub(super) fn note(&self, name: &str, text: &str) -> Result<()> {
         Ok(fs::write(self.folder.join(name), text)?)
     }
 }
@@ -617,7 +617,7 @@ fn regex_of(text: &str) -> String {
 }
 
 /// Returns what nginx said, without the number of its process.
-pub fn from_emerg(said: &str) -> &str {
+pub(super) fn from_emerg(said: &str) -> &str {
     let said = said.split_once("[emerg]").map_or(said, |(_, said)| said.trim());
     match said.split_once(": ") {
         Some((process, rest)) if process.contains('#') => rest,

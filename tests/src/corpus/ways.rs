@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A statement of nginx's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Statement {
+pub(super) struct Statement {
     /// The file that it stands in.
     pub file: String,
     /// The blocks around it, as `http server`, outermost first, with their words.
@@ -17,7 +17,7 @@ impl Statement {
         self.words.first().map_or("", String::as_str)
     }
 
-    pub fn is_pass(&self) -> bool {
+    pub(super) fn is_pass(&self) -> bool {
         self.name().ends_with("_pass") && self.words.len() == 2
     }
 
@@ -35,7 +35,7 @@ impl Statement {
 }
 
 /// Reads what `nginx -T` printed.
-pub fn statements(dump: &str) -> Vec<Statement> {
+pub(super) fn statements(dump: &str) -> Vec<Statement> {
     let (mut found, mut blocks) = (Vec::new(), Vec::<Vec<String>>::new());
     let (mut words, mut file) = (Vec::<String>::new(), String::new());
     let mut rest = dump.chars().peekable();
@@ -106,7 +106,7 @@ pub fn statements(dump: &str) -> Vec<Statement> {
 
 /// What a pass leads to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reach {
+pub(super) struct Reach {
     /// How many lead straight, or by an upstream, to one of the names.
     pub to_names: usize,
     /// How many lead to the upstream.
@@ -114,7 +114,7 @@ pub struct Reach {
 }
 
 /// Follows every pass outside of `stream`. Names may have a port.
-pub fn follow(statements: &[Statement], names: &BTreeSet<String>, upstream: Option<&str>) -> Reach {
+pub(super) fn follow(statements: &[Statement], names: &BTreeSet<String>, upstream: Option<&str>) -> Reach {
     let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for statement in statements {
         match (&statement.words[..], statement.block()) {

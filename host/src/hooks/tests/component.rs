@@ -7,7 +7,7 @@ use crate::model::Phase;
 
 /// A core module around the body of one phase's function. The body has the context's address as local 0, memory from
 /// 1024 on for its data, and returns the address of the answer; 0 is `healthy`, and `ok` for the other phases.
-pub fn core(phase: Phase, imports: &str, body: &str, data: &str) -> String {
+pub(super) fn core(phase: Phase, imports: &str, body: &str, data: &str) -> String {
     let function = if phase == Phase::Health { "check" } else { "run" };
     format!(
         r#"(module
@@ -30,7 +30,7 @@ pub fn core(phase: Phase, imports: &str, body: &str, data: &str) -> String {
 }
 
 /// Wraps a core module into a component that exports one phase.
-pub fn component(phase: Phase, core: &str) -> Vec<u8> {
+pub(super) fn component(phase: Phase, core: &str) -> Vec<u8> {
     let world = format!(
         "package test:hook; world made {{ include swap:hooks/imports@0.1.0; export swap:hooks/{phase}@0.1.0; }}"
     );
@@ -38,7 +38,7 @@ pub fn component(phase: Phase, core: &str) -> Vec<u8> {
 }
 
 /// Wraps a core module into a component of the only world in `wit`, beside which the WIT package stands.
-pub fn wrap(wit: &str, core: &str) -> Vec<u8> {
+pub(super) fn wrap(wit: &str, core: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-sdk/wit")).expect("the WIT package");
     let package = resolve.push_str("made.wit", wit).expect("a world");
@@ -49,13 +49,13 @@ pub fn wrap(wit: &str, core: &str) -> Vec<u8> {
 }
 
 /// A component whose phase has this body and imports nothing.
-pub fn plain(phase: Phase, body: &str) -> Vec<u8> {
+pub(super) fn plain(phase: Phase, body: &str) -> Vec<u8> {
     component(phase, &core(phase, "", body, ""))
 }
 
 /// A health component that sends `GET` of a URL, following up to 10 redirects, and answers `healthy` if that brought any
 /// answer, and `fatal` with the message of the error otherwise.
-pub fn getter(url: &str) -> Vec<u8> {
+pub(super) fn getter(url: &str) -> Vec<u8> {
     let imports = r#"(import "swap:hooks/http@0.1.0" "send"
         (func $send (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32)))"#;
     // The answer at 2048: whether it is an error at 0; of an error, the message at 16 and 20 (8 aligned payload).
@@ -71,7 +71,7 @@ pub fn getter(url: &str) -> Vec<u8> {
 }
 
 /// A health component that runs `true` in a target.
-pub fn runner(target: &str) -> Vec<u8> {
+pub(super) fn runner(target: &str) -> Vec<u8> {
     let imports = r#"(import "swap:hooks/exec@0.1.0" "run" (func $run (param i32 i32)))"#;
     // The command at 1536: target, argv, all else empty; argv's only word at 1600.
     let body = format!(

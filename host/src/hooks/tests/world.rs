@@ -14,13 +14,13 @@ use crate::hooks::{
 use crate::model::{Container, Failure, HookSpec, RunId};
 
 /// One engine for all tests, without a cache.
-pub fn engine() -> Arc<Engine> {
+pub(super) fn engine() -> Arc<Engine> {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
     ENGINE.get_or_init(|| Arc::new(Engine::new(None).expect("wasmtime works here"))).clone()
 }
 
 /// Limits that make tests short.
-pub fn tight() -> Limits {
+pub(super) fn tight() -> Limits {
     Limits {
         deadline: Duration::from_millis(300),
         cpu: Duration::from_secs(10),
@@ -31,7 +31,7 @@ pub fn tight() -> Limits {
     }
 }
 
-pub fn context() -> Context {
+pub(super) fn context() -> Context {
     let member = |name: &str, image: &str| Member {
         container: Container {
             id: format!("id-of-{name}"),
@@ -57,19 +57,19 @@ pub fn context() -> Context {
 }
 
 /// A folder with a component as `NAME.wasm` in it. The folder lives as long as the value.
-pub struct OnDisk {
+pub(super) struct OnDisk {
     pub folder: tempfile::TempDir,
     pub file: PathBuf,
 }
 
-pub fn on_disk(name: &str, bytes: &[u8]) -> OnDisk {
+pub(super) fn on_disk(name: &str, bytes: &[u8]) -> OnDisk {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join(format!("{name}.wasm"));
     std::fs::write(&file, bytes).expect("a file");
     OnDisk { folder, file }
 }
 
-pub fn spec(disk: &OnDisk, allow: &[&str]) -> HookSpec {
+pub(super) fn spec(disk: &OnDisk, allow: &[&str]) -> HookSpec {
     HookSpec {
         file: disk.file.to_string_lossy().into_owned(),
         config: [("key".to_owned(), "value".to_owned())].into(),
@@ -78,7 +78,7 @@ pub fn spec(disk: &OnDisk, allow: &[&str]) -> HookSpec {
 }
 
 /// Loads a component under the name `bad`.
-pub fn load(bytes: &[u8], allow: &[&str]) -> Result<Hook, Failure> {
+pub(super) fn load(bytes: &[u8], allow: &[&str]) -> Result<Hook, Failure> {
     let disk = on_disk("bad", bytes);
     Hook::load(&engine(), &spec(&disk, allow))
         .map_err(|failure| Failure {
@@ -88,24 +88,24 @@ pub fn load(bytes: &[u8], allow: &[&str]) -> Result<Hook, Failure> {
 
 /// Lines as text, kept.
 #[derive(Clone, Default)]
-pub struct Kept(Arc<Mutex<Vec<String>>>);
+pub(super) struct Kept(Arc<Mutex<Vec<String>>>);
 
 impl Kept {
-    pub fn log(&self) -> Log {
+    pub(super) fn log(&self) -> Log {
         let kept = self.clone();
         Arc::new(move |line: Line| {
             kept.0.lock().unwrap().push(format!("{} {} {:?}: {}", line.hook, line.phase, line.channel, line.text));
         })
     }
 
-    pub fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }
 
 /// A world in which every command exits 0, every request is answered by `answer` or never, and nothing else is there.
 #[derive(Default)]
-pub struct Small {
+pub(super) struct Small {
     pub answer: Option<HttpResponse>,
     /// Whether a request was begun.
     pub begun: Arc<Mutex<bool>>,

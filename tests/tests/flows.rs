@@ -147,7 +147,6 @@ fn several_services_are_unwound_together() {
         expect![[r#"
         swap app worker (project [project], run [run])
         note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
-        note: `[project]-app` is the image that runs already: right for a change of the compose file, but a new version is built first
           adopt       app: /etc/nginx/swap/app.conf names [project]-app-1 ([ip]:80)  [time]
           create      app: [project]-app-2 from [project]-app ([id])  [time]
           create      worker: [project]-worker-2 from [project]-app ([id])  [time]

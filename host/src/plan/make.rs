@@ -34,29 +34,20 @@ pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
     }
     let of = |seen| Service::of(seen, &run, &observed.project);
     let services: Vec<Service> = observed.services.iter().filter_map(of).collect();
+    let all: Vec<&Service> = services.iter().collect();
+    let (beside, with_gap): (Vec<&Service>, Vec<&Service>) = all.iter().partition(|service| !service.stops_first());
     let mut steps = Vec::new();
     // All candidates are healthy before the first switch, so that a failure of one leaves all services untouched.
-    let before_commit = [
-        // First: hooks of `pre-start` run commands in the image that the name stands for.
-        Service::tag,
-        Service::pre_start,
-        Service::adopt,
-        Service::create,
-        Service::start,
-        Service::await_healthy,
-        Service::announce,
-        Service::pre_swap,
-        Service::switch,
-        Service::watch,
-        Service::drain,
-    ];
-    for phase in before_commit {
-        services.iter().for_each(|service| phase(service, &mut steps));
-    }
+    // First the tag: hooks of `pre-start` run commands in the image that the name stands for.
+    by_phase(&all, &[Service::tag, Service::pre_start, Service::adopt, Service::create], &mut steps);
+    let start = [Service::stop_old, Service::init, Service::inject, Service::start, Service::post_start];
+    by_phase(&beside, &start, &mut steps);
+    // What has stopped its old containers goes on at once, so that the gap is short.
+    with_gap.iter().for_each(|service| by_phase(&[service], &start, &mut steps));
+    by_phase(&all, &[Service::await_healthy, Service::announce, Service::pre_swap], &mut steps);
+    by_phase(&all, &[Service::switch, Service::post_swap, Service::watch, Service::drain], &mut steps);
     steps.push(Step::Commit);
-    for phase in [Service::retire, Service::rest, Service::finish] {
-        services.iter().for_each(|service| phase(service, &mut steps));
-    }
+    by_phase(&all, &[Service::pre_stop, Service::retire, Service::rest, Service::finish], &mut steps);
     let planned = services.iter().map(Service::planned).collect();
     let mut told = Vec::new();
     for notice in observed.services.iter().flat_map(notices) {
@@ -73,6 +64,15 @@ pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
         steps,
         notices: told,
     })
+}
+
+type Phases<'a> = [fn(&Service<'a>, &mut Vec<Step>)];
+
+/// Adds the steps of services, those of one phase for all of them before those of the next, so that they can go beside one another.
+fn by_phase<'a>(services: &[&Service<'a>], phases: &Phases<'a>, steps: &mut Vec<Step>) {
+    for phase in phases {
+        services.iter().for_each(|service| phase(service, steps));
+    }
 }
 
 /// A service that passed the refusals.
@@ -208,23 +208,45 @@ impl<'a> Service<'a> {
         steps.push(Step::Create { service: self.name() });
     }
 
-    fn start(&self, steps: &mut Vec<Step>) {
-        let Lifecycle { files, pre_start, post_start, pre_stop } = &self.seen.lifecycle;
-        let commands = !post_start.is_empty() || !pre_stop.is_empty();
-        if self.seen.settings.order == Order::StopFirst {
-            if commands {
-                steps.push(Step::PreStop { service: self.name(), committed: false });
-            }
-            steps.push(Step::StopOld { service: self.name() });
+    fn stops_first(&self) -> bool {
+        self.seen.settings.order == Order::StopFirst
+    }
+
+    /// Tells whether it has commands for when a container has started or before it stops: what is done for one of these is undone
+    /// by the other.
+    fn has_commands(&self) -> bool {
+        let Lifecycle { post_start, pre_stop, .. } = &self.seen.lifecycle;
+        !post_start.is_empty() || !pre_stop.is_empty()
+    }
+
+    fn stop_old(&self, steps: &mut Vec<Step>) {
+        if !self.stops_first() {
+            return;
         }
-        if !pre_start.is_empty() {
+        if self.has_commands() {
+            steps.push(Step::PreStop { service: self.name(), committed: false });
+        }
+        steps.push(Step::StopOld { service: self.name() });
+    }
+
+    fn init(&self, steps: &mut Vec<Step>) {
+        if !self.seen.lifecycle.pre_start.is_empty() {
             steps.push(Step::Init { service: self.name() });
         }
-        if !files.is_empty() {
+    }
+
+    fn inject(&self, steps: &mut Vec<Step>) {
+        if !self.seen.lifecycle.files.is_empty() {
             steps.push(Step::Inject { service: self.name() });
         }
+    }
+
+    fn start(&self, steps: &mut Vec<Step>) {
         steps.push(Step::Start { service: self.name() });
-        if commands {
+    }
+
+    fn post_start(&self, steps: &mut Vec<Step>) {
+        if self.has_commands() {
             steps.push(Step::PostStart { service: self.name() });
         }
     }
@@ -249,6 +271,9 @@ impl<'a> Service<'a> {
         if !self.seen.fronts.is_empty() {
             steps.push(Step::Switch { service: self.name() });
         }
+    }
+
+    fn post_swap(&self, steps: &mut Vec<Step>) {
         if self.asks(Phase::PostSwap) {
             steps.push(Step::PostSwap { service: self.name() });
         }
@@ -266,11 +291,14 @@ impl<'a> Service<'a> {
         }
     }
 
-    fn retire(&self, steps: &mut Vec<Step>) {
+    fn pre_stop(&self, steps: &mut Vec<Step>) {
         // With stop-first the old containers lie still since long before.
-        if !self.seen.lifecycle.pre_stop.is_empty() && self.seen.settings.order == Order::StartFirst {
+        if !self.seen.lifecycle.pre_stop.is_empty() && !self.stops_first() {
             steps.push(Step::PreStop { service: self.name(), committed: true });
         }
+    }
+
+    fn retire(&self, steps: &mut Vec<Step>) {
         steps.push(Step::Retire { service: self.name() });
     }
 

@@ -149,8 +149,8 @@ fn every_fault_at_every_point_ends_at_rest_when_the_journal_is_lost() {
 fn every_fault_at_every_point(then: Then) {
     let (mut runs, mut states) = (0, 0);
     let most = number("SWAP_SIM_FAULTS").unwrap_or(1);
-    // Of those behind two nginxes the first ones: with folders of their own and a shared one, known and new.
-    let families = families().into_iter().chain(called()).chain(behind_two().into_iter().take(4));
+    // Of those behind two nginxes: with folders of their own, one of them new, and a shared one at the first swap.
+    let families = families().into_iter().chain(called()).chain(behind_two().into_iter().skip(2).step_by(2).take(2));
     for story in families.map(|family| Story::new(family, then, Lies::default(), unchanged)) {
         let mut exhaustive = Exhaustive { story: &story, runs: 0, states: HashSet::new() };
         exhaustive.go(&mut Vec::new(), most);
@@ -164,7 +164,10 @@ fn every_fault_at_every_point(then: Then) {
 /// Fails unless a world with such a mistake is seen to go wrong.
 #[track_caller]
 fn is_found(mistake: &str, lies: Lies, change: fn(&mut Plan)) {
-    is_found_in(&stories(Then::Either, lies, change), mistake);
+    // One nginx is enough for it, and is simulated sooner.
+    let stories: Vec<Story> =
+        families().into_iter().map(|family| Story::new(family, Then::Either, lies, change)).collect();
+    is_found_in(&stories, mistake);
 }
 
 #[track_caller]

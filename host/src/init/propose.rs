@@ -315,7 +315,8 @@ fn next(found: &Found, anew: bool, built: bool, templates: bool, other: bool) ->
     let sudo = if found.root { "" } else { "sudo " };
     let once = |name: &str| format!("(makes `{name}` anew: a moment without answers, this once)");
     // The workers that this reload ends obey the configuration that lacks what a reload needs to be unnoticed.
-    let bare = found.tuning.as_deref().is_some_and(nginx::tunes_keepalive);
+    let is_new = !found.there.iter().any(|file| file == TUNING_FILE);
+    let bare = is_new && found.tuning.as_deref().is_some_and(nginx::tunes_keepalive);
     let reload = |line: String| match bare {
         true => format!("{line}      (a keep-alive client may lose a request, this once)"),
         false => line,

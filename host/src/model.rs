@@ -26,6 +26,7 @@ pub use fixed::{FixedAddress, FixedPort};
 pub use lifecycle::{FileKind, InjectedFile, Lifecycle, LifecycleCommand, Moment, list_commands};
 pub use names::{RunId, ServiceName, list_services, meant, unknown_service};
 pub use notice::Notice;
+pub(crate) use notice::extend_new;
 pub use output::{Captured, Output};
 pub use overrides::Overrides;
 pub use route::{FormerRoute, ObeyedMark, Route, RouteFile, RouteStatement, Target};

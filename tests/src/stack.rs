@@ -52,7 +52,8 @@ volumes:
   data: {}
 ";
 
-const NGINX: &str = "\
+/// The configuration of the usual nginx.
+pub const NGINX: &str = "\
 worker_processes 2;
 error_log stderr notice;
 pid /run/nginx.pid;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use scenarios::clients::Kind;
 use scenarios::eventually::eventually;
 use scenarios::load::{Load, Running};
-use scenarios::stack::{Builder, Stack};
+use scenarios::stack::{Builder, NGINX, Stack};
 
 use crate::common::{holds_no_lock, lost_nothing};
 
@@ -35,26 +35,7 @@ fn behind_two() -> Builder {
 
 volumes:
 ";
-    let configuration = "\
-error_log stderr notice;
-pid /run/nginx.pid;
-events {}
-http {
-    access_log off;
-    keepalive_min_timeout 1s;
-    client_header_timeout 5s;
-    include /etc/nginx/swap/*.conf;
-    server {
-        listen 80;
-        location / {
-            proxy_pass http://app;
-            proxy_http_version 1.1;
-            proxy_set_header Connection \"\";
-        }
-    }
-}
-";
-    Stack::builder().compose("\nvolumes:\n", edge).file("edge.conf", configuration).file("edge/swap/.keep", "")
+    Stack::builder().compose("\nvolumes:\n", edge).file("edge.conf", NGINX).file("edge/swap/.keep", "")
 }
 
 /// Returns the version that answers at the door of the second nginx.

@@ -29,6 +29,15 @@ impl Notice {
     }
 }
 
+/// Adds what is not there yet, as notices and failures are: several services or nginxes may say the same, and it is told once.
+pub(crate) fn extend_new<T: PartialEq>(all: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
+    for one in more {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+}
+
 /// As people read it: the cure stands in brackets.
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

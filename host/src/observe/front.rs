@@ -9,7 +9,7 @@ use super::serving::{is_obeyed, names_exactly};
 use super::survey::Survey;
 use crate::compose;
 use crate::docker::ContainerFacts;
-use crate::model::{Failure, Notice, ProxyChoice, ServiceName};
+use crate::model::{Failure, Notice, ProxyChoice, ServiceName, extend_new};
 use crate::nginx::{self, Observation, Written};
 use crate::plan::{Front, ObservedService, port};
 use crate::site::Site;
@@ -212,15 +212,6 @@ pub(super) fn place_of(folder: &str, proxy: Option<&ContainerFacts>) -> Option<S
         (rest.is_empty() || rest.starts_with('/')).then(|| (mount.destination.len(), format!("{}{rest}", mount.source)))
     });
     covering.max().map(|(_, place)| place.trim_end_matches('/').to_owned())
-}
-
-/// Adds what is not there yet: several nginxes may say the same.
-fn extend_new<T: PartialEq>(all: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
-    for one in more {
-        if !all.contains(&one) {
-            all.push(one);
-        }
-    }
 }
 
 /// Returns the container in whose networks an nginx is; `None`: it is in the machine's.

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use super::survey::Survey;
 use crate::compose;
 use crate::docker::{ContainerFacts, Listed};
-use crate::model::{Failure, Notice, ProxyChoice, ServiceName, Settings, unknown_service};
+use crate::model::{Failure, Notice, ProxyChoice, ServiceName, Settings, extend_new, unknown_service};
 use crate::nginx::{Names, Observation, ServiceWays, file_name, owner, reach};
 use crate::site::Site;
 use crate::site::containers::{is_nginx, looks_like_nginx, owned_by_others};
@@ -422,11 +422,7 @@ fn problems_of(senders: &[Sender]) -> Vec<Failure> {
     let mut problems: Vec<Failure> = Vec::new();
     for sender in senders {
         let unhealthy = sender.container.as_ref().and_then(|container| unhealthy(&sender.choice, container).err());
-        for problem in sender.problems().into_iter().chain(unhealthy) {
-            if !problems.contains(&problem) {
-                problems.push(problem);
-            }
-        }
+        extend_new(&mut problems, sender.problems().into_iter().chain(unhealthy));
     }
     problems
 }

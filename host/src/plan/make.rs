@@ -8,7 +8,7 @@ use super::observed::{CalledIn, Observed, ObservedService};
 use super::refuse::{notices, refusals, wanted};
 use super::steps::Step;
 use super::{Plan, PlannedService, VERSION, back};
-use crate::model::{Check, Dns, Failure, Image, KEEP, Lifecycle, Order, Phase, RunId, ServiceName};
+use crate::model::{Check, Dns, Failure, Image, KEEP, Lifecycle, Order, Phase, RunId, ServiceName, extend_new};
 use crate::text::short;
 
 /// How long a candidate without requests may take to stop when a run is unwound.
@@ -50,12 +50,7 @@ pub fn plan(run: RunId, observed: &Observed) -> Result<Plan, Vec<Failure>> {
     by_phase(&all, &[Service::pre_stop, Service::retire, Service::rest, Service::finish], &mut steps);
     let planned = services.iter().map(Service::planned).collect();
     let mut told = Vec::new();
-    for notice in observed.services.iter().flat_map(notices) {
-        // What is true of several services is said once.
-        if !told.contains(&notice) {
-            told.push(notice);
-        }
-    }
+    extend_new(&mut told, observed.services.iter().flat_map(notices));
     Ok(Plan {
         v: VERSION,
         run: run.clone(),
